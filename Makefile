@@ -1,0 +1,61 @@
+# Each stage is one target; it brings what it stands on up to date.
+#   make ensemble CONFIG=clothing SET="folds.n=3 members.net.epochs=2"
+#   make train MEMBER=linear,net FOLD=0,1
+PYTHON ?= python3
+CONFIG ?= digits
+SET ?=
+MEMBER ?=
+FOLD ?=
+
+VENV := .venv
+READY := $(VENV)/.installed
+STAGE = $(VENV)/bin/python -m pipeline
+PART = $(if $(MEMBER),--member "$(MEMBER)") $(if $(FOLD),--fold "$(FOLD)")
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo folds features train infer ensemble report config test lint bench
+
+help: ## Print this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(READY) ## Make .venv and install the pinned lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain on them
+	@$(STAGE) demo $(SET)
+
+folds: $(READY) ## Check files, find duplicates, hold out K folds
+	@$(STAGE) folds --config "$(CONFIG)" $(SET)
+
+features: $(READY) ## Frozen features of each backbone, cached on disk
+	@$(STAGE) features --config "$(CONFIG)" $(SET)
+
+train: $(READY) ## Fit every member on every fold (MEMBER=, FOLD= for a part)
+	@$(STAGE) train --config "$(CONFIG)" $(PART) $(SET)
+
+infer: $(READY) ## Out-of-fold and test predictions, with test-time augmentation
+	@$(STAGE) infer --config "$(CONFIG)" $(PART) $(SET)
+
+ensemble: $(READY) ## Blend, estimate the score, write the submission
+	@$(STAGE) ensemble --config "$(CONFIG)" $(SET)
+
+report: $(READY) ## A page of pictures and numbers
+	@$(STAGE) report --config "$(CONFIG)" $(SET)
+
+config: $(READY) ## Print every key of the YAML
+	@$(STAGE) config
+
+test: $(READY) ## All tests
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY) ## Style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+bench: $(READY) ## Speed of features against bare forward passes
+	$(VENV)/bin/python tests/bench/features.py

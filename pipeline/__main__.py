@@ -1,0 +1,131 @@
+"""The command line: one sub-command per stage; imports only what the work at hand needs."""
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.config.errors import UserError
+from pipeline.core.runtime import start_logging, tune_allocator
+
+app = typer.Typer(
+    help="From a folder of images to an accepted submission and an honest score estimate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    str, typer.Option("--config", "-c", help="A YAML file, or the name of a shipped config.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Keys to override: folds.n=3 members.net.epochs=2")
+]
+MemberOption = Annotated[str, typer.Option("--member", help="Only these members: linear,net")]
+FoldOption = Annotated[str, typer.Option("--fold", help="Only these folds: 0,1")]
+
+
+@app.command()
+def folds(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+    """Check the competition's files, find duplicates, write folds.csv."""
+    from pipeline.stages import chain
+
+    chain.run("folds", config, overrides or [])
+
+
+@app.command()
+def features(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+    """Extract frozen features of each backbone, once."""
+    from pipeline.stages import chain
+
+    chain.run("features", config, overrides or [])
+
+
+@app.command()
+def train(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    member: MemberOption = "",
+    fold: FoldOption = "",
+) -> None:
+    """Fit every member on every fold."""
+    from pipeline.stages import chain
+
+    chain.run("train", config, overrides or [], members=member, folds=fold)
+
+
+@app.command()
+def infer(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    member: MemberOption = "",
+    fold: FoldOption = "",
+) -> None:
+    """Predict held-out and test rows with every member."""
+    from pipeline.stages import chain
+
+    chain.run("infer", config, overrides or [], members=member, folds=fold)
+
+
+@app.command()
+def ensemble(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+    """Blend the members, estimate the score, write the submission."""
+    from pipeline.stages import chain
+
+    chain.run("ensemble", config, overrides or [])
+
+
+@app.command()
+def report(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+    """Write a page of pictures and numbers about all of it."""
+    from pipeline.stages import chain
+
+    chain.run("report", config, overrides or [])
+
+
+@app.command()
+def demo(overrides: Overrides = None) -> None:
+    """Write the handwritten digits of scikit-learn as a competition and run the whole chain."""
+    from pipeline.stages import chain
+
+    chain.demo(overrides or [])
+
+
+@app.command(name="config")
+def show_config(
+    config: ConfigOption = "",
+    overrides: Overrides = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the resolved config.")] = False,
+) -> None:
+    """Print every key of the YAML with its default; with --show, a config fully resolved."""
+    from pipeline.config import describe
+
+    describe.show(config, overrides or []) if show or config else describe.schema()
+
+
+def main() -> None:
+    """Run a command; what a user caused is one message and exit code 2, never a traceback."""
+    tune_allocator()
+    start_logging()
+    try:
+        app()
+    except UserError as error:
+        sys.exit(_refuse(str(error)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = error.filename or Path.cwd()
+        reason = f"{where}: {error.strerror}. What was finished is kept; make room or allow writing"
+        sys.exit(_refuse(f"{reason}, and run the same command again."))
+
+
+def _refuse(message: str) -> int:
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The schema as a page, and a config as it is after presets, `extends` and overrides."""
+
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pipeline.config import schema as sections
+from pipeline.config.load import load_config
+
+
+def show(config: str, overrides: list[str]) -> None:
+    """Print a config with every key, as YAML that can be used as it is."""
+    resolved = load_config(config, overrides).model_dump(mode="json")
+    print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100), end="")
+
+
+def schema() -> None:
+    """Print every key: its type, default and meaning."""
+    print("# Keys of pipeline/configs/*.yaml. A key without a default is required.\n")
+    _print_section("", sections.Config)
+    pages = {
+        "task": sections.Task,
+        "data": sections.Data,
+        "folds": sections.Folds,
+        "backbones.NAME": sections.Backbone,
+        "members.NAME (learner)": sections.Learner,
+        "members.NAME (network)": sections.Network,
+        "members.NAME.pseudo": sections.Pseudo,
+        "tta": sections.TTA,
+        "submission": sections.Submission,
+        "runtime": sections.Runtime,
+    }
+    for title, model in pages.items():
+        _print_section(title, model)
+
+
+def _print_section(title: str, model: type[BaseModel]) -> None:
+    print(f"{title or '(top level)'}: {(model.__doc__ or '').splitlines()[0]}")
+    for name, field in model.model_fields.items():
+        meaning = f"  {field.description}" if field.description else ""
+        print(f"  {name}: {_type_name(field.annotation)}{_default(field)}{meaning}")
+    if not title:
+        print("  extends: str  another config, a path or a name; its keys, with these on top")
+    if title.startswith("members") and "pseudo" not in title:
+        print("  extends: str  another member's name; its keys, with this member's on top")
+    print()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return ""
+    if isinstance(field.default, BaseModel):
+        return " = see below"
+    return f" = {field.default!r}"
+
+
+def _type_name(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, inner))
+    if origin in (Union, UnionType):
+        return " | ".join(_type_name(option) for option in inner if option is not NoneType)
+    if hasattr(annotation, "__metadata__"):
+        return _type_name(inner[0])
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_name(option) for option in inner)}]"
+    return getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,330 @@
+"""The YAML's schema: one model per section; unknown keys are refused, every key has a default.
+
+`python -m pipeline config` prints this page as a table, so descriptions here are the documentation.
+"""
+
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from pipeline.config.views import expand_views
+
+Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
+DEFAULT_METRICS: dict[str, str] = {
+    "binary": "roc_auc",
+    "multiclass": "accuracy",
+    "multilabel": "average_precision",
+    "ordinal": "quadratic_weighted_kappa",
+    "regression": "rmse",
+}
+
+
+class Section(BaseModel):
+    """Part of a config: immutable, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Task(Section):
+    """What is predicted and how it is scored."""
+
+    kind: Kind = Field(description="what the target is")
+    target: str | list[str] = Field(
+        description="target column of train.csv, or a list of columns (multilabel, regression)"
+    )
+    metric: str = Field(
+        "", description="metric's name, or module:function; default by kind (see METRICS)"
+    )
+    classes: list[str] | None = Field(
+        None, description="class names in order; default: sorted values found in train.csv"
+    )
+    separator: str = Field(
+        " ", min_length=1, description="between labels, where one multilabel cell holds several"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_metric(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not raw.get("metric"):
+            raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
+        return raw
+
+    @property
+    def targets(self) -> list[str]:
+        """Target columns, always a list."""
+        return [self.target] if isinstance(self.target, str) else list(self.target)
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> "Task":
+        if len(self.targets) != 1 and self.kind not in ("multilabel", "regression"):
+            raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
+        if self.classes is not None:
+            if self.kind == "regression" or len(self.targets) > 1:
+                raise ValueError("`classes` names labels in one column; here columns are named")
+            if len(set(self.classes)) != len(self.classes):
+                raise ValueError(f"`classes` names one twice: {self.classes}")
+        return self
+
+
+class Data(Section):
+    """Where the rows and their images are, relative to input/<competition>/."""
+
+    id: str = Field("id", description="column that identifies a row, the same in every CSV")
+    train_images: str = Field(
+        "train/{id}",
+        description="path of a training image; any column of train.csv may stand in braces",
+    )
+    test_images: str = Field("test/{id}", description="the same for test.csv")
+    train_csv: str = Field("train.csv", description="training rows with targets")
+    test_csv: str = Field(
+        "test.csv", description="test rows; where the file is absent, the sample's ids are taken"
+    )
+    sample_submission: str = Field(
+        "sample_submission.csv", description="the file whose columns and rows are copied"
+    )
+    group: str | None = Field(
+        None, description="column of what must not straddle folds (a person, a patient, a site)"
+    )
+    allow_shared_ids: bool = Field(
+        False, description="ids that stand in both train and test mean different images"
+    )
+    numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
+    categorical: list[str] = Field([], description="columns that learners see, one-hot")
+
+    @field_validator("train_images", "test_images")
+    @classmethod
+    def _readable_template(cls, template: str) -> str:
+        try:
+            columns = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            template.format_map(dict.fromkeys(columns, "1"))
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
+        return template
+
+
+class Folds(Section):
+    """How training rows are held out."""
+
+    scheme: Literal[
+        "stratified",
+        "kfold",
+        "group",
+        "stratified_group",
+        "multilabel_stratified",
+        "binned_stratified",
+        "column",
+    ] = Field(
+        "stratified",
+        description="`stratified` means: as the task asks for, and by group where one is named",
+    )
+    n: int = Field(5, ge=2, le=50, description="number of folds K")
+    seed: int | None = Field(None, description="default: the config's seed")
+    column: str | None = Field(None, description="column of train.csv with ready folds 0..K-1")
+    bins: int = Field(10, ge=2, description="quantile bins of binned_stratified")
+    keep_duplicates_together: bool = Field(
+        True, description="exact and near-duplicate images share a fold"
+    )
+
+    @model_validator(mode="after")
+    def _column_goes_with_its_scheme(self) -> "Folds":
+        if (self.scheme == "column") != (self.column is not None):
+            raise ValueError("`scheme: column` and `column: NAME` go together")
+        return self
+
+
+class Backbone(Section):
+    """A pretrained architecture, and how images are cut for its frozen features."""
+
+    arch: str = Field(description="any timm architecture, with or without its tag")
+    weights: str = Field(
+        "hub", description="hub | package:NAME (an installed package) | file:PATH | random"
+    )
+    image_size: int = Field(224, ge=16, le=2048, description="side of the square it sees, pixels")
+    cut: Literal["crop", "squash", "pad"] = Field(
+        "crop", description="crop: short side to image_size, centre crop; pad: long side, grey bars"
+    )
+
+
+class Pseudo(Section):
+    """Test rows, labelled by a teacher, join the training rows of each fold."""
+
+    teacher: str = Field(description="a member, or one of `blends`")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="keep rows at least this confident"
+    )
+    top_share: float | None = Field(
+        None, gt=0, le=1, description="keep this share of the most confident rows of each class"
+    )
+    labels: Literal["hard", "soft"] = Field("hard", description="the class, or the probabilities")
+    weight: float = Field(1.0, gt=0, description="weight of a pseudo-labelled row in the loss")
+
+
+class Member(Section):
+    """What learners and networks have in common."""
+
+    pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
+    seed: int | None = Field(None, description="default: the config's seed")
+
+
+class Learner(Member):
+    """A model on concatenated blocks: [w1*block1, w2*block2, ...] of N rows."""
+
+    learner: Literal["logistic", "ridge", "lightgbm"] = Field(description="what is fitted")
+    blocks: dict[str, float] = Field(
+        min_length=1, description="backbone: weight; blocks are standardised, then scaled by it"
+    )
+    transform: Literal["none", "sqrt"] = Field(
+        "sqrt", description="sqrt: signed square root of features (Arandjelovic 2012)"
+    )
+    scale: Literal["standard", "l2", "none"] = Field(
+        "standard", description="standard: zero mean, unit variance; fitted inside the fold"
+    )
+    views: Literal["mean", "rows"] = Field(
+        "mean", description="mean: average the views' features; rows: each view is a training row"
+    )
+    strength: float | list[float] | None = Field(
+        None, description="L2 penalty per dimension; several: chosen inside the fold; None: default"
+    )
+    class_weights: Literal["none", "balanced"] = Field("none", description="reweight rare classes")
+    metadata: bool = Field(True, description="join data.numeric and data.categorical columns")
+    params: dict[str, Any] = Field({}, description="passed to the library's estimator as they are")
+
+
+class Network(Member):
+    """A backbone fine-tuned once per fold."""
+
+    network: str = Field(description="one of `backbones`: its architecture and weights")
+    image_size: int | None = Field(None, ge=16, le=2048, description="default: the backbone's")
+    epochs: int = Field(8, ge=1, description="passes over the training rows")
+    batch_size: int = Field(32, ge=1, description="images per optimiser step")
+    accumulate: int = Field(1, ge=1, description="split a batch in this many parts to save memory")
+    augment: Literal["none", "light", "medium", "heavy"] | list[dict[str, Any]] = Field(
+        "medium", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
+    )
+    mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
+    loss: Literal["auto", "cross_entropy", "bce", "mse", "mae", "huber"] = Field(
+        "auto", description="by task: cross_entropy, bce (multilabel), mse (regression)"
+    )
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="for cross_entropy")
+    class_weights: Literal["none", "balanced"] = Field("none", description="inverse frequency")
+    optimizer: str = Field("adamw", description="any optimizer that timm knows")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
+    backbone_lr: float = Field(0.3, gt=0, description="backbone's learning rate as a share of lr")
+    weight_decay: float = Field(0.02, ge=0, description="not applied to norms and biases")
+    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up")
+    min_lr: float = Field(1e-5, ge=0, description="floor of the cosine")
+    clip_norm: float = Field(1.0, ge=0, description="clip the gradient's norm; 0: off")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="average of weights; 0: off")
+    dropout: float = Field(0.2, ge=0, lt=1, description="before the linear head")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth, where timm has it")
+    patience: int = Field(
+        0, ge=0, description="stop after so many epochs without a better score; 0: never"
+    )
+    plain: bool = Field(
+        False, description="no augmentation, no mixing, one process: for hunting bugs"
+    )
+
+
+def member_kind(raw: Any) -> str | None:
+    """Tell a learner from a network by its defining key."""
+    keys = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
+    if ("learner" in keys) == ("network" in keys):
+        return None
+    return "learner" if "learner" in keys else "network"
+
+
+AnyMember = Annotated[
+    Annotated[Learner, Tag("learner")] | Annotated[Network, Tag("network")],
+    Discriminator(
+        member_kind,
+        custom_error_type="member_kind",
+        custom_error_message="a member has either `learner: NAME` or `network: BACKBONE`",
+    ),
+]
+
+
+class TTA(Section):
+    """Views of each image at inference, the same for oof and test."""
+
+    views: list[str] = Field(
+        ["original", "mirrored"],
+        min_length=1,
+        description="original, mirrored, flipped, rotated_90|180|270, transposed, transversed, "
+        "scale_F, crop_POSITION_F; eight_of_square and five_crops stand for lists",
+    )
+
+    @field_validator("views")
+    @classmethod
+    def _known_views(cls, views: list[str]) -> list[str]:
+        return expand_views(views)
+
+    average: Literal["probabilities", "logits", "geometric"] = Field(
+        "probabilities", description="how the views' predictions are averaged"
+    )
+
+
+BlendKind = Literal[
+    "soft_vote",
+    "hard_vote",
+    "rank_average",
+    "geometric",
+    "weighted",
+    "greedy",
+    "stack",
+    "stack_ridge",
+    "stack_lightgbm",
+]
+
+
+class Submission(Section):
+    """Which blend is submitted, in which form."""
+
+    blend: str = Field("best", description="best: the blend with the best honest score; or a name")
+    format: Literal["auto", "label", "probability", "value", "level", "labels"] = Field(
+        "auto",
+        description="auto: found from sample_submission.csv and the metric; value: the expected "
+        "level, level: the one nearest to it (ordinal); labels: those above the threshold, joined",
+    )
+    threshold: float = Field(0.5, gt=0, lt=1, description="for multilabel decisions")
+
+
+class Runtime(Section):
+    """The machine; nothing here changes what is computed, only where and how fast."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        "auto", description="auto: bf16 or 16 on a GPU that gains from it, 32 elsewhere"
+    )
+    workers: int | None = Field(None, ge=0, description="processes that read images; default: auto")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _number_as_text(cls, precision: Any) -> Any:
+        return str(precision) if isinstance(precision, int) else precision
+
+
+class Config(Section):
+    """One competition."""
+
+    competition: str = Field(description="folder under input/")
+    task: Task
+    data: Data = Data()
+    folds: Folds = Folds()
+    backbones: dict[str, Backbone] = Field({}, description="name: architecture and weights")
+    members: dict[str, AnyMember] = Field({}, description="name: a learner or a network")
+    tta: TTA = TTA()
+    blends: list[BlendKind] = Field(
+        ["soft_vote", "weighted", "greedy", "stack"], min_length=1, description="tried and compared"
+    )
+    submission: Submission = Submission()
+    runtime: Runtime = Runtime()
+    seed: int = Field(42, ge=0, description="governs every random draw")

@@ -1,0 +1,1 @@
+"""The floor that everything stands on: files, rows, scores, jobs. It imports no torch."""

@@ -1,0 +1,127 @@
+"""Artifacts on disk: whole or absent, and known by a fingerprint of all that they depend on.
+
+An artifact is a folder whose `meta.json` is written last. Its fingerprint is a digest of the recipe
+(the parts of the config that matter, digests of raw inputs, fingerprints of other artifacts, the
+format's version), so it is the same on every machine, and parts made elsewhere count as done.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+META = "meta.json"
+
+
+def fingerprint(**parts: Any) -> str:
+    """Digest of a recipe; parts are JSON values, the order of keys does not matter."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it there if the block ends without an error.
+
+    A reader sees the old file or the new one, never a part. A failed or killed write leaves `path`
+    as it was; what a killed one leaves behind has a dot in front and is never read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, readable and with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """The metadata of a finished artifact; None where there is none."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:  # neither UTF-8 nor JSON: not ours or damaged, make it again
+        return None
+    return meta if isinstance(meta, dict) else None
+
+
+def is_current(folder: Path, wanted: str) -> bool:
+    """Whether `folder` holds a finished artifact with this fingerprint."""
+    meta = read_meta(folder)
+    return meta is not None and meta.get("fingerprint") == wanted
+
+
+def finish(folder: Path, fingerprint: str, **meta: Any) -> None:
+    """Declare an artifact complete; call it last."""
+    write_json(folder / META, {"fingerprint": fingerprint, **meta})
+
+
+def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
+    """Make `folder` ready for the artifact `wanted`, keeping what an interrupted run left of it.
+
+    `.begun` names the fingerprint that the folder's content belongs to. Content of another recipe
+    is moved to `attic` (it may have cost a night), and comes back when its recipe is asked for
+    again, finished or not; without an attic it is deleted.
+    """
+    begun = folder / ".begun"
+    owner = begun.read_text() if begun.exists() else _copied_from(folder)
+    if owner != wanted and folder.exists():
+        if attic is None or not any(folder.iterdir()):
+            _delete(folder)
+        else:
+            kept = _place_in(attic, folder, owner)
+            shutil.rmtree(kept, ignore_errors=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder, kept)
+    if not folder.exists() and attic is not None:
+        kept = _place_in(attic, folder, wanted)
+        if kept.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(kept, folder)
+    if not begun.exists():
+        write_text(begun, wanted)
+
+
+def _copied_from(folder: Path) -> str:
+    """Whose content a folder without `.begun` is: copying between machines may skip dotfiles."""
+    meta = read_meta(folder) or {}
+    return str(meta.get("fingerprint", "unknown"))
+
+
+def _place_in(attic: Path, folder: Path, owner: str) -> Path:
+    return attic / f"{'-'.join(folder.parts[-2:])}-{owner}"
+
+
+def _delete(folder: Path) -> None:
+    """Remove a folder; what claims that it is whole goes first, in case of a kill on the way."""
+    (folder / META).unlink(missing_ok=True)
+    (folder / ".begun").unlink(missing_ok=True)
+    shutil.rmtree(folder)

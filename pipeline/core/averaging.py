@@ -1,0 +1,30 @@
+"""How predictions of several views, or of several folds' models, become one."""
+
+import numpy as np
+
+from pipeline.config.schema import Kind
+
+TINY = 1e-12  # keeps logarithms finite; far below what a probability can tell
+
+
+def average_values(values: np.ndarray, average: str, *, kind: Kind) -> np.ndarray:
+    """Average predictions over their first axis: (V, N, C) to (N, C).
+
+    Args:
+        values: probabilities, or values for regression, which always takes the plain mean.
+        average: "probabilities" is the mean; "geometric" the mean of logarithms; "logits" the mean
+            of log-odds (multilabel), or of logits: for classes these are log-probabilities up to a
+            constant per row, so that it equals "geometric".
+    Returns:
+        Rows sum to 1 for single-label tasks.
+    """
+    if kind == "regression" or average == "probabilities":
+        return values.mean(0)
+    logs = np.log(np.clip(values, TINY, None))
+    if kind != "multilabel":
+        mean = np.exp(logs.mean(0))
+        return mean / mean.sum(-1, keepdims=True)
+    if average == "geometric":
+        return np.exp(logs.mean(0))
+    log_odds = (logs - np.log(np.clip(1 - values, TINY, None))).mean(0)
+    return 1 / (1 + np.exp(-log_odds))

@@ -1,0 +1,313 @@
+"""A competition's rows: CSVs read and checked before any work, all problems reported at once."""
+
+import difflib
+import glob
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from string import Formatter
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Data, Task
+from pipeline.core.artifacts import fingerprint
+
+SHOWN = 5  # examples per problem
+
+
+@dataclass(frozen=True)
+class Competition:
+    """Rows of train.csv and test.csv, in file order, with every cell as the text that it was.
+
+    Attributes:
+        folder: input/<competition>.
+        train, test: rows; test comes from the sample where there is no test.csv.
+        sample: sample_submission.csv, or None where there is none.
+        classes: C names: classes, levels in ascending order, or target columns.
+        targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression).
+    """
+
+    folder: Path
+    task: Task
+    data: Data
+    train: pd.DataFrame
+    test: pd.DataFrame
+    sample: pd.DataFrame | None
+    classes: tuple[str, ...]
+    targets: np.ndarray
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """(N,) ids of training rows."""
+        return self.train[self.data.id].to_numpy(dtype=str)
+
+    @cached_property
+    def test_ids(self) -> np.ndarray:
+        """(N_test,) ids of test rows."""
+        return self.test[self.data.id].to_numpy(dtype=str)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Images of training rows, then of test rows, relative to `folder`."""
+        return [
+            *_image_paths(self.train, self.data.train_images),
+            *_image_paths(self.test, self.data.test_images),
+        ]
+
+    @property
+    def levels(self) -> np.ndarray | None:
+        """(C,) ordinal levels as numbers; None for other tasks."""
+        return np.array(self.classes, dtype=float) if self.task.kind == "ordinal" else None
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """(N,) what must not straddle folds; None where the config names no column.
+
+        A row with a blank cell is a group of its own, named by its id.
+        """
+        if self.data.group is None:
+            return None
+        groups = self.train[self.data.group].to_numpy(dtype=str)
+        return np.where(np.char.strip(groups) == "", self.ids, groups)
+
+    @cached_property
+    def rows_digest(self) -> str:
+        """Digest of what training learns from besides images: ids, targets, metadata columns."""
+        columns = [*self.task.targets, *self.data.numeric, *self.data.categorical]
+        cells = {column: self.train[column].tolist() for column in columns}
+        return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells)
+
+    @cached_property
+    def test_digest(self) -> str:
+        """Digest of what predictions for test rows depend on besides images."""
+        columns = self.test[[self.data.id, *self.data.numeric, *self.data.categorical]]
+        return fingerprint(cells=columns.to_numpy().tolist())
+
+
+def read_competition(folder: Path, task: Task, data: Data) -> Competition:
+    """Read the CSVs of input/<competition> and check them against the config and each other.
+
+    Raises:
+        UserError: with every problem found, one line each.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder. Link the competition's files there: "
+            f"`ln -s /path/to/{folder.name} {folder}`."
+        )
+    problems: list[str] = []
+    train = _read_csv(folder / data.train_csv, problems)
+    sample = _read_csv(folder / data.sample_submission, problems, optional=True)
+    test = _read_csv(folder / data.test_csv, problems, optional=sample is not None)
+    test_path = folder / data.test_csv
+    if test is None and sample is not None:
+        test, test_path = sample, folder / data.sample_submission
+    if problems:
+        raise UserError("\n".join(problems))
+    group = [data.group] if data.group else []
+    shared = [data.id, *data.numeric, *data.categorical]
+    problems += _missing_columns(
+        train, folder / data.train_csv, [*shared, *task.targets, *group], data.train_images
+    )
+    problems += _missing_columns(test, test_path, shared, data.test_images)
+    if sample is not None:
+        problems += _missing_columns(sample, folder / data.sample_submission, [data.id])
+    if problems:
+        raise UserError("\n".join(problems))
+    problems += _bad_ids(train, folder / data.train_csv, data.id)
+    problems += _bad_ids(test, test_path, data.id)
+    problems += _shared_ids(train, test, folder, test_path.name, data)
+    if sample is not None and test is not sample:
+        problems += _strange_sample(test, sample, folder, data)
+    classes, targets = _encode(train, task, folder / data.train_csv, problems)
+    for column in data.numeric:
+        for rows, path in ((train, folder / data.train_csv), (test, test_path)):
+            _numbers(rows[column], path, problems, blank_allowed=True)
+    competition = Competition(folder, task, data, train, test, sample, classes, targets)
+    problems += _missing_images(competition)
+    if problems:
+        raise UserError("\n".join(problems))
+    return competition
+
+
+def _read_csv(path: Path, problems: list[str], *, optional: bool = False) -> pd.DataFrame | None:
+    try:
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            # No index column: pandas would shift the cells of rows that end with a comma.
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except FileNotFoundError:
+        if not optional:
+            problems.append(f"{path}: no such file. The config's `data` section names the CSVs.")
+        return None
+    except (
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
+        problems.append(f"{path}: not readable as CSV: {error}.")
+        return None
+    if rows.empty:
+        problems.append(f"{path}: no rows below the header.")
+    return rows
+
+
+def _missing_columns(
+    rows: pd.DataFrame, path: Path, columns: list[str], template: str | None = None
+) -> Iterator[str]:
+    in_braces = [name for _, name, _, _ in Formatter().parse(template or "") if name]
+    for column in dict.fromkeys([*columns, *in_braces]):
+        if column not in rows.columns:
+            near = difflib.get_close_matches(column, rows.columns, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            yield f"{path}: no column {column!r}; it has {list(rows.columns)}.{hint}"
+
+
+def _bad_ids(rows: pd.DataFrame, path: Path, id_column: str) -> Iterator[str]:
+    ids = rows[id_column]
+    if (blank := int((ids.str.strip() == "").sum())) > 0:
+        yield f"{path}: {blank} rows have no {id_column!r}."
+    if (repeated := ids[ids.duplicated()].unique()).size:
+        yield (
+            f"{path}: {repeated.size} ids stand more than once, e.g. {_examples(repeated)}. "
+            "Each row needs an id of its own."
+        )
+
+
+def _shared_ids(
+    train: pd.DataFrame, test: pd.DataFrame, folder: Path, test_name: str, data: Data
+) -> Iterator[str]:
+    shared = sorted(set(train[data.id]) & set(test[data.id]))
+    if shared and not data.allow_shared_ids:
+        yield (
+            f"{folder}: {len(shared)} ids are both in {data.train_csv} and {test_name}, e.g. "
+            f"{_examples(shared)}. If they are different images, say `data.allow_shared_ids: true`."
+        )
+
+
+def _strange_sample(
+    test: pd.DataFrame, sample: pd.DataFrame, folder: Path, data: Data
+) -> Iterator[str]:
+    wanted, given = set(test[data.id]), set(sample[data.id])
+    if wanted != given or sample[data.id].duplicated().any():
+        yield (
+            f"{folder / data.sample_submission}: its ids are not those of {data.test_csv}: "
+            f"{len(wanted - given)} missing {_examples(sorted(wanted - given))}, "
+            f"{len(given - wanted)} unknown {_examples(sorted(given - wanted))}, "
+            f"{int(sample[data.id].duplicated().sum())} repeated."
+        )
+
+
+def _missing_images(competition: Competition) -> Iterator[str]:
+    folder = competition.folder
+    missing = [path for path in competition.paths if not (folder / path).is_file()]
+    if missing:
+        parent, name = (folder / missing[0]).parent, glob.escape(Path(missing[0]).name)
+        siblings = sorted(parent.glob(f"{name}.*"))
+        hint = f" There is {siblings[0].name}: add the ending to the template." if siblings else ""
+        yield (
+            f"{folder}: {len(missing)} of {len(competition.paths)} images are not there, e.g. "
+            f"{_examples(missing)}. `data.train_images` and `data.test_images` say where "
+            f"they are.{hint}"
+        )
+
+
+def _image_paths(rows: pd.DataFrame, template: str) -> list[str]:
+    names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+    cells = rows[names].to_dict("records") if names else [{}] * len(rows)
+    return [template.format_map(row) for row in cells]
+
+
+def _encode(
+    train: pd.DataFrame, task: Task, path: Path, problems: list[str]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and the (N, C) target matrix; what is unclean is added to `problems`."""
+    columns = train[task.targets]
+    if task.kind == "regression":
+        numbers = [_numbers(columns[name], path, problems) for name in columns]
+        return tuple(columns), np.column_stack(numbers)
+    if task.kind == "multilabel" and len(task.targets) > 1:
+        return tuple(columns), _flags(columns, path, problems)
+    labels = columns[task.targets[0]]
+    if task.kind == "multilabel":
+        cells = [cell.split(task.separator) for cell in labels]
+    else:
+        cells = [[label] for label in labels]
+        if blank := int((labels.str.strip() == "").sum()):
+            problems.append(f"{path}: {blank} rows have no {task.targets[0]!r}.")
+    found = sorted({label for cell in cells for label in cell if label.strip()})
+    if padded := [label for label in found if label != label.strip()]:
+        problems.append(f"{path}: labels with spaces around them: {_examples(padded)}.")
+    classes = _class_names(found, task, path, problems)
+    position = {name: index for index, name in enumerate(classes)}
+    targets = np.zeros((len(train), len(classes)))
+    for row, cell in enumerate(cells):
+        targets[row, [position[label] for label in cell if label in position]] = 1.0
+    return classes, targets
+
+
+def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) -> tuple[str, ...]:
+    """Classes in order: as the config says, else numbers by value and words by alphabet."""
+    names = sorted(found, key=float) if _are_numbers(found) else found
+    if task.classes is not None:
+        if unknown := sorted(set(found) - set(task.classes)):
+            problems.append(
+                f"{path}: labels that task.classes does not have: {_examples(unknown)}; "
+                f"it has {task.classes}."
+            )
+        names = task.classes
+    if task.kind == "ordinal" and not (_are_numbers(names) and _ascend(names)):
+        problems.append(
+            f"{path}: ordinal levels must be ascending numbers, found {_examples(names)}."
+        )
+    if task.kind == "binary" and len(names) != 2:
+        problems.append(
+            f"{path}: a binary target has two values, {task.targets[0]!r} has {len(names)}: "
+            f"{_examples(names)}."
+        )
+    elif len(names) < (1 if task.kind == "multilabel" else 2):
+        found_only = f"one value only, {_examples(names)}" if names else "no values"
+        problems.append(f"{path}: {task.targets[0]!r} has {found_only}.")
+    return tuple(names)
+
+
+def _are_numbers(names: list[str]) -> bool:
+    return bool(np.isfinite(pd.to_numeric(pd.Series(names, dtype=str), errors="coerce")).all())
+
+
+def _ascend(names: list[str]) -> bool:
+    return all(float(low) < float(high) for low, high in pairwise(names))
+
+
+def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
+    wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
+    if wrong:
+        problems.append(f"{path}: multilabel columns hold 0 or 1, found {_examples(wrong)}.")
+        return np.zeros(columns.shape)
+    return columns.to_numpy().astype(float)
+
+
+def _numbers(
+    cells: pd.Series, path: Path, problems: list[str], *, blank_allowed: bool = False
+) -> np.ndarray:
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    wrong = ~np.isfinite(numbers)
+    if blank_allowed:
+        wrong &= (cells.str.strip() != "").to_numpy()
+    if wrong.any():
+        problems.append(
+            f"{path}: {int(wrong.sum())} cells of {cells.name!r} are no numbers, e.g. "
+            f"{_examples(cells[wrong].unique())}."
+        )
+    return numbers
+
+
+def _examples(values: object) -> str:
+    listed = list(values)
+    more = ", ..." if len(listed) > SHOWN else ""
+    return f"[{', '.join(repr(str(value)) for value in listed[:SHOWN])}{more}]"

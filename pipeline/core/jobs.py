@@ -1,0 +1,89 @@
+"""Jobs: what there is to do, and one executor that does it in order.
+
+A job is one artifact. It names its function as text, so that listing work imports nothing heavy:
+a second run that finds everything done takes a second, not the time to import torch.
+"""
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import artifacts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work that makes one artifact.
+
+    Attributes:
+        name: "train net fold 2", for the log.
+        function: "package.module:function", called with `folder`, `fingerprint` and `arguments`.
+            It finishes the artifact itself, metadata last.
+        folder: the artifact.
+        fingerprint: what the artifact must carry to count as done.
+        arguments: picklable keyword arguments.
+        needs: jobs whose artifacts must be current first.
+        wants_gpu: whether an executor with several workers should place it on a GPU.
+        owns_folder: whether all that lies in the folder is this artifact's, so that content of
+            another recipe is cleared first.
+        attic: where such content is kept; None: it is deleted.
+    """
+
+    name: str
+    function: str
+    folder: Path
+    fingerprint: str
+    arguments: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    needs: tuple["Job", ...] = field(default=(), repr=False)
+    wants_gpu: bool = False
+    owns_folder: bool = True
+    attic: Path | None = None
+
+    def is_done(self) -> bool:
+        """Whether the artifact is there, whole, and made by this recipe."""
+        return artifacts.is_current(self.folder, self.fingerprint)
+
+
+def pending(targets: Iterable[Job]) -> list[Job]:
+    """Jobs still to do for these targets, needs first; what a finished job needed is not asked."""
+    order: dict[str, Job] = {}
+
+    def visit(job: Job) -> None:
+        if str(job.folder) in order or job.is_done():
+            return
+        for need in job.needs:
+            visit(need)
+        order[str(job.folder)] = job
+
+    for target in targets:
+        visit(target)
+    return list(order.values())
+
+
+def resolve(function: str) -> Callable[..., Any]:
+    """The function that "package.module:function" names."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def execute(jobs: list[Job]) -> None:
+    """Do jobs one after the other, here; a killed run leaves finished artifacts finished."""
+    started = time.monotonic()
+    for number, job in enumerate(jobs, start=1):
+        elapsed = time.monotonic() - started
+        left = elapsed / (number - 1) * (len(jobs) - number + 1) if number > 1 else None
+        eta = "" if left is None else f", about {left:.0f}s left"
+        log.info("[%d/%d%s] %s", number, len(jobs), eta, job.name)
+        if job.owns_folder:
+            artifacts.begin(job.folder, job.fingerprint, attic=job.attic)
+        if job.is_done():  # it was finished once, and came back from the attic
+            continue
+        resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
+        if not job.is_done():
+            raise AssertionError(f"{job.name} ended without finishing {job.folder}")

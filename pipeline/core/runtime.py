@@ -1,0 +1,53 @@
+"""The process: named random streams, memory allocator, log lines."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import sys
+
+import numpy as np
+
+
+def stream_seed(seed: int, *names: str | int) -> int:
+    """A 32-bit seed for one named stream: draws of one never change another's (law 8)."""
+    text = "/".join(str(name) for name in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def stream(seed: int, *names: str | int) -> np.random.Generator:
+    """A random generator for one named stream, e.g. stream(42, "folds")."""
+    return np.random.default_rng(stream_seed(seed, *names))
+
+
+def num_threads() -> int:
+    """Processors that this process may use (a container's share, not the machine's)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tune_allocator() -> None:
+    """Let glibc keep big buffers instead of returning and refaulting them.
+
+    Measured on two cores: 1.4 to 2.4 times faster eager forward passes, 1.6 times training.
+    Elsewhere (musl, macOS, Windows) there is nothing to set.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    m_mmap_max, m_trim_threshold, m_top_pad, m_arena_max = -4, -1, -2, -8
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+    mallopt(m_top_pad, 256 * 2**20)
+    mallopt(m_arena_max, 1)
+
+
+def start_logging() -> None:
+    """Log lines go to stderr, without decoration; results go to stdout."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LOG", "INFO").upper(),
+        format="%(message)s",
+    )
+    for chatty in ("matplotlib", "PIL", "timm", "lightning", "lightning.fabric", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

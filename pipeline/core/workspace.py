@@ -1,0 +1,50 @@
+"""Where a competition's files lie, relative to the project's root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The four artifact folders of one competition.
+
+    Attributes:
+        root: the project's root, from which all stored paths are relative.
+        competition: the folder's name under input/.
+    """
+
+    root: Path
+    competition: str
+
+    @property
+    def input(self) -> Path:
+        """What the competition came with; never written."""
+        return self.root / "input" / self.competition
+
+    @property
+    def features(self) -> Path:
+        """Folds, image cache and blocks."""
+        return self.root / "features" / self.competition
+
+    @property
+    def models(self) -> Path:
+        """Members' weights and predictions."""
+        return self.root / "models" / self.competition
+
+    @property
+    def submissions(self) -> Path:
+        """Submissions, the ledger and the report."""
+        return self.root / "submissions" / self.competition
+
+    @property
+    def folds_csv(self) -> Path:
+        """id, fold, group: written once, may be replaced by hand."""
+        return self.features / "folds.csv"
+
+    def member(self, name: str) -> Path:
+        """A member's predictions, above its folds."""
+        return self.models / name
+
+    def fold(self, member: str, fold: int) -> Path:
+        """One fold's weights and logs."""
+        return self.models / member / f"fold{fold}"

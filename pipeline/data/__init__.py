@@ -1,0 +1,1 @@
+"""Images and their cache, duplicates, folds, augmentation."""

@@ -1,0 +1,114 @@
+"""Batches for networks: which rows, in which order, augmented how; none of it depends on workers.
+
+Every draw is keyed, not streamed: the order by (epoch), an image's augmentation by (epoch, row).
+So a resumed run, another number of workers, or a skipped epoch see the same batches.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pipeline.core.runtime import stream, stream_seed
+from pipeline.data.augmentation import Augmentation
+from pipeline.data.images import fit_square
+
+Key = tuple[int, int]  # (epoch, position among the fold's rows)
+
+
+class Cache(Protocol):
+    """Resized images: `cache[row]` is (H, W, 3) uint8."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int) -> np.ndarray: ...
+
+
+class FoldImages(Dataset):
+    """Squares of some rows of the cache; an item is (image (3, S, S) uint8, position).
+
+    Args:
+        rows: (n,) rows of the cache; keys speak of positions in it, so a row that stands in it
+            twice is augmented in two ways.
+        augment: None gives the view that inference sees.
+        seed: of the augmentation's stream.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        rows: np.ndarray,
+        *,
+        image_size: int,
+        cut: str,
+        augment: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.cache, self.rows = cache, np.asarray(rows)
+        self.image_size, self.cut = image_size, cut
+        self.augment, self.seed = augment, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
+        epoch, position = key
+        # A copy: the map is read-only, and a transform may work in place.
+        image = np.array(self.cache[int(self.rows[position])])
+        if self.augment is None:
+            return fit_square(image, self.image_size, self.cut), position
+        seed = stream_seed(self.seed, "augment", epoch, position)
+        return self.augment(image, seed=seed), position
+
+
+class Batches(Sampler[list[Key]]):
+    """Keys of one epoch's batches, in an order of its own; `epoch` is set before iterating.
+
+    Batches differ in size by one at most and no row is left out, so that there is no small last
+    batch, and above all none of a single image, in which BatchNorm's statistics break down.
+    """
+
+    def __init__(self, num_rows: int, *, batch_size: int, seed: int) -> None:
+        self.num_rows, self.seed = num_rows, seed
+        self.num_batches = max(1, -(-num_rows // batch_size))
+        if batch_size > 1 and num_rows // self.num_batches < 2:
+            self.num_batches = max(1, num_rows // 2)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = stream(self.seed, "order", self.epoch).permutation(self.num_rows)
+        for positions in np.array_split(order, self.num_batches):
+            yield [(self.epoch, int(position)) for position in positions]
+
+
+def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> DataLoader:
+    """Augmented batches of the epoch that `batches.epoch` names."""
+    return DataLoader(images, batch_sampler=batches, **_worker_settings(workers))
+
+
+def validation_loader(images: FoldImages, *, batch_size: int, workers: int) -> DataLoader:
+    """All rows once, in order."""
+    keys = [(0, position) for position in range(len(images))]
+    return DataLoader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
+
+
+def _worker_settings(workers: int) -> dict:
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+        "worker_init_fn": _start_worker,
+        # Of its own, or each epoch's iterator would draw from the generator that dropout uses.
+        "generator": torch.Generator(),
+    }
+
+
+def _start_worker(worker: int) -> None:
+    """One thread per worker: more would fight over the same cores, or hang after a fork."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,73 @@
+"""Votes: blends that learn nothing from the targets."""
+
+import numpy as np
+from scipy.special import expit, log_softmax, logit
+from scipy.stats import rankdata
+
+from pipeline.config.schema import Kind
+
+# One member's hard zero must not veto all others: a probability is lifted to this before its log.
+EPS = 1e-6
+
+
+def clipped_logit(probs: np.ndarray) -> np.ndarray:
+    """Log odds of probabilities, finite."""
+    return logit(np.clip(probs, EPS, 1 - EPS))
+
+
+def clipped_log(probs: np.ndarray) -> np.ndarray:
+    """Log of probabilities, finite."""
+    return np.log(np.maximum(probs, EPS))
+
+
+def normalise(scores: np.ndarray, *, kind: Kind) -> np.ndarray:
+    """Make (..., C) scores the task's probabilities: in [0, 1], rows sum to 1 but for multilabel.
+
+    A row without a positive score becomes uniform. Regression values stay as they are.
+    """
+    if kind == "regression":
+        return scores
+    if kind == "multilabel":
+        return np.clip(scores, 0.0, 1.0)
+    positive = np.maximum(scores, 0.0)
+    total = positive.sum(axis=-1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), 1 / scores.shape[-1])
+
+
+def soft_vote(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+    """Average the members (M, N, C) to (N, C)."""
+    return normalise(member_values.mean(axis=0), kind=kind)
+
+
+def hard_vote(member_values: np.ndarray, *, kind: Kind, threshold: float = 0.5) -> np.ndarray:
+    """Count votes: the share of members for each class (N, C).
+
+    Ordinal members vote for a level, so the expectation is the mean level voted for. Multilabel:
+    the share of members that say yes at `threshold`. Regression: the members' median.
+    """
+    if kind == "regression":
+        return np.median(member_values, axis=0)
+    if kind == "multilabel":
+        return (member_values >= threshold).mean(axis=0)
+    choices = member_values.argmax(axis=-1)
+    return (choices[..., None] == np.arange(member_values.shape[-1])).mean(axis=0)
+
+
+def rank_average(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+    """Average each column's ranks among the N rows, scaled into (0, 1); rows then sum to 1.
+
+    For ranking metrics: it drops each member's calibration, and how rare a class is with it. Ranks
+    need the whole set: a row's result depends on the rows beside it.
+    """
+    ranks = (rankdata(member_values, axis=1) - 0.5) / member_values.shape[1]
+    return normalise(ranks.mean(axis=0), kind=kind)
+
+
+def geometric(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+    """Average in log space and renormalise rows; multilabel: average log odds.
+
+    Source: Hinton 2002, product of experts; ours has equal weights that sum to 1.
+    """
+    if kind == "multilabel":
+        return expit(clipped_logit(member_values).mean(axis=0))
+    return np.exp(log_softmax(clipped_log(member_values).mean(axis=0), axis=-1))

@@ -1,0 +1,1 @@
+"""Learners: blocks are concatenated, and a classical model is fitted on them inside each fold."""

@@ -1,0 +1,147 @@
+"""Concatenation of blocks: what turns (N, V, D) features of several backbones into one matrix.
+
+Each block goes through transform -> views -> scale -> weight, then all stand side by side:
+[w1 * block1, w2 * block2, ..., metadata].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Learner
+
+METADATA = "metadata"  # what errors and saved files call the encoded columns
+SMALLEST_RELATIVE_STD = 1e-6  # below it a dimension is constant up to float32's rounding
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map of one block's dimensions: (x - centre) * factor, each (D,)."""
+
+    centre: np.ndarray
+    factor: np.ndarray
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return (rows - self.centre) * self.factor
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """A fitted concatenation: `settings` and one scaling per block that has something fitted."""
+
+    settings: Learner
+    scalings: dict[str, Scaling]
+
+    def __call__(
+        self, blocks: Mapping[str, np.ndarray], metadata: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Concatenate the blocks of any rows, with what was fitted on the training rows.
+
+        Args:
+            blocks: each (N, V, D); blocks of weight 0 may be absent.
+            metadata: (N, P) or None, as when fitting.
+        Returns:
+            (N * R, D1 + D2 + ... + P) float32; R is 1, or V for `views: rows` (an image's views
+            are neighbours).
+        Raises:
+            UserError: if a block is missing or its width differs from the fitted one.
+        """
+        parts = [
+            weight * self._scaled(name, rows)
+            for (name, weight), rows in zip(
+                weighted_blocks(self.settings), prepared(self.settings, blocks), strict=True
+            )
+        ]
+        if METADATA in self.scalings:
+            if metadata is None:
+                raise UserError("The learner was fitted with metadata columns; give them here too.")
+            repeats = len(parts[0]) // len(metadata)
+            parts.append(self._scaled(METADATA, np.repeat(metadata, repeats, axis=0)))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
+    def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
+        if name in self.scalings:
+            scaling = self.scalings[name]
+            if rows.shape[1] != len(scaling.centre):
+                raise UserError(
+                    f"{name}: {rows.shape[1]} dimensions, but the learner was fitted on "
+                    f"{len(scaling.centre)}. Extract features again, then train again."
+                )
+            # A missing metadata value becomes the column's mean; features have none missing.
+            return np.nan_to_num(scaling(rows)) if name == METADATA else scaling(rows)
+        if self.settings.scale == "l2":
+            return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return rows
+
+
+def fit_concatenation(
+    settings: Learner,
+    blocks: Mapping[str, np.ndarray],
+    *,
+    weights: np.ndarray,
+    metadata: np.ndarray | None = None,
+) -> Concatenation:
+    """Fit the scalings on training rows.
+
+    `standard` gives each dimension zero mean and a variance of 1/D, so that a row's expected
+    squared length is 1 in every block, as `l2` makes it exactly. Weights therefore compare whole
+    backbones: at 1, 1, 1 one with 2048 dimensions speaks as loudly as one with 512, and the same
+    L2 penalty suits both. Metadata is one more such block, of weight 1. `none` leaves features as
+    they come, and their size counts.
+
+    Args:
+        blocks: each (N, V, D), of training rows only.
+        weights: (N,) row weights; a row of weight 0 has no influence.
+        metadata: (N, P), NaN where missing, or None.
+    """
+    scalings = {}
+    if settings.scale == "standard":
+        for (name, _), rows in zip(
+            weighted_blocks(settings), prepared(settings, blocks), strict=True
+        ):
+            scalings[name] = standard_scaling(rows, np.repeat(weights, len(rows) // len(weights)))
+    if settings.metadata and metadata is not None and metadata.shape[1]:
+        scalings[METADATA] = standard_scaling(metadata, weights)
+    return Concatenation(settings, scalings)
+
+
+def standard_scaling(rows: np.ndarray, weights: np.ndarray) -> Scaling:
+    """Zero mean and variance 1/D for each dimension; constant dimensions become 0."""
+    known = ~np.isnan(rows)
+    filled = np.where(known, rows, 0).astype(np.float64)
+    mass = np.maximum(weights @ known, np.finfo(float).tiny)
+    centre = weights @ filled / mass
+    std = np.sqrt(weights @ (np.where(known, filled - centre, 0) ** 2) / mass)
+    size = np.sqrt(weights @ filled**2 / mass)
+    varies = std > SMALLEST_RELATIVE_STD * size
+    factor = np.divide(1 / np.sqrt(len(std)), std, out=np.zeros_like(std), where=varies)
+    return Scaling(centre.astype(np.float32), factor.astype(np.float32))
+
+
+def weighted_blocks(settings: Learner) -> list[tuple[str, float]]:
+    """Blocks in the config's order; a weight of 0 leaves a block out."""
+    chosen = [(name, weight) for name, weight in settings.blocks.items() if weight]
+    if not chosen:
+        raise UserError(f"All blocks have weight 0: {settings.blocks}. Give one another weight.")
+    return chosen
+
+
+def prepared(settings: Learner, blocks: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Blocks in order, transformed, as (N * R, D): nothing here is fitted."""
+    missing = [name for name, _ in weighted_blocks(settings) if name not in blocks]
+    if missing:
+        raise UserError(f"Blocks {missing} are not there, only {sorted(blocks)}. Extract features.")
+    return [as_rows(blocks[name], settings) for name, _ in weighted_blocks(settings)]
+
+
+def as_rows(block: np.ndarray, settings: Learner) -> np.ndarray:
+    """(N, V, D) -> (N, D) or (N * V, D), after the transform.
+
+    The signed square root tames the few loud dimensions that pooled activations have
+    (Arandjelovic & Zisserman 2012, RootSIFT; Perronnin 2010).
+    """
+    if settings.transform == "sqrt":
+        block = np.sign(block) * np.sqrt(np.abs(block))
+    return block.mean(axis=1) if settings.views == "mean" else block.reshape(-1, block.shape[-1])

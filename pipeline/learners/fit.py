@@ -1,0 +1,182 @@
+"""A learner fitted on one fold's training rows: its concatenation and model, and their files."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightgbm as lgb
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Learner
+from pipeline.core.artifacts import replacing, write_json, write_text
+from pipeline.core.runtime import stream, stream_seed
+from pipeline.learners.concatenation import METADATA, Concatenation, Scaling, fit_concatenation
+from pipeline.learners.linear import LinearModel, fit_logistic, fit_ridge
+from pipeline.learners.outputs import Average, average_views
+from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
+from pipeline.learners.trees import TreesModel, fit_lightgbm
+
+INNER_FOLDS = 4
+Model = LinearModel | TreesModel
+MODELS: dict[str, type[Model]] = {"LinearModel": LinearModel, "TreesModel": TreesModel}
+
+
+class Recipe(NamedTuple):
+    """How a learner of the schema is fitted; a new learner is one more entry in RECIPES."""
+
+    fit: Callable[..., Model]
+    strengths: tuple[float, ...]  # the default
+    params: tuple[str, ...] | None  # keys it knows; None: the library checks them
+
+
+RECIPES = {
+    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03), ("tolerance", "max_iter")),
+    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3), ()),
+    "lightgbm": Recipe(fit_lightgbm, (1.0,), None),
+}
+
+
+@dataclass(frozen=True)
+class FittedLearner:
+    """What predicts rows from their blocks."""
+
+    concatenation: Concatenation
+    model: Model
+    kind: str
+
+    def predict(
+        self,
+        blocks: Mapping[str, np.ndarray],
+        *,
+        metadata: np.ndarray | None = None,
+        average: Average = "probabilities",
+    ) -> np.ndarray:
+        """Predict rows.
+
+        Args:
+            blocks: each (N, V, D).
+            metadata: (N, P) if the learner was fitted with it.
+            average: how the views' predictions are averaged, for `views: rows`.
+        Returns:
+            (N, C): rows that sum to 1; in [0, 1] for multilabel; values for regression.
+        """
+        values = self.model.predict(self.concatenation(blocks, metadata))
+        num_rows = len(next(iter(blocks.values())))
+        by_view = values.reshape(num_rows, -1, values.shape[-1])
+        return average_views(by_view, kind=self.kind, average=average)
+
+    def save(self, folder: Path) -> None:
+        """Write learner.json, arrays.npz and trees_<n>.txt; the same learner gives the same bytes.
+
+        No pickles: the files can be read by another version, and reading them runs no code.
+        """
+        arrays, words = {}, {}
+        for field in fields(self.model):
+            value = getattr(self.model, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"model/{field.name}"] = value
+            elif field.name != "boosters":
+                words[field.name] = value
+        for name, scaling in self.concatenation.scalings.items():
+            arrays[f"centre/{name}"] = scaling.centre
+            arrays[f"factor/{name}"] = scaling.factor
+        with replacing(folder / "arrays.npz") as temporary:
+            with open(temporary, "wb") as stream_:
+                np.savez(stream_, **arrays)
+        boosters = getattr(self.model, "boosters", [])
+        for number, booster in enumerate(boosters):
+            write_text(folder / f"trees_{number}.txt", booster.model_to_string())
+        description = {
+            "settings": self.concatenation.settings.model_dump(mode="json"),
+            "kind": self.kind,
+            "model": type(self.model).__name__,
+            "fields": words,
+            "num_boosters": len(boosters),
+        }
+        write_json(folder / "learner.json", description)
+
+
+def load(folder: Path) -> FittedLearner:
+    """Read what `FittedLearner.save` wrote."""
+    description = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+    model_fields: dict[str, Any] = description["fields"]
+    scalings = {}
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        for key in arrays.files:
+            part, _, name = key.partition("/")
+            if part == "model":
+                model_fields[name] = arrays[key]
+            elif part == "centre":
+                scalings[name] = Scaling(arrays[key], arrays[f"factor/{name}"])
+    model_type = MODELS[description["model"]]
+    if model_type is TreesModel:
+        model_fields["boosters"] = [
+            lgb.Booster(model_file=folder / f"trees_{number}.txt")
+            for number in range(description["num_boosters"])
+        ]
+    settings = Learner(**description["settings"])
+    concatenation = Concatenation(settings, scalings)
+    return FittedLearner(concatenation, model_type(**model_fields), description["kind"])
+
+
+def fit_learner(
+    settings: Learner,
+    blocks: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    *,
+    kind: str,
+    levels: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    metadata: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    seed: int,
+) -> FittedLearner:
+    """Fit a learner on training rows; scalings, penalty and calibration see no other row.
+
+    Args:
+        settings: the member's section of the config.
+        blocks: each (N, V, D), of training rows only.
+        targets: (N, C), rows may be soft.
+        kind: the task's. levels: (C,) ascending, for ordinal.
+        weights: (N,) row weights; default 1.
+        metadata: (N, P) encoded columns, NaN where missing.
+        groups: (N,) rows that inner folds must keep together (a person), or None.
+        seed: the member's in this fold; inner folds and trees have their own streams of it.
+    Raises:
+        UserError: for a learner that does not fit the task, unknown params, missing blocks.
+    """
+    recipe = RECIPES[settings.learner]
+    unknown = sorted(set(settings.params) - set(recipe.params or settings.params))
+    if unknown:
+        raise UserError(
+            f"`learner: {settings.learner}` has no params {unknown}; "
+            f"it knows {list(recipe.params or [])}. Correct the member's `params`."
+        )
+    weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
+    concatenation = fit_concatenation(settings, blocks, weights=weights, metadata=metadata)
+    if settings.class_weights == "balanced":
+        weights = balanced_weights(targets, weights, kind=kind)
+    folds = inner_folds(
+        targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "inner folds")
+    )
+    features = concatenation(blocks, metadata)
+    views = len(features) // len(targets)  # more than 1 for `views: rows`
+    scaled_metadata = concatenation.scalings.get(METADATA)
+    rows = TrainingRows(
+        features=features,
+        targets=np.repeat(targets, views, axis=0),
+        weights=np.repeat(weights / views, views),
+        kind=kind,
+        levels=levels,
+        folds=np.repeat(folds, views),
+        num_metadata=0 if scaled_metadata is None else len(scaled_metadata.centre),
+    )
+    strengths = recipe.strengths if settings.strength is None else settings.strength
+    strengths = [strengths] if isinstance(strengths, float) else list(strengths)
+    model = recipe.fit(
+        rows, strengths=strengths, seed=stream_seed(seed, settings.learner), **settings.params
+    )
+    return FittedLearner(concatenation, model, kind)

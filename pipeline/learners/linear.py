@@ -1,0 +1,208 @@
+"""Linear learners: logistic and ridge, their L2 penalty chosen inside the training rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logsumexp, softmax
+
+from pipeline.config.errors import UserError
+from pipeline.learners.outputs import ONE_CLASS_PER_ROW, interpolate_levels
+from pipeline.learners.rows import TrainingRows
+from pipeline.learners.softmax import Link, softmax_regression
+
+Output = Literal["softmax", "sigmoid", "clip", "identity", "levels"]
+RIDGE_OUTPUT: dict[str, Output] = {
+    "binary": "softmax",
+    "multiclass": "softmax",
+    "multilabel": "clip",
+    "ordinal": "levels",
+    "regression": "identity",
+}
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """Scores `features @ coefs + intercepts`, and what makes predictions of them.
+
+    Attributes:
+        coefs: (D, C); (D, 1) for `levels`.
+        intercepts: (C,); -inf or inf says that a class never or always occurred in training.
+        output: the function from scores to predictions.
+        levels: (C,) where output is `levels`.
+        strength: (C,) or (1,) penalties in use, for the log.
+    """
+
+    coefs: np.ndarray
+    intercepts: np.ndarray
+    output: Output
+    levels: np.ndarray | None
+    strength: np.ndarray
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(N, D) -> (N, C)."""
+        scores = features @ self.coefs.astype(features.dtype) + self.intercepts
+        if self.output == "softmax":
+            return softmax(scores, axis=1)
+        if self.output == "sigmoid":
+            return expit(scores)
+        if self.output == "clip":
+            return np.clip(scores, 0, 1)
+        if self.output == "levels":
+            return interpolate_levels(scores[:, 0], self.levels)
+        return scores
+
+
+def fit_logistic(
+    rows: TrainingRows, *, strengths: Sequence[float], seed: int, **params: float
+) -> LinearModel:
+    """Fit one softmax for all classes or levels, or one sigmoid per column (multilabel).
+
+    Args:
+        strengths: penalties; of several, the one with the lowest cross-validated log loss.
+        seed: unused, nothing is drawn.
+        params: `tolerance` and `max_iter` of softmax_regression.
+    """
+    if rows.kind == "regression":
+        raise UserError("`learner: logistic` predicts classes; for regression use `ridge`.")
+    link: Link = "softmax" if rows.kind in ONE_CLASS_PER_ROW else "sigmoid"
+    mass = rows.weights @ rows.targets / rows.weights.sum()
+    learned = mass > 0 if link == "softmax" else (mass > 0) & (mass < 1)
+    coefs = np.zeros((rows.features.shape[1], len(mass)))
+    # A class without a training row has no finite optimum; its limit is minus infinity.
+    intercepts = np.where(mass > 0, np.inf, -np.inf)
+    strength = strengths[0]
+    if learned.any():
+        if len(strengths) > 1:
+            losses = cross_validated_losses(rows, learned, strengths, link=link)
+            strength = strengths[int(losses.argmin())]
+        (coefs[:, learned],), (intercepts[learned],) = softmax_regression(
+            rows.features, rows.targets[:, learned], rows.weights, [strength], link=link, **params
+        )
+    return LinearModel(coefs, intercepts, link, None, np.array([strength]))
+
+
+def cross_validated_losses(
+    rows: TrainingRows, learned: np.ndarray, strengths: Sequence[float], *, link: Link
+) -> np.ndarray:
+    """(S,) log loss of each penalty on the inner folds, summed over rows and columns."""
+    targets, losses = rows.targets[:, learned], np.zeros(len(strengths))
+    for fold in np.unique(rows.folds):
+        held_out = rows.folds == fold
+        path = softmax_regression(
+            rows.features[~held_out],
+            targets[~held_out],
+            rows.weights[~held_out],
+            strengths,
+            link=link,
+            tolerance=1e-4,  # enough to compare penalties
+        )
+        for index, (coefs, intercepts) in enumerate(zip(*path, strict=True)):
+            scores = rows.features[held_out] @ coefs + intercepts
+            losses[index] += rows.weights[held_out] @ log_loss(scores, targets[held_out], link)
+    return losses
+
+
+def log_loss(scores: np.ndarray, targets: np.ndarray, link: Link) -> np.ndarray:
+    """(N,) cross-entropy of scores against (soft) targets, both (N, C), summed over columns."""
+    partition = logsumexp(scores, axis=1) if link == "softmax" else np.logaddexp(0, scores).sum(1)
+    return partition - (targets * scores).sum(axis=1)
+
+
+def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> LinearModel:
+    """Fit sum_i w_i |y_i - x_i W - b|^2 + strength |W|^2 in closed form, for all kinds.
+
+    Classes: on one-hot targets; a softmax whose temperature is fitted to held-out scores makes
+    them probabilities. Ordinal: on the level's value. Multilabel: clipped to [0, 1].
+
+    Args:
+        strengths: penalties; of several, the one with the lowest cross-validated log loss
+            (classes) or squared error; each regression target has its own.
+        seed: unused, nothing is drawn.
+    """
+    values = rows.targets @ rows.levels[:, None] if rows.kind == "ordinal" else rows.targets
+    share = rows.weights / rows.weights.sum()
+    feature_mean, value_mean = share @ rows.features, share @ values
+    root = np.sqrt(rows.weights)[:, None]
+    rotated, back = rotate(root * (rows.features - feature_mean))
+    centred = root * (values - value_mean)
+    energy, moments = np.sum(rotated**2, axis=0), rotated.T @ centred
+    classes = rows.kind in ("binary", "multiclass")
+    temperatures, losses = np.ones(len(strengths)), np.zeros((len(strengths), values.shape[1]))
+    if len(strengths) > 1 or classes:
+        for index, strength in enumerate(strengths):
+            held_out = values - held_out_residuals(
+                rotated, energy + strength, moments, centred, root=root, folds=rows.folds
+            )
+            if classes:
+                temperatures[index], losses[index] = best_temperature(
+                    held_out, rows.targets, rows.weights
+                )
+            else:
+                losses[index] = share @ (values - held_out) ** 2
+    choice = losses.argmin(axis=0)
+    if rows.kind != "regression":  # the columns of one distribution share their penalty
+        choice[:] = losses.sum(axis=1).argmin()
+    strength = np.array(strengths)[choice]
+    coefs = back @ (moments / (energy[:, None] + strength)) * temperatures[choice]
+    intercepts = value_mean * temperatures[choice] - feature_mean @ coefs
+    if classes:
+        absent = rows.weights @ rows.targets == 0
+        coefs[:, absent], intercepts[absent] = 0, -np.inf
+    return LinearModel(coefs, intercepts, RIDGE_OUTPUT[rows.kind], rows.levels, strength)
+
+
+def held_out_residuals(
+    rotated: np.ndarray,
+    penalised_energy: np.ndarray,
+    moments: np.ndarray,
+    centred: np.ndarray,
+    *,
+    root: np.ndarray,
+    folds: np.ndarray,
+) -> np.ndarray:
+    """(N, C) residuals of each row under the ridge fitted without its fold, without refitting.
+
+    With the hat matrix H of all rows, intercept included, the residuals r of a held-out fold f are
+    (I - H_ff)^-1 r_f, exactly (leave-one-out's identity for blocks: Hastie 2009, 7.10).
+    """
+    left = rotated / np.sqrt(penalised_energy)
+    residuals = centred - rotated @ (moments / penalised_energy[:, None])
+    held_out = np.zeros_like(residuals)
+    for fold in np.unique(folds):
+        mine = folds == fold
+        hat = left[mine] @ left[mine].T + root[mine] @ root[mine].T / np.sum(root**2)
+        held_out[mine] = np.linalg.solve(np.eye(len(hat)) - hat, residuals[mine])
+    return np.divide(held_out, root, out=np.zeros_like(held_out), where=root > 0)
+
+
+def rotate(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Express rows (N, D) in their R <= min(N, D) principal axes: L2 penalties stay the same.
+
+    Returns:
+        rotated (N, R) with orthogonal columns, and back (D, R): coefs = back @ rotated coefs.
+    """
+    rows = rows.astype(np.float64)
+    wide = rows.shape[1] > rows.shape[0]
+    energy, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    kept = energy > 1e-10 * max(energy[-1], np.finfo(float).tiny)
+    if not wide:
+        return rows @ vectors[:, kept], vectors[:, kept]
+    size = np.sqrt(energy[kept])
+    return vectors[:, kept] * size, rows.T @ (vectors[:, kept] / size)
+
+
+def best_temperature(
+    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> tuple[float, float]:
+    """The factor on scores (N, C) that makes softmax's log loss least, and that mean log loss."""
+
+    def mean_loss(log_factor: float) -> float:
+        return np.average(
+            log_loss(np.exp(log_factor) * scores, targets, "softmax"), weights=weights
+        )
+
+    found = minimize_scalar(mean_loss, bounds=(-2, 5), method="bounded")
+    return float(np.exp(found.x)), float(found.fun)

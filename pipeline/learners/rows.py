@@ -1,0 +1,68 @@
+"""The rows that a learner is fitted on, their balanced weights, and their inner folds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.learners.outputs import ONE_CLASS_PER_ROW
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What every learner is fitted on; each uses what it needs.
+
+    Attributes:
+        features: (N, D) concatenated; the last `num_metadata` dimensions are metadata columns.
+        targets: (N, C) in the form of the kind, may be soft.
+        weights: (N,) not negative, not all 0.
+        kind: the task's. levels: (C,) ascending, for ordinal.
+        folds: (N,) inner folds, for what is chosen or calibrated inside the training rows.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    kind: str
+    levels: np.ndarray | None
+    folds: np.ndarray
+    num_metadata: int
+
+
+def balanced_weights(targets: np.ndarray, weights: np.ndarray, *, kind: str) -> np.ndarray:
+    """Rescale row weights so that all classes have the same mass; the total stays the same.
+
+    Raises:
+        UserError: where a row has not one class.
+    """
+    if kind not in ONE_CLASS_PER_ROW:
+        raise UserError(
+            f"`class_weights: balanced` needs one class per row, but the task is {kind}. "
+            "Remove it from the member."
+        )
+    mass = weights @ targets
+    per_class = np.divide(weights.sum(), mass * np.sum(mass > 0), where=mass > 0, out=mass.copy())
+    return weights * (targets @ per_class)
+
+
+def inner_folds(
+    targets: np.ndarray, *, num_folds: int, groups: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Deal rows (or whole groups) sorted by class or value out to folds, so each has its share.
+
+    Args:
+        targets: (N, C). groups: (N,) rows that must stay together, or None.
+    Returns:
+        (N,) int, 0 ... num_folds - 1.
+    """
+    _, member = np.unique(
+        np.arange(len(targets)) if groups is None else groups, return_inverse=True
+    )
+    means = np.zeros((member.max() + 1, targets.shape[1]))
+    np.add.at(means, member, targets)
+    means /= np.bincount(member)[:, None]
+    ranked = means.argmax(axis=1) if targets.shape[1] > 1 else means[:, 0]
+    order = np.lexsort((rng.random(len(means)), ranked))
+    fold_of_group = np.empty(len(means), dtype=int)
+    fold_of_group[order] = np.arange(len(means)) % num_folds
+    return fold_of_group[member]

@@ -1,0 +1,58 @@
+"""Where networks run: the device, the precision that it gains from, and images brought to it."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from pipeline.config.errors import UserError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that `runtime.device` asks for; "auto" takes a GPU where there is one.
+
+    Raises:
+        UserError: if the device is not there.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        wanted = next(name for name, there in present.items() if there)
+    if not present[wanted]:
+        there = [name for name, is_there in present.items() if is_there]
+        raise UserError(
+            f"runtime.device: {wanted} is not there (torch {torch.__version__} sees {there}). "
+            f"Say SET=runtime.device={there[0]} or `auto`, or check the driver."
+        )
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """ "32", "bf16" or "16"; "auto" is bf16 on a GPU that has it, 16 on an older one, else 32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+    return "32"  # measured on CPU: bf16 does not pay; on MPS autocast gains little
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a forward pass runs at this precision."""
+    if precision == "32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def normalise(
+    images: torch.Tensor,
+    device: torch.device,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
+    """(B, 3, H, W) uint8 anywhere to normalised float32 on the device, channels last."""
+    images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+    scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
+    offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
+    return (images.float() - offset) / scale

@@ -1,0 +1,180 @@
+"""Frozen features: one block (N, V, D) per backbone, computed once and read from disk ever after.
+
+A block is known by how it was made (`how`) and holds a row per image, known by its digest. What is
+already in the folder is reused whatever changed elsewhere: a new image costs its own forward
+passes, a new view those of that view, a new order or fewer rows nothing.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.config.schema import Backbone
+from pipeline.core import artifacts
+from pipeline.core.runtime import num_threads
+from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.images import fit_square
+from pipeline.networks.backbones import create_backbone, normalisation
+from pipeline.networks.device import autocast, normalise
+from pipeline.networks.tta import get_view
+
+log = logging.getLogger(__name__)
+BATCH = {"cpu": 16, "mps": 64, "cuda": 256}
+BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
+
+Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for
+
+
+def extract_block(
+    folder: Path,
+    fingerprint: str,
+    *,
+    how: str,
+    backbone: Backbone,
+    paths: list[Path],
+    digests: list[str],
+    views: list[str],
+    device: torch.device,
+    precision: str,
+) -> None:
+    """Write `folder/<fingerprint>.npy` (N, V, D) float32 and the metadata that names it.
+
+    Args:
+        how: fingerprint of architecture, weights, size and cut.
+        paths: the original files of N images; digests: of their bytes.
+    """
+    known = _known_features(folder, how)
+    chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
+    parts = folder / "parts"
+    missing = [chunk for chunk in chunks if not _part_path(parts, how, chunk, digests).exists()]
+    if missing:
+        model = create_backbone(backbone).eval().to(device, memory_format=torch.channels_last)
+        for chunk in _with_progress(missing, name=folder.name):
+            chunk_paths = [paths[row] for row in chunk[1]]
+            features = _features(
+                model, chunk_paths, chunk[0], backbone=backbone, device=device, precision=precision
+            )
+            with artifacts.replacing(_part_path(parts, how, chunk, digests)) as temporary:
+                np.save(temporary, features)
+    block = _assemble(digests, views, known, chunks, parts, how)
+    with artifacts.replacing(folder / f"{fingerprint}.npy") as temporary:
+        np.save(temporary, block)
+    artifacts.finish(
+        folder, fingerprint, how=how, views=views, digests=digests, shape=list(block.shape)
+    )
+    for old in [*folder.glob("*.npy"), *parts.glob("*.npy")]:
+        if old.stem != fingerprint:
+            old.unlink()
+
+
+def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]:
+    """Features (D,) by (image digest, view) of the block that is already there."""
+    meta = artifacts.read_meta(folder)
+    if meta is None or meta.get("how") != how:
+        return {}
+    path = folder / f"{meta['fingerprint']}.npy"
+    if not path.exists():
+        return {}
+    block = np.load(path, mmap_mode="r")
+    return {
+        (digest, view): block[row, column]
+        for row, digest in enumerate(meta["digests"])
+        for column, view in enumerate(meta["views"])
+    }
+
+
+def _chunks(digests: list[str], views: list[str], known: dict, *, size: int) -> list[Chunk]:
+    """Rows that lack the same views, each image once, in portions of `size`."""
+    rows_by_views: dict[tuple[str, ...], list[int]] = {}
+    first_row = {digest: row for row, digest in reversed(list(enumerate(digests)))}
+    for digest, row in sorted(first_row.items(), key=lambda pair: pair[1]):
+        absent = tuple(view for view in views if (digest, view) not in known)
+        if absent:
+            rows_by_views.setdefault(absent, []).append(row)
+    return [
+        (absent, rows[start : start + size])
+        for absent, rows in rows_by_views.items()
+        for start in range(0, len(rows), size)
+    ]
+
+
+def _part_path(parts: Path, how: str, chunk: Chunk, digests: list[str]) -> Path:
+    views, rows = chunk
+    name = artifacts.fingerprint(how=how, views=views, digests=[digests[row] for row in rows])
+    return parts / f"{name}.npy"
+
+
+@torch.inference_mode()
+def _features(
+    model: nn.Module,
+    paths: list[Path],
+    views: tuple[str, ...],
+    *,
+    backbone: Backbone,
+    device: torch.device,
+    precision: str,
+) -> np.ndarray:
+    """Pooled features (len(paths), len(views), D), decoding ahead of the forward passes."""
+    mean, std = normalisation(model)
+    threads, batch = num_threads(), BATCH[device.type]
+    squares = in_threads(
+        lambda path: fit_square(read_image(path), backbone.image_size, backbone.cut),
+        paths,
+        threads=threads,
+        ahead=2 * batch + threads,
+    )
+    view_functions = [get_view(view) for view in views]
+    batches = []
+    for squares_of_batch in _batched(squares, batch):
+        images = normalise(torch.stack(squares_of_batch), device, mean, std)
+        with autocast(device, precision):
+            features = [model(view(images)).float() for view in view_functions]
+        batches.append(torch.stack(features, dim=1).cpu().numpy())
+    return np.concatenate(batches)
+
+
+def _batched(items: Iterator, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _assemble(
+    digests: list[str],
+    views: list[str],
+    known: dict[tuple[str, str], np.ndarray],
+    chunks: list[Chunk],
+    parts: Path,
+    how: str,
+) -> np.ndarray:
+    """Every image's views, from what was known and what was computed, in the order of `digests`."""
+    features = dict(known)
+    for chunk in chunks:
+        part = np.load(_part_path(parts, how, chunk, digests))
+        for row, row_features in zip(chunk[1], part, strict=True):
+            for view, view_features in zip(chunk[0], row_features, strict=True):
+                features[digests[row], view] = view_features
+    return np.stack([[features[digest, view] for view in views] for digest in digests])
+
+
+def _with_progress(chunks: list[Chunk], *, name: str) -> Iterator[Chunk]:
+    total = sum(len(views) * len(rows) for views, rows in chunks)
+    done, started = 0, time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk[0]) * len(chunk[1])
+        seconds = time.monotonic() - started
+        log.info(
+            "features %s %d/%d views %.0f/s, about %.0fs left",
+            *(name, done, total, done / seconds, seconds / done * (total - done)),
+        )

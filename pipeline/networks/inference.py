@@ -1,0 +1,49 @@
+"""Inference: a fine-tuned network's predictions for any rows and views; oof and test alike."""
+
+import numpy as np
+import torch
+
+from pipeline.core.runtime import num_threads
+from pipeline.data.batches import Cache
+from pipeline.data.decoding import in_threads
+from pipeline.data.images import fit_square
+from pipeline.networks.device import autocast
+from pipeline.networks.network import ImageNetwork
+from pipeline.networks.tta import get_view
+
+BATCH = {"cpu": 16, "mps": 64, "cuda": 256}
+
+
+@torch.inference_mode()
+def predict_views(
+    network: ImageNetwork,
+    cache: Cache,
+    rows: np.ndarray,
+    views: list[str],
+    *,
+    image_size: int,
+    cut: str,
+    device: torch.device,
+    precision: str,
+) -> np.ndarray:
+    """Predictions (V, N, C) float64 of rows of the cache; views are made on the device."""
+    network = network.eval().to(device)
+    threads, batch = num_threads(), BATCH[device.type]
+    squares = in_threads(
+        lambda row: fit_square(cache[row], image_size, cut),
+        rows.tolist(),
+        threads=threads,
+        ahead=2 * batch + threads,
+    )
+    view_functions = [get_view(view) for view in views]
+    batches, waiting = [], []
+    for number, square in enumerate(squares, start=1):
+        waiting.append(square)
+        if len(waiting) < batch and number < len(rows):
+            continue
+        images = torch.stack(waiting).to(device, non_blocking=True).float()
+        with autocast(device, precision):
+            values = [network.predict_values(view(images)) for view in view_functions]
+        batches.append(torch.stack(values).double().cpu().numpy())
+        waiting = []
+    return np.concatenate(batches, axis=1)

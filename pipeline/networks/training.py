@@ -1,0 +1,246 @@
+"""Training: one network on one fold, stopped at any moment and continued to the same bytes.
+
+Reads the image cache. Writes into the member's folder of this fold: `last.pt` (to continue from),
+`best.safetensors`, `weights.safetensors` (what inference uses), `log.csv`, `tensorboard/`,
+`snapshot.json`.
+"""
+
+import csv
+import io
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import save_file
+from torch.utils.tensorboard import SummaryWriter
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Backbone, Kind, Network
+from pipeline.core.artifacts import replacing, write_json, write_text
+from pipeline.core.metrics import Metric
+from pipeline.core.runtime import stream_seed
+from pipeline.data.augmentation import create_augmentation
+from pipeline.data.batches import Batches, Cache, FoldImages, training_loader, validation_loader
+from pipeline.networks.network import WEIGHTS, ImageNetwork
+from pipeline.networks.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT, BEST_WEIGHTS = "last.pt", "best.safetensors"
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # the config's, Fabric's
+LIBRARIES = ("torch", "timm", "lightning", "albumentations", "numpy")
+
+
+def train_fold(
+    folder: Path,
+    settings: Network,
+    backbone: Backbone,
+    *,
+    cache: Cache,
+    train_rows: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    valid_rows: np.ndarray,
+    valid_targets: np.ndarray,
+    kind: Kind,
+    metric: Metric,
+    levels: np.ndarray | None = None,
+    cut: str,
+    device: str,
+    precision: str,
+    workers: int,
+    seed: int,
+    name: str,
+) -> dict[str, Any]:
+    """Train on some rows of the cache, score each epoch on others.
+
+    `weights.safetensors` holds the last epoch's averaged weights: taking the epoch that scored best
+    on the held-out rows would make their score optimistic (law 3). Only where `patience` stopped
+    the run early it is the best epoch, and the score has that bias.
+
+    Args:
+        cache: `cache[row]` is (H, W, 3) uint8.
+        train_rows: (n,) with targets (n, C), hard or soft, and weights (n,).
+        valid_rows: (m,) with valid_targets (m, C).
+        levels: (C,) ascending, for ordinal.
+        device: cpu, cuda or mps. precision: 32, bf16, 16, or a name of Fabric's.
+        name: "net fold 2", for the log, and to keep its random draws apart from others'.
+    Returns:
+        metric, score and val_loss of the weights that inference uses (`epoch_used`), `epochs` run,
+        best_epoch and best_score.
+    Raises:
+        UserError: settings that do not fit, or a loss that is no longer finite.
+    """
+    if settings.plain:
+        settings, workers = _plain(settings), 0
+    image_size = settings.image_size or backbone.image_size
+    run_seed = stream_seed(seed, name)
+    view = {"image_size": image_size, "cut": cut}
+    augment = create_augmentation(settings.augment, **view)
+    batches = Batches(len(train_rows), batch_size=settings.batch_size, seed=run_seed)
+    train_images = FoldImages(cache, train_rows, **view, augment=augment, seed=run_seed)
+    train_loader = training_loader(train_images, batches, workers=workers)
+    valid_loader = validation_loader(
+        FoldImages(cache, valid_rows, **view), batch_size=settings.batch_size, workers=workers
+    )
+
+    checkpoint = _read_checkpoint(folder / CHECKPOINT)
+    trainer = Trainer(
+        Fabric(accelerator=device, devices=1, precision=PRECISIONS.get(precision, precision)),
+        settings,
+        backbone,
+        kind=kind,
+        targets=np.asarray(targets, dtype=float),
+        weights=np.asarray(weights, dtype=float),
+        name=name,
+        seed=run_seed,
+        checkpoint=checkpoint,
+    )
+    history = checkpoint["history"] if checkpoint else []
+    with _events(folder) as events:
+        while len(history) < settings.epochs and not _out_of_patience(history, settings, metric):
+            epoch, started = len(history), time.monotonic()
+            batches.epoch = epoch
+            trained = trainer.train_epoch(train_loader, epoch)
+            images_per_second = len(train_rows) / (time.monotonic() - started)
+            val_loss, values = trainer.validate(valid_loader, valid_targets)
+            score = metric.score(valid_targets, values, kind=kind, levels=levels)
+            history.append(
+                {"epoch": epoch + 1, **trained, "val_loss": val_loss, "val_score": score}
+            )
+            # In this order, a kill between two writes repeats the epoch and writes the same again.
+            if _best(history, metric) == epoch:
+                _save_weights(folder / BEST_WEIGHTS, trainer.average.module)
+            write_text(folder / "log.csv", _table(history))
+            _save_checkpoint(folder / CHECKPOINT, trainer.state() | {"history": history})
+            seconds = time.monotonic() - started
+            _report(events, history[-1], settings, name, seconds, images_per_second)
+    return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
+
+
+def _plain(settings: Network) -> Network:
+    """The same without what makes a bug hard to see."""
+    off = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
+    return settings.model_copy(update=off)
+
+
+def _best(history: list[dict], metric: Metric) -> int:
+    """Index of the first epoch that no other beats."""
+    best = 0
+    for index, entry in enumerate(history):
+        if metric.is_better(entry["val_score"], history[best]["val_score"]):
+            best = index
+    return best
+
+
+def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> bool:
+    return 0 < settings.patience <= len(history) - 1 - _best(history, metric)
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{path}: not readable ({str(error).splitlines()[0]}). Delete it to train anew."
+        ) from None
+
+
+def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _save_weights(path: Path, network: ImageNetwork) -> None:
+    tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def _table(history: list[dict]) -> str:
+    """CSV, a line per epoch; no times, so that a resumed run writes the same bytes."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
+
+
+@contextmanager
+def _events(folder: Path) -> Iterator[SummaryWriter]:
+    writer = SummaryWriter(folder / "tensorboard" / time.strftime("%Y%m%d-%H%M%S"))
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _report(
+    events: SummaryWriter,
+    entry: dict[str, float],
+    settings: Network,
+    name: str,
+    seconds: float,
+    images_per_second: float,
+) -> None:
+    epoch, epochs = entry["epoch"], settings.epochs
+    log.info(
+        f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
+        f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
+        f"lr {entry['lr']:.1e} {seconds:.1f}s {images_per_second:.0f} images/s"
+    )
+    for key in ("loss", "val_loss", "val_score", "lr"):
+        events.add_scalar(key, entry[key], epoch)
+    events.add_scalar("images_per_second", images_per_second, epoch)
+
+
+def _finish(
+    folder: Path,
+    trainer: Trainer,
+    history: list[dict],
+    settings: Network,
+    backbone: Backbone,
+    *,
+    metric: Metric,
+    seed: int,
+) -> dict[str, Any]:
+    """Choose the weights that inference uses, and say beside them how they were made."""
+    best = _best(history, metric)
+    chosen = len(history) - 1
+    if len(history) < settings.epochs:
+        chosen = best
+        with replacing(folder / WEIGHTS) as temporary:
+            shutil.copyfile(folder / BEST_WEIGHTS, temporary)
+    else:
+        _save_weights(folder / WEIGHTS, trainer.average.module)
+    scores = {
+        "metric": metric.name,
+        "score": history[chosen]["val_score"],
+        "val_loss": history[chosen]["val_loss"],
+        "epoch_used": chosen + 1,
+        "epochs": len(history),
+        "best_epoch": best + 1,
+        "best_score": history[best]["val_score"],
+    }
+    versions = {library: version(library) for library in LIBRARIES}
+    snapshot = {
+        "name": trainer.name,
+        "settings": settings.model_dump(mode="json"),
+        "backbone": backbone.model_dump(mode="json"),
+        "seed": seed,
+        "versions": {"python": platform.python_version(), **versions},
+        "scores": scores,
+    }
+    write_json(folder / "snapshot.json", snapshot)
+    return scores

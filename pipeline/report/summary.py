@@ -1,0 +1,79 @@
+"""The summary on the terminal: the estimate, who contributed what, where the submission lies."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.core.artifacts import read_meta
+
+
+def print_summary(submissions: Path, root: Path) -> None:
+    """Print what the last ensemble of a competition found."""
+    meta = read_meta(submissions)
+    assert meta is not None, f"{submissions} has no finished ensemble"
+    summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
+    console = Console(highlight=False)
+    console.print(_contestants(summary))
+    estimate, gain = summary["estimate"], summary["better_than_best_single"]
+    sign = "higher" if summary["greater_is_better"] else "lower"
+    console.print(
+        f"Estimate: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is better), "
+        f"{estimate['level']:.0%} interval {estimate['low']:.4f} to {estimate['high']:.4f}; "
+        f"blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds, "
+        f"seed {estimate['seed']}; every row scored by models and weights fitted without it."
+    )
+    console.print(
+        f"Against the best single member ({summary['best_single']}): better with probability "
+        f"{gain['probability']:.2f}, by {gain['low']:+.4f} to {gain['high']:+.4f}."
+    )
+    console.print(f"Submission: [bold]{summary['submission']}[/bold] ({summary['test_rows']} rows)")
+    for hint in _hints(summary):
+        console.print(f"Try next: {hint}", style="dim", markup=False)
+
+
+def _contestants(summary: dict[str, Any]) -> Table:
+    table = Table(title=f"{summary['competition']}: out-of-fold {summary['metric']}")
+    for column in ("", "score", "90% interval", "over folds", "weights"):
+        table.add_column(column, justify="left" if column in ("", "weights") else "right")
+    for entry in summary["contestants"]:
+        chosen = entry["name"] == summary["estimate"]["name"]
+        folds = entry["fold_scores"]
+        weights = entry["weights"] or {}
+        table.add_row(
+            f"{entry['is']} {entry['name']}{' *' if chosen else ''}",
+            f"{entry['score']:.4f}",
+            f"{entry['low']:.4f} to {entry['high']:.4f}",
+            f"{min(folds):.4f} to {max(folds):.4f}",
+            " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
+            style="bold" if chosen else None,
+        )
+    return table
+
+
+def _hints(summary: dict[str, Any]) -> list[str]:
+    """What is worth trying, from what this run shows."""
+    hints = []
+    config = summary["config"]
+    for member, meta in summary["members"].items():
+        scores = meta.get("view_scores", {})
+        if "original" in scores:
+            worse = [
+                view
+                for view, score in scores.items()
+                if (score < scores["original"]) == summary["greater_is_better"]
+                and score != scores["original"]
+            ]
+            if worse:
+                hints.append(
+                    f"member {member} scores lower on {', '.join(worse)} alone than on the "
+                    "original; see whether tta.views without it does better."
+                )
+                break
+    if not any("network" in member for member in config["members"].values()):
+        hints.append("fine-tune a backbone: add `net: {network: NAME}` to `members`.")
+    if not any(member.get("pseudo") for member in config["members"].values()):
+        hints.append("learn from test images: a member with `pseudo: {teacher: soft_vote}`.")
+    return hints

@@ -1,0 +1,79 @@
+"""Which jobs a target asks for; they and all they need that is not done are done, in order."""
+
+import logging
+from pathlib import Path
+
+from pipeline.config.errors import UserError
+from pipeline.config.load import load_config
+from pipeline.config.schema import Config
+from pipeline.core.jobs import Job, execute, pending
+from pipeline.report.summary import print_summary
+from pipeline.stages.demo import DEMO_CONFIG, write_digits
+from pipeline.stages.plan import Plan, folds_job
+from pipeline.stages.project import open_project
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    stage: str, config_name: str, overrides: list[str], *, members: str = "", folds: str = ""
+) -> None:
+    """Bring a stage, and all that it stands on, up to date.
+
+    Args:
+        members, folds: "linear,net" and "0,1" limit train and infer to a part.
+    """
+    root = Path.cwd()
+    config = load_config(config_name, overrides)
+    project = open_project(config, root)
+    done = _bring_up_to_date([folds_job(project)])
+    if stage != "folds":
+        targets = _targets(stage, Plan(project), members, folds)
+        done += _bring_up_to_date(targets)
+    if not done:
+        log.info("%s %s: up to date, nothing to do", stage, config.competition)
+    if stage in ("ensemble", "report"):
+        print_summary(project.workspace.submissions, root)
+
+
+def demo(overrides: list[str]) -> None:
+    """`make demo`: a competition out of scikit-learn's digits, then everything."""
+    write_digits(Path.cwd() / "input" / "digits")
+    run("report", DEMO_CONFIG, overrides)
+
+
+def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
+    config = plan.project.config
+    names = _chosen(members, list(config.members), "MEMBER")
+    numbers = _chosen(folds, [str(k) for k in range(plan.project.folds.num_folds)], "FOLD")
+    if stage == "features":
+        return [plan.block(name) for name in _used_backbones(config)]
+    if stage == "train":
+        return [plan.train(name, int(fold)) for name in names for fold in numbers]
+    if stage == "infer" and folds:
+        return [plan.predict(name, int(fold)) for name in names for fold in numbers]
+    if stage == "infer":
+        return [plan.join(name) for name in names]
+    if stage == "ensemble":
+        return [plan.ensemble()]
+    return [plan.report()]
+
+
+def _used_backbones(config: Config) -> list[str]:
+    """Backbones that a learner sees; a network's own needs no block."""
+    blocks = (getattr(member, "blocks", {}) for member in config.members.values())
+    used = {name for names in blocks for name in names}
+    return [name for name in config.backbones if name in used]
+
+
+def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
+    names = [name.strip() for name in wanted.split(",") if name.strip()] or known
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"{key}={wanted}: no {unknown}; there are {known}.")
+    return names
+
+
+def _bring_up_to_date(targets: list[Job]) -> int:
+    jobs = pending(targets)
+    execute(jobs)
+    return len(jobs)

@@ -1,0 +1,175 @@
+"""Ensemble stage: reads members' oof and test, writes the submission, its .json and the ledger."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.schema import Config
+from pipeline.core import artifacts
+from pipeline.core.predictions import Predictions
+from pipeline.core.submission import write_submission
+from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
+from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.stages.outputs import read_member
+from pipeline.stages.project import Project, open_project
+
+log = logging.getLogger(__name__)
+LEVEL = 0.90  # of the interval
+
+
+def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
+    """Blend, score each blend without the rows it was fitted on, submit the best."""
+    project = open_project(config, root)
+    members = {name: read_member(project, name) for name in config.members}
+    singles = {
+        name: CrossFitted(oof.values, test.values, None) for name, (oof, test) in members.items()
+    }
+    blends = {name: _cross_fit(project, name, singles) for name in config.blends}
+    contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
+    contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
+    chosen = _choose(project, contestants)
+    best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
+    fitted = (blends if chosen["is"] == "blend" else singles)[chosen["name"]]
+    better, low, high = probability_better(
+        project.competition.targets,
+        fitted.oof,
+        singles[best_single["name"]].oof,
+        **_bootstrap_settings(project),
+    )
+    stem = f"{chosen['name']}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
+    csv = folder / f"{stem.replace(':', '.')}.csv"
+    # The submission is made by the very blends that the estimate was made with (law 9).
+    write_submission(
+        csv,
+        fitted.test.mean(0),
+        competition=project.competition,
+        metric=project.metric,
+        settings=config.submission,
+    )
+    _save_oof(project, csv.with_suffix(".npz"), fitted, fingerprint)
+    summary = {
+        "competition": config.competition,
+        "submission": str(csv.relative_to(root)),
+        "metric": project.metric.name,
+        "greater_is_better": project.metric.greater_is_better,
+        "estimate": {**chosen, "level": LEVEL, "seed": config.seed},
+        "folds": project.folds.num_folds,
+        "rows": project.num_train,
+        "test_rows": len(project.competition.test_ids),
+        "best_single": best_single["name"],
+        "better_than_best_single": {"probability": better, "low": low, "high": high},
+        "contestants": contestants,
+        "members": {name: oof.meta for name, (oof, _) in members.items()},
+        "fingerprint": fingerprint,
+        "config": config.model_dump(mode="json"),
+    }
+    artifacts.write_json(csv.with_suffix(".json"), summary)
+    _add_to_ledger(folder / "ledger.jsonl", summary)
+    artifacts.finish(folder, fingerprint, summary=csv.with_suffix(".json").name)
+    log.info("ensemble -> %s", csv)
+
+
+def _cross_fit(project: Project, name: str, singles: dict[str, CrossFitted]) -> CrossFitted:
+    config = project.config
+    return cross_fit(
+        name,
+        np.stack([fit.oof for fit in singles.values()]),
+        np.stack([fit.test for fit in singles.values()]),
+        project.competition.targets,
+        project.folds.folds,
+        kind=config.task.kind,
+        metric=project.metric,
+        levels=project.competition.levels,
+        seed=config.seed,
+        threshold=config.submission.threshold,
+    )
+
+
+def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
+    """A member's or blend's honest score, with its interval and its spread over folds."""
+    targets, folds = project.competition.targets, project.folds
+    low, high = bootstrap_interval(targets, fit.oof, level=LEVEL, **_bootstrap_settings(project))
+    scoring = {
+        "kind": project.config.task.kind,
+        "levels": project.competition.levels,
+        "threshold": project.config.submission.threshold,
+    }
+    fold_scores = [
+        project.metric.score(targets[rows], fit.oof[rows], **scoring)
+        for rows in (folds.folds == fold for fold in range(folds.num_folds))
+    ]
+    weights = None if fit.weights is None else fit.weights.mean(0).tolist()
+    return {
+        "name": name,
+        "is": what,
+        "score": project.score(fit.oof),
+        "low": low,
+        "high": high,
+        "fold_scores": fold_scores,
+        "weights": weights and dict(zip(project.config.members, weights, strict=True)),
+    }
+
+
+def _bootstrap_settings(project: Project) -> dict[str, Any]:
+    return {
+        "metric": project.metric,
+        "kind": project.config.task.kind,
+        "levels": project.competition.levels,
+        "groups": project.folds.groups,
+        "seed": project.config.seed,
+        "threshold": project.config.submission.threshold,
+    }
+
+
+def _choose(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is submitted: the config's choice, or the blend with the best score."""
+    wanted = project.config.submission.blend
+    if wanted != "best":
+        return next(entry for entry in contestants if entry["name"] == wanted)
+    return _best(project, [entry for entry in contestants if entry["is"] == "blend"])
+
+
+def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
+    best = contestants[0]
+    for entry in contestants[1:]:
+        if project.metric.is_better(entry["score"], best["score"]):
+            best = entry
+    return best
+
+
+def _save_oof(project: Project, path: Path, fitted: CrossFitted, fingerprint: str) -> None:
+    """The submitted blend's own out-of-fold predictions, for the report and for later blends."""
+    meta = {
+        "competition": project.config.competition,
+        "metric": project.metric.name,
+        "folds_digest": project.folds.digest,
+        "fingerprint": fingerprint,
+    }
+    competition = project.competition
+    Predictions(competition.ids, fitted.oof, competition.classes, project.folds.folds, meta).save(
+        path
+    )
+
+
+def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
+    """One line per submission, once, however often a killed run is repeated."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if any(json.loads(line)["fingerprint"] == summary["fingerprint"] for line in lines):
+        return
+    estimate = summary["estimate"]
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "submission": summary["submission"],
+        "blend": estimate["name"],
+        "metric": summary["metric"],
+        "score": estimate["score"],
+        "low": estimate["low"],
+        "high": estimate["high"],
+        "members": list(summary["members"]),
+        "fingerprint": summary["fingerprint"],
+    }
+    artifacts.write_text(path, "\n".join([*lines, json.dumps(entry)]) + "\n")

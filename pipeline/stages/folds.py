@@ -1,0 +1,108 @@
+"""Folds stage: reads rows and images, writes features/<competition>/folds.csv and audit.json."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import Config
+from pipeline.core import artifacts
+from pipeline.core.folds import folds_text, read_folds
+from pipeline.core.runtime import stream_seed
+from pipeline.data.duplicates import clusters, find_duplicates
+from pipeline.data.splits import assign_folds, merge_groups
+from pipeline.stages.project import Project, open_project
+
+log = logging.getLogger(__name__)
+
+
+def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
+    """Find duplicates, assign folds so that none straddles them, say what was seen."""
+    project = open_project(config, root)
+    competition = project.competition
+    pairs = find_duplicates(
+        project.index.digests, project.index.hashes, project.index.thumbnails.__getitem__
+    )
+    twins = clusters(len(project.index.paths), pairs)[: project.num_train]
+    groups = merge_groups(
+        competition.groups, twins if config.folds.keep_duplicates_together else None
+    )
+    column = config.folds.column
+    assignment = assign_folds(
+        config.folds,
+        competition.targets,
+        kind=config.task.kind,
+        seed=stream_seed(config.seed if config.folds.seed is None else config.folds.seed, "folds"),
+        groups=groups,
+        column=None if column is None else competition.train[column].to_numpy(),
+    )
+    csv = project.workspace.folds_csv
+    text = folds_text(competition.ids, assignment.folds, _names(project, groups))
+    ours = hashlib.sha256(text.encode()).hexdigest()
+    if replaced_by_hand(project):
+        log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
+    else:
+        # The digest goes first: a kill between the two must not make the file look hand-made.
+        artifacts.finish(folder, "unfinished", folds_csv=ours)
+        artifacts.write_text(csv, text)
+    table = read_folds(csv, competition.ids)
+    audit = _audit(project, pairs, table.folds)
+    artifacts.write_json(folder / "audit.json", audit)
+    artifacts.finish(folder, fingerprint, folds_csv=ours)
+    for note in [*assignment.notes, *audit["notes"]]:
+        log.warning("folds: %s", note)
+    sizes = np.bincount(table.folds)
+    log.info("folds: %s, rows per fold %s -> %s", assignment.scheme, sizes.tolist(), csv)
+
+
+def replaced_by_hand(project: Project) -> bool:
+    """Whether folds.csv is there and is not the file that this stage wrote."""
+    csv = project.workspace.folds_csv
+    if not csv.exists():
+        return False
+    meta = artifacts.read_meta(project.workspace.features)
+    return meta is None or meta.get("folds_csv") != artifacts.file_digest(csv)
+
+
+def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:
+    """A group's name is the id of its first row, or the config's column where one is named."""
+    ids = project.competition.ids
+    if groups is None:
+        return ids
+    _, first = np.unique(groups, return_index=True)
+    name_of = {groups[row]: ids[row] for row in first}
+    return np.array([name_of[group] for group in groups])
+
+
+def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
+    """What the audit found, for the report: duplicates, twins across the split, torn groups."""
+    paths, num_train = project.index.paths, project.num_train
+    targets = project.competition.targets
+    in_train = pairs[(pairs.a < num_train) & (pairs.b < num_train)]
+    across = pairs[(pairs.a < num_train) != (pairs.b < num_train)]
+    contradicting = [
+        (a, b)
+        for a, b in zip(in_train.a, in_train.b, strict=True)
+        if (targets[a] != targets[b]).any()
+    ]
+    notes = []
+    if len(across):
+        notes.append(f"{len(across)} test images have a twin in train, see audit.json")
+    if contradicting:
+        notes.append(f"{len(contradicting)} pairs of twins have different targets, see audit.json")
+    straddling = in_train[folds[in_train.a] != folds[in_train.b]]
+    if len(straddling):
+        notes.append(f"{len(straddling)} pairs of twins straddle folds")
+    return {
+        "notes": notes,
+        "duplicates": _listed(in_train, paths),
+        "train_test_twins": _listed(across, paths),
+        "contradicting": [[str(paths[a]), str(paths[b])] for a, b in contradicting],
+        "straddling": len(straddling),
+    }
+
+
+def _listed(pairs: pd.DataFrame, paths: np.ndarray) -> list[list[str]]:
+    return [[str(paths[row.a]), str(paths[row.b]), row.kind] for row in pairs.itertuples()]

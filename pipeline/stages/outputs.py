@@ -1,0 +1,39 @@
+"""What one stage reads of another's artifacts, checked on the way."""
+
+import numpy as np
+
+from pipeline.core import predictions
+from pipeline.core.predictions import Predictions
+from pipeline.stages.plan import Plan
+from pipeline.stages.project import Project
+
+
+def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
+    """A learner's blocks by name, each (N_train + N_test, V, D), from a memory map."""
+    jobs = {name: Plan(project).block(name) for name in project.config.members[member].blocks}
+    return {
+        name: np.load(job.folder / f"{job.fingerprint}.npy", mmap_mode="r")
+        for name, job in jobs.items()
+    }
+
+
+def read_member(project: Project, member: str) -> tuple[Predictions, Predictions]:
+    """A member's oof (N, C) and test (K, N_test, C), in the order of the competition's rows.
+
+    Raises:
+        UserError: if they were made of other rows, classes or folds.
+    """
+    competition, folder = project.competition, project.workspace.member(member)
+    found = []
+    for name, ids in (("oof.npz", competition.ids), ("test.npz", competition.test_ids)):
+        path = folder / name
+        loaded = predictions.load(
+            path,
+            classes=competition.classes,
+            competition=project.config.competition,
+            folds_digest=project.folds.digest,
+        )
+        found.append(loaded.in_order_of(ids, where=str(path)))
+    oof, test = found
+    predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
+    return oof, test

@@ -1,0 +1,227 @@
+"""The graph of jobs: which artifacts there are, what each depends on, which function makes it.
+
+All fingerprints are made here, and nowhere else, so that one page answers the question "what is
+computed anew when I change this?". A fingerprint is a recipe: it never depends on the machine.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.config.schema import Learner, Network
+from pipeline.core.artifacts import file_digest, fingerprint
+from pipeline.core.jobs import Job
+from pipeline.core.weights import weights_identity
+from pipeline.stages.project import Project
+
+# Raise one when its code changes what it writes: everything made by the old code is made anew.
+FORMAT = {"folds": 1, "cache": 1, "block": 1, "train": 1, "predict": 1, "ensemble": 1, "report": 1}
+CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
+
+
+def folds_job(project: Project) -> Job:
+    """Folds, duplicates and the audit; stands before the rest, whose recipes need its outcome."""
+    config, competition = project.config, project.competition
+    groups = None if competition.groups is None else competition.groups.tolist()
+    column = config.folds.column
+    recipe = fingerprint(
+        format=FORMAT["folds"],
+        folds=config.folds.model_dump(),
+        seed=config.seed,
+        task=[config.task.kind, config.task.targets],
+        rows=competition.rows_digest,
+        groups=groups,
+        column=None if column is None else competition.train.get(column, []).tolist(),
+        images=project.index.digest,
+    )
+    return Job(
+        name=f"folds {config.competition}",
+        function="pipeline.stages.folds:make_folds",
+        folder=project.workspace.features,
+        fingerprint=recipe,
+        arguments={"config": config, "root": project.workspace.root},
+        owns_folder=False,
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs of a project whose folds are made."""
+
+    project: Project
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """What every job function gets."""
+        return {"config": self.project.config, "root": self.project.workspace.root}
+
+    def how(self, backbone: str) -> str:
+        """Fingerprint of what one image's features depend on, besides the image and the view."""
+        settings = self.project.config.backbones[backbone]
+        return fingerprint(
+            format=FORMAT["block"],
+            **settings.model_dump() | {"weights": weights_identity(settings.weights)},
+        )
+
+    def block(self, backbone: str) -> Job:
+        """Frozen features of all images, train and test."""
+        views = self.project.config.tta.views
+        recipe = fingerprint(how=self.how(backbone), views=views, images=self.project.index.digest)
+        return Job(
+            name=f"features {backbone}",
+            function="pipeline.stages.features:make_block",
+            folder=self.project.workspace.features / backbone,
+            fingerprint=recipe,
+            arguments=self.arguments | {"backbone": backbone, "how": self.how(backbone)},
+            owns_folder=False,  # features of the same images and views are used again
+            wants_gpu=True,
+        )
+
+    def cache(self, image_size: int) -> Job:
+        """Resized images for networks of one input size."""
+        short_side = round(image_size * CACHE_MARGIN)
+        return Job(
+            name=f"images at {short_side} px",
+            function="pipeline.stages.features:make_cache",
+            folder=self.project.workspace.features / "images" / f"{short_side}px",
+            fingerprint=fingerprint(
+                format=FORMAT["cache"], short_side=short_side, images=self.project.index.digest
+            ),
+            arguments=self.arguments | {"short_side": short_side},
+        )
+
+    def image_size(self, member: str) -> int:
+        """Side of the square that a network sees."""
+        settings = self.project.config.members[member]
+        return settings.image_size or self.project.config.backbones[settings.network].image_size
+
+    def inputs(self, member: str) -> list[Job]:
+        """Blocks of a learner, or cached images of a network."""
+        settings = self.project.config.members[member]
+        if isinstance(settings, Learner):
+            return [self.block(name) for name in settings.blocks]
+        return [self.cache(self.image_size(member))]
+
+    def train(self, member: str, fold: int) -> Job:
+        """One fold's model. Its recipe knows nothing of test rows, unless they teach it."""
+        project, settings = self.project, self.project.member(member)
+        config = project.config
+        if isinstance(settings, Network):
+            backbone = config.backbones[settings.network]
+            made_from: Any = {
+                **backbone.model_dump(include={"arch", "cut"}),
+                "weights": weights_identity(backbone.weights),
+                "image_size": self.image_size(member),
+                "metric": config.task.metric,
+            }
+        else:
+            made_from = {name: self.how(name) for name in settings.blocks}
+            made_from["views"] = config.tta.views
+        teachers = self.teachers(member, fold)
+        recipe = fingerprint(
+            format=FORMAT["train"],
+            settings=settings.model_dump(),
+            made_from=made_from,
+            task=config.task.model_dump(exclude={"metric"}),
+            rows=project.competition.rows_digest,
+            metadata=[config.data.numeric, config.data.categorical],
+            images=project.train_index.digest,
+            folds=project.folds.digest,
+            fold=fold,
+            teachers=[teacher.fingerprint for teacher in teachers],
+        )
+        return Job(
+            name=f"train {member} fold {fold}",
+            function="pipeline.stages.train:train_fold",
+            folder=project.workspace.fold(member, fold),
+            fingerprint=recipe,
+            arguments=self.arguments | {"member": member, "fold": fold},
+            needs=(*self.inputs(member), *teachers),
+            wants_gpu=isinstance(settings, Network),
+            attic=project.workspace.models / "attic",
+        )
+
+    def teachers(self, member: str, fold: int) -> list[Job]:
+        """Predictions that pseudo-labels come from: a member's fold, or all of a blend's."""
+        pseudo = self.project.config.members[member].pseudo
+        if pseudo is None:
+            return []
+        if pseudo.teacher in self.project.config.members:
+            return [self.predict(pseudo.teacher, fold)]
+        return [self.join(name) for name in self.untaught_members]
+
+    @property
+    def untaught_members(self) -> list[str]:
+        """Members of round 0: those that a blend used as a teacher is made of."""
+        members = self.project.config.members
+        return [name for name, settings in members.items() if settings.pseudo is None]
+
+    def predict(self, member: str, fold: int) -> Job:
+        """One fold's model on the rows that it held out and on the test rows."""
+        project, trained = self.project, self.train(member, fold)
+        recipe = fingerprint(
+            format=FORMAT["predict"],
+            trained=trained.fingerprint,
+            tta=project.config.tta.model_dump(),
+            images=project.test_index.digest,
+            rows=project.competition.test_digest,
+        )
+        return Job(
+            name=f"infer {member} fold {fold}",
+            function="pipeline.stages.infer:predict_fold",
+            folder=trained.folder / "predictions",
+            fingerprint=recipe,
+            arguments=self.arguments | {"member": member, "fold": fold},
+            needs=(trained, *self.inputs(member)),
+            wants_gpu=trained.wants_gpu,
+        )
+
+    def join(self, member: str) -> Job:
+        """A member's oof and test predictions, of all folds."""
+        parts = tuple(self.predict(member, fold) for fold in range(self.project.folds.num_folds))
+        return Job(
+            name=f"infer {member}",
+            function="pipeline.stages.infer:join_folds",
+            folder=self.project.workspace.member(member),
+            fingerprint=fingerprint(parts=[part.fingerprint for part in parts]),
+            arguments=self.arguments | {"member": member},
+            needs=parts,
+            owns_folder=False,  # the folds lie in it
+        )
+
+    def ensemble(self) -> Job:
+        """Blends, the estimate and the submission."""
+        project, config = self.project, self.project.config
+        members = tuple(self.join(name) for name in config.members)
+        sample = project.competition.folder / config.data.sample_submission
+        recipe = fingerprint(
+            format=FORMAT["ensemble"],
+            members={job.folder.name: job.fingerprint for job in members},
+            blends=config.blends,
+            metric=config.task.metric,
+            submission=config.submission.model_dump(),
+            sample=file_digest(sample) if project.competition.sample is not None else None,
+            groups=project.folds.groups.tolist(),
+            seed=config.seed,
+        )
+        return Job(
+            name=f"ensemble {config.competition}",
+            function="pipeline.stages.ensemble:blend_members",
+            folder=project.workspace.submissions,
+            fingerprint=recipe,
+            arguments=self.arguments,
+            needs=members,
+            owns_folder=False,  # earlier submissions and the ledger stay
+        )
+
+    def report(self) -> Job:
+        """The page of pictures and numbers."""
+        ensemble = self.ensemble()
+        return Job(
+            name=f"report {self.project.config.competition}",
+            function="pipeline.stages.report:make_report",
+            folder=ensemble.folder / "report",
+            fingerprint=fingerprint(format=FORMAT["report"], ensemble=ensemble.fingerprint),
+            arguments=self.arguments,
+            needs=(ensemble,),
+        )

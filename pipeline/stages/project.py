@@ -1,0 +1,91 @@
+"""What every stage opens first: the config, the competition's rows, the index of its images."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Config, Learner, Network
+from pipeline.core.competition import Competition, read_competition
+from pipeline.core.folds import FoldTable, read_folds
+from pipeline.core.metrics import Metric, get_metric
+from pipeline.core.workspace import Workspace
+from pipeline.data.index import ImageIndex, refresh_index
+
+
+@dataclass(frozen=True)
+class Project:
+    """A competition as it lies on disk now.
+
+    Attributes:
+        index: images of training rows, then of test rows.
+    """
+
+    config: Config
+    workspace: Workspace
+    competition: Competition
+    index: ImageIndex
+
+    @property
+    def num_train(self) -> int:
+        """N: the first N images are training rows'."""
+        return len(self.competition.ids)
+
+    @cached_property
+    def folds(self) -> FoldTable:
+        """folds.csv, joined by id; `make folds` must have run."""
+        return read_folds(self.workspace.folds_csv, self.competition.ids)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The task's metric."""
+        return get_metric(self.config.task.metric, self.config.task.kind)
+
+    @cached_property
+    def train_index(self) -> ImageIndex:
+        """Images of training rows."""
+        return self.index.take(np.arange(self.num_train))
+
+    @cached_property
+    def test_index(self) -> ImageIndex:
+        """Images of test rows."""
+        return self.index.take(np.arange(self.num_train, len(self.index.paths)))
+
+    @property
+    def image_files(self) -> list[Path]:
+        """The original files, training rows' first."""
+        return [self.competition.folder / path for path in self.index.paths.tolist()]
+
+    def member(self, name: str) -> Learner | Network:
+        """A member's settings, its seed filled in."""
+        settings = self.config.members[name]
+        seed = self.config.seed if settings.seed is None else settings.seed
+        return settings.model_copy(update={"seed": seed})
+
+    def score(self, values: np.ndarray) -> float:
+        """Score out-of-fold predictions (N, C) of all training rows."""
+        return self.metric.score(
+            self.competition.targets,
+            values,
+            kind=self.config.task.kind,
+            levels=self.competition.levels,
+            threshold=self.config.submission.threshold,
+        )
+
+
+def open_project(config: Config, root: Path) -> Project:
+    """Read and check everything under input/<competition>; open only images that are new.
+
+    Raises:
+        UserError: with all that is wrong.
+    """
+    get_metric(config.task.metric, config.task.kind)
+    workspace = Workspace(root, config.competition)
+    competition = read_competition(workspace.input, config.task, config.data)
+    if not config.members:
+        raise UserError("the config has no `members`: name at least one learner or network.")
+    index_path = workspace.features / "images" / "index.npz"
+    index = refresh_index(index_path, competition.folder, competition.paths)
+    return Project(config, workspace, competition, index)

@@ -1,0 +1,321 @@
+"""The whole chain on a tiny competition: one test per law of the design, each seen to fail."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.core import predictions
+from pipeline.stages import chain
+
+pytestmark = pytest.mark.slow
+CLASSES = ("blue", "green", "red")
+BACKBONE = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
+CONFIG = {
+    "competition": "tiny",
+    "task": {"kind": "multiclass", "target": "label", "metric": "log_loss"},
+    "folds": {"scheme": "column", "column": "given_fold"},
+    "backbones": {"small": BACKBONE},
+    "members": {"linear": {"learner": "logistic", "blocks": {"small": 1.0}}},
+    "blends": ["soft_vote", "weighted"],
+    "runtime": {"device": "cpu", "workers": 0},
+}
+NETWORK = {"network": "small", "epochs": 1, "batch_size": 8}
+
+
+def write_competition(root: Path, *, num_train: int = 30, num_test: int = 9) -> Path:
+    """Noisy squares of three colours, which are the labels; ready folds 0, 1, 2."""
+    folder = root / "input" / "tiny"
+    rng = np.random.default_rng(0)
+    rows = []
+    for row in range(num_train + num_test):
+        split = "train" if row < num_train else "test"
+        label = CLASSES[row % 3]
+        pixels = rng.integers(0, 120, (36, 40, 3))
+        pixels[:, :, CLASSES[::-1].index(label)] += 60
+        path = folder / split / f"{row:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        rows.append({"id": f"{row:03d}.png", "label": label, "given_fold": row // 3 % 3})
+    table = pd.DataFrame(rows)
+    table[:num_train].to_csv(folder / "train.csv", index=False)
+    table[num_train:][["id"]].to_csv(folder / "test.csv", index=False)
+    sample = table[num_train:][["id"]].assign(**dict.fromkeys(reversed(CLASSES), 0.5))
+    sample.to_csv(folder / "sample_submission.csv", index=False)
+    return folder
+
+
+def run(root: Path, stage: str = "ensemble", overrides: tuple[str, ...] = (), **changes) -> None:
+    """Run a stage in `root` with CONFIG and changes to its top level."""
+    (root / "tiny.yaml").write_text(yaml.safe_dump(CONFIG | changes))
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        chain.run(stage, "tiny.yaml", list(overrides))
+    finally:
+        os.chdir(before)
+
+
+def submission(root: Path) -> Path:
+    """The newest submission's CSV."""
+    folder = root / "submissions" / "tiny"
+    return (folder / json.loads((folder / "meta.json").read_text())["summary"]).with_suffix(".csv")
+
+
+def load(root: Path, member: str, name: str) -> predictions.Predictions:
+    return predictions.load(root / "models" / "tiny" / member / f"{name}.npz")
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file below a folder: time, length, content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            path.stat().st_size,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose chain has run once; tests that change it work on a copy."""
+    root = tmp_path_factory.mktemp("finished")
+    write_competition(root)
+    run(root, members=CONFIG["members"] | {"net": NETWORK})
+    return root
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    root = tmp_path / "copy"
+    shutil.copytree(finished, root)
+    return root
+
+
+def test_law_1_nothing_under_input_is_ever_written(tmp_path: Path) -> None:
+    folder = write_competition(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    before = listing(elsewhere)
+    run(tmp_path, "report")
+    assert listing(elsewhere) == before
+    assert folder.is_symlink()
+
+
+def test_the_submission_is_as_the_sample_asks_and_a_second_run_changes_nothing(
+    copied: Path,
+) -> None:
+    sample = pd.read_csv(copied / "input" / "tiny" / "sample_submission.csv")
+    written = pd.read_csv(submission(copied))
+    assert list(written.columns) == list(sample.columns)
+    assert written["id"].tolist() == sample["id"].tolist()
+    assert np.allclose(written[list(CLASSES)].sum(1), 1, atol=1e-6)
+    before = listing(copied)
+    run(copied, members=CONFIG["members"] | {"net": NETWORK})
+    changed = {name for name, entry in listing(copied).items() if before.get(name) != entry}
+    assert changed <= {"tiny.yaml"}
+
+
+def test_law_2_predictions_of_other_folds_are_refused(copied: Path) -> None:
+    path = copied / "models" / "tiny" / "linear" / "oof.npz"
+    oof = predictions.load(path)
+    moved = predictions.Predictions(
+        oof.ids, oof.values, oof.classes, np.roll(oof.folds, 3), oof.meta
+    )
+    moved.save(path)
+    with pytest.raises(Exception, match="may have seen them"):
+        run(copied, members=CONFIG["members"] | {"net": NETWORK}, blends=["soft_vote"])
+
+
+@pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
+def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
+    tmp_path: Path, teacher: str
+) -> None:
+    """Other labels in fold 0 must change nothing that fold 0's models say, students included."""
+    pseudo = {"teacher": teacher, "threshold": 0.2}
+    members = CONFIG["members"] | {
+        "net": NETWORK,
+        "student": {"learner": "logistic", "blocks": {"small": 1.0}, "pseudo": pseudo},
+        "net_student": NETWORK | {"pseudo": pseudo | {"labels": "soft"}},
+    }
+    said = {}
+    for planted in (False, True):
+        root = tmp_path / f"planted_{planted}"
+        folder = write_competition(root)
+        if planted:
+            table = pd.read_csv(folder / "train.csv")
+            in_fold = table["given_fold"] == 0
+            table.loc[in_fold, "label"] = np.roll(table.loc[in_fold, "label"], 1)
+            table.to_csv(folder / "train.csv", index=False)
+        run(root, "infer", members=members)
+        for name in members:
+            oof, test = load(root, name, "oof"), load(root, name, "test")
+            said[planted, name] = oof.values[oof.folds == 0], test.values[0]
+            said[planted, name, "others"] = oof.values[oof.folds != 0]
+    for name in members:
+        for clean, leaked in zip(said[False, name], said[True, name], strict=True):
+            assert np.array_equal(clean, leaked), name
+        assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
+
+
+def test_law_4_test_predictions_are_kept_per_fold(finished: Path) -> None:
+    test = load(finished, "linear", "test")
+    assert test.values.shape == (3, 9, 3)
+    assert not np.allclose(test.values[0], test.values[1])
+
+
+@pytest.mark.parametrize("views", [["original"], ["original", "mirrored", "scale_1.25"]])
+def test_law_5_a_test_row_gets_what_its_twin_in_train_gets(
+    tmp_path: Path, views: list[str]
+) -> None:
+    folder = write_competition(tmp_path)
+    shutil.copy(folder / "train" / "004.png", folder / "test" / "033.png")  # 004 is of fold 1
+    run(
+        tmp_path,
+        "infer",
+        members=CONFIG["members"] | {"net": NETWORK},
+        tta={"views": views},
+    )
+    for member in ("linear", "net"):
+        oof, test = load(tmp_path, member, "oof"), load(tmp_path, member, "test")
+        held_out = oof.values[oof.ids.tolist().index("004.png")]
+        same_model = test.values[1, test.ids.tolist().index("033.png")]
+        assert np.allclose(held_out, same_model, atol=1e-6)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, cleaning up aside."""
+
+
+def test_law_6_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = CONFIG["members"] | {"net": NETWORK | {"epochs": 2}}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    for root in (straight, killed):
+        write_competition(root)
+    run(straight, members=members)
+    replace, kills = os.replace, 0
+
+    for number in range(1, 100):
+        renames = 0
+
+        def replace_or_die(source, target) -> None:
+            """Die at a file's renaming, in every other run before it, else after it."""
+            nonlocal renames
+            renames += 1
+            if renames == number and number % 2:  # noqa: B023
+                raise Killed
+            replace(source, target)
+            if renames == number:  # noqa: B023
+                raise Killed
+
+        monkeypatch.setattr(os, "replace", replace_or_die)
+        try:
+            run(killed, members=members)
+        except Killed:
+            kills += 1
+        else:
+            break
+        finally:
+            monkeypatch.setattr(os, "replace", replace)
+    run(killed, members=members)
+    assert kills > 8
+    assert submission(killed).name == submission(straight).name
+    assert submission(killed).read_bytes() == submission(straight).read_bytes()
+    assert len((killed / "submissions" / "tiny" / "ledger.jsonl").read_text().splitlines()) == 1
+    assert not list(killed.rglob(".*.tmp"))
+
+
+def test_law_7_only_what_a_change_concerns_is_made_again(copied: Path) -> None:
+    members = CONFIG["members"] | {"net": NETWORK}
+    block = next((copied / "features" / "tiny" / "small").glob("*.npy"))
+    net = copied / "models" / "tiny" / "net" / "fold0" / "weights.safetensors"
+    made = block.stat().st_mtime_ns, net.stat().st_mtime_ns
+    learner = CONFIG["members"]["linear"] | {"strength": 0.5}
+    run(copied, members=members | {"linear": learner})
+    assert (block.stat().st_mtime_ns, net.stat().st_mtime_ns) == made
+    run(copied, members=members | {"linear": learner}, folds={"n": 2})
+    assert block.stat().st_mtime_ns == made[0]
+    assert net.stat().st_mtime_ns != made[1]
+
+
+def test_a_training_that_a_setting_replaced_comes_back_with_it(copied: Path) -> None:
+    members = CONFIG["members"] | {"net": NETWORK}
+    net = copied / "models" / "tiny" / "net" / "fold0" / "weights.safetensors"
+    before = net.stat().st_mtime_ns
+    run(copied, "train", members=members | {"net": NETWORK | {"lr": 0.01}})
+    assert net.stat().st_mtime_ns != before
+    run(copied, "train", members=members)
+    assert net.stat().st_mtime_ns == before
+
+
+def test_law_8_adding_a_member_changes_no_other(copied: Path) -> None:
+    before = {name: load(copied, name, "oof").values for name in ("linear", "net")}
+    shutil.rmtree(copied / "models")
+    members = {"first": NETWORK | {"lr": 0.01}, "net": NETWORK} | CONFIG["members"]
+    run(copied, "infer", members=members)
+    for name, values in before.items():
+        assert np.array_equal(load(copied, name, "oof").values, values)
+
+
+def test_law_8_another_seed_draws_otherwise(copied: Path) -> None:
+    before = load(copied, "net", "oof").values
+    run(copied, "infer", members=CONFIG["members"] | {"net": NETWORK}, seed=7)
+    assert not np.array_equal(load(copied, "net", "oof").values, before)
+
+
+@pytest.mark.parametrize("blend", ["soft_vote", "weighted"])
+def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, blend: str) -> None:
+    members = CONFIG["members"] | {"net": NETWORK}
+    run(copied, members=members, submission={"blend": blend})
+    csv = submission(copied)
+    summary = json.loads(csv.with_suffix(".json").read_text())
+    oof, truth = (
+        predictions.load(csv.with_suffix(".npz")),
+        pd.read_csv(copied / "input" / "tiny" / "train.csv"),
+    )
+    of_truth = oof.values[range(len(truth)), [CLASSES.index(label) for label in truth["label"]]]
+    assert summary["estimate"]["name"] == blend
+    assert summary["estimate"]["score"] == pytest.approx(-np.log(of_truth).mean())
+    if blend == "soft_vote":
+        mean = np.mean([load(copied, name, "test").values.mean(0) for name in members], axis=0)
+        written = pd.read_csv(csv).set_index("id").loc[load(copied, "net", "test").ids]
+        assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
+
+
+def test_parts_done_one_by_one_count_as_done(tmp_path: Path) -> None:
+    write_competition(tmp_path)
+    before = Path.cwd()
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+    os.chdir(tmp_path)
+    try:
+        for fold in range(3):
+            chain.run("train", "tiny.yaml", [], members="linear", folds=str(fold))
+            folders = sorted((tmp_path / "models" / "tiny" / "linear").glob("fold*/meta.json"))
+            assert len(folders) == fold + 1
+        made = [path.stat().st_mtime_ns for path in folders]
+        chain.run("ensemble", "tiny.yaml", [])
+        assert [path.stat().st_mtime_ns for path in folders] == made
+    finally:
+        os.chdir(before)
+
+
+def test_folds_replaced_by_hand_are_kept_and_used(copied: Path) -> None:
+    csv = copied / "features" / "tiny" / "folds.csv"
+    table = pd.read_csv(csv)
+    table["fold"] = [row % 2 for row in range(len(table))]
+    table.to_csv(csv, index=False)
+    text = csv.read_text()
+    run(copied, "infer", overrides=("folds.seed=1",))
+    assert csv.read_text() == text
+    assert load(copied, "linear", "test").values.shape[0] == 2

@@ -1,0 +1,134 @@
+"""Intervals: they cover the truth as often as they say, keep groups whole, and pair rivals."""
+
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.core.metrics import METRICS, RowMeans, get_metric
+from pipeline.core.runtime import stream
+from pipeline.ensembles.interval import SLOW_SHARE, bootstrap_interval, probability_better
+
+LEVELS = np.arange(3.0)
+
+
+def classes_and_probs(seed, *, rows=200, classes=3):
+    rng = np.random.default_rng(seed)
+    targets = np.eye(classes)[rng.integers(classes, size=rows)]
+    odds = np.exp(1.5 * targets + rng.normal(size=targets.shape))
+    return targets, odds / odds.sum(axis=1, keepdims=True)
+
+
+def how(name, kind, seed=0):
+    return {
+        "metric": get_metric(name, kind),
+        "kind": kind,
+        "levels": LEVELS if kind == "ordinal" else None,
+        "seed": seed,
+    }
+
+
+def right_rows(hits):
+    """Binary targets and predictions that are right where `hits` says so."""
+    targets = np.eye(2)[np.zeros(len(hits), dtype=int)]
+    return targets, np.eye(2)[1 - np.asarray(hits, dtype=int)]
+
+
+def test_width_is_that_of_a_binomial():
+    targets, values = right_rows(np.arange(400) < 320)
+    low, high = bootstrap_interval(targets, values, rounds=4000, **how("accuracy", "binary"))
+    half = 1.645 * np.sqrt(0.8 * 0.2 / 400)
+    assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.004)
+
+
+def test_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(300):
+        targets, values = right_rows(rng.random(150) < 0.7)
+        low, high = bootstrap_interval(
+            targets, values, rounds=200, **how("accuracy", "binary", seed=seed)
+        )
+        covered += low <= 0.7 <= high
+    assert covered / 300 == pytest.approx(0.90, abs=0.05)
+
+
+def test_groups_stay_whole():
+    # Ten groups of forty rows, all right or all wrong: ten independent answers and not 400.
+    groups = np.repeat(np.arange(10), 40)
+    targets, values = right_rows(groups < 8)
+    low, high = bootstrap_interval(
+        targets, values, groups=groups, rounds=2000, **how("accuracy", "binary")
+    )
+    assert (low, high) == pytest.approx((0.6, 1.0), abs=1e-9)  # binomial(10, 0.8) / 10
+    low, high = bootstrap_interval(targets, values, **how("accuracy", "binary"))
+    assert high - low < 0.1
+
+
+@pytest.mark.parametrize("name", [n for n in METRICS if n != "top_K_accuracy"] + ["top_2_accuracy"])
+def test_it_is_the_metric_on_resampled_rows(name):
+    """Row means by a matrix product are what calling the metric on the rows themselves gives."""
+    kind = "binary" if name == "f1" else "ordinal"
+    targets, values = classes_and_probs(0, rows=40, classes=2 if name == "f1" else 3)
+    options = how(name, kind)
+    found = bootstrap_interval(targets, values, rounds=60, **options)
+    metric, levels, rng = options["metric"], options["levels"], stream(0, "bootstrap")
+    scores = []
+    for _ in range(60 if isinstance(metric.function, RowMeans) else 60 // SLOW_SHARE):
+        rows = rng.integers(40, size=40)
+        scores.append(metric.score(targets[rows], values[rows], kind=kind, levels=levels))
+    assert found == pytest.approx(np.quantile(scores, [0.05, 0.95]))
+
+
+def test_a_rival_that_is_the_same_is_a_coin_toss():
+    targets, values = classes_and_probs(1)
+    for name in ("accuracy", "log_loss", "roc_auc"):
+        found = probability_better(targets, values, values.copy(), **how(name, "multiclass"))
+        assert found == (0.5, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss", "roc_auc"])
+def test_the_better_is_found_better_whatever_the_direction(name):
+    targets, good = classes_and_probs(1)
+    poor = 0.5 * good + 0.5 * classes_and_probs(2)[1]
+    probability, low, high = probability_better(targets, good, poor, **how(name, "multiclass"))
+    assert probability > 0.99
+    assert 0 < low < high
+    mirrored = probability_better(targets, poor, good, **how(name, "multiclass"))
+    assert mirrored == pytest.approx((1 - probability, -high, -low))
+
+
+def test_pairing_makes_a_small_steady_gain_visible():
+    # b is wrong where a is wrong, and on 8 rows of 400 more.
+    row = np.arange(400)
+    targets, a = right_rows(row < 320)
+    _, b = right_rows(row < 312)
+    assert probability_better(targets, a, b, **how("accuracy", "binary"))[0] > 0.99
+    low_a, _ = bootstrap_interval(targets, a, **how("accuracy", "binary"))
+    _, high_b = bootstrap_interval(targets, b, **how("accuracy", "binary"))
+    assert low_a < high_b
+
+
+def test_undefined_resamples_are_left_out():
+    targets, values = right_rows([1, 1, 1])
+    nothing = bootstrap_interval(targets, values, **how("roc_auc", "binary"))
+    assert np.isnan(nothing).all()
+    targets = np.eye(2)[[0, 0, 1]]  # three in ten resamples have no positive row
+    values = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
+    assert bootstrap_interval(targets, values, **how("roc_auc", "binary")) == (1.0, 1.0)
+
+
+def test_a_seed_repeats_and_another_differs():
+    targets, values = classes_and_probs(3)
+    first, again, other = (
+        bootstrap_interval(targets, values, **how("log_loss", "multiclass", seed=seed))
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_a_competitions_size_takes_about_a_second():
+    targets, values = classes_and_probs(4, rows=3400, classes=10)
+    started = time.perf_counter()
+    bootstrap_interval(targets, values, **how("accuracy", "multiclass"))
+    assert time.perf_counter() - started < 2

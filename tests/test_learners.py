@@ -1,0 +1,455 @@
+"""Learners: what may influence a fit, what must not, and what predictions look like."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Learner
+from pipeline.learners.concatenation import fit_concatenation
+from pipeline.learners.fit import FittedLearner, fit_learner, load
+from pipeline.learners.linear import fit_ridge
+from pipeline.learners.outputs import average_views, interpolate_levels
+from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
+from pipeline.learners.softmax import mean_loss_and_gradient, softmax_regression
+
+KINDS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
+LEVELS = np.array([0.0, 1.0, 4.0])
+NUM_ROWS, NUM_TRAIN = 120, 90
+
+
+def settings(learner: str = "logistic", **keys) -> Learner:
+    return Learner(learner=learner, **{"blocks": {"a": 1.0, "b": 1.0}, "strength": 0.3, **keys})
+
+
+def problem(kind: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Blocks of 2 views whose first dimensions tell the target, amid noise."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(NUM_ROWS, 2))
+    if kind == "regression":
+        targets = truth @ np.array([[2.0, 0.0], [0.0, 500.0]]) + [0.0, 1000.0]
+    elif kind == "multilabel":
+        targets = (truth > 0).astype(float)
+    else:
+        num_classes = 2 if kind == "binary" else 3
+        edges = np.quantile(truth[:, 0], np.linspace(0, 1, num_classes + 1)[1:-1])
+        targets = np.eye(num_classes)[np.searchsorted(edges, truth[:, 0])]
+
+    def block(dims: int) -> np.ndarray:
+        signal = np.tile(truth, dims // 4)
+        clean = np.hstack([signal, rng.normal(size=(NUM_ROWS, dims - signal.shape[1]))])
+        noise = rng.normal(scale=0.3, size=(NUM_ROWS, 2, dims))
+        return (clean[:, None, :] + noise).astype(np.float32)
+
+    return {"a": block(12), "b": block(8)}, targets
+
+
+def rows_of(blocks: dict[str, np.ndarray], rows: slice | np.ndarray) -> dict[str, np.ndarray]:
+    return {name: block[rows] for name, block in blocks.items()}
+
+
+def fit(chosen: Learner, kind: str, **keys) -> tuple[FittedLearner, np.ndarray, np.ndarray]:
+    """Fit on the first rows; return the learner with predictions and targets of the others."""
+    blocks, targets = problem(kind)
+    levels = LEVELS if kind == "ordinal" else None
+    fitted = fit_learner(
+        chosen,
+        rows_of(blocks, slice(NUM_TRAIN)),
+        targets[:NUM_TRAIN],
+        **{"kind": kind, "levels": levels, "seed": 1, **keys},
+    )
+    held_out = slice(NUM_TRAIN, None)
+    return fitted, fitted.predict(rows_of(blocks, held_out)), targets[held_out]
+
+
+def supported(learner: str, kind: str) -> bool:
+    return (learner, kind) != ("logistic", "regression")
+
+
+EVERY = [(x, k) for x in ("logistic", "ridge", "lightgbm") for k in KINDS if supported(x, k)]
+
+
+def small(learner: str, **keys) -> Learner:
+    params = {"num_iterations": 60, "num_threads": 1} if learner == "lightgbm" else {}
+    return settings(learner, params=params, strength=None, **keys)
+
+
+@pytest.mark.parametrize("views", ["mean", "rows"])
+@pytest.mark.parametrize(("learner", "kind"), EVERY)
+def test_predictions_are_legal_and_beat_chance(learner, kind, views):
+    _, values, targets = fit(small(learner, views=views), kind)
+    assert values.shape == targets.shape
+    assert np.isfinite(values).all()
+    if kind != "regression":
+        assert values.min() >= 0
+        assert values.max() <= 1
+    if kind in ("binary", "multiclass", "ordinal"):
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-6)
+        assert np.mean(values.argmax(axis=1) == targets.argmax(axis=1)) > 0.7
+    error = np.mean((values - targets) ** 2, axis=0)
+    assert (error < 0.6 * targets.var(axis=0)).all()
+
+
+@pytest.mark.parametrize(("learner", "kind"), EVERY)
+def test_a_saved_learner_predicts_the_same_and_saves_the_same_bytes(learner, kind, tmp_path):
+    blocks, _ = problem(kind)
+    fitted, values, _ = fit(small(learner), kind)
+    fitted.save(tmp_path / "once")
+    loaded = load(tmp_path / "once")
+    np.testing.assert_array_equal(loaded.predict(rows_of(blocks, slice(NUM_TRAIN, None))), values)
+    again, _, _ = fit(small(learner), kind)
+    again.save(tmp_path / "twice")
+    names = sorted(path.name for path in (tmp_path / "once").iterdir())
+    assert "learner.json" in names
+    for name in names:
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+def test_rows_of_no_weight_never_change_the_fit(learner):
+    """Held-out rows handed in with weight 0, however wild, leave predictions as they are."""
+    blocks, targets = problem("multiclass")
+    weights = (np.arange(NUM_ROWS) < NUM_TRAIN).astype(float)
+    wild = {name: block.copy() for name, block in blocks.items()}
+    for block in wild.values():
+        block[NUM_TRAIN:] *= 50
+    first, second = (
+        fit_learner(
+            settings(learner, scale="standard"),
+            b,
+            targets,
+            kind="multiclass",
+            weights=weights,
+            seed=1,
+        ).predict(blocks)
+        for b in (blocks, wild)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_scaling_is_fitted_on_the_rows_given_only():
+    blocks, _ = problem("binary")
+    fitted = fit_concatenation(settings(transform="none"), blocks, weights=np.ones(NUM_ROWS))
+    means = blocks["a"].mean(axis=1)
+    np.testing.assert_allclose(fitted.scalings["a"].centre, means.mean(axis=0), atol=1e-5)
+    expected = (means[:5] - means.mean(axis=0)) / means.std(axis=0) / np.sqrt(12)
+    few = rows_of(blocks, slice(5))
+    np.testing.assert_allclose(fitted(few)[:, :12], expected, atol=1e-5)
+    few["a"][1:] = 99  # other rows of the same call change nothing either
+    np.testing.assert_allclose(fitted(few)[0, :12], expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["standard", "l2"])
+def test_blocks_of_any_width_are_equally_loud(scale):
+    rng = np.random.default_rng(3)
+    blocks = {"a": 7 * rng.normal(size=(400, 1, 10)) + 3, "b": rng.normal(size=(400, 1, 90))}
+    joined = fit_concatenation(settings(scale=scale), blocks, weights=np.ones(400))(blocks)
+    assert np.mean(np.sum(joined[:, :10] ** 2, axis=1)) == pytest.approx(1, abs=1e-3)
+    assert np.mean(np.sum(joined[:, 10:] ** 2, axis=1)) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_weight_twice_as_large_is_features_twice_as_large():
+    blocks, _ = problem("binary")
+    joined = [
+        fit_concatenation(
+            settings(blocks={"a": weight, "b": 1.0}), blocks, weights=np.ones(NUM_ROWS)
+        )(blocks)
+        for weight in (1.0, 2.0)
+    ]
+    np.testing.assert_allclose(joined[1][:, :12], 2 * joined[0][:, :12], rtol=1e-6)
+    np.testing.assert_array_equal(joined[1][:, 12:], joined[0][:, 12:])
+
+
+@pytest.mark.parametrize(("learner", "kind"), EVERY)
+def test_weight_zero_leaves_a_block_out(learner, kind):
+    _, muted, _ = fit(small(learner, blocks={"a": 1.0, "b": 0.0}), kind)
+    _, alone, _ = fit(small(learner, blocks={"a": 1.0}), kind)
+    np.testing.assert_array_equal(muted, alone)
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge"])
+def test_a_block_given_twice_at_root_half_is_the_block_once(learner):
+    blocks, targets = problem("multiclass")
+    twice = {"a": blocks["a"], "b": blocks["a"]}
+    half = np.sqrt(0.5)
+    predictions = [
+        fit_learner(
+            settings(learner, blocks=weights, params={"tolerance": 1e-7} if tight else {}),
+            twice,
+            targets,
+            kind="multiclass",
+            seed=1,
+        ).predict(twice)
+        for tight in [learner == "logistic"]
+        for weights in ({"a": half, "b": half}, {"a": 1.0})
+    ]
+    np.testing.assert_allclose(predictions[0], predictions[1], atol=2e-4)
+
+
+def test_constant_dimensions_become_zero_and_signs_survive_the_root():
+    block = np.full((6, 1, 3), 0.1, dtype=np.float32)
+    block[:, 0, 1] = [-4, -4, -4, 4, 4, 4]
+    block[:, 0, 2] = 0
+    fitted = fit_concatenation(settings(blocks={"a": 1.0}), {"a": block}, weights=np.ones(6))
+    expected = np.zeros((6, 3))
+    expected[:, 1] = np.array([-1, -1, -1, 1, 1, 1]) / np.sqrt(3)
+    np.testing.assert_allclose(fitted({"a": block}), expected, atol=1e-6)
+
+
+def test_views_are_averaged_after_the_root_or_become_rows():
+    block = np.array([[[1.0], [9.0]], [[16.0], [-4.0]]], dtype=np.float32)
+    plain = {"blocks": {"a": 1.0}, "scale": "none"}
+    mean, rows = (
+        fit_concatenation(settings(views=views, **plain), {"a": block}, weights=np.ones(2))
+        for views in ("mean", "rows")
+    )
+    np.testing.assert_allclose(mean({"a": block}), [[2], [1]])
+    np.testing.assert_allclose(rows({"a": block}), [[1], [3], [4], [-2]])
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge"])
+def test_equal_views_as_rows_are_the_mean(learner):
+    """Rows share their weight among views, so that V copies of a row are that row."""
+    blocks, targets = problem("multiclass")
+    same = {name: np.repeat(block[:, :1], 2, axis=1) for name, block in blocks.items()}
+    mean, rows = (
+        fit_learner(
+            settings(learner, views=views, strength=[0.1, 1.0]),
+            same,
+            targets,
+            kind="multiclass",
+            seed=1,
+        ).predict(same)
+        for views in ("mean", "rows")
+    )
+    np.testing.assert_allclose(mean, rows, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("learner", "kind"),
+    [("logistic", "multiclass"), ("lightgbm", "multiclass"), ("ridge", "binary")],
+)
+def test_a_soft_row_is_its_classes_as_weighted_rows(learner, kind):
+    blocks, targets = problem(kind)
+    num_classes = targets.shape[1]
+    soft = targets.copy()
+    soft[:20] = 0.75 * targets[:20] + 0.25 * np.eye(num_classes)[0]
+    doubled = np.concatenate([np.arange(NUM_ROWS), np.arange(20)])
+    hard = np.concatenate([targets, np.tile(np.eye(num_classes)[0], (20, 1))])
+    weights = np.concatenate([np.full(20, 0.75), np.ones(NUM_ROWS - 20), np.full(20, 0.25)])
+    params = {"bagging_fraction": 1.0, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 0.5}
+    chosen = settings(learner, params=params if learner == "lightgbm" else {})
+    from_soft = fit_learner(chosen, blocks, soft, kind=kind, seed=1)
+    from_hard = fit_learner(
+        chosen, rows_of(blocks, doubled), hard, kind=kind, weights=weights, seed=1
+    )
+    difference = np.abs(from_soft.predict(blocks) - from_hard.predict(blocks))
+    # Boosted trees break ties by the order of rows; ridge's temperature has other inner folds.
+    assert difference.mean() < {"logistic": 1e-3, "lightgbm": 0.02, "ridge": 0.02}[learner]
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "binary"])
+def test_an_absent_class_keeps_its_column_and_gets_nothing(learner, kind):
+    blocks, targets = problem(kind)
+    present = np.flatnonzero(targets[:, 1] == 0)
+    fitted = fit_learner(
+        small(learner), rows_of(blocks, present), targets[present], kind=kind, seed=1
+    )
+    values = fitted.predict(blocks)
+    assert values.shape == targets.shape
+    np.testing.assert_array_equal(values[:, 1], 0)
+    if kind != "multilabel":
+        np.testing.assert_allclose(values.sum(axis=1), 1)
+    assert np.corrcoef(values[present, 0], targets[present, 0])[0, 1] > 0.7 or kind == "binary"
+
+
+def test_the_optimum_is_scikit_learns():
+    blocks, targets = problem("multiclass")
+    features = blocks["a"].mean(axis=1).astype(float) + 5
+    weights = np.random.default_rng(0).uniform(0.5, 2, NUM_ROWS)
+    coefs, intercepts = softmax_regression(features, targets, weights, [0.3, 3.0], tolerance=1e-8)
+    for strength, W, b in zip((0.3, 3.0), coefs, intercepts, strict=True):
+        theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000)
+        theirs.fit(features, targets.argmax(axis=1), sample_weight=weights)
+        np.testing.assert_allclose(W, theirs.coef_.T, atol=1e-3)
+        solutions = (np.vstack([W, b]), np.vstack([theirs.coef_.T, theirs.intercept_]))
+        share = weights / weights.sum()
+        ours, reference = (
+            mean_loss_and_gradient(
+                solution.ravel(), features, targets, share, strength / weights.sum(), "softmax"
+            )[0]
+            for solution in solutions
+        )
+        assert ours == pytest.approx(reference, rel=1e-6)
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_the_gradient_is_the_losses_slope(link):
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(7, 4)), rng.dirichlet(np.ones(3), size=7)
+    solution, direction = rng.normal(size=(2, 15))
+    rest = (features, targets, np.full(7, 1 / 7), 0.4, link)
+    _, gradient = mean_loss_and_gradient(solution, *rest)
+    ahead, behind = (
+        mean_loss_and_gradient(solution + step * direction, *rest)[0] for step in (1e-5, -1e-5)
+    )
+    assert (ahead - behind) / 2e-5 == pytest.approx(gradient @ direction, rel=1e-6)
+
+
+def ridge_rows(kind: str = "regression", *, num_dims: int = 12) -> TrainingRows:
+    blocks, targets = problem(kind)
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(NUM_ROWS, max(num_dims - 12, 0)))
+    return TrainingRows(
+        features=np.hstack([blocks["a"].mean(axis=1)[:, :num_dims], noise]),
+        targets=targets,
+        weights=rng.uniform(0.5, 2, NUM_ROWS),
+        kind=kind,
+        levels=None,
+        folds=np.arange(NUM_ROWS) % 4,
+        num_metadata=0,
+    )
+
+
+@pytest.mark.parametrize("num_dims", [12, 200])
+def test_ridge_is_scikit_learns(num_dims):
+    rows = ridge_rows(num_dims=num_dims)
+    ours = fit_ridge(rows, strengths=[2.0], seed=0).predict(rows.features)
+    theirs = Ridge(alpha=2.0).fit(rows.features, rows.targets, sample_weight=rows.weights)
+    np.testing.assert_allclose(ours, theirs.predict(rows.features), rtol=1e-6)
+
+
+def test_ridges_penalty_is_the_best_of_refitting_without_each_fold():
+    rows, strengths = ridge_rows(num_dims=200), [0.01, 1.0, 10.0, 100.0, 1e4]
+    losses = np.zeros((len(strengths), 2))
+    for index, strength in enumerate(strengths):
+        for fold in range(4):
+            rest, mine = rows.folds != fold, rows.folds == fold
+            model = Ridge(alpha=strength).fit(
+                rows.features[rest], rows.targets[rest], sample_weight=rows.weights[rest]
+            )
+            errors = model.predict(rows.features[mine]) - rows.targets[mine]
+            losses[index] += rows.weights[mine] @ errors**2
+    expected = np.array(strengths)[losses.argmin(axis=0)]
+    np.testing.assert_array_equal(fit_ridge(rows, strengths=strengths, seed=0).strength, expected)
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge"])
+def test_noise_asks_for_a_strong_penalty_and_clean_signal_for_a_weak_one(learner):
+    blocks, targets = problem("multiclass")
+    shuffled = np.random.default_rng(0).permutation(targets)
+    path = settings(learner, strength=[0.01, 100.0])
+    of_signal = fit_learner(path, blocks, targets, kind="multiclass", seed=1)
+    of_noise = fit_learner(path, blocks, shuffled, kind="multiclass", seed=1)
+    assert (of_signal.model.strength == 0.01).all()
+    assert (of_noise.model.strength == 100.0).all()
+
+
+def test_balanced_weights_give_classes_equal_mass_and_keep_the_total():
+    targets = np.eye(3)[[0, 0, 0, 1]]
+    weights = balanced_weights(targets, np.ones(4), kind="multiclass")
+    np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
+    with pytest.raises(UserError, match="one class per row"):
+        balanced_weights(targets, np.ones(4), kind="multilabel")
+
+
+def test_balanced_weights_help_a_rare_class():
+    blocks, targets = problem("binary")
+    kept = np.concatenate([np.flatnonzero(targets[:, 0]), np.flatnonzero(targets[:, 1])[:6]])
+    plain, balanced = (
+        fit_learner(
+            settings(class_weights=choice, strength=3.0),
+            rows_of(blocks, kept),
+            targets[kept],
+            kind="binary",
+            seed=1,
+        ).predict(blocks)[:, 1]
+        for choice in ("none", "balanced")
+    )
+    assert (balanced > plain).all()
+
+
+def test_inner_folds_share_out_classes_and_keep_groups_together():
+    rng = np.random.default_rng(0)
+    targets = np.eye(2)[[0] * 8 + [1] * 4]
+    folds = inner_folds(targets, num_folds=4, groups=None, rng=rng)
+    np.testing.assert_array_equal(np.bincount(folds[:8]), [2, 2, 2, 2])
+    np.testing.assert_array_equal(np.bincount(folds[8:]), [1, 1, 1, 1])
+    groups = np.array(list("aabbccddeeff"))
+    folds = inner_folds(targets, num_folds=4, groups=groups, rng=rng)
+    np.testing.assert_array_equal(folds[::2], folds[1::2])
+    assert set(folds) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
+    blocks, targets = problem("binary")
+    rng = np.random.default_rng(0)
+    noise = {name: rng.normal(size=block.shape) for name, block in blocks.items()}
+    metadata = np.stack([targets[:, 1] * 200 + 1000, np.ones(NUM_ROWS)], axis=1)
+    metadata[::10, 0] = np.nan
+    fitted = fit_learner(small(learner), noise, targets, kind="binary", metadata=metadata, seed=1)
+    values = fitted.predict(noise, metadata=metadata)
+    known = ~np.isnan(metadata[:, 0])
+    assert np.mean((values[:, 1] > 0.5)[known] == targets[known, 1]) > 0.95
+    with pytest.raises(UserError, match="metadata"):
+        fitted.predict(noise)
+    deaf = fit_learner(
+        small(learner, metadata=False), noise, targets, kind="binary", metadata=metadata, seed=1
+    )
+    assert np.isfinite(deaf.predict(noise)).all()
+
+
+def test_levels_are_interpolated_so_that_the_expectation_is_the_value():
+    probs = interpolate_levels(np.array([-3.0, 0.25, 1.0, 2.5, 9.0]), LEVELS)
+    expected = [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
+    np.testing.assert_allclose(probs, expected)
+    np.testing.assert_allclose(probs @ LEVELS, [0, 0.25, 1, 2.5, 4])
+
+
+def test_views_average_by_hand():
+    views = np.array([[[0.5, 0.5], [0.9, 0.1]]])
+    by_probability = average_views(views, kind="binary", average="probabilities")
+    np.testing.assert_allclose(by_probability, [[0.7, 0.3]])
+    # Odds 1 and 9 have the geometric mean 3.
+    for average in ("logits", "geometric"):
+        averaged = average_views(views, kind="binary", average=average)
+        np.testing.assert_allclose(averaged, [[0.75, 0.25]])
+    logits = average_views(views, kind="multilabel", average="logits")
+    np.testing.assert_allclose(logits, [[0.75, 0.25]])
+    geometric = average_views(views, kind="multilabel", average="geometric")
+    np.testing.assert_allclose(geometric, [[np.sqrt(0.45), np.sqrt(0.05)]])
+    values = average_views(views * 100, kind="regression", average="geometric")
+    np.testing.assert_allclose(values, [[70, 30]])
+
+
+def test_the_seed_moves_trees_and_nothing_else_does():
+    chosen = small("lightgbm")
+    _, first, _ = fit(chosen, "multiclass", seed=1)
+    _, same, _ = fit(chosen, "multiclass", seed=1)
+    _, other, _ = fit(chosen, "multiclass", seed=2)
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_errors_say_what_to_do():
+    blocks, targets = problem("regression")
+    with pytest.raises(UserError, match="use `ridge`"):
+        fit_learner(settings("logistic"), blocks, targets, kind="regression", seed=1)
+    with pytest.raises(UserError, match=r"no params \['depth'\]"):
+        fit_learner(
+            settings("ridge", params={"depth": 3}), blocks, targets, kind="regression", seed=1
+        )
+    fitted = fit_learner(settings("ridge"), blocks, targets, kind="regression", seed=1)
+    with pytest.raises(UserError, match=r"Blocks \['b'\] are not there"):
+        fitted.predict({"a": blocks["a"]})
+    with pytest.raises(UserError, match="b: 7 dimensions, but the learner was fitted on 8"):
+        fitted.predict({"a": blocks["a"], "b": blocks["b"][..., :7]})
+    with pytest.raises(UserError, match="All blocks have weight 0"):
+        fit_learner(
+            settings("ridge", blocks={"a": 0.0}), blocks, targets, kind="regression", seed=1
+        )
+    assert replace(fitted, kind="regression") == fitted

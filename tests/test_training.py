@@ -1,0 +1,307 @@
+"""Training: it learns, starts from the prior, and resumes to the same bytes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.metrics import get_metric
+from pipeline.networks import training
+from pipeline.networks.network import create_network, load_network
+from pipeline.networks.trainer import Trainer
+
+SIZE = 32
+BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)
+SETTINGS = Network(
+    network="b",
+    epochs=3,
+    batch_size=8,
+    augment="light",
+    mixup=0.4,
+    lr=1e-2,
+    backbone_lr=1.0,
+    dropout=0.2,
+    drop_path=0.1,
+)
+
+
+class Patches:
+    """Stands for the image cache: row r is noise, bright in the channel r % 3."""
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        image = np.random.default_rng(row).integers(0, 120, (37, 41, 3), dtype=np.uint8)
+        image[..., row % 3] += 120
+        return image
+
+
+CLASSES = np.eye(3)[np.arange(60) % 3]
+TARGETS = {
+    "multiclass": CLASSES,
+    "ordinal": CLASSES,
+    "multilabel": 1 - CLASSES,
+    "regression": 1000 + 50 * CLASSES[:, :1],
+    "binary": np.eye(2)[(np.arange(60) % 3 == 0).astype(int)],
+}
+METRICS = {"regression": "rmse", "ordinal": "mae"}
+
+
+def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, **changes):
+    settings = settings.model_copy(update=changes)
+    targets, rows = TARGETS[kind], np.arange(45)
+    return training.train_fold(
+        folder,
+        settings,
+        BACKBONE,
+        cache=Patches(),
+        train_rows=rows,
+        targets=targets[rows],
+        weights=np.ones(45),
+        valid_rows=np.arange(45, 60),
+        valid_targets=targets[45:],
+        kind=kind,
+        metric=get_metric(METRICS.get(kind, "accuracy"), kind),
+        levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
+        cut="crop",
+        device="cpu",
+        precision="32",
+        workers=workers,
+        seed=seed,
+        name="net fold 0",
+    )
+
+
+def written(folder):
+    names = ("weights.safetensors", "best.safetensors", "log.csv", "snapshot.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def new_trainer(backbone=BACKBONE, *, targets=CLASSES, **changes):
+    return Trainer(
+        training.Fabric(accelerator="cpu", devices=1),
+        SETTINGS.model_copy(update=changes),
+        backbone,
+        kind="multiclass",
+        targets=targets,
+        weights=np.ones(len(targets)),
+        name="net fold 0",
+        seed=0,
+        checkpoint=None,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny convolutions are twenty times slower in threads when other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an uninterrupted run leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(folder)
+    return written(folder)
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Let the run die at a step, counted over epochs from 1, or at the n-th call of a function."""
+
+    def arrange(owner, function, call):
+        original, calls = getattr(owner, function), []
+
+        def dies(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, function, dies)
+        return lambda: monkeypatch.setattr(owner, function, original)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "call"),
+    [
+        (Trainer, "_gradients", 3),  # in the first epoch
+        (Trainer, "_gradients", 9),  # in the second
+        (training, "_save_weights", 2),
+        (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
+        (training, "_finish", 1),
+    ],
+)
+def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, function, call):
+    revive = dying(owner, function, call)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path)
+    assert not (tmp_path / "weights.safetensors").exists()
+    revive()
+    fit(tmp_path)
+    assert written(tmp_path) == whole
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_continues_and_does_not_start_over(dying, tmp_path, monkeypatch):
+    revive = dying(Trainer, "_gradients", 9)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path)
+    revive()
+    epochs, original = [], Trainer.train_epoch
+
+    def noted(self, loader, epoch):
+        epochs.append(epoch)
+        return original(self, loader, epoch)
+
+    monkeypatch.setattr(Trainer, "train_epoch", noted)
+    fit(tmp_path)
+    assert epochs == [1, 2]
+
+
+def test_workers_change_nothing(whole, tmp_path):
+    fit(tmp_path, workers=2)
+    assert written(tmp_path) == whole
+
+
+def test_another_seed_gives_other_weights(whole, tmp_path):
+    fit(tmp_path, seed=1)
+    assert written(tmp_path)["weights.safetensors"] != whole["weights.safetensors"]
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_each_task_learns_colours(kind, tmp_path):
+    scores = fit(tmp_path, kind=kind, epochs=8, mixup=0.0, dropout=0.0, drop_path=0.0)
+    if kind == "regression":
+        assert scores["score"] < 8  # standard deviation: 24
+    elif kind == "ordinal":
+        assert scores["score"] < 0.7  # the mean absolute deviation of a constant: 1
+    else:
+        assert scores["score"] > 0.9
+
+
+def test_the_loaded_network_predicts_what_was_scored(tmp_path):
+    fit(tmp_path, kind="regression")
+    network = load_network(tmp_path, SETTINGS, BACKBONE, num_classes=1, kind="regression")
+    images = training.FoldImages(Patches(), np.arange(45, 60), image_size=SIZE, cut="crop")
+    batch = torch.stack([images[0, position][0] for position in range(15)])
+    values = network.predict_values(batch).numpy()
+    rmse = np.sqrt(np.mean((values - TARGETS["regression"][45:]) ** 2))
+    snapshot = json.loads((tmp_path / "snapshot.json").read_text())
+    assert snapshot["scores"]["score"] == pytest.approx(rmse, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "class_weights", "expected"),
+    [
+        ("multiclass", None, [0.5, 0.3, 0.2]),
+        ("multiclass", [2 / 3, 10 / 9, 5 / 3], [1 / 3, 1 / 3, 1 / 3]),
+        ("multilabel", None, [0.5, 0.3, 0.2]),
+        ("multilabel", [1, 7 / 3, 4], [0.5, 0.5, 0.5]),
+        ("regression", None, [0.5, 0.3, 0.2]),
+    ],
+)
+def test_an_untrained_network_predicts_the_shares(kind, class_weights, expected):
+    network = create_network(SETTINGS, BACKBONE, num_classes=3, kind=kind).eval()
+    targets = np.eye(3)[[0] * 5 + [1] * 3 + [2] * 2 + [2] * 4]
+    weights = np.array([1.0] * 10 + [0.0] * 4)
+    class_weights = None if class_weights is None else np.array(class_weights)
+    network.start_from(targets, weights, class_weights=class_weights)
+    values = network.predict_values(torch.randint(0, 256, (4, 3, SIZE, SIZE)))
+    torch.testing.assert_close(values, torch.tensor(expected).expand(4, 3))
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient():
+    # A transformer: BatchNorm's statistics are those of a part, which is as it should be.
+    vit = Backbone(arch="test_vit", weights="random", image_size=160)
+    images = torch.randint(0, 256, (7, 3, 160, 160), generator=torch.manual_seed(0))
+    gradients = []
+    for accumulate in (1, 3):
+        trainer = new_trainer(vit, accumulate=accumulate, dropout=0.0, drop_path=0.0, clip_norm=0.0)
+        torch.nn.init.normal_(trainer.network.model.get_classifier().weight, std=0.02)
+        trainer._gradients(images, trainer.targets[:7], torch.arange(7.0))
+        gradients.append([parameter.grad for parameter in trainer.network.parameters()])
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_are_clipped_to_their_norm():
+    images = torch.randint(0, 256, (8, 3, SIZE, SIZE), generator=torch.manual_seed(0))
+    trainer = new_trainer(clip_norm=0.01)
+    _, norm = trainer._gradients(images, trainer.targets[:8], torch.ones(8))
+    squares = [parameter.grad.square().sum() for parameter in trainer.network.parameters()]
+    assert norm > 0.01
+    assert torch.stack(squares).sum().sqrt().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_balanced_classes_weigh_in_loss_and_start():
+    targets = np.eye(3)[[0] * 6 + [1] * 2 + [2]]
+    trainer = new_trainer(targets=targets, class_weights="balanced", label_smoothing=0.0)
+    trainer.network.eval()
+    values = trainer.network.predict_values(torch.zeros(2, 3, SIZE, SIZE))
+    torch.testing.assert_close(values, torch.full((2, 3), 1 / 3))
+    losses = trainer.loss(torch.zeros(3, 3), torch.eye(3))
+    torch.testing.assert_close(losses / losses[0], torch.tensor([1.0, 3.0, 6.0]))
+
+
+def test_patience_stops_and_takes_the_best_epoch(tmp_path, monkeypatch):
+    scores = iter([0.5, 0.7, 0.6, 0.7])
+    metric_of = training.Metric.score
+    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
+    found = fit(tmp_path, epochs=9, patience=2)
+    monkeypatch.setattr(training.Metric, "score", metric_of)
+    assert (found["epochs"], found["epoch_used"], found["score"]) == (4, 2, 0.7)
+    assert written(tmp_path)["weights.safetensors"] == written(tmp_path)["best.safetensors"]
+
+
+def test_without_patience_the_last_epoch_is_used(whole, tmp_path, monkeypatch):
+    scores = iter([0.9, 0.7, 0.6])
+    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
+    found = fit(tmp_path)
+    assert (found["epoch_used"], found["best_epoch"], found["score"]) == (3, 1, 0.6)
+    assert written(tmp_path)["weights.safetensors"] == whole["weights.safetensors"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    original, calls = training.Trainer._gradients, []
+
+    def poisoned(self, images, targets, weights):
+        calls.append(1)
+        return original(
+            self, images, targets * float("nan") if len(calls) == 9 else targets, weights
+        )
+
+    monkeypatch.setattr(training.Trainer, "_gradients", poisoned)
+    with pytest.raises(UserError, match="net fold 0 epoch 2 step 3: the loss is nan"):
+        fit(tmp_path)
+    assert not (tmp_path / "weights.safetensors").exists()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_plain_is_without_chance(tmp_path, monkeypatch):
+    seen = []
+    original = training.Trainer._gradients
+
+    def noted(self, images, targets, weights):
+        seen.append((images.dtype, targets.max(1).values.min().item()))
+        return original(self, images, targets, weights)
+
+    monkeypatch.setattr(training.Trainer, "_gradients", noted)
+    fit(tmp_path, plain=True, epochs=1)
+    assert set(seen) == {(torch.uint8, 1.0)}
+
+
+def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(UserError, match="make train"):
+        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=3, kind="multiclass")
+    fit(tmp_path, epochs=1)
+    with pytest.raises(UserError, match="does not fit test_efficientnet with 4 outputs"):
+        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=4, kind="multiclass")
