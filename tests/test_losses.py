@@ -37,6 +37,7 @@ def test_a_soft_target_weighs_the_losses_of_its_classes():
     weights = torch.tensor([2.0, 0.5])
     first, second, mixed = soft_cross_entropy(outputs, targets, class_weights=weights)
     torch.testing.assert_close(mixed, 0.25 * first + 0.75 * second)
+    torch.testing.assert_close(first, 2 * soft_cross_entropy(outputs, targets)[0])
 
 
 def test_binary_cross_entropy_is_a_mean_over_columns():

@@ -180,10 +180,10 @@ def test_names_of_groups_do_not_matter_and_single_rows_are_no_groups():
 
 
 def test_merged_groups_are_connected_components_and_blanks_unite_nobody():
-    persons = np.array(["a", "a", "b", None, np.nan, "", "c"], dtype=object)
-    twins = np.array([0, 1, 1, 2, 3, 4, 4])
-    assert merge_groups(persons, None, twins).tolist() == [0, 0, 0, 1, 2, 3, 3]
-    assert merge_groups(persons).tolist() == [0, 0, 1, 2, 3, 4, 5]
+    persons = np.array(["a", "a", "b", None, np.nan, "", " ", "", "c"], dtype=object)
+    twins = np.array([0, 1, 1, 2, 3, 4, 5, 6, 6])
+    assert merge_groups(persons, None, twins).tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 5]
+    assert merge_groups(persons).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7]
     assert merge_groups(None, None) is None
 
 

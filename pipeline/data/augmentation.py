@@ -22,6 +22,8 @@ from pipeline.data.images import fit_square
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the internet
 import albumentations as A
 
+cv2.setNumThreads(0)  # one small image at a time: OpenCV's threads would only wait for each other
+
 # Written as a user would write them in the YAML, so that a preset can be copied and changed.
 # `size` is filled in. No vertical flips, no half-turns: they make a 6 into a 9.
 # Cubic, because validation is: a network notices how its images were interpolated.

@@ -110,5 +110,5 @@ def _worker_settings(workers: int) -> dict:
 
 def _start_worker(worker: int) -> None:
     """One thread per worker: more would fight over the same cores, or hang after a fork."""
-    cv2.setNumThreads(0)
+    cv2.setNumThreads(0)  # a spawned worker has imported nothing yet
     torch.set_num_threads(1)

@@ -20,9 +20,9 @@ from sklearn.utils.extmath import randomized_svd
 log = logging.getLogger(__name__)
 
 SIDE = 32
-# Measured on clothing, signdigits, chula and elpv: of 1200 copies (JPEG quality 60, 80 % of the size,
-# half of it, brighter, another gamma) 3 were missed, all solar cells. The closest two different
-# photographs outside elpv have a difference of 0.18.
+# Measured on clothing, signdigits, chula and elpv: of 1200 copies (JPEG quality 60, 80 % of the
+# size, half of it, brighter, another gamma) 3 were missed, all of solar cells. The closest two
+# different photographs outside elpv have a difference of 0.18.
 MAX_DISTANCE = 10
 MAX_PLAIN_DIFFERENCE = 0.01
 MAX_DIFFERENCE = 0.03

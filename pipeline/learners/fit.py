@@ -20,6 +20,7 @@ from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
 from pipeline.learners.trees import TreesModel, fit_lightgbm
 
 INNER_FOLDS = 4
+ANY = ("any",)
 Model = LinearModel | TreesModel
 MODELS: dict[str, type[Model]] = {"LinearModel": LinearModel, "TreesModel": TreesModel}
 
@@ -29,13 +30,13 @@ class Recipe(NamedTuple):
 
     fit: Callable[..., Model]
     strengths: tuple[float, ...]  # the default
-    params: tuple[str, ...] | None  # keys it knows; None: the library checks them
+    params: tuple[str, ...]  # the keys it knows; ANY: the library knows them
 
 
 RECIPES = {
-    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03), ("tolerance", "max_iter")),
+    "logistic": Recipe(fit_logistic, (0.1,), ("tolerance", "max_iter")),
     "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3), ()),
-    "lightgbm": Recipe(fit_lightgbm, (1.0,), None),
+    "lightgbm": Recipe(fit_lightgbm, (1.0,), ANY),
 }
 
 
@@ -149,11 +150,11 @@ def fit_learner(
         UserError: for a learner that does not fit the task, unknown params, missing blocks.
     """
     recipe = RECIPES[settings.learner]
-    unknown = sorted(set(settings.params) - set(recipe.params or settings.params))
-    if unknown:
+    unknown = sorted(set(settings.params) - set(recipe.params))
+    if unknown and recipe.params != ANY:
         raise UserError(
             f"`learner: {settings.learner}` has no params {unknown}; "
-            f"it knows {list(recipe.params or [])}. Correct the member's `params`."
+            f"it knows {list(recipe.params)}. Correct the member's `params`."
         )
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
     concatenation = fit_concatenation(settings, blocks, weights=weights, metadata=metadata)

@@ -13,11 +13,11 @@ from pipeline.learners.outputs import ONE_CLASS_PER_ROW, interpolate_levels
 from pipeline.learners.rows import TrainingRows
 from pipeline.learners.softmax import Link, softmax_regression
 
-Output = Literal["softmax", "sigmoid", "clip", "identity", "levels"]
+Output = Literal["softmax", "sigmoid", "identity", "levels"]
 RIDGE_OUTPUT: dict[str, Output] = {
     "binary": "softmax",
     "multiclass": "softmax",
-    "multilabel": "clip",
+    "multilabel": "sigmoid",
     "ordinal": "levels",
     "regression": "identity",
 }
@@ -48,8 +48,6 @@ class LinearModel:
             return softmax(scores, axis=1)
         if self.output == "sigmoid":
             return expit(scores)
-        if self.output == "clip":
-            return np.clip(scores, 0, 1)
         if self.output == "levels":
             return interpolate_levels(scores[:, 0], self.levels)
         return scores
@@ -97,7 +95,7 @@ def cross_validated_losses(
             rows.weights[~held_out],
             strengths,
             link=link,
-            tolerance=1e-4,  # enough to compare penalties
+            tolerance=1e-6,  # enough to compare penalties
         )
         for index, (coefs, intercepts) in enumerate(zip(*path, strict=True)):
             scores = rows.features[held_out] @ coefs + intercepts
@@ -114,8 +112,9 @@ def log_loss(scores: np.ndarray, targets: np.ndarray, link: Link) -> np.ndarray:
 def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> LinearModel:
     """Fit sum_i w_i |y_i - x_i W - b|^2 + strength |W|^2 in closed form, for all kinds.
 
-    Classes: on one-hot targets; a softmax whose temperature is fitted to held-out scores makes
-    them probabilities. Ordinal: on the level's value. Multilabel: clipped to [0, 1].
+    Classes and labels: on 0 and 1, halfway between which the sigmoid turns; a softmax or sigmoid
+    whose temperature is fitted to held-out scores makes them probabilities. Ordinal: on the
+    level's value.
 
     Args:
         strengths: penalties; of several, the one with the lowest cross-validated log loss

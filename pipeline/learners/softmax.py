@@ -21,7 +21,7 @@ def softmax_regression(
     strengths: Sequence[float],
     *,
     link: Link = "softmax",
-    tolerance: float = 3e-5,
+    tolerance: float = 1e-7,
     max_iter: int = 500,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise sum_i w_i CE(targets_i, link(x_i W + b)) + strength / 2 |W|^2 for each strength.
@@ -36,7 +36,7 @@ def softmax_regression(
         weights: (N,) non-negative.
         strengths: S penalties > 0, any order.
         link: softmax: one class per row; sigmoid: C independent columns, solved together.
-        tolerance: largest entry of the mean loss's gradient at the end.
+        tolerance: stop when a step lowers the mean loss by less, or its gradient is smaller.
     Returns:
         coefs (S, D, C) and intercepts (S, C), in the order of `strengths`.
     """
@@ -56,7 +56,7 @@ def softmax_regression(
             args=(centred, targets, share, strengths[index] / weights.sum(), link),
             jac=True,
             method="L-BFGS-B",
-            options={"gtol": tolerance, "ftol": 1e-10, "maxiter": max_iter, "maxcor": 20},
+            options={"gtol": tolerance, "ftol": tolerance, "maxiter": max_iter, "maxcor": 20},
         ).x.reshape(solution.shape)
         coefs[index] = solution[:-1]
         intercepts[index] = solution[-1] - mean @ solution[:-1]

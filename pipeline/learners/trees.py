@@ -16,6 +16,7 @@ from pipeline.learners.rows import TrainingRows
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
 # gave a better log loss in a small part of the time.
 AXES = 64
+ROWS_PER_THREAD = 10_000
 SMALLEST_SHARE = 1e-3  # of a soft row in a class; less is not worth a row
 DEFAULTS: dict[str, Any] = {
     "num_iterations": 200,
@@ -54,7 +55,10 @@ class TreesModel:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(N, D) -> (N, C)."""
         rotated = (features - self.centre) @ self.axes
-        scores = [booster.predict(rotated, num_threads=os.cpu_count()) for booster in self.boosters]
+        scores = [
+            booster.predict(rotated, num_threads=num_threads(len(features)))
+            for booster in self.boosters
+        ]
         if self.kind == "ordinal":
             return interpolate_levels(scores[0], self.levels)
         values = np.tile(self.constants, (len(features), 1))
@@ -79,10 +83,9 @@ def fit_lightgbm(
         params: LightGBM's, over DEFAULTS.
     """
     num_rotated = rows.features.shape[1] - rows.num_metadata
-    pca = PCA(
-        min(axes, len(rows.features), num_rotated), svd_solver="randomized", random_state=seed
-    )
-    pca.fit(rows.features[:, :num_rotated])
+    to_rotate = rows.features[rows.weights > 0, :num_rotated]
+    pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
+    pca.fit(to_rotate)
     centre = np.concatenate([pca.mean_, np.zeros(rows.num_metadata)])
     rotation = block_diag(pca.components_.T, np.eye(rows.num_metadata))
     mass = rows.weights @ rows.targets / rows.weights.sum()
@@ -96,7 +99,7 @@ def fit_lightgbm(
                 **DEFAULTS,
                 "lambda_l2": strengths[0],
                 "seed": seed,
-                "num_threads": os.cpu_count(),
+                "num_threads": num_threads(len(rows.features)),
                 **objective,
                 **params,
             },
@@ -132,3 +135,8 @@ def booster_tasks(
     objective = {"objective": "multiclass", "num_class": targets.shape[1]}
     shares = targets[used][parents, classes]
     return [(objective, used[parents], classes, weights[parents] * shares)]
+
+
+def num_threads(num_rows: int) -> int:
+    """Threads that pay: over few rows they only wait for each other, long on a busy machine."""
+    return min(1 + num_rows // ROWS_PER_THREAD, os.cpu_count() or 1)

@@ -1,0 +1,270 @@
+"""The report's pictures: each function draws numbers that are already there, and returns a Figure.
+
+Figures are made without pyplot, which would keep them all and ask for a display.
+"""
+
+import base64
+import io
+import warnings
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+BLUE, ORANGE, GREY, INK = "#2463a6", "#d9761a", "#9aa5b1", "#1f2933"
+WIDTH = 10.4  # inches, of a picture as wide as the page
+DPI = 120
+MANY_CLASSES = 14  # more names than this stand upright
+NUMBERS_IN_CELLS = 20  # a matrix of more classes shows colours only
+BOX = {
+    "widths": 0.6,
+    "showfliers": False,
+    "patch_artist": True,
+    "boxprops": {"facecolor": "#dbe7f4", "edgecolor": BLUE},
+    "medianprops": {"color": INK},
+    "whiskerprops": {"color": BLUE},
+    "capprops": {"color": BLUE},
+}
+STYLE = {
+    "text.parse_math": False,  # a class may be called "$5"
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": "#e4e7eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+def png(figure: Figure) -> str:
+    """A figure as a data URI."""
+    stream = io.BytesIO()
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A class name in a script that the font lacks: the tables beside the picture show it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        FigureCanvasAgg(figure).print_png(stream)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float) -> Figure:
+    """A dot and an interval per member and blend, with its folds as small ticks."""
+    figure = _figure(WIDTH, 0.9 + 0.34 * len(contestants))
+    axes = _panels(figure, 1)[0]
+    for place, entry in enumerate(contestants):
+        colour = BLUE if entry["name"] == chosen else INK if entry["is"] == "blend" else GREY
+        folds = entry["fold_scores"]
+        axes.plot(folds, [place] * len(folds), "|", color=colour, alpha=0.45, markersize=9)
+        axes.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot(entry["score"], place, "o", color=colour, markersize=7)
+    axes.set_yticks(
+        range(len(contestants)), [f"{entry['is']} {entry['name']}" for entry in contestants]
+    )
+    axes.set_ylim(len(contestants) - 0.5, -0.5)
+    axes.set_xlabel(f"{metric}; line: {level:.0%} interval; small ticks: single folds")
+    return figure
+
+
+def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Correlations (M, M), each cell with its number."""
+    side = 2.6 + 0.5 * len(names)
+    figure = _figure(side + 0.8, side)
+    axes = _panels(figure, 1)[0]
+    lowest = min(0.9, float(np.nanmin(matrix, initial=1.0)))
+    axes.imshow(matrix, cmap="Blues", vmin=lowest - 0.05, vmax=1.0)
+    middle = (lowest + 0.95) / 2
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if value > middle else INK
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+    _name_matrix(axes, names, names)
+    return figure
+
+
+def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, counts) -> Figure:
+    """Bars of each class's share in train and among test predictions; counts stand on top."""
+    figure = _figure(WIDTH, 3.3)
+    axes = _panels(figure, 1)[0]
+    places = np.arange(len(names))
+    axes.bar(places - 0.2, train, 0.4, color=BLUE, label="train, labels")
+    axes.bar(places + 0.2, test, 0.4, color=ORANGE, label="test, predicted")
+    if len(names) <= MANY_CLASSES:
+        for place, share, count in zip(places, train, counts, strict=True):
+            axes.text(place - 0.2, share, f"{count:,}", ha="center", va="bottom", fontsize=7)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylabel("share of images")
+    _name_x(axes, names)
+    axes.legend()
+    return figure
+
+
+def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequence[str]) -> Figure:
+    """For each name, two sets of numbers as densities over shared bins."""
+    across = 1 if len(panels) == 1 else 2
+    down = -(-len(panels) // across)
+    figure = _figure(WIDTH * (0.62 if across == 1 else 1), 2.7 * down)
+    for axes, (name, pair) in zip(
+        _panels(figure, len(panels), across), panels.items(), strict=True
+    ):
+        both = np.concatenate(pair)
+        # A few panoramas must not press all others into one bin.
+        low, high = np.quantile(both, [0.002, 0.998]) if len(both) > 500 else (min(both), max(both))
+        bins = np.linspace(low, high if high > low else low + 1, 33)
+        for numbers, colour, label in zip(pair, (BLUE, ORANGE), labels, strict=True):
+            shares = np.full(len(numbers), 1 / max(1, len(numbers)))
+            style = {"histtype": "stepfilled", "alpha": 0.25, "color": colour}
+            axes.hist(numbers.clip(low, high), bins, weights=shares, label=label, **style)
+            axes.hist(numbers.clip(low, high), bins, weights=shares, histtype="step", color=colour)
+        axes.set_title(name)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.legend()
+    return figure
+
+
+def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
+    """Widths and heights (n, 2) in pixels as dots."""
+    figure = _figure(WIDTH * 0.62, 3.6)
+    axes = _panels(figure, 1)[0]
+    for points, colour, label in ((train, BLUE, "train"), (test, ORANGE, "test")):
+        axes.scatter(points[:, 0], points[:, 1], s=14, alpha=0.4, color=colour, label=label, lw=0)
+    axes.set_xlabel("width, pixels")
+    axes.set_ylabel("height, pixels")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return figure
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Counts (C, C), rows are labels; the colour is the share of the row."""
+    side = float(np.clip(2.2 + 0.42 * len(names), 3.6, WIDTH - 1))
+    figure = _figure(side + 0.9, side)
+    axes = _panels(figure, 1)[0]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= NUMBERS_IN_CELLS:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if shares[row, column] > 0.55 else INK
+                axes.text(column, row, f"{count}", ha="center", va="center", color=colour, size=8)
+    _name_matrix(axes, names, names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    return figure
+
+
+def reliability(bins: pd.DataFrame) -> Figure:
+    """Said against happened; below, how often each was said."""
+    figure = _figure(5.4, 4.6)
+    with matplotlib.rc_context(STYLE):
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
+    above.plot(bins["said"], bins["happened"], "o-", color=BLUE)
+    above.set_ylabel("share that was so")
+    above.set_ylim(-0.02, 1.02)
+    below.bar(bins["middle"], bins["count"], 0.09, color=BLUE, alpha=0.6)
+    below.set_ylabel("how many")
+    below.set_xlabel("probability that was said")
+    below.set_xlim(-0.02, 1.02)
+    return figure
+
+
+def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A scatter per target column with the diagonal that a perfect model would lie on."""
+    across = min(3, len(columns))
+    down = -(-len(columns) // across)
+    figure = _figure(min(WIDTH, 4.6 * across), 3.6 * down)
+    panels = _panels(figure, len(columns), across)
+    for axes, (name, (truth, said)) in zip(panels, columns.items(), strict=True):
+        ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
+        axes.plot(ends, ends, "--", color=GREY, linewidth=1)
+        axes.scatter(truth, said, s=10, alpha=0.35, color=BLUE, linewidths=0)
+        axes.set_title(name)
+        axes.set_xlabel("true")
+        axes.set_ylabel("predicted")
+    return figure
+
+
+def boxes(
+    groups: Sequence[np.ndarray], names: Sequence[str], *, label: str, below: str = ""
+) -> Figure:
+    """A box (quartiles, median, whiskers without outliers) per name; empty groups stay empty."""
+    figure = _figure(WIDTH, 3.2)
+    axes = _panels(figure, 1)[0]
+    axes.boxplot([list(group) for group in groups], positions=range(len(names)), **BOX)
+    _name_x(axes, names)
+    axes.set_ylabel(label)
+    axes.set_xlabel(below)
+    return figure
+
+
+def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
+    """Loss, validation score and learning rate by epoch, a line per fold."""
+    figure = _figure(WIDTH, 3.0)
+    loss, score, rate = _panels(figure, 3, 3)
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(logs)))
+    for (fold, log), colour in zip(logs.items(), shades, strict=True):
+        loss.plot(log["epoch"], log["loss"], "--", color=colour, linewidth=1)
+        loss.plot(log["epoch"], log["val_loss"], ".-", color=colour)
+        score.plot(log["epoch"], log["val_score"], ".-", color=colour, label=f"fold {fold}")
+        rate.plot(log["epoch"], log["lr"], ".-", color=colour)
+    for axes, title in (
+        (loss, "loss (dashed: training)"),
+        (score, f"validation {metric}"),
+        (rate, "learning rate"),
+    ):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(logs) <= 10:
+        score.legend()
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    with matplotlib.rc_context(STYLE):
+        return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def _panels(figure: Figure, count: int, across: int = 1) -> list[Axes]:
+    with matplotlib.rc_context(STYLE):
+        return [
+            figure.add_subplot(-(-count // across), across, place + 1) for place in range(count)
+        ]
+
+
+def _name_x(axes: Axes, names: Sequence[str]) -> None:
+    """Class names below an axis: all of them, smaller and upright where there are many."""
+    upright = len(names) > MANY_CLASSES or sum(map(len, names)) > 110
+    axes.set_xticks(
+        range(len(names)),
+        [_short(name) for name in names],
+        rotation=90 if upright else 0,
+        fontsize=_name_size(len(names)),
+    )
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    axes.grid(False, axis="x")
+
+
+def _name_matrix(axes: Axes, across: Sequence[str], down: Sequence[str]) -> None:
+    axes.set_xticks(range(len(across)), [_short(name) for name in across], rotation=90)
+    axes.set_yticks(range(len(down)), [_short(name) for name in down])
+    axes.tick_params(labelsize=_name_size(len(down)), length=0)
+    axes.grid(False)
+
+
+def _name_size(count: int) -> float:
+    return float(np.clip(560 / max(count, 1), 5.5, 9))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 22 else f"{name[:20]}…"

@@ -1,0 +1,53 @@
+"""Averages of views, by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline.core.averaging import average_values
+
+ONE_ROW = np.array([[[0.8, 0.2]], [[0.5, 0.5]]])  # (V=2, N=1, C=2)
+
+
+def test_probabilities_are_their_mean():
+    assert average_values(ONE_ROW, "probabilities", kind="binary").tolist() == [[0.65, 0.35]]
+
+
+@pytest.mark.parametrize("average", ["geometric", "logits"])
+def test_classes_are_averaged_as_logarithms(average):
+    # sqrt(0.8 * 0.5) : sqrt(0.2 * 0.5) is 2 : 1
+    mean = average_values(ONE_ROW, average, kind="multiclass")
+    assert mean == pytest.approx(np.array([[2 / 3, 1 / 3]]))
+
+
+def test_multilabel_geometric_is_a_root_of_products():
+    mean = average_values(ONE_ROW, "geometric", kind="multilabel")
+    assert mean == pytest.approx(np.array([[0.4**0.5, 0.1**0.5]]))
+
+
+def test_multilabel_logits_are_mean_log_odds():
+    # Odds 4 and 1 average to 2, so 2/3; odds 1/4 and 1 to 1/2, so 1/3.
+    mean = average_values(ONE_ROW, "logits", kind="multilabel")
+    assert mean == pytest.approx(np.array([[2 / 3, 1 / 3]]))
+
+
+@pytest.mark.parametrize("average", ["probabilities", "geometric", "logits"])
+def test_regression_takes_the_plain_mean(average):
+    values = np.array([[[-3.0]], [[1.0]]])
+    assert average_values(values, average, kind="regression").tolist() == [[-1.0]]
+
+
+@pytest.mark.parametrize("average", ["probabilities", "geometric", "logits"])
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "ordinal"])
+def test_certain_views_stay_finite_probabilities(average, kind):
+    values = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    mean = average_values(values, average, kind=kind)
+    assert np.isfinite(mean).all()
+    assert ((mean >= 0) & (mean <= 1)).all()
+    assert mean[0, 0] == pytest.approx(mean[0, 1], rel=1e-6)
+    if kind != "multilabel":
+        assert mean.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "geometric", "logits"])
+def test_one_view_is_itself(average):
+    assert average_values(ONE_ROW[:1], average, kind="multilabel") == pytest.approx(ONE_ROW[0])

@@ -1,0 +1,347 @@
+"""Configs: what is written is what is meant, and what is wrong is said with file, line and help."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import describe, schema
+from pipeline.config.errors import UserError
+from pipeline.config.load import CONFIGS, find_config, load_config
+from pipeline.config.views import expand_views
+
+DESIGN = Path(__file__).resolve().parents[2] / "shared" / "DESIGN.md"
+TASK = "{kind: multiclass, target: label}"
+GOOD = """\
+competition: tiny
+task: {kind: multiclass, target: label}
+backbones:
+  small: {arch: test_efficientnet, weights: random}
+  large: {arch: resnet18}
+members:
+  linear: {learner: logistic, blocks: {small: 1.0}}
+  net: {network: small, epochs: 3}
+"""
+
+
+def write(folder: Path, text: str, name: str = "c.yaml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def error_of(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load_config(write(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_defaults_fill_a_short_file(tmp_path):
+    config = load_config(write(tmp_path, "competition: x\ntask: {kind: ordinal, target: y}\n"))
+    assert config.task.metric == "quadratic_weighted_kappa"
+    assert (config.folds.n, config.seed, config.tta.views) == (5, 42, ["original", "mirrored"])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_config_loads_by_its_name(path, tmp_path):
+    assert find_config(path.stem) == path
+    name = path.stem
+    if path.parent.name == "presets":  # to derive from: it names no competition
+        name = write(tmp_path, f"extends: {name}\ncompetition: x\ntask: {TASK}\n")
+    assert load_config(name).members
+
+
+@pytest.mark.skipif(not DESIGN.exists(), reason="the design page is not on this machine")
+def test_the_yaml_of_the_design_page_loads_verbatim(tmp_path):
+    text = DESIGN.read_text().split("## The YAML")[1].split("```yaml\n")[1].split("```")[0]
+    config = load_config(write(tmp_path, text))
+    assert config.members["student"].pseudo.teacher == "net"
+    assert config.members["student"].epochs == 8
+    assert config.backbones["lite2"].arch == "tf_efficientnet_lite2"
+
+
+# What is wrong, and what is said of it.
+WRONG = {
+    "unknown key": (
+        GOOD + "fold: {n: 3}\n",
+        r"c\.yaml:9: unknown key `fold`; did you mean `folds`",
+    ),
+    "unknown key of a section": (
+        GOOD + "folds:\n  n: 3\n  sheme: kfold\n",
+        r"c\.yaml:11: unknown key `folds\.sheme`; did you mean `scheme`",
+    ),
+    "unknown key of a network": (
+        GOOD + "  b:\n    network: small\n    epoch: 3\n",
+        r"c\.yaml:11: unknown key `members\.b\.epoch`; did you mean `epochs`",
+    ),
+    "unknown key of a learner": (
+        GOOD + "  b: {learner: ridge, block: {small: 1}, blocks: {small: 1}}\n",
+        r"c\.yaml:9: unknown key `members\.b\.block`; did you mean `blocks`",
+    ),
+    "extends misspelt": (
+        GOOD + "  b: {extend: net, network: small}\n",
+        r"unknown key `members\.b\.extend`; did you mean `extends`",
+    ),
+    "unknown key of pseudo": (
+        GOOD + "  b:\n    extends: net\n    pseudo: {teacher: net, treshold: 0.9}\n",
+        r"c\.yaml:11: unknown key `members\.b\.pseudo\.treshold`; did you mean `threshold`",
+    ),
+    "unknown key of a backbone": (
+        GOOD.replace("weights: random", "weight: random"),
+        r"c\.yaml:4: unknown key `backbones\.small\.weight`; did you mean `weights`",
+    ),
+    "value out of range": (GOOD + "folds: {n: 1}\n", r"c\.yaml:9: `folds\.n`: .*2 \(got 1\)"),
+    "wrong type in a union": (
+        GOOD + "  b: {learner: ridge, blocks: {small: 1}, strength: much}\n",
+        r"c\.yaml:9: `members\.b\.strength`: ",
+    ),
+    "wrong item of a list": (
+        GOOD + "blends:\n- greedy\n- best_ever\n",
+        r"c\.yaml:11: `blends\.1`: .*got 'best_ever'",
+    ),
+    "missing task": ("competition: tiny\n", r"c\.yaml: `task` is missing"),
+    "missing key": (
+        "competition: tiny\ntask: {kind: binary}\n",
+        r"c\.yaml:2: `task\.target` is missing",
+    ),
+    "empty member": (GOOD + "  b:\n", r"c\.yaml:9: `members\.b`: a member has either"),
+    "member as text": (GOOD + "  b: ridge\n", r"c\.yaml:9: `members\.b`: a member has either"),
+    "learner and network": (
+        GOOD + "  b: {extends: net, learner: ridge, blocks: {small: 1}}\n",
+        "a member has either `learner: NAME` or `network: BACKBONE`",
+    ),
+    "number as a member's name": (GOOD + "  1: {learner: ridge, x: 1}\n", r"c\.yaml:9: "),
+    "no backbone": (
+        GOOD + "  b: {network: smal}\n",
+        r"c\.yaml:9: no backbone 'smal'; did you mean `small`",
+    ),
+    "no block": (
+        GOOD + "  b: {learner: ridge, blocks: {lage: 1}}\n",
+        r"c\.yaml:9: no backbone 'lage'; did you mean `large`",
+    ),
+    "no teacher": (
+        GOOD + "  b: {extends: net, pseudo: {teacher: liner}}\n",
+        r"c\.yaml:9: no teacher 'liner'; did you mean `linear`",
+    ),
+    "own teacher": (GOOD + "  b: {extends: net, pseudo: {teacher: b}}\n", r"no teacher 'b'"),
+    "no blend": (
+        GOOD + "submission: {blend: gredy}\n",
+        r"c\.yaml:9: no blend 'gredy'; did you mean `greedy`",
+    ),
+    "member like a blend": (GOOD + "  greedy: {network: small}\n", r"'greedy' is taken"),
+    "backbone like the image folder": (
+        GOOD.replace("small:", "images:").replace("network: small", "network: images"),
+        r"c\.yaml:4: backbones name 'images' is taken",
+    ),
+    "name with a slash": (
+        GOOD + "  a/b: {network: small}\n",
+        r"c\.yaml:9: members name 'a/b' must be usable as a folder",
+    ),
+    "duplicate key": (GOOD + "competition: b\n", r"c\.yaml:9: key 'competition' stands twice"),
+    "duplicate deep key": (
+        GOOD + "  b:\n    network: small\n    augment:\n    - {A: 1, A: 2}\n",
+        r"c\.yaml:12: key 'A' stands twice",
+    ),
+    "extends nobody": (GOOD + "  b: {extends: nett}\n", r"c\.yaml:9: no member 'nett'; did.*`net`"),
+    "extends a list": (GOOD + "  b: {extends: [net]}\n", r"c\.yaml:9: no member \['net'\]"),
+    "no YAML": ("a: [1\n", r"c\.yaml: not valid YAML.*line 2"),
+    "no mapping": ("- a\n", r"c\.yaml: expected `key: value` lines, found list"),
+    "column without its scheme": (
+        GOOD + "folds: {scheme: column}\n",
+        r"c\.yaml:9: `folds`: `scheme: column` and `column: NAME` go together",
+    ),
+    "two targets": (
+        GOOD.replace("target: label", "target: [a, b]"),
+        r"c\.yaml:2: `task`: a multiclass task has one target column, got \['a', 'b'\]",
+    ),
+    "classes of columns": (
+        "competition: x\ntask: {kind: multilabel, target: [a, b], classes: [c, d]}\n",
+        "`classes` names labels in one column",
+    ),
+    "class twice": (
+        "competition: x\ntask: {kind: multiclass, target: a, classes: [c, c]}\n",
+        "`classes` names one twice",
+    ),
+    "open brace": (GOOD + 'data: {train_images: "train/{id"}\n', r"c\.yaml:9: .*train/\{id\}\.png"),
+    "nameless brace": (GOOD + 'data: {test_images: "test/{}"}\n', r"c\.yaml:9: `data.test_images`"),
+    "unknown view": (GOOD + "tta: {views: [mirored]}\n", r"c\.yaml:9: .*unknown view 'mirored'"),
+    "extends no config": ("extends: clothes\n", r"config 'clothes': no such file\. Shipped.*cloth"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_with_its_place(tmp_path, text, said):
+    assert re.search(said, error_of(tmp_path, text), re.DOTALL)
+
+
+def test_several_mistakes_are_said_at_once(tmp_path):
+    text = GOOD.replace("epochs: 3", "epochs: 0") + "folds: {n: 1, sed: 3}\nblend: x\n"
+    lines = error_of(tmp_path, text).splitlines()
+    places = sorted(line.split("`")[1] for line in lines)
+    assert places == ["blend", "folds.n", "folds.sed", "members.net.epochs"]
+
+
+def test_several_dangling_names_are_said_at_once(tmp_path):
+    text = GOOD + "  b: {network: x}\n  c: {learner: ridge, blocks: {y: 1, z: 1}}\n"
+    assert len(error_of(tmp_path, text).splitlines()) == 3
+
+
+def test_a_member_extends_a_member_that_extends(tmp_path):
+    text = GOOD + "  c: {extends: b, epochs: 9}\n  b: {extends: net, lr: 0.5, batch_size: 4}\n"
+    members = load_config(write(tmp_path, text)).members
+    assert (members["b"].epochs, members["b"].lr) == (3, 0.5)
+    assert (members["c"].epochs, members["c"].lr, members["c"].batch_size) == (9, 0.5, 4)
+    assert members["c"].network == "small"
+
+
+def test_members_that_extend_each_other_in_a_circle_are_refused(tmp_path):
+    text = GOOD + "  a: {extends: b}\n  b: {extends: a}\n"
+    assert re.search(r"c\.yaml:10: members extend each other in a circle", error_of(tmp_path, text))
+
+
+def test_teachers_in_a_circle_are_refused_and_only_those_in_it(tmp_path):
+    text = GOOD + (
+        "  a: {extends: net, pseudo: {teacher: b}}\n"
+        "  b: {extends: net, pseudo: {teacher: a}}\n"
+        "  c: {extends: net, pseudo: {teacher: a}}\n"
+    )
+    lines = error_of(tmp_path, text).splitlines()
+    assert [line.split(":")[-2] for line in lines] == ["9", "10"]
+    assert all("its teacher is, in the end, itself" in line for line in lines)
+
+
+def test_a_file_extends_a_file_beside_it(tmp_path):
+    write(tmp_path, GOOD + "folds: {n: 7, seed: 1}\n", "base.yaml")
+    top = "extends: base.yaml\nfolds: {n: 3}\nmembers:\n  net: {epochs: 5}\n"
+    config = load_config(write(tmp_path, top))
+    assert (config.folds.n, config.folds.seed) == (3, 1)
+    assert config.members["net"].epochs == 5
+    assert config.members["net"].network == "small"
+    assert list(config.members) == ["linear", "net"]
+
+
+def test_a_file_extends_a_shipped_config(tmp_path):
+    config = load_config(write(tmp_path, "extends: clothing\ncompetition: shoes\n"))
+    assert config.competition == "shoes"
+    assert config.members == load_config("clothing").members
+
+
+def test_a_mistake_in_the_base_file_is_placed_there(tmp_path):
+    write(tmp_path, GOOD + "folds: {m: 7}\n", "base.yaml")
+    assert "base.yaml:9: unknown key `folds.m`" in error_of(tmp_path, "extends: base.yaml\n")
+
+
+def test_files_that_extend_each_other_in_a_circle_are_refused(tmp_path):
+    write(tmp_path, "extends: c.yaml\n", "base.yaml")
+    said = error_of(tmp_path, "extends: base.yaml\n")
+    assert "in a circle: c.yaml -> base.yaml -> c.yaml" in said
+
+
+def test_overrides_change_add_and_reach_what_extends(tmp_path):
+    text = GOOD + "  student: {extends: net, lr: 0.5}\n"
+    config = load_config(
+        write(tmp_path, text),
+        [
+            "folds.n=3",
+            "members.net.epochs=7",
+            "members.new={extends: linear, strength: [1, 2]}",
+            "members.other.network=large",
+            "tta.views=[original, scale_1.2]",
+            "task.metric=log_loss",
+        ],
+    )
+    assert config.folds.n == 3
+    assert config.members["student"].epochs == 7
+    assert config.members["new"].strength == [1.0, 2.0]
+    assert config.members["new"].blocks == {"small": 1.0}
+    assert config.members["other"].network == "large"
+    assert config.tta.views == ["original", "scale_1.2"]
+    assert config.task.metric == "log_loss"
+
+
+def test_an_override_leaves_what_shares_its_anchor(tmp_path):
+    text = GOOD + "  a: &a {network: small, pseudo: {teacher: net}}\n  b: *a\n"
+    members = load_config(write(tmp_path, text), ["members.a.pseudo.weight=0.5"]).members
+    assert (members["a"].pseudo.weight, members["b"].pseudo.weight) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("folds.n", "SET 'folds.n': expected key=value, such as folds.n=3"),
+        ("=3", "SET '=3': expected key=value"),
+        ("folds..n=3", "expected key=value"),
+        ("folds.n=three", r"SET folds\.n=three: `folds\.n`: .*got 'three'"),
+        ("folds.m=3", "SET folds.m=3: unknown key `folds.m`"),
+        ("members.net.epoch=3", r"unknown key `members\.net\.epoch`; did you mean `epochs`"),
+        ("seed.x=3", "SET 'seed.x=3': seed holds 42, not keys"),
+        ("tta.views=[a", r"SET 'tta\.views=\[a': the value is not valid YAML"),
+        ("members.x.epochs=3", "SET members.x.epochs=3: `members.x`: a member has either"),
+    ],
+)
+def test_a_bad_override_is_named(tmp_path, override, said):
+    assert re.search(said, error_of(tmp_path, GOOD + "seed: 42\n", override))
+
+
+def test_no_config_of_this_name_lists_those_that_are():
+    with pytest.raises(UserError, match=r"'cloth': no such file\. Shipped configs: .*clothing, "):
+        load_config("cloth")
+
+
+def test_a_number_may_name_the_precision(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert load_config(path, ["runtime.precision=16"]).runtime.precision == "16"
+    with pytest.raises(UserError, match=r"runtime\.precision"):
+        load_config(path, ["runtime.precision=64"])
+
+
+def test_a_shown_config_loads_again_to_the_same(tmp_path, capsys):
+    path = write(tmp_path, GOOD)
+    overrides = ["members.b={extends: net, lr: 1.0e-5, pseudo: {teacher: greedy}}", "seed=7"]
+    describe.show(path, overrides)
+    shown = capsys.readouterr().out
+    assert load_config(write(tmp_path, shown, "shown.yaml")) == load_config(path, overrides)
+
+
+def test_describe_prints_every_key_with_its_default(capsys):
+    describe.schema()
+    page = capsys.readouterr().out
+    sections = [
+        value
+        for value in vars(schema).values()
+        if isinstance(value, type) and issubclass(value, schema.Section)
+    ]
+    keys = {key for section in sections for key in section.model_fields}
+    assert len(keys) > 60
+    printed = set(re.findall(r"^  (\w+): ", page, re.MULTILINE))
+    assert keys | {"extends"} == printed
+    assert "  n: int = 5  number of folds K\n" in page
+    assert "  cut: crop | squash | pad = 'crop'" in page
+    assert "  arch: str  any timm architecture" in page  # required: no default
+    assert "  seed: int = None  default: the config's seed" in page
+
+
+def test_every_key_is_explained_or_is_a_section():
+    for section in schema.Section.__subclasses__() + schema.Member.__subclasses__():
+        for name, field in section.model_fields.items():
+            is_section = getattr(field.annotation, "__base__", None) is schema.Section
+            assert field.description or is_section, f"{section.__name__}.{name}"
+
+
+def test_views_expand_once_in_order():
+    assert expand_views(["mirrored", "eight_of_square"])[:3] == ["mirrored", "original", "flipped"]
+    assert len(expand_views(["eight_of_square", "original"])) == 8
+    assert expand_views(["five_crops"])[:2] == ["crop_center_0.875", "crop_top_left_0.875"]
+
+
+@pytest.mark.parametrize(
+    "view", ["crop_center_0.0", "crop_center_1.0", "crop_middle_0.5", "scale_0.1", "scale_5", ""]
+)
+def test_views_out_of_range_are_refused(view):
+    with pytest.raises(ValueError, match=f"unknown view '{view}'"):
+        expand_views([view])
+
+
+def test_sections_are_immutable(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    with pytest.raises(ValueError, match="frozen"):
+        config.folds.n = 3

@@ -1,0 +1,113 @@
+"""Jobs: needs first, nothing twice, nothing that is done; every function that is named exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.core import artifacts, jobs
+from pipeline.core.jobs import Job, execute, pending, resolve
+
+PLAN = Path(jobs.__file__).parent.parent / "stages" / "plan.py"
+DONE: list[str] = []
+
+
+def work(*, folder: Path, fingerprint: str, name: str = "", fail: bool = False) -> None:
+    DONE.append(name)
+    if not fail:
+        artifacts.finish(folder, fingerprint)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_done():
+    DONE.clear()
+
+
+def job(root: Path, name: str, *needs: Job, recipe: str = "r", **more) -> Job:
+    arguments = {"name": name} | more.pop("arguments", {})
+    function = f"{__name__}:work"
+    return Job(name, function, root / name, recipe, arguments, needs=needs, **more)
+
+
+def names(todo: list[Job]) -> list[str]:
+    return [one.name for one in todo]
+
+
+def test_needs_come_first_and_nothing_comes_twice(tmp_path):
+    a = job(tmp_path, "a")
+    b, c = job(tmp_path, "b", a), job(tmp_path, "c", a)
+    d = job(tmp_path, "d", b, c)
+    assert names(pending([d, b, d])) == ["a", "b", "c", "d"]
+
+
+def test_what_a_finished_job_needed_is_not_asked(tmp_path):
+    a = job(tmp_path, "a")
+    b = job(tmp_path, "b", a)
+    c = job(tmp_path, "c", b)
+    artifacts.finish(b.folder, "r")
+    assert names(pending([c])) == ["c"]
+    artifacts.finish(b.folder, "another recipe")
+    assert names(pending([c])) == ["a", "b", "c"]
+
+
+def test_a_second_run_does_nothing(tmp_path):
+    a = job(tmp_path, "a")
+    b = job(tmp_path, "b", a)
+    execute(pending([b]))
+    assert DONE == ["a", "b"]
+    assert pending([b]) == []
+
+
+def test_a_failure_keeps_what_was_finished_before_it(tmp_path):
+    a = job(tmp_path, "a")
+    b = job(tmp_path, "b", a, arguments={"fail": True})
+    with pytest.raises(AssertionError, match=r"b ended without finishing .*b"):
+        execute(pending([b]))
+    assert names(pending([b])) == ["b"]
+
+
+def test_content_of_another_recipe_is_cleared_only_where_the_folder_is_owned(tmp_path):
+    for owns in (True, False):
+        one = job(tmp_path, f"owns-{owns}", owns_folder=owns)
+        one.folder.mkdir()
+        (one.folder / "old").touch()
+        execute([one])
+        assert (one.folder / "old").exists() is not owns
+
+
+def test_what_comes_back_finished_from_the_attic_is_not_made_again(tmp_path):
+    attic = tmp_path / "attic"
+    old, new = (job(tmp_path, "net", recipe=recipe, attic=attic) for recipe in ("old", "new"))
+    for one in (old, new, old):
+        assert names(pending([one])) == ["net"]
+        execute(pending([one]))
+        assert pending([one]) == []
+    assert DONE == ["net", "net"]
+
+
+def test_the_log_numbers_jobs(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        execute([job(tmp_path, "a"), job(tmp_path, "b")])
+    assert caplog.messages[0] == "[1/2] a"
+    assert re.fullmatch(r"\[2/2, about \d+s left\] b", caplog.messages[1])
+
+
+@pytest.mark.parametrize(
+    "function", sorted(set(re.findall(r'"(pipeline[\w.]+:\w+)"', PLAN.read_text())))
+)
+def test_functions_named_as_text_exist(function):
+    assert callable(resolve(function))
+
+
+def test_the_plan_names_a_function_per_stage():
+    named = set(re.findall(r'"pipeline\.stages\.(\w+):', PLAN.read_text()))
+    assert named == {"folds", "features", "train", "infer", "ensemble", "report"}
+
+
+@pytest.mark.slow
+def test_listing_jobs_imports_nothing_heavy():
+    code = "import sys, pipeline.stages.plan; print({'torch', 'timm'} & {*sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
