@@ -10,7 +10,10 @@ FOLD ?=
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
-PART = $(if $(MEMBER),--member "$(MEMBER)") $(if $(FOLD),--fold "$(FOLD)")
+# Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
+export CONFIG SET MEMBER FOLD
+CHOSEN = --config "$$CONFIG" --set "$$SET"
+PART = --member "$$MEMBER" --fold "$$FOLD"
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo folds features train infer ensemble report config test lint bench
@@ -27,25 +30,25 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain on them
-	@$(STAGE) demo $(SET)
+	@$(STAGE) demo --set "$$SET"
 
 folds: $(READY) ## Check files, find duplicates, hold out K folds
-	@$(STAGE) folds --config "$(CONFIG)" $(SET)
+	@$(STAGE) folds $(CHOSEN)
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
-	@$(STAGE) features --config "$(CONFIG)" $(SET)
+	@$(STAGE) features $(CHOSEN)
 
 train: $(READY) ## Fit every member on every fold (MEMBER=, FOLD= for a part)
-	@$(STAGE) train --config "$(CONFIG)" $(PART) $(SET)
+	@$(STAGE) train $(CHOSEN) $(PART)
 
 infer: $(READY) ## Out-of-fold and test predictions, with test-time augmentation
-	@$(STAGE) infer --config "$(CONFIG)" $(PART) $(SET)
+	@$(STAGE) infer $(CHOSEN) $(PART)
 
 ensemble: $(READY) ## Blend, estimate the score, write the submission
-	@$(STAGE) ensemble --config "$(CONFIG)" $(SET)
+	@$(STAGE) ensemble $(CHOSEN)
 
 report: $(READY) ## A page of pictures and numbers
-	@$(STAGE) report --config "$(CONFIG)" $(SET)
+	@$(STAGE) report $(CHOSEN)
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

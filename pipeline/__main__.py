@@ -1,6 +1,7 @@
 """The command line: one sub-command per stage; imports only what the work at hand needs."""
 
 import errno
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,85 +25,97 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Keys to override: folds.n=3 members.net.epochs=2")
 ]
 MemberOption = Annotated[str, typer.Option("--member", help="Only these members: linear,net")]
+SetOption = Annotated[str, typer.Option("--set", help="The same as one text: 'folds.n=3 seed=1'")]
 FoldOption = Annotated[str, typer.Option("--fold", help="Only these folds: 0,1")]
 
 
 @app.command()
-def folds(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+def folds(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
     """Check the competition's files, find duplicates, write folds.csv."""
     from pipeline.stages import chain
 
-    chain.run("folds", config, overrides or [])
+    chain.run("folds", config, _split(overrides, more))
 
 
 @app.command()
-def features(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+def features(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
     """Extract frozen features of each backbone, once."""
     from pipeline.stages import chain
 
-    chain.run("features", config, overrides or [])
+    chain.run("features", config, _split(overrides, more))
 
 
 @app.command()
 def train(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
+    more: SetOption = "",
     member: MemberOption = "",
     fold: FoldOption = "",
 ) -> None:
     """Fit every member on every fold."""
     from pipeline.stages import chain
 
-    chain.run("train", config, overrides or [], members=member, folds=fold)
+    chain.run("train", config, _split(overrides, more), members=member, folds=fold)
 
 
 @app.command()
 def infer(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
+    more: SetOption = "",
     member: MemberOption = "",
     fold: FoldOption = "",
 ) -> None:
     """Predict held-out and test rows with every member."""
     from pipeline.stages import chain
 
-    chain.run("infer", config, overrides or [], members=member, folds=fold)
+    chain.run("infer", config, _split(overrides, more), members=member, folds=fold)
 
 
 @app.command()
-def ensemble(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+def ensemble(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
     """Blend the members, estimate the score, write the submission."""
     from pipeline.stages import chain
 
-    chain.run("ensemble", config, overrides or [])
+    chain.run("ensemble", config, _split(overrides, more))
 
 
 @app.command()
-def report(config: ConfigOption = "digits", overrides: Overrides = None) -> None:
+def report(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
     """Write a page of pictures and numbers about all of it."""
     from pipeline.stages import chain
 
-    chain.run("report", config, overrides or [])
+    chain.run("report", config, _split(overrides, more))
 
 
 @app.command()
-def demo(overrides: Overrides = None) -> None:
+def demo(overrides: Overrides = None, more: SetOption = "") -> None:
     """Write the handwritten digits of scikit-learn as a competition and run the whole chain."""
     from pipeline.stages import chain
 
-    chain.demo(overrides or [])
+    chain.demo(_split(overrides, more))
 
 
 @app.command(name="config")
 def show_config(
     config: ConfigOption = "",
     overrides: Overrides = None,
+    more: SetOption = "",
     show: Annotated[bool, typer.Option("--show", help="Print the resolved config.")] = False,
 ) -> None:
     """Print every key of the YAML with its default; with --show, a config fully resolved."""
     from pipeline.config import describe
 
-    describe.show(config, overrides or []) if show or config else describe.schema()
+    describe.show(config, _split(overrides, more)) if show or config else describe.schema()
 
 
 def main() -> None:
@@ -119,6 +132,12 @@ def main() -> None:
         where = error.filename or Path.cwd()
         reason = f"{where}: {error.strerror}. What was finished is kept; make room or allow writing"
         sys.exit(_refuse(f"{reason}, and run the same command again."))
+
+
+def _split(overrides: list[str] | None, more: str) -> list[str]:
+    """Overrides as a list; a value may hold spaces, a new one begins at `key=`."""
+    texts = re.split(r"\s+(?=[\w.-]+=)", more.strip())
+    return [*(overrides or []), *filter(None, texts)]
 
 
 def _refuse(message: str) -> int:

@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pipeline.data import duplicates
-from pipeline.data.duplicates import clusters, find_duplicates, perceptual_hash, thumbnail
+from pipeline.data.duplicates import clusters, find_duplicates
+from pipeline.data.hashing import perceptual_hash, thumbnail
 
 NUM_SCENES = 30
 
@@ -56,6 +57,7 @@ def scenes() -> list[np.ndarray]:
 
 def test_different_pictures_are_not_paired(scenes):
     assert find_in(scenes).empty
+    assert duplicates.MAX_DIFFERENCE < 0.18, "the closest two photographs, see there"
 
 
 @pytest.mark.parametrize("copy", [reencoded, resized, brightened])
@@ -66,16 +68,37 @@ def test_every_changed_copy_is_found_and_nothing_else(scenes, copy):
     assert set(pairs["kind"]) == {"near"}
 
 
-def test_copies_are_found_where_images_share_a_pattern_and_look_alikes_are_not():
-    """300 pictures of one thing that differ little: their thumbnails correlate above 0.99."""
-    common = scene(0, (96, 96))
+def look_alikes(number: int, strength: float) -> list[np.ndarray]:
+    """Pictures of one bold thing that differ in faint details, (96, 96)."""
     rng = np.random.default_rng(0)
-    details = 32 * gaussian_filter(rng.normal(size=(300, 96, 96, 1)), (0, 3, 3, 0))
-    images = list((0.8 * (common + details)).clip(0, 255).astype(np.uint8))
-    alike = np.corrcoef([thumbnail(image).ravel() for image in images[:2]])[0, 1]
-    assert 1 - alike < duplicates.MAX_PLAIN_DIFFERENCE, "or this test tests nothing"
-    pairs = find_in([*images, resized(images[7]), brightened(images[9])])
-    assert list(zip(pairs["a"], pairs["b"], strict=True)) == [(7, 300), (9, 301)]
+    thing = np.kron(rng.choice([50, 200], size=(6, 6)), np.ones((16, 16)))
+    details = strength * gaussian_filter(rng.normal(size=(number, 96, 96)), (0, 3, 3))
+    return list((thing + details).clip(0, 230).astype(np.uint8))
+
+
+def mean_correlation(images: list[np.ndarray]) -> float:
+    return np.corrcoef([thumbnail(image).ravel() for image in images])[0, 1:].mean()
+
+
+def test_what_all_images_share_does_not_count_as_likeness():
+    images = look_alikes(300, 45)
+    assert 1 - mean_correlation(images) < duplicates.MAX_PLAIN_DIFFERENCE / 2
+    images.append(brightened(images[9]))
+    thumbnails = [thumbnail(image) for image in images]
+    pairs = pd.DataFrame({"a": [0, 5, 9], "b": [1, 8, 300]})
+    numbers = np.arange(301, dtype=np.uint64)  # all different, for the sample of patterns
+    differences = duplicates._differences(pairs, numbers, np.arange(301), thumbnails.__getitem__)
+    assert (differences[:2] > 0.5).all()
+    assert differences[2] < duplicates.MAX_DIFFERENCE
+
+    found = find_in(images)
+    assert list(zip(found["a"], found["b"], strict=True)) == [(9, 300)]
+
+
+def test_too_few_images_to_know_a_shared_pattern_are_compared_strictly():
+    images = look_alikes(8, 120)
+    assert 1 - mean_correlation(images) < duplicates.MAX_DIFFERENCE
+    assert find_in(images).empty
 
 
 def test_exact_copies_pair_with_the_first_and_a_near_one_with_only_that(scenes):
@@ -88,19 +111,27 @@ def test_exact_copies_pair_with_the_first_and_a_near_one_with_only_that(scenes):
     assert pairs["distance"].tolist()[:2] == [0, 0]
 
 
-@pytest.mark.parametrize("noise", [0, 1])
-def test_flat_and_nearly_flat_images_are_twins_only_byte_for_byte(noise):
-    rng = np.random.default_rng(0)
-    flat = [np.full((40, 40), level) + rng.integers(0, noise + 1, (40, 40)) for level in range(60)]
-    images = [image.astype(np.uint8) for image in flat]
+@pytest.mark.parametrize("contrast", [0, 0.04])
+def test_flat_and_nearly_flat_images_are_twins_only_byte_for_byte(contrast):
+    pattern = (contrast * scene(0, (96, 96))).astype(np.uint8)
+    images = [pattern + np.uint8(level) for level in range(60)]
     assert find_in(images).empty
-    assert find_in([*images, images[3]])[["a", "b", "kind"]].to_numpy().tolist() == [
-        [3, 60, "exact"]
-    ]
+    pairs = find_in([*images, images[3]])
+    assert pairs[["a", "b", "kind"]].to_numpy().tolist() == [[3, 60, "exact"]]
 
 
-def test_a_flat_image_has_no_hash_and_a_hash_does_not_depend_on_size_or_channels():
+def test_images_without_a_hash_are_not_even_opened():
+    hashes = np.zeros(2, dtype=np.uint64)
+    assert find_duplicates(np.array(["a", "b"]), hashes, open_thumbnail=None).empty
+
+
+def test_flat_and_striped_images_have_no_hash():
+    stripes = np.tile(np.arange(0, 250, 5, dtype=np.uint8) ** 2, (70, 1))
     assert perceptual_hash(np.full((50, 70, 3), 93, np.uint8)) == 0
+    assert perceptual_hash(stripes) == perceptual_hash(stripes.T) == 0
+
+
+def test_the_hash_does_not_depend_on_size_or_channels():
     image = scene(1)
     grey = np.asarray(Image.fromarray(image).convert("L"))
     large = np.asarray(Image.fromarray(grey).resize((960, 720), Image.BICUBIC))
@@ -134,13 +165,17 @@ def test_too_many_candidates_make_the_distance_smaller_not_the_memory_larger():
     assert {(0, 1), (0, 2), (1, 2)} <= set(zip(found["a"], found["b"], strict=True))
 
 
-def test_an_oversized_cluster_falls_apart_and_true_copies_stay():
-    chain = pd.DataFrame({"a": range(99), "b": range(1, 100), "difference": 0.02})
-    chain.loc[40, "difference"] = 0.0
-    kept = duplicates._broken_up(chain, 100, 0.03)
-    assert kept[["a", "b"]].to_numpy().tolist() == [[40, 41]]
-    short = chain.head(5)
-    assert len(duplicates._broken_up(short, 100, 0.03)) == 5
+def chain(length: int, difference: float, start: int = 0) -> pd.DataFrame:
+    rows = np.arange(start, start + length)
+    return pd.DataFrame({"a": rows, "b": rows + 1, "difference": difference})
+
+
+def test_an_oversized_cluster_falls_apart_and_small_ones_and_true_copies_stay():
+    loose, small = chain(60, 0.02), chain(3, 0.02, start=90)
+    loose.loc[40, "difference"] = 0.0
+    kept = duplicates._broken_up(pd.concat([loose, small], ignore_index=True), 100, 0.03)
+    assert kept["a"].tolist() == [40, 90, 91, 92]
+    assert len(duplicates._broken_up(chain(60, 0.0001), 100, 0.03)) == 60
 
 
 def test_clusters_are_transitive_and_the_rest_is_alone():

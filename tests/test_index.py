@@ -57,7 +57,7 @@ def test_unchanged_files_are_not_opened_again(refresh, opened):
     assert second.digest == first.digest
 
 
-def test_a_changed_file_is_opened_again(refresh, opened, competition_folder):
+def test_a_changed_file_is_opened_again(refresh, opened, competition_folder, tmp_path):
     before = refresh()
     opened.clear()
     write_image(competition_folder / NAMES[4], colour=COLOURS["red"], row=50)
@@ -66,6 +66,7 @@ def test_a_changed_file_is_opened_again(refresh, opened, competition_folder):
     assert after.paths.tolist() == NAMES
     assert (after.digests != before.digests).tolist() == [row == 4 for row in range(9)]
     assert after.digest != before.digest
+    assert len(load_index(tmp_path / "features" / "index.npz").paths) == 9  # replaced, not added
 
 
 def test_a_touched_file_is_opened_again_and_is_the_same(refresh, opened, competition_folder):

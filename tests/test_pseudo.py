@@ -30,6 +30,7 @@ def test_the_top_share_is_taken_within_each_predicted_class():
     # Class 0: rows 0, 4, 1 by confidence; class 1: rows 2, 3. A third of 3 and of 2, rounded up.
     assert choose(top_share=1 / 3).rows.tolist() == [0, 2]
     assert choose(top_share=0.5).rows.tolist() == [0, 2, 4]
+    assert choose(top_share=0.6).rows.tolist() == [0, 2, 3, 4]  # not the best three of all
     assert choose(top_share=1.0).rows.tolist() == [0, 1, 2, 3, 4]
 
 

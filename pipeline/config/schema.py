@@ -328,3 +328,30 @@ class Config(Section):
     submission: Submission = Submission()
     runtime: Runtime = Runtime()
     seed: int = Field(42, ge=0, description="governs every random draw")
+
+    @model_validator(mode="after")
+    def _members_and_blends_fit_the_task(self) -> "Config":
+        kind = self.task.kind
+        problems = []
+        if kind == "regression":
+            problems += [
+                f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
+                "(mean) and hard_vote (median) take its place"
+                for blend in self.blends
+                if blend in ("rank_average", "geometric")
+            ]
+            problems += [
+                f"members.{name}: logistic predicts classes, but task.kind is regression; "
+                "use ridge or lightgbm"
+                for name, member in self.members.items()
+                if isinstance(member, Learner) and member.learner == "logistic"
+            ]
+        if kind in ("regression", "multilabel"):
+            problems += [
+                f"members.{name}: class_weights need one class per row, but task.kind is {kind}"
+                for name, member in self.members.items()
+                if isinstance(member, Learner) and member.class_weights != "none"
+            ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self

@@ -5,6 +5,7 @@ An artifact is a folder whose `meta.json` is written last. Its fingerprint is a 
 format's version), so it is the same on every machine, and parts made elsewhere count as done.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 META = "meta.json"
+FULL_BYTES = 64 * 1024  # less than this free is a full disk
 
 
 def fingerprint(**parts: Any) -> str:
@@ -47,6 +49,11 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
+    except Exception as error:
+        # torch and safetensors report a full disk as errors of their own.
+        if shutil.disk_usage(path.parent).free < FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Submission
 from pipeline.core.artifacts import replacing
 from pipeline.core.competition import Competition
+from pipeline.core.levels import interpolate_levels
 from pipeline.core.metrics import Metric
 
 DIGITS = 8  # significant, of a number in the CSV
@@ -57,6 +58,12 @@ def submission_table(
         filled = {columns[0]: _one_column(form, values, competition, settings)}
     table = pd.DataFrame({id_column: sample[id_column], **filled})
     return table[list(sample.columns)]
+
+
+def check_layout(competition: Competition, metric: Metric, settings: Submission) -> None:
+    """Refuse a sample whose columns cannot be filled, before any work is done for it."""
+    blank = np.zeros((len(competition.test_ids), len(competition.classes)))
+    submission_table(blank, competition=competition, metric=metric, settings=settings)
 
 
 def check_submission(path: Path, table: pd.DataFrame, competition: Competition) -> None:
@@ -144,3 +151,28 @@ def _one_column(
         return classes[values.argmax(1)]
     chosen = [classes[row >= settings.threshold] for row in values]
     return np.array([competition.task.separator.join(labels) for labels in chosen], dtype=object)
+
+
+def values_of_submission(table: pd.DataFrame, competition: Competition) -> np.ndarray:
+    """A submission's, or a solution's, rows as a matrix (N, C), the inverse of `submission_table`.
+
+    Labels become one-hot rows, a binary probability two columns, an ordinal number the split
+    between its neighbouring levels whose expectation it is.
+    """
+    columns = [column for column in table.columns if column != competition.data.id]
+    classes, kind = competition.classes, competition.task.kind
+    if set(columns) == set(classes):
+        return table[list(classes)].to_numpy(dtype=float)
+    cells = table[columns[0]]
+    if kind == "multilabel":
+        held = [set(cell.split(competition.task.separator)) for cell in cells]
+        return np.array([[float(name in labels) for name in classes] for labels in held])
+    if set(cells) <= set(classes):
+        return (cells.to_numpy()[:, None] == np.array(classes)).astype(float)
+    numbers = cells.to_numpy(dtype=float)
+    if kind == "binary":
+        return np.column_stack([1 - numbers, numbers])
+    assert kind in ("ordinal", "regression"), f"labels {sorted(set(cells) - set(classes))[:3]}"
+    if kind == "regression":
+        return numbers[:, None]
+    return interpolate_levels(numbers, competition.levels)

@@ -11,15 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.extmath import randomized_svd
 
 log = logging.getLogger(__name__)
 
-SIDE = 32
 # Measured on clothing, signdigits, chula and elpv: of 1200 copies (JPEG quality 60, 80 % of the
 # size, half of it, brighter, another gamma) 3 were missed, all of solar cells. The closest two
 # different photographs outside elpv have a difference of 0.18.
@@ -31,34 +28,6 @@ SHARED_PATTERNS = 16
 IMAGES_PER_PATTERN = 100  # with fewer, a pattern could be one picture and its copies
 CANDIDATES_PER_ROW, MIN_CANDIDATES = 50, 200_000  # bounds memory and seconds
 HASH_CHUNK, PAIR_CHUNK = 32, 4096  # rows at a time: XORed bits stay in the cache
-
-
-def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Shrink an image to (32, 32) uint8 grey; the hash and the pixel check see nothing else.
-
-    Args:
-        image: (H, W) or (H, W, 1|3|4) uint8.
-    """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[:, :, 0]
-    # A triangle filter: a box gives a copy of another size visibly different averages.
-    grey = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
-
-
-def perceptual_hash(image: np.ndarray) -> np.uint64:
-    """Hash the 64 lowest two-dimensional frequencies: one bit for each above their median.
-
-    Args:
-        image: uint8 as for `thumbnail`, or a thumbnail.
-    Returns:
-        64 bits; copies differ in few. 0 where there is nothing to see (flat, or plain stripes).
-    Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions.
-    """
-    spectrum = dctn(thumbnail(image).astype(np.float64), norm="ortho")
-    # Rounded, or the bits of a flat image would be floating-point noise.
-    frequencies = spectrum[1:9, 1:9].ravel().round(6)
-    return np.packbits(frequencies > np.median(frequencies)).view(">u8").astype(np.uint64)[0]
 
 
 def find_duplicates(

@@ -16,7 +16,7 @@ from pipeline.config.errors import UserError
 from pipeline.core.artifacts import file_digest, fingerprint, replacing
 from pipeline.core.runtime import num_threads
 from pipeline.data.decoding import in_threads, read_image
-from pipeline.data.duplicates import perceptual_hash, thumbnail
+from pipeline.data.hashing import perceptual_hash, thumbnail
 
 log = logging.getLogger(__name__)
 SAVE_EVERY = 5000  # images

@@ -34,8 +34,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "logistic": Recipe(fit_logistic, (0.1,), ("tolerance", "max_iter")),
-    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3), ()),
+    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03, 0.01), ("tolerance", "max_iter")),
+    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3, 0.1), ()),
     "lightgbm": Recipe(fit_lightgbm, (1.0,), ANY),
 }
 

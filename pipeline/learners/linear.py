@@ -14,6 +14,7 @@ from pipeline.learners.rows import TrainingRows
 from pipeline.learners.softmax import Link, softmax_regression
 
 Output = Literal["softmax", "sigmoid", "identity", "levels"]
+ENOUGH_HELD_OUT = 1000  # rows that tell penalties apart; more folds would only cost time
 RIDGE_OUTPUT: dict[str, Output] = {
     "binary": "softmax",
     "multiclass": "softmax",
@@ -85,7 +86,7 @@ def fit_logistic(
 def cross_validated_losses(
     rows: TrainingRows, learned: np.ndarray, strengths: Sequence[float], *, link: Link
 ) -> np.ndarray:
-    """(S,) log loss of each penalty on the inner folds, summed over rows and columns."""
+    """(S,) log loss of each penalty, summed over the rows of as many inner folds as it takes."""
     targets, losses = rows.targets[:, learned], np.zeros(len(strengths))
     for fold in np.unique(rows.folds):
         held_out = rows.folds == fold
@@ -100,6 +101,8 @@ def cross_validated_losses(
         for index, (coefs, intercepts) in enumerate(zip(*path, strict=True)):
             scores = rows.features[held_out] @ coefs + intercepts
             losses[index] += rows.weights[held_out] @ log_loss(scores, targets[held_out], link)
+        if np.count_nonzero(rows.folds <= fold) >= ENOUGH_HELD_OUT:
+            break
     return losses
 
 
@@ -112,45 +115,45 @@ def log_loss(scores: np.ndarray, targets: np.ndarray, link: Link) -> np.ndarray:
 def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> LinearModel:
     """Fit sum_i w_i |y_i - x_i W - b|^2 + strength |W|^2 in closed form, for all kinds.
 
-    Classes and labels: on 0 and 1, halfway between which the sigmoid turns; a softmax or sigmoid
-    whose temperature is fitted to held-out scores makes them probabilities. Ordinal: on the
-    level's value.
+    Classes and labels are -1/2 and 1/2; a softmax or sigmoid makes probabilities of the scores,
+    with the temperature that suits held-out ones. Ordinal: the level's value, interpolated.
 
     Args:
-        strengths: penalties; of several, the one with the lowest cross-validated log loss
-            (classes) or squared error; each regression target has its own.
+        strengths: penalties; of several, the one with the lowest cross-validated log loss or,
+            where values are predicted, squared error; each regression target has its own.
         seed: unused, nothing is drawn.
     """
-    values = rows.targets @ rows.levels[:, None] if rows.kind == "ordinal" else rows.targets
+    output = RIDGE_OUTPUT[rows.kind]
+    if output == "levels":
+        values = rows.targets @ rows.levels[:, None]
+    else:
+        values = rows.targets if output == "identity" else rows.targets - 0.5
     share = rows.weights / rows.weights.sum()
     feature_mean, value_mean = share @ rows.features, share @ values
     root = np.sqrt(rows.weights)[:, None]
     rotated, back = rotate(root * (rows.features - feature_mean))
     centred = root * (values - value_mean)
     energy, moments = np.sum(rotated**2, axis=0), rotated.T @ centred
-    classes = rows.kind in ("binary", "multiclass")
-    temperatures, losses = np.ones(len(strengths)), np.zeros((len(strengths), values.shape[1]))
-    if len(strengths) > 1 or classes:
-        for index, strength in enumerate(strengths):
-            held_out = values - held_out_residuals(
-                rotated, energy + strength, moments, centred, root=root, folds=rows.folds
+    factors, losses = np.ones(len(strengths)), np.zeros((len(strengths), values.shape[1]))
+    for index, strength in enumerate(strengths):
+        residuals = held_out_residuals(
+            rotated, energy + strength, moments, centred, root=root, folds=rows.folds
+        )
+        if output in ("softmax", "sigmoid"):  # one loss for all columns, which share a penalty
+            factors[index], losses[index] = best_temperature(
+                values - residuals, rows.targets, share, link=output
             )
-            if classes:
-                temperatures[index], losses[index] = best_temperature(
-                    held_out, rows.targets, rows.weights
-                )
-            else:
-                losses[index] = share @ (values - held_out) ** 2
+        else:
+            losses[index] = share @ residuals**2
     choice = losses.argmin(axis=0)
-    if rows.kind != "regression":  # the columns of one distribution share their penalty
-        choice[:] = losses.sum(axis=1).argmin()
-    strength = np.array(strengths)[choice]
-    coefs = back @ (moments / (energy[:, None] + strength)) * temperatures[choice]
-    intercepts = value_mean * temperatures[choice] - feature_mean @ coefs
-    if classes:
-        absent = rows.weights @ rows.targets == 0
-        coefs[:, absent], intercepts[absent] = 0, -np.inf
-    return LinearModel(coefs, intercepts, RIDGE_OUTPUT[rows.kind], rows.levels, strength)
+    strength, factor = np.array(strengths)[choice], factors[choice]
+    coefs = back @ (moments / (energy[:, None] + strength)) * factor
+    intercepts = value_mean * factor - feature_mean @ coefs
+    if output in ("softmax", "sigmoid"):
+        mass = share @ rows.targets
+        certain = mass == 0 if output == "softmax" else (mass == 0) | (mass == 1)
+        coefs[:, certain], intercepts[certain] = 0, np.where(mass > 0, np.inf, -np.inf)[certain]
+    return LinearModel(coefs, intercepts, output, rows.levels, strength)
 
 
 def held_out_residuals(
@@ -194,14 +197,15 @@ def rotate(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best_temperature(
-    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    scores: np.ndarray, targets: np.ndarray, share: np.ndarray, *, link: Link
 ) -> tuple[float, float]:
-    """The factor on scores (N, C) that makes softmax's log loss least, and that mean log loss."""
+    """The factor on scores (N, C) that makes the mean log loss least, and that loss.
+
+    Source: Guo et al. 2017, temperature scaling; ours is fitted to cross-validated scores.
+    """
 
     def mean_loss(log_factor: float) -> float:
-        return np.average(
-            log_loss(np.exp(log_factor) * scores, targets, "softmax"), weights=weights
-        )
+        return share @ log_loss(np.exp(log_factor) * scores, targets, link)
 
-    found = minimize_scalar(mean_loss, bounds=(-2, 5), method="bounded")
+    found = minimize_scalar(mean_loss, bounds=(-3, 5), method="bounded")
     return float(np.exp(found.x)), float(found.fun)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 
-from pipeline.learners.outputs import ONE_CLASS_PER_ROW, interpolate_levels
+from pipeline.learners.outputs import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
@@ -20,7 +20,7 @@ ROWS_PER_THREAD = 10_000
 SMALLEST_SHARE = 1e-3  # of a soft row in a class; less is not worth a row
 DEFAULTS: dict[str, Any] = {
     "num_iterations": 200,
-    "learning_rate": 0.07,
+    "learning_rate": 0.05,
     "num_leaves": 7,
     "min_data_in_leaf": 5,
     "feature_fraction": 0.3,
@@ -38,9 +38,8 @@ class TreesModel:
 
     Attributes:
         centre: (D,). axes: (D, A).
-        boosters: one for classes and for ordinal, one per learned column else.
+        boosters: one for classes or levels, one per learned column else.
         kind: the task's.
-        levels: (C,) for ordinal.
         learned: (C,) whether the boosters predict a column; others are always `constants` (C,).
     """
 
@@ -48,7 +47,6 @@ class TreesModel:
     axes: np.ndarray
     boosters: list[lgb.Booster]
     kind: str
-    levels: np.ndarray | None
     learned: np.ndarray
     constants: np.ndarray
 
@@ -59,8 +57,6 @@ class TreesModel:
             booster.predict(rotated, num_threads=num_threads(len(features)))
             for booster in self.boosters
         ]
-        if self.kind == "ordinal":
-            return interpolate_levels(scores[0], self.levels)
         values = np.tile(self.constants, (len(features), 1))
         if scores and self.kind in ONE_CLASS_PER_ROW:
             of_classes = scores[0]
@@ -89,7 +85,7 @@ def fit_lightgbm(
     centre = np.concatenate([pca.mean_, np.zeros(rows.num_metadata)])
     rotation = block_diag(pca.components_.T, np.eye(rows.num_metadata))
     mass = rows.weights @ rows.targets / rows.weights.sum()
-    if rows.kind in ("regression", "ordinal"):
+    if rows.kind == "regression":
         learned = np.ones(len(mass), dtype=bool)
     else:
         learned = (mass > 0) & (mass < 1)
@@ -108,7 +104,7 @@ def fit_lightgbm(
         for objective, used, label, weights in booster_tasks(rows, learned)
     ]
     constants = (mass > 0).astype(float)
-    return TreesModel(centre, rotation, boosters, rows.kind, rows.levels, learned, constants)
+    return TreesModel(centre, rotation, boosters, rows.kind, learned, constants)
 
 
 def booster_tasks(
@@ -116,9 +112,9 @@ def booster_tasks(
 ) -> list[tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]]:
     """What each booster learns: its objective, the rows it takes (indices), labels and weights.
 
-    Classes: one multiclass booster; a soft row becomes weighted hard ones. Two classes and
-    multilabel columns: cross-entropy, which takes soft targets as they are. Ordinal: regression
-    on the level's value, since one ordered quantity needs fewer trees than C classes.
+    Classes and levels: one multiclass booster; a soft row becomes weighted hard ones. (Levels by
+    regression on their values were worse in squared error too.) Two classes and multilabel
+    columns: cross-entropy, which takes soft targets as they are.
     """
     targets, used = rows.targets[:, learned], np.flatnonzero(rows.weights)
     weights = rows.weights[used]
@@ -126,8 +122,6 @@ def booster_tasks(
         return []
     if rows.kind == "regression":
         return [({"objective": "regression"}, used, column[used], weights) for column in targets.T]
-    if rows.kind == "ordinal":
-        return [({"objective": "regression"}, used, (targets @ rows.levels)[used], weights)]
     if rows.kind == "multilabel" or targets.shape[1] == 2:
         columns = targets.T if rows.kind == "multilabel" else targets.T[1:]
         return [({"objective": "cross_entropy"}, used, column[used], weights) for column in columns]

@@ -6,10 +6,16 @@ needs their digest; `create_backbone` then loads them and refuses what does not 
 
 import difflib
 import logging
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file
 from torch import nn
 
@@ -52,7 +58,8 @@ def create_backbone(
             # The same draw each time: a block is made by one model, however often it is resumed.
             torch.default_generator.manual_seed(0)
         try:
-            model = timm.create_model(arch, pretrained=from_hub, **settings)
+            with _hub_or_its_cache() if from_hub else nullcontext():
+                model = timm.create_model(arch, pretrained=from_hub, **settings)
         except Exception as error:
             raise _explained(error, arch, from_hub) from None
         if weights and backbone.weights not in ("hub", "random"):
@@ -109,6 +116,32 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected tensors by name.")
     return {name: value for name, value in content.items() if torch.is_tensor(value)}
+
+
+@contextmanager
+def _hub_or_its_cache() -> Iterator[None]:
+    """Where the hub does not answer, look in its cache only: its client would retry for minutes."""
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _answers(address: str, *, timeout_seconds: float = 5.0) -> bool:
+    """Whether there is a way to a server; what it answers does not matter."""
+    try:
+        urllib.request.urlopen(
+            urllib.request.Request(address, method="HEAD"), timeout=timeout_seconds
+        )
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)
+    except OSError:
+        return False
+    return True
 
 
 def _explained(error: Exception, arch: str, from_hub: bool) -> Exception:

@@ -6,7 +6,8 @@ Figures are made without pyplot, which would keep them all and ask for a display
 import base64
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 import matplotlib
 import numpy as np
@@ -15,10 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from PIL import Image
 
 BLUE, ORANGE, GREY, INK = "#2463a6", "#d9761a", "#9aa5b1", "#1f2933"
 WIDTH = 10.4  # inches, of a picture as wide as the page
-DPI = 120
+DPI = 140  # the page shows 100 pixels per inch: sharp on fine screens too
+PAGE_DPI = 100
 MANY_CLASSES = 14  # more names than this stand upright
 NUMBERS_IN_CELLS = 20  # a matrix of more classes shows colours only
 BOX = {
@@ -47,16 +50,34 @@ STYLE = {
 }
 
 
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Let a drawing function work in the report's style, whatever the user's matplotlibrc says."""
+
+    @wraps(draw)
+    def in_style(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
 def png(figure: Figure) -> str:
     """A figure as a data URI."""
     stream = io.BytesIO()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # A class name in a script that the font lacks: the tables beside the picture show it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        FigureCanvasAgg(figure).print_png(stream)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    # Without transparency and tightly packed, the page is a third smaller.
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
+@styled
 def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float) -> Figure:
     """A dot and an interval per member and blend, with its folds as small ticks."""
     figure = _figure(WIDTH, 0.9 + 0.34 * len(contestants))
@@ -75,6 +96,7 @@ def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float
     return figure
 
 
+@styled
 def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Correlations (M, M), each cell with its number."""
     side = 2.6 + 0.5 * len(names)
@@ -90,6 +112,7 @@ def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     return figure
 
 
+@styled
 def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, counts) -> Figure:
     """Bars of each class's share in train and among test predictions; counts stand on top."""
     figure = _figure(WIDTH, 3.3)
@@ -103,13 +126,15 @@ def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, coun
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel("share of images")
     _name_x(axes, names)
-    axes.legend()
+    axes.margins(y=0.08)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 
 
+@styled
 def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequence[str]) -> Figure:
     """For each name, two sets of numbers as densities over shared bins."""
-    across = 1 if len(panels) == 1 else 2
+    across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     down = -(-len(panels) // across)
     figure = _figure(WIDTH * (0.62 if across == 1 else 1), 2.7 * down)
     for axes, (name, pair) in zip(
@@ -130,6 +155,7 @@ def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequenc
     return figure
 
 
+@styled
 def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
     """Widths and heights (n, 2) in pixels as dots."""
     figure = _figure(WIDTH * 0.62, 3.6)
@@ -138,12 +164,14 @@ def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
         axes.scatter(points[:, 0], points[:, 1], s=14, alpha=0.4, color=colour, label=label, lw=0)
     axes.set_xlabel("width, pixels")
     axes.set_ylabel("height, pixels")
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
+    width, height = np.concatenate([train, test]).max(axis=0)
+    axes.set_xlim(0, 1.06 * width)
+    axes.set_ylim(0, 1.06 * height)
     axes.legend()
     return figure
 
 
+@styled
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Counts (C, C), rows are labels; the colour is the share of the row."""
     side = float(np.clip(2.2 + 0.42 * len(names), 3.6, WIDTH - 1))
@@ -162,11 +190,11 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     return figure
 
 
+@styled
 def reliability(bins: pd.DataFrame) -> Figure:
     """Said against happened; below, how often each was said."""
     figure = _figure(5.4, 4.6)
-    with matplotlib.rc_context(STYLE):
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     above.plot(bins["said"], bins["happened"], "o-", color=BLUE)
     above.set_ylabel("share that was so")
@@ -178,6 +206,7 @@ def reliability(bins: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """A scatter per target column with the diagonal that a perfect model would lie on."""
     across = min(3, len(columns))
@@ -194,19 +223,21 @@ def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) ->
     return figure
 
 
+@styled
 def boxes(
     groups: Sequence[np.ndarray], names: Sequence[str], *, label: str, below: str = ""
 ) -> Figure:
     """A box (quartiles, median, whiskers without outliers) per name; empty groups stay empty."""
     figure = _figure(WIDTH, 3.2)
     axes = _panels(figure, 1)[0]
-    axes.boxplot([list(group) for group in groups], positions=range(len(names)), **BOX)
+    axes.boxplot(list(groups), positions=range(len(names)), **BOX)
     _name_x(axes, names)
     axes.set_ylabel(label)
     axes.set_xlabel(below)
     return figure
 
 
+@styled
 def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
     """Loss, validation score and learning rate by epoch, a line per fold."""
     figure = _figure(WIDTH, 3.0)
@@ -231,15 +262,12 @@ def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
 
 
 def _figure(width: float, height: float) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def _panels(figure: Figure, count: int, across: int = 1) -> list[Axes]:
-    with matplotlib.rc_context(STYLE):
-        return [
-            figure.add_subplot(-(-count // across), across, place + 1) for place in range(count)
-        ]
+    down = -(-count // across)
+    return [figure.add_subplot(down, across, place + 1) for place in range(count)]
 
 
 def _name_x(axes: Axes, names: Sequence[str]) -> None:

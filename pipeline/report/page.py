@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.config.schema import Kind
 from pipeline.core.runtime import num_threads
 from pipeline.data.decoding import in_threads, read_image
+from pipeline.report.figures import PAGE_DPI, png
 
 EPS = 1e-12
 LISTED = 1000  # suspicious labels in the CSV
@@ -27,12 +29,17 @@ PIXEL_ART = 48  # images up to this size are enlarged without blurring
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its data URI, and what to look for in it."""
+    """A figure, what to look for in it, and what it shows for those who cannot see it."""
 
     title: str
     look: str
-    uri: str
+    figure: Figure
     alt: str
+
+    @property
+    def width(self) -> int:
+        """On the page, in CSS pixels."""
+        return round(self.figure.get_figwidth() * PAGE_DPI)
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
     )
     template = environment.get_template("page.html")
     images = dict(zip(order, thumbnails, strict=True))
-    return template.render(title=title, sections=sections, images=images)
+    return template.render(title=title, sections=sections, images=images, png=png)
 
 
 def encode(path: Path, side: int) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline.config.errors import UserError
 from pipeline.config.load import load_config
-from pipeline.config.schema import Config
-from pipeline.core.jobs import Job, execute, pending
+from pipeline.config.schema import Config, Network
+from pipeline.core.jobs import Job, execute, pending, resolve
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
 from pipeline.stages.plan import Plan, folds_job
@@ -26,10 +26,10 @@ def run(
     root = Path.cwd()
     config = load_config(config_name, overrides)
     project = open_project(config, root)
-    done = _bring_up_to_date([folds_job(project)])
+    done = _bring_up_to_date(config, [folds_job(project)])
     if stage != "folds":
         targets = _targets(stage, Plan(project), members, folds)
-        done += _bring_up_to_date(targets)
+        done += _bring_up_to_date(config, targets)
     if not done:
         log.info("%s %s: up to date, nothing to do", stage, config.competition)
     if stage in ("ensemble", "report"):
@@ -73,7 +73,21 @@ def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
     return names
 
 
-def _bring_up_to_date(targets: list[Job]) -> int:
+def _bring_up_to_date(config: Config, targets: list[Job]) -> int:
     jobs = pending(targets)
+    backbones, networks = _needing_torch(config, jobs)
+    if backbones:
+        preflight = resolve("pipeline.stages.preflight:try_networks")
+        preflight(config, backbones=backbones, members=networks)
     execute(jobs)
     return len(jobs)
+
+
+def _needing_torch(config: Config, jobs: list[Job]) -> tuple[list[str], list[str]]:
+    """Backbones, and members that are networks, which jobs to come will build."""
+    trained = [job.arguments["member"] for job in jobs if "fold" in job.arguments]
+    networks = [
+        name for name in dict.fromkeys(trained) if isinstance(config.members[name], Network)
+    ]
+    extracted = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
+    return [*dict.fromkeys([*extracted, *(config.members[n].network for n in networks)])], networks

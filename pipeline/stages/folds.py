@@ -10,7 +10,6 @@ import pandas as pd
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import folds_text, read_folds
-from pipeline.core.runtime import stream_seed
 from pipeline.data.duplicates import clusters, find_duplicates
 from pipeline.data.splits import assign_folds, merge_groups
 from pipeline.stages.project import Project, open_project
@@ -34,7 +33,7 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
         config.folds,
         competition.targets,
         kind=config.task.kind,
-        seed=stream_seed(config.seed if config.folds.seed is None else config.folds.seed, "folds"),
+        seed=config.seed if config.folds.seed is None else config.folds.seed,
         groups=groups,
         column=None if column is None else competition.train[column].to_numpy(),
     )

@@ -11,6 +11,7 @@ from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metrics import Metric, get_metric
+from pipeline.core.submission import check_layout
 from pipeline.core.workspace import Workspace
 from pipeline.data.index import ImageIndex, refresh_index
 
@@ -81,9 +82,10 @@ def open_project(config: Config, root: Path) -> Project:
     Raises:
         UserError: with all that is wrong.
     """
-    get_metric(config.task.metric, config.task.kind)
+    metric = get_metric(config.task.metric, config.task.kind)
     workspace = Workspace(root, config.competition)
     competition = read_competition(workspace.input, config.task, config.data)
+    check_layout(competition, metric, config.submission)
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index_path = workspace.features / "images" / "index.npz"

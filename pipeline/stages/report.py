@@ -16,7 +16,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.config.schema import Config, Network
 from pipeline.core import artifacts, predictions
+from pipeline.core.competition import Competition
+from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream
+from pipeline.core.workspace import Workspace
 from pipeline.data.index import ImageIndex
 from pipeline.report import figures
 from pipeline.report import page as pages
@@ -38,6 +41,7 @@ class Findings:
     """All that the page is made from.
 
     Attributes:
+        index: images of training rows, then of test rows.
         summary: submissions/<c>/<name>.json.
         oof: (N, C) the submitted blend's out-of-fold predictions.
         member_oof: (M, N, C).
@@ -45,7 +49,11 @@ class Findings:
         spread: (N_test,) how far the folds' models and members lie apart.
     """
 
-    project: Project
+    config: Config
+    workspace: Workspace
+    competition: Competition
+    metric: Metric
+    index: ImageIndex
     summary: dict[str, Any]
     oof: np.ndarray
     member_oof: np.ndarray
@@ -56,23 +64,23 @@ class Findings:
     @property
     def kind(self) -> str:
         """The task."""
-        return self.project.config.task.kind
+        return self.config.task.kind
 
     @property
     def classes(self) -> tuple[str, ...]:
         """C names."""
-        return self.project.competition.classes
+        return self.competition.classes
 
     @property
     def targets(self) -> np.ndarray:
         """(N, C)."""
-        return self.project.competition.targets
+        return self.competition.targets
 
     @cached_property
     def decision(self) -> dict[str, Any]:
         """How predictions become decisions, see `pages.decide`."""
-        threshold = self.project.config.submission.threshold
-        levels = self.project.competition.levels
+        threshold = self.config.submission.threshold
+        levels = self.competition.levels
         return {"kind": self.kind, "levels": levels, "threshold": threshold}
 
     @cached_property
@@ -93,15 +101,16 @@ class Findings:
 
     def tile(self, row: int, *lines: str, side: int = pages.LARGE) -> Tile:
         """An image by its position: training rows, then test rows."""
-        return Tile(self.project.image_files[row], [line for line in lines if line], side)
+        path = self.competition.folder / str(self.index.paths[row])
+        return Tile(path, [line for line in lines if line], side)
 
 
 def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Write the page and the list of suspicious labels beside the submission."""
     found = gather(open_project(config, root))
-    parent = found.project.workspace.submissions
+    parent = found.workspace.submissions
     listed = pages.suspicious_labels(found.targets, found.oof, found.classes, **found.decision)
-    suspicious = listed.assign(id=found.project.competition.ids[listed["row"]])
+    suspicious = listed.assign(id=found.competition.ids[listed["row"]])
     columns = ["id", "label", "predicted", "probability", "label_probability"]
     with artifacts.replacing(parent / "suspicious_labels.csv") as temporary:
         suspicious[columns].to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
@@ -140,7 +149,17 @@ def gather(project: Project) -> Findings:
     spread = (np.mean(spreads, axis=0) + means.std(axis=0)) / width
     test, source = _test_predictions(project, summary, path.with_suffix(".csv"), means)
     return Findings(
-        project, summary, oof.values, np.stack(member_oof), test, source, spread.mean(axis=1)
+        config=project.config,
+        workspace=project.workspace,
+        competition=competition,
+        metric=project.metric,
+        index=project.index,
+        summary=summary,
+        oof=oof.values,
+        member_oof=np.stack(member_oof),
+        test=test,
+        test_source=source,
+        spread=spread.mean(axis=1),
     )
 
 
@@ -158,11 +177,11 @@ def _test_predictions(
     weights = np.array(list((summary["estimate"]["weights"] or {}).values()) or [0.0])
     if len(weights) != len(means) or weights.min() < 0 or weights.sum() <= 0:
         return means.mean(axis=0), (
-            "The submitted file holds decisions only, so what is shown here is the plain average "
+            "The submitted file has no number per class, so what is shown here is the mean "
             "of the members' test predictions."
         )
     return np.tensordot(weights / weights.sum(), means, axes=1), (
-        "The submitted file holds decisions only, so what is shown here is the average of the "
+        "The submitted file has no number per class, so what is shown here is the average of the "
         "members' test predictions with the blend's weights."
     )
 
@@ -199,17 +218,15 @@ def members(found: Findings) -> Section:
     """Who contributes what."""
     summary = found.summary
     chosen, entries = summary["estimate"]["name"], summary["contestants"]
-    names = list(found.project.config.members)
+    names = list(found.config.members)
     parts: list[Part] = [
         _contestants(found),
         Picture(
             "Intervals",
             "Intervals that overlap widely are not told apart by these rows; ticks far from the "
             "dot are folds that are unlike the others.",
-            figures.png(
-                figures.intervals(
-                    entries, chosen, metric=summary["metric"], level=summary["estimate"]["level"]
-                )
+            figures.intervals(
+                entries, chosen, metric=summary["metric"], level=summary["estimate"]["level"]
             ),
             f"Scores with intervals of {', '.join(entry['name'] for entry in entries)}",
         ),
@@ -221,7 +238,7 @@ def members(found: Findings) -> Section:
                 "How alike members are",
                 "The lower the correlation of two good members, the more their blend gains; near "
                 "1.00, one of them could go.",
-                figures.png(figures.heat_map(matrix, names)),
+                figures.heat_map(matrix, names),
                 f"Correlation of out-of-fold predictions of {', '.join(names)}",
             )
         )
@@ -268,20 +285,20 @@ def _view_scores(found: Findings) -> list[Part]:
     }
     if not scores:
         return []
-    metric, views = found.project.metric, found.project.config.tta.views
+    metric, views = found.metric, found.config.tta.views
     marked, low = [], {}
     for row, (name, of_view) in enumerate(scores.items()):
         for column, view in enumerate(views, start=1):
             if metric.is_better(of_view.get("original", np.nan), of_view.get(view, np.nan)):
                 marked.append((row, column))
                 low.setdefault(view, []).append(name)
-    look = "Each view alone, out of fold."
-    for view, names in low.items():
-        look += f" {view} scores lower than the original in {', '.join(names)}."
-    if low:
-        look += " See whether tta.views without them does better; an average may still gain."
-    else:
-        look += " A view that scores lower than the original would be marked; none does."
+    named = ", ".join(f"{view} (in {', '.join(names)})" for view, names in low.items())
+    look = "Each view alone, out of fold. " + (
+        f"Worse than the original: {named}. See whether tta.views without them does better; "
+        "an average may still gain."
+        if low
+        else "A view worse than the original would be marked; none is."
+    )
     rows = [[name, *(_number(of.get(view)) for view in views)] for name, of in scores.items()]
     return [Table("Test-time views", look, ["member", *views], rows, marked=marked)]
 
@@ -305,7 +322,7 @@ def _class_counts(found: Findings) -> Part:
         }
         figure = figures.histograms(panels, ("train, true", "test, predicted"))
         look = "Predictions are narrower than truths; their centres should agree."
-        return Picture("Targets", look, figures.png(figure), "Histogram of targets")
+        return Picture("Targets", look, figure, "Histogram of targets")
     counts = found.targets.sum(axis=0).astype(int)[found.shown]
     predicted = found.chosen(found.test).mean(axis=0)[found.shown]
     figure = figures.class_shares(found.shown_names, counts / len(found.targets), predicted, counts)
@@ -316,7 +333,7 @@ def _class_counts(found: Findings) -> Part:
         + (f" {more} rarer classes are not shown." if more else "")
     )
     alt = "Share of each class among training labels and test predictions"
-    return Picture("Class counts", look, figures.png(figure), alt)
+    return Picture("Class counts", look, figure, alt)
 
 
 def image_properties(index: ImageIndex) -> dict[str, np.ndarray]:
@@ -333,9 +350,11 @@ def image_properties(index: ImageIndex) -> dict[str, np.ndarray]:
 
 
 def _properties(found: Findings) -> list[Part]:
-    train = image_properties(found.project.train_index)
-    test = image_properties(found.project.test_index)
-    chance = 1.63 * np.sqrt(1 / found.project.num_train + 1 / len(found.test))
+    num_train = len(found.targets)
+    train, test = {}, {}
+    for name, numbers in image_properties(found.index).items():
+        train[name], test[name] = numbers[:num_train], numbers[num_train:]
+    chance = 1.63 * np.sqrt(1 / num_train + 1 / len(found.test))
     rows, marked = [], []
     for name, numbers in train.items():
         gap = pages.distribution_gap(numbers, test[name])
@@ -355,58 +374,58 @@ def _properties(found: Findings) -> list[Part]:
     ]
     varying = [name for name in train if np.ptp(np.concatenate([train[name], test[name]])) > 0]
     if {"width, pixels", "height, pixels"} & set(varying):
-        rng = stream(found.project.config.seed, "report", "sizes")
+        rng = stream(found.config.seed, "report", "sizes")
         points = [
             np.column_stack(list(properties.values())[:2])[_some(len(numbers), DOTS // 2, rng)]
             for properties in (train, test)
             for numbers in [properties["width, pixels"]]
         ]
         look = "Sizes that occur only in test, or only in one class, may give a source away."
-        picture = figures.png(figures.sizes(*points))
+        picture = figures.sizes(*points)
         parts.append(Picture("Sizes", look, picture, "Width and height of images"))
     panels = {name: (train[name], test[name]) for name in varying if "pixels" not in name}
     if panels:
         look = "The two outlines should lie on each other."
-        picture = figures.png(figures.histograms(panels, ("train", "test")))
+        picture = figures.histograms(panels, ("train", "test"))
         parts.append(Picture("", look, picture, f"Histograms of {', '.join(panels)}"))
     return parts
 
 
 def _twins(found: Findings) -> list[Part]:
     """Duplicates that the folds stage found, as pairs of pictures."""
-    path = found.project.workspace.features / "audit.json"
+    path = found.workspace.features / "audit.json"
     audit = json.loads(path.read_text(encoding="utf-8"))
     sorts = {
-        "different labels": audit["contradicting"],
+        "with different labels": audit["contradicting"],
         "one in train, one in test": audit["train_test_twins"],
         "both in train": audit["duplicates"],
     }
-    counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in sorts.items())
+    counts = "; ".join(f"{len(pairs)} {name}" for name, pairs in sorts.items())
     look = (
         f"Pairs of images with the same content: {counts}. Twins share a fold; twins with "
         "different labels are worth a correction."
     )
     if not any(sorts.values()):
         return [Text("Twins", "No image occurs twice, in train, in test or across.")]
-    ids = [*found.project.competition.ids, *found.project.competition.test_ids]
+    ids = [*found.competition.ids, *found.competition.test_ids]
     labels = pages.in_words(found.targets, found.classes, **found.decision)
     labels += ["test"] * len(found.test)
-    row_of = {name: row for row, name in enumerate(found.project.index.paths.tolist())}
+    row_of = {name: row for row, name in enumerate(found.index.paths.tolist())}
     groups = []
     for name, pairs in sorts.items():
         tiles = [
-            found.tile(row, str(ids[row]), labels[row], pair[2] if len(pair) > 2 else "")
-            for pair in pairs[:PAIRS]
+            found.tile(row, str(ids[row]), labels[row], f"pair {number}")
+            for number, pair in enumerate(pairs[:PAIRS], start=1)
             for row in (row_of[pair[0]], row_of[pair[1]])
         ]
         if tiles:
-            groups.append((f"{name}: {len(pairs)} pairs, side by side", tiles))
+            groups.append((f"{name}: {len(pairs)} in all, side by side", tiles))
     return [Gallery("Twins", look, groups)]
 
 
 def _samples(found: Findings) -> Gallery:
     """A few training images of each class; regression: of each fifth of the first target."""
-    rng = stream(found.project.config.seed, "report", "samples")
+    rng = stream(found.config.seed, "report", "samples")
     if found.kind == "regression":
         parts = np.array_split(np.argsort(found.targets[:, 0], kind="stable"), 5)
         values = found.targets[:, 0]
@@ -443,36 +462,42 @@ def errors(found: Findings, suspicious: pd.DataFrame) -> Section:
     if found.kind != "regression":
         parts.append(_reliability(found))
     tiles = [
-        found.tile(cell.row, str(cell.id), f"label {cell.label}", _said(cell))
+        found.tile(cell.row, str(cell.id), *_label_and_prediction(cell))
         for cell in suspicious.head(GALLERY).itertuples()
     ]
-    look = (
-        "Look at each: is it the label that is wrong, or the model? Ranked by the label's "
-        "out-of-fold probability, relative to what its class usually gets"
-        if found.kind != "regression"
-        else "Look at each: is it the value that is wrong, or the model? The largest residuals"
+    what = "value" if found.kind == "regression" else "label"
+    how = (
+        "the largest residuals first"
+        if found.kind == "regression"
+        else "ranked by the label's probability, relative to what its class usually gets"
     )
-    look += f"; {len(suspicious):,} of {suspicious.attrs['found']:,} are in suspicious_labels.csv."
+    look = (
+        f"Is it the {what} that is wrong, or the model? Out of fold, {how}; "
+        f"{len(suspicious):,} of {suspicious.attrs['found']:,} are in suspicious_labels.csv."
+        if tiles
+        else "No out-of-fold prediction contradicts its label."
+    )
     parts.append(Gallery("Suspicious labels", look, [("", tiles)] if tiles else []))
     look = "All numbers here are out of fold, of the blend that is submitted."
     return Section("Errors", look, parts)
 
 
-def _said(cell: Any) -> str:
+def _label_and_prediction(cell: Any) -> tuple[str, str]:
     if np.isnan(cell.probability):
-        return f"predicted {cell.predicted}"
+        return f"label {cell.label}", f"predicted {cell.predicted}"
     return (
-        f"predicted {cell.predicted} ({cell.probability:.2f}; label {cell.label_probability:.2f})"
+        f"label {cell.label} ({cell.label_probability:.2f})",
+        f"predicted {cell.predicted} ({cell.probability:.2f})",
     )
 
 
 def _confusion(found: Findings) -> list[Part]:
     labels, predicted = found.targets.argmax(axis=1), pages.decide(found.oof, **found.decision)
     matrix = pages.confusion_matrix(labels, predicted, len(found.classes))
-    picture = figures.png(
-        figures.confusion(matrix[np.ix_(found.shown, found.shown)], found.shown_names)
-    )
+    picture = figures.confusion(matrix[np.ix_(found.shown, found.shown)], found.shown_names)
     look = "Rows are labels, columns predictions; dark cells off the diagonal are confusions."
+    if found.kind == "ordinal":
+        look += " Predicted is the level nearest to the expected one."
     parts: list[Part] = [Picture("Confusion matrix", look, picture, "Confusion matrix")]
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     order = [cell for cell in np.argsort(-wrong, axis=None, kind="stable")[:8] if wrong.flat[cell]]
@@ -495,20 +520,20 @@ def _share(part: int, whole: np.ndarray) -> str:
 def _scatter(found: Findings) -> Part:
     """Predicted against true numbers; a box per level where there are few levels."""
     if found.kind == "ordinal":
-        levels = found.project.competition.levels
+        levels = found.competition.levels
         expected, labels = found.oof @ levels, found.targets.argmax(axis=1)
         groups = [expected[labels == column] for column in range(len(levels))]
         picture = figures.boxes(groups, found.classes, label="expected level", below="label")
         look = "Boxes should rise with the label and overlap little."
-        return Picture("Predicted against true", look, figures.png(picture), "Boxes per level")
-    rng = stream(found.project.config.seed, "report", "scatter")
+        return Picture("Predicted against true", look, picture, "Boxes per level")
+    rng = stream(found.config.seed, "report", "scatter")
     rows = _some(len(found.targets), DOTS, rng)
     columns = {
         name: (found.targets[rows, column], found.oof[rows, column])
         for column, name in list(enumerate(found.classes))[:6]
     }
     look = "Dots should lie along the dashed line; a flatter cloud means shrunk predictions."
-    picture = figures.png(figures.predicted_against_true(columns))
+    picture = figures.predicted_against_true(columns)
     return Picture("Predicted against true", look, picture, "Scatter plot per target")
 
 
@@ -533,7 +558,7 @@ def _scores_per_column(found: Findings) -> Table:
             *ranking_scores(truth[:, column], found.oof[:, column]),
         ]
         name, count = found.classes[column], int(truth[:, column].sum())
-        rows.append([name, f"{count:,}", *map(_number, scores)])
+        rows.append([name, f"{count:,}", *(_number(score, digits=3) for score in scores)])
     look = (
         "One class against all others. Low AUC: not recognised; high AUC with low recall: "
         "recognised, but rarely chosen. AP of a random guess is the share of the class."
@@ -573,7 +598,7 @@ def _reliability(found: Findings) -> Picture:
         f"Here: {what}. On the dashed line, 0.8 is right eight times in ten; below it, the blend "
         f"is too sure. Mean distance from it: {pages.calibration_error(bins):.3f}."
     )
-    picture = figures.png(figures.reliability(bins))
+    picture = figures.reliability(bins)
     return Picture("Reliability", look, picture, "Said probability against observed share")
 
 
@@ -583,7 +608,7 @@ def test_set(found: Findings) -> Section:
     order = np.argsort(-sure, kind="stable")
     half = max(1, min(GALLERY // 2, len(order) // 2))
     words = pages.in_words(found.test, found.classes, **found.decision)
-    ids, start = found.project.competition.test_ids, found.project.num_train
+    ids, start = found.competition.test_ids, len(found.targets)
     groups = [
         (
             title,
@@ -601,6 +626,8 @@ def test_set(found: Findings) -> Section:
         "Do you agree with the sure ones? The unsure ones show what kind of image is missing in "
         f"train. {found.test_source}"
     )
+    if found.kind == "regression":
+        look += " Sure means that folds' models and members agree; in units of the target's spread."
     parts = [Gallery("Most and least confident", look, groups), *_distributions(found, sure)]
     look = "There are no labels here; look for predictions that differ from those on train."
     return Section("Test set", look, parts)
@@ -623,14 +650,12 @@ def _distributions(found: Findings, sure: np.ndarray) -> list[Part]:
         }
         figure = figures.histograms(panels, ("train, out of fold", "test"))
         look = "The same model family on both: outlines that differ mean images that differ."
-        return [Picture("Predictions", look, figures.png(figure), "Histogram of predictions")]
+        return [Picture("Predictions", look, figure, "Histogram of predictions")]
     multilabel = found.kind == "multilabel"
     of_train = np.maximum(found.oof, 1 - found.oof).mean(axis=1) if multilabel else found.oof.max(1)
     figure = figures.histograms({"": (of_train, sure)}, ("train, out of fold", "test"))
     look = "If test lies further left than train, test images are harder or of another kind."
-    parts: list[Part] = [
-        Picture("Confidence", look, figures.png(figure), "Histogram of confidence")
-    ]
+    parts: list[Part] = [Picture("Confidence", look, figure, "Histogram of confidence")]
     chosen = found.chosen(found.test)
     groups = [
         found.test[:, column] if multilabel else found.test[chosen[:, column], column]
@@ -647,28 +672,28 @@ def _distributions(found: Findings, sure: np.ndarray) -> list[Part]:
         else "Probabilities of the test images predicted as each class; the number counts them."
     )
     figure = figures.boxes(groups, names, label="probability")
-    parts.append(Picture("Per class", look, figures.png(figure), "Boxes of probabilities"))
+    parts.append(Picture("Per class", look, figure, "Boxes of probabilities"))
     return parts
 
 
 def training(found: Findings) -> Section:
     """Training curves of the networks."""
     parts: list[Part] = []
-    for name, settings in found.project.config.members.items():
+    for name, settings in found.config.members.items():
         if not isinstance(settings, Network):
             continue
         paths = {
-            fold: found.project.workspace.fold(name, fold) / "log.csv"
-            for fold in range(found.project.folds.num_folds)
+            fold: found.workspace.fold(name, fold) / "log.csv"
+            for fold in range(found.summary["folds"])
         }
         logs = {fold: pd.read_csv(path) for fold, path in paths.items() if path.exists()}
         if logs:
             epochs = max(len(table) for table in logs.values())
             look = (
                 f"{epochs} epochs. Validation loss that rises while training loss falls: too long, "
-                "or too little augmentation; a score still rising at the end: too short."
+                "or too little augmentation; a score still improving at the end: too short."
             )
-            picture = figures.png(figures.curves(logs, metric=found.project.metric.name))
+            picture = figures.curves(logs, metric=found.metric.name)
             parts.append(Picture(name, look, picture, f"Training curves of {name}"))
     none = "There are no networks among the members, so there is nothing to see."
     look = "Look for folds that part from the others." if parts else none
@@ -679,7 +704,7 @@ def making(found: Findings) -> Section:
     """What it takes to make the same again."""
     summary = found.summary
     config = yaml.safe_dump(summary["config"], sort_keys=False, allow_unicode=True)
-    lines = found.project.workspace.submissions / "ledger.jsonl"
+    lines = found.workspace.submissions / "ledger.jsonl"
     entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     rows = [
         [
@@ -725,8 +750,8 @@ def _version(library: str) -> str:
         return ""
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.4f}"
+def _number(value: float | None, *, digits: int = 4) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _some(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""Estimates against hidden answers: is the test score inside the interval that was promised?
+
+    python tests/bench/scores.py ANSWERS_FOLDER clothing signdigits chula elpv
+
+Reads each competition's newest submission and ANSWERS_FOLDER/<competition>.csv; prints a table.
+Nothing that fits, tunes or chooses may read these answers; this runs after all that is done.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config.schema import Config
+from pipeline.core.artifacts import read_meta
+from pipeline.core.competition import read_competition
+from pipeline.core.metrics import get_metric
+from pipeline.core.submission import values_of_submission
+
+
+def main(answers: Path, names: list[str]) -> None:
+    """Print one row per competition."""
+    print("| competition | metric | blend | estimate | 90% interval | test score | inside |")
+    print("|---|---|---|---|---|---|---|")
+    for name in names:
+        folder = Path("submissions") / name
+        summary = json.loads((folder / read_meta(folder)["summary"]).read_text())
+        config = Config.model_validate(summary["config"])
+        score = test_score(config, Path(summary["submission"]), answers / f"{name}.csv")
+        estimate = summary["estimate"]
+        inside = "yes" if estimate["low"] <= score <= estimate["high"] else "no"
+        print(
+            f"| {name} | {summary['metric']} | {estimate['name']} | {estimate['score']:.4f} | "
+            f"{estimate['low']:.4f} to {estimate['high']:.4f} | {score:.4f} | {inside} |"
+        )
+
+
+def test_score(config: Config, submission: Path, answers: Path) -> float:
+    """Score a submission's CSV against a CSV of the same columns that holds the truth."""
+    competition = read_competition(Path("input") / config.competition, config.task, config.data)
+    truth = pd.read_csv(answers, dtype=str).set_index(config.data.id)
+    truth = truth.loc[competition.test_ids].reset_index()
+    written = pd.read_csv(submission, dtype=str).set_index(config.data.id)
+    written = written.loc[competition.test_ids].reset_index()
+    metric = get_metric(config.task.metric, config.task.kind)
+    return metric.score(
+        values_of_submission(truth, competition),
+        values_of_submission(written, competition),
+        kind=config.task.kind,
+        levels=competition.levels,
+        threshold=config.submission.threshold,
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,132 @@
+"""Layers: imports point down only, and every file is used by another."""
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+import pipeline
+
+ROOT = Path(pipeline.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+# A layer may import itself and what stands below it, further right.
+MAY_IMPORT = {
+    "config": {"config"},
+    "core": {"core", "config"},
+    "data": {"data", "core", "config"},
+    "networks": {"networks", "data", "core", "config"},
+    "learners": {"learners", "data", "core", "config"},
+    "ensembles": {"ensembles", "data", "core", "config"},
+    "report": {"report", "data", "core", "config"},
+    "stages": {
+        *("stages", "networks", "learners", "ensembles", "report"),
+        *("data", "core", "config"),
+    },
+    "__main__": {"stages", "core", "config"},
+}
+STAGES = {"folds", "features", "train", "infer", "ensemble", "report", "submit", "demo"}
+HEAVY = {"torch", "timm", "torchvision", "lightning", "albumentations"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_in(source: str, module: str) -> set[str]:
+    """Modules that a file imports anywhere in it, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            found.add(node.module)
+            # `from pipeline.core import artifacts` names a module; a function's name does no harm.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@lru_cache
+def imports(path: Path) -> frozenset[str]:
+    return frozenset(imports_in(path.read_text(), module_name(path)))
+
+
+def layer(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def in_layer(name: str) -> list[Path]:
+    return [path for path in FILES if layer(module_name(path)) == name]
+
+
+def test_imports_are_found_wherever_they_stand():
+    source = "import a.b\nfrom c import d\ndef f():\n    from e.f import g as h\n"
+    assert imports_in(source, "x") == {"a.b", "c", "c.d", "e.f", "e.f.g"}
+
+
+def test_every_folder_is_a_known_layer():
+    assert {layer(module_name(path)) for path in FILES} - {""} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_point_down_only(path):
+    here = layer(module_name(path))
+    ours = {module for module in imports(path) if module.startswith("pipeline.")}
+    if not here:  # pipeline/__init__.py
+        assert not ours
+        return
+    upward = sorted(module for module in ours if layer(module) not in MAY_IMPORT[here])
+    assert not upward, f"{module_name(path)} imports {upward}"
+
+
+@pytest.mark.parametrize("path", in_layer("core") + in_layer("config"), ids=module_name)
+def test_the_floor_imports_no_torch(path):
+    assert not {module.split(".")[0] for module in imports(path)} & HEAVY
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_no_stage_imports_another(name):
+    path = ROOT / "stages" / f"{name}.py"
+    if not path.exists():
+        pytest.skip("not there yet")
+    others = {f"pipeline.stages.{other}" for other in STAGES - {name}}
+    assert not imports(path) & others
+
+
+def test_what_stages_share_imports_no_stage_that_reads_the_plan():
+    for name in ("plan", "project", "outputs"):
+        stages = {f"pipeline.stages.{stage}" for stage in STAGES}
+        assert not imports(ROOT / "stages" / f"{name}.py") & stages
+
+
+def test_every_module_is_used():
+    used = {module for path in FILES for module in imports(path) if path.name != "__init__.py"}
+    for path in FILES:  # functions that jobs name as text, and what packages hand on
+        used |= set(re.findall(r'"(pipeline(?:\.\w+)+):', path.read_text()))
+        if path.name == "__init__.py" and module_name(path) in used:
+            used |= imports(path)
+    modules = {module_name(path) for path in FILES if path.name != "__init__.py"}
+    assert sorted(modules - used - {"pipeline.__main__"}) == []
+
+
+def test_there_is_no_drawer_for_odds_and_ends():
+    assert not [path for path in FILES if path.stem in ("utils", "helpers", "misc", "common")]
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    modules = {module_name(path) for path in FILES}
+    graph = {module_name(path): imports(path) & modules - {module_name(path)} for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, f"a circle: {' -> '.join((*above, module))}"
+        if module not in done:
+            for imported in sorted(graph[module]):
+                visit(imported, (*above, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())

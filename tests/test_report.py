@@ -1,0 +1,375 @@
+"""The report: its numbers by hand, its page for every kind of task, and that it stands alone."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.config.schema import Config
+from pipeline.core import artifacts
+from pipeline.core.folds import folds_text
+from pipeline.core.predictions import Predictions
+from pipeline.report import figures
+from pipeline.report import page as pages
+from pipeline.report.page import Gallery, Section, Table, Tile, render
+from pipeline.stages.project import open_project
+from pipeline.stages.report import make_report, ranking_scores, regression_scores
+
+NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
+LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
+TARGETS: dict[str, dict[str, list]] = {
+    "binary": {"label": ["no", "yes"] * 6},
+    "multiclass": {"label": LABELS * 4},
+    "multilabel": {"wet": [0, 1] * 6, "old": [0, 0, 1] * 4, "never": [0] * 12},
+    "ordinal": {"label": [0, 0.5, 2] * 4},
+    "regression": {"age": [float(row) for row in range(12)]},
+}
+PLANTED = 7  # this training row's label is contradicted with certainty
+DOUBTED = 3  # and this one's, before it, only just
+
+
+def one_hot(positions: list[int], num_classes: int) -> np.ndarray:
+    return np.eye(num_classes)[positions]
+
+
+def test_a_confusion_matrix_counts_labels_in_rows() -> None:
+    matrix = pages.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 3)
+    assert matrix.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0]]
+
+
+def test_reliability_and_its_error_by_hand() -> None:
+    bins = pages.reliability_bins(np.array([0.12, 0.18, 0.9, 1.0]), np.array([0.0, 1, 1, 1]))
+    assert bins["middle"].tolist() == pytest.approx([0.15, 0.95])
+    assert bins["said"].tolist() == pytest.approx([0.15, 0.95])
+    assert bins["happened"].tolist() == pytest.approx([0.5, 1.0])
+    assert bins["count"].tolist() == [2, 2]
+    assert pages.calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.05) / 4)
+
+
+def test_the_gap_between_distributions() -> None:
+    low, high = np.array([1.0, 2, 3, 4]), np.array([3.0, 4, 5, 6])
+    assert pages.distribution_gap(low, high) == pytest.approx(0.5)
+    assert pages.distribution_gap(low, low) == 0
+    assert pages.distribution_gap(low, high + 10) == 1
+
+
+def test_correlation_does_not_come_from_columns_that_differ_in_level() -> None:
+    levels = np.array([0.1, 0.9])
+    noise = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]]) / 100
+    other = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) / 100  # as often alike as unlike
+    matrix = pages.correlation(np.stack([levels + noise, levels + 3 * noise, levels + other]))
+    assert matrix[0, 1] == pytest.approx(1)
+    swapped = (noise * other).sum() / np.sqrt((noise**2).sum() * (other**2).sum())
+    assert matrix[0, 2] == pytest.approx(swapped)
+
+
+def test_scores_of_one_column() -> None:
+    assert ranking_scores(np.array([True, False, True]), np.array([0.9, 0.5, 0.1])) == (
+        pytest.approx((1 + 2 / 3) / 2),
+        0.5,
+    )
+    assert np.isnan(ranking_scores(np.array([True, True]), np.array([0.9, 0.1]))).all()
+    scores = regression_scores(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
+    assert scores == pytest.approx((1, 1, 0))
+
+
+def test_decisions_of_each_kind() -> None:
+    probs = np.array([[0.4, 0.0, 0.6]])
+    levels = np.array([0.0, 1.0, 2.0])
+    assert pages.decide(probs, kind="multiclass").tolist() == [2]
+    assert pages.decide(probs, kind="ordinal", levels=levels).tolist() == [1]  # expected 1.2
+    assert pages.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
+    assert pages.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
+    assert pages.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
+
+
+def test_suspicion_is_relative_to_what_the_class_usually_gets() -> None:
+    """Class 1 is always doubted: its 0.20 is less strange than 0.25 of class 0."""
+    targets = one_hot([0, 0, 0, 0, 1, 1, 1], 2)
+    own = [0.95, 0.95, 0.95, 0.25, 0.35, 0.3, 0.20]
+    values = np.where(targets > 0, np.array(own)[:, None], 1 - np.array(own)[:, None])
+    listed = pages.suspicious_labels(targets, values, ["x", "y"], kind="binary")
+    assert listed["row"].tolist() == [3, 6, 5, 4]
+    assert listed["label"].tolist() == ["x", "y", "y", "y"]
+    assert listed["predicted"].tolist() == ["y", "x", "x", "x"]
+    assert listed["label_probability"].tolist() == pytest.approx([0.25, 0.2, 0.3, 0.35])
+    assert listed["probability"].tolist() == pytest.approx([0.75, 0.8, 0.7, 0.65])
+    assert listed.attrs["found"] == 4
+
+
+def test_suspicious_cells_of_several_labels() -> None:
+    targets = np.array([[1.0, 0], [1, 0], [0, 1]])
+    values = np.array([[0.9, 0.1], [0.1, 0.2], [0.2, 0.3]])
+    listed = pages.suspicious_labels(targets, values, ["p", "q"], kind="multilabel")
+    # p=1 gets 0.5 on average, so 0.1/0.5; q=1 gets 0.3, so 0.3/0.3.
+    assert listed["row"].tolist() == [1, 2]
+    assert listed["label"].tolist() == ["p=1", "q=1"]
+    assert listed["predicted"].tolist() == ["p=0", "q=0"]
+
+
+def test_suspicious_values_are_compared_in_their_column_s_own_measure() -> None:
+    """Column b is a hundred times a: its residual of 200 is two medians, a's of 5 is five."""
+    targets = np.zeros((3, 2))
+    values = np.array([[1.0, 100], [-5, 100], [1, 200]])
+    listed = pages.suspicious_labels(targets, values, ["a", "b"], kind="regression")
+    assert listed["row"].tolist()[:2] == [1, 2]
+    assert listed["label"].tolist()[:2] == ["a=0", "b=0"]
+    assert listed["predicted"].tolist()[:2] == ["a=-5", "b=200"]
+
+
+def test_an_image_is_shown_small(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 300), "red").save(tmp_path / "wide.png")
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "tiny.png")
+    for name, kind in (("wide.png", "jpeg"), ("tiny.png", "png")):
+        uri = pages.encode(tmp_path / name, 150)
+        assert uri.startswith(f"data:image/{kind};base64,")
+        assert len(uri) < 3000
+
+
+def test_strangers_text_is_text() -> None:
+    table = Table("", "", ["<i>id</i>"], [["<script>alert(1)</script>"]])
+    html = render("a & b", [Section("s", "look", [table])])
+    assert "<script" not in html
+    assert "&lt;i&gt;id" in html
+    assert "a &amp; b" in html
+
+
+def test_pictures_do_not_depend_on_the_user_s_matplotlibrc() -> None:
+    shares = np.array([0.25, 0.75])
+    usual = figures.png(figures.class_shares(["$x", "y"], shares, shares, [1, 3]))
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
+        assert figures.png(figures.class_shares(["$x", "y"], shares, shares, [1, 3])) == usual
+
+
+@pytest.mark.parametrize("num_classes", [2, 100])
+def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
+    names = [f"class number {number}" for number in range(num_classes)]
+    shares = np.full(num_classes, 1 / num_classes)
+    counts = np.full(num_classes, 3)
+    rng = np.random.default_rng(0)
+    for figure in (
+        figures.class_shares(names, shares, shares, counts),
+        figures.confusion(np.diag(counts), names),
+        figures.boxes([rng.random(5)] * (num_classes - 1) + [np.empty(0)], names, label="p"),
+    ):
+        assert 1000 < len(figures.png(figure)) < 400_000
+
+
+def write_project(root: Path, kind: str) -> Config:
+    """A finished ensemble of one member, as files, without any model behind it."""
+    columns = TARGETS[kind]
+    folder = root / "input" / "tiny"
+    rng = np.random.default_rng(0)
+    ids = [f"{row:02d}.png" for row in range(NUM_TRAIN + NUM_TEST)]
+    for row, name in enumerate(ids):
+        path = folder / ("train" if row < NUM_TRAIN else "test") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (20 + row % 3, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    pd.DataFrame({"id": ids[:NUM_TRAIN], **columns}).to_csv(folder / "train.csv", index=False)
+    pd.DataFrame({"id": ids[NUM_TRAIN:]}).to_csv(folder / "test.csv", index=False)
+    config = Config.model_validate(
+        {
+            "competition": "tiny",
+            "task": {
+                "kind": kind,
+                "target": list(columns) if kind == "multilabel" else next(iter(columns)),
+            },
+            "backbones": {"b": {"arch": "a", "weights": "random"}},
+            "members": {
+                "first": {"learner": "ridge", "blocks": {"b": 1.0}},
+                "net": {"network": "b"},
+            },
+            "blends": ["soft_vote"],
+        }
+    )
+    features = root / "features" / "tiny"
+    features.mkdir(parents=True)
+    folds = np.arange(NUM_TRAIN) % NUM_FOLDS
+    groups = np.array(ids[:NUM_TRAIN])
+    (features / "folds.csv").write_text(folds_text(groups, folds, groups))
+    twins = {
+        "contradicting": [["train/00.png", "train/01.png"]],
+        "duplicates": [["train/00.png", "train/01.png", "near"]],
+        "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
+    }
+    artifacts.write_json(features / "audit.json", twins)
+    write_predictions(root, config)
+    return config
+
+
+def write_predictions(root: Path, config: Config) -> None:
+    """Predictions that agree with all labels but the planted one, the summary, the ledger."""
+    project = open_project(config, root)
+    competition, folds = project.competition, project.folds
+    num_classes, kind = len(competition.classes), config.task.kind
+    oof = competition.targets * 0.6 + 0.4 / num_classes
+    if kind == "regression":
+        oof = competition.targets + 0.5
+        oof[DOUBTED] += 3
+        oof[PLANTED] += 30
+    elif kind == "multilabel":
+        oof = competition.targets * 0.6 + 0.2
+        oof[PLANTED, 0], oof[DOUBTED, 0] = 0.01, 0.45
+    else:
+        oof[DOUBTED] = 0.4 * competition.targets[DOUBTED] + 0.6 * np.roll(
+            competition.targets[DOUBTED], 1
+        )
+        oof[PLANTED] = np.roll(competition.targets[PLANTED], 1) * 0.98 + 0.01
+        oof[PLANTED] /= oof[PLANTED].sum()
+    test = np.stack([oof[:NUM_TEST]] * NUM_FOLDS)
+    meta = {"competition": "tiny", "folds_digest": folds.digest}
+    views = {"view_scores": {"original": 0.7, "mirrored": 0.71, "flipped": 0.6}}
+    models, submissions = root / "models" / "tiny", root / "submissions" / "tiny"
+    for name in config.members:
+        saved = Predictions(competition.ids, oof, competition.classes, folds.folds, meta)
+        saved.save(models / name / "oof.npz")
+        Predictions(competition.test_ids, test, competition.classes, meta=meta).save(
+            models / name / "test.npz"
+        )
+    log = pd.DataFrame({"epoch": [1, 2], "loss": 1.0, "lr": 0.1, "val_loss": 1.2, "val_score": 0.5})
+    (models / "net" / "fold0").mkdir()
+    log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
+    saved.save(submissions / "blend.npz")
+    pd.DataFrame({"id": competition.test_ids, "guess": 0}).to_csv(
+        submissions / "blend.csv", index=False
+    )
+    scores = {"score": 0.81237, "low": 0.71238, "high": 0.91239, "fold_scores": [0.8, 0.81, 0.82]}
+    weights = {"first": 0.75, "net": 0.25}
+    entry = {"name": "soft_vote", "is": "blend", "weights": weights, **scores}
+    summary = {
+        "competition": "tiny",
+        "submission": "submissions/tiny/blend.csv",
+        "metric": project.metric.name,
+        "greater_is_better": project.metric.greater_is_better,
+        "estimate": {**entry, "level": 0.9, "seed": 42},
+        "folds": NUM_FOLDS,
+        "rows": NUM_TRAIN,
+        "test_rows": NUM_TEST,
+        "best_single": "first",
+        "better_than_best_single": {"probability": 0.6349, "low": -0.01231, "high": 0.02342},
+        "contestants": [
+            {"name": "first", "is": "member", "weights": None, **scores, "score": 0.79991},
+            entry,
+        ],
+        "members": dict.fromkeys(config.members, meta | views),
+        "fingerprint": "abc",
+        "config": config.model_dump(mode="json"),
+    }
+    artifacts.write_json(submissions / "blend.json", summary)
+    line = {"time": "2025-01-02T03:04:05+00:00", "blend": "soft_vote", "fingerprint": "abc"}
+    line |= {"metric": project.metric.name, "members": ["first"], **scores}
+    (submissions / "ledger.jsonl").write_text(json.dumps(line) + "\n")
+    artifacts.finish(submissions, "abc", summary="blend.json")
+
+
+class Addresses(HTMLParser):
+    """Every address and every tag of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: set[str] = set()
+        self.without_alt = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.found += [str(given[key]) for key in ("src", "href", "srcset") if key in given]
+        self.without_alt += tag == "img" and not given.get("alt")
+
+
+@pytest.fixture(scope="module", params=list(TARGETS))
+def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """(kind, submissions folder, page) of each kind of task."""
+    root = tmp_path_factory.mktemp(request.param)
+    config = write_project(root, request.param)
+    folder = root / "submissions" / "tiny"
+    make_report(folder / "report", "print", config=config, root=root)
+    assert artifacts.is_current(folder / "report", "print")
+    return request.param, folder, (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
+    _, folder, html = reported
+    summary = json.loads((folder / "blend.json").read_text())
+    estimate = summary["estimate"]
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
+    direction = "higher" if summary["greater_is_better"] else "lower"
+    assert facts[f"{summary['metric']} ({direction} is better)"] == f"{estimate['score']:.4f}"
+    assert facts["90% interval"] == "0.7124 to 0.9124"
+    assert facts["submitted"] == "blend soft_vote"
+    assert (facts["folds"], facts["seed"]) == ("3", "42")
+    assert (facts["training rows"], facts["test rows"]) == ("12", "6")
+    assert "probability 0.63" in html
+    assert "-0.0123 and +0.0234" in html
+    assert summary["submission"] in html
+    assert "first 0.75, net 0.25" in html
+    assert "0.7999" in html
+
+
+def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
+    _, folder, html = reported
+    higher = json.loads((folder / "blend.json").read_text())["greater_is_better"]
+    worse, better = ("flipped", "mirrored") if higher else ("mirrored", "flipped")
+    # The config's views are original and mirrored: only these are judged.
+    assert (f"{worse} (in first, net)" in html) == (worse == "mirrored")
+    assert f"{better} (in" not in html
+
+
+def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:
+    _, folder, html = reported
+    listed = pd.read_csv(folder / "suspicious_labels.csv", dtype={"id": str})
+    assert list(listed.columns)[:4] == ["id", "label", "predicted", "probability"]
+    assert listed["id"][0] == f"{PLANTED:02d}.png"
+    gallery = html[html.index("Suspicious labels") :]
+    assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
+
+
+def test_the_page_stands_alone(reported: tuple) -> None:
+    _, _, html = reported
+    page = Addresses(html)
+    assert page.found
+    assert all(address.startswith(("data:image/", "#")) for address in page.found)
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert page.without_alt == 0
+    assert not re.search(r"@import|url\(|https?://", re.sub(r"base64,[^\"]*", "", html))
+
+
+def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(reported: tuple) -> None:
+    kind, _, html = reported
+    titles = re.findall(r"<h[23]>(.*?)</h[23]>", html)
+    single_label = kind in ("binary", "multiclass", "ordinal")
+    assert ("Confusion matrix" in titles) == single_label
+    assert ("Reliability" in titles) == (kind != "regression")
+    assert ("Predicted against true" in titles) == (kind in ("ordinal", "regression"))
+    for title in ("Twins", "Samples", "Suspicious labels", "Most and least confident", "Ledger"):
+        assert title in titles
+    assert html.count('<p class="look">') >= len(titles)
+    assert "with different labels: 1 in all" in html
+    assert "2 epochs" in html
+    assert "weighted" in html or "weights" in html
+
+
+def test_the_same_artifacts_give_the_same_page(tmp_path: Path) -> None:
+    config = write_project(tmp_path, "multiclass")
+    folder = tmp_path / "submissions" / "tiny"
+    pages_made = []
+    for _ in range(2):
+        make_report(folder / "report", "print", config=config, root=tmp_path)
+        pages_made.append((folder / "report.html").read_bytes())
+    assert pages_made[0] == pages_made[1]
+
+
+def test_a_gallery_opens_only_what_it_shows(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    tile = Tile(tmp_path / "a.png", ["a"])
+    html = render("t", [Section("s", "l", [Gallery("g", "l", [("", [tile, tile])])])])
+    assert html.count("data:image/jpeg") == 2
