@@ -51,3 +51,19 @@ def test_certain_views_stay_finite_probabilities(average, kind):
 @pytest.mark.parametrize("average", ["probabilities", "geometric", "logits"])
 def test_one_view_is_itself(average):
     assert average_values(ONE_ROW[:1], average, kind="multilabel") == pytest.approx(ONE_ROW[0])
+
+
+def test_views_average_by_hand():
+    views = np.array([[[0.5, 0.5]], [[0.9, 0.1]]])
+    by_probability = average_values(views, "probabilities", kind="binary")
+    np.testing.assert_allclose(by_probability, [[0.7, 0.3]])
+    # Odds 1 and 9 have the geometric mean 3.
+    for average in ("logits", "geometric"):
+        averaged = average_values(views, average, kind="binary")
+        np.testing.assert_allclose(averaged, [[0.75, 0.25]])
+    logits = average_values(views, "logits", kind="multilabel")
+    np.testing.assert_allclose(logits, [[0.75, 0.25]])
+    geometric = average_values(views, "geometric", kind="multilabel")
+    np.testing.assert_allclose(geometric, [[np.sqrt(0.45), np.sqrt(0.05)]])
+    values = average_values(views * 100, "geometric", kind="regression")
+    np.testing.assert_allclose(values, [[70, 30]])

@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.core.metrics import METRICS, RowMeans, get_metric
+from pipeline.core.metrics import METRICS, get_metric
 from pipeline.core.runtime import stream
+from pipeline.core.scorers import RowMeans
 from pipeline.ensembles.interval import SLOW_SHARE, bootstrap_interval, probability_better
 
 LEVELS = np.arange(3.0)

@@ -11,7 +11,6 @@ from pipeline.config.schema import Learner
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import FittedLearner, fit_learner, load
 from pipeline.learners.linear import fit_ridge, held_out_residuals, rotate
-from pipeline.learners.outputs import average_views, interpolate_levels
 from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
 from pipeline.learners.softmax import mean_loss_and_gradient, softmax_regression
 
@@ -436,29 +435,6 @@ def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
         small(learner, metadata=False), noise, targets, kind="binary", metadata=metadata, seed=1
     )
     assert np.isfinite(deaf.predict(noise)).all()
-
-
-def test_levels_are_interpolated_so_that_the_expectation_is_the_value():
-    probs = interpolate_levels(np.array([-3.0, 0.25, 1.0, 2.5, 9.0]), LEVELS)
-    expected = [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
-    np.testing.assert_allclose(probs, expected)
-    np.testing.assert_allclose(probs @ LEVELS, [0, 0.25, 1, 2.5, 4])
-
-
-def test_views_average_by_hand():
-    views = np.array([[[0.5, 0.5], [0.9, 0.1]]])
-    by_probability = average_views(views, kind="binary", average="probabilities")
-    np.testing.assert_allclose(by_probability, [[0.7, 0.3]])
-    # Odds 1 and 9 have the geometric mean 3.
-    for average in ("logits", "geometric"):
-        averaged = average_views(views, kind="binary", average=average)
-        np.testing.assert_allclose(averaged, [[0.75, 0.25]])
-    logits = average_views(views, kind="multilabel", average="logits")
-    np.testing.assert_allclose(logits, [[0.75, 0.25]])
-    geometric = average_views(views, kind="multilabel", average="geometric")
-    np.testing.assert_allclose(geometric, [[np.sqrt(0.45), np.sqrt(0.05)]])
-    values = average_views(views * 100, kind="regression", average="geometric")
-    np.testing.assert_allclose(values, [[70, 30]])
 
 
 def test_the_seed_moves_trees_and_nothing_else_does():

@@ -15,11 +15,12 @@ from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
-from pipeline.report import figures
-from pipeline.report import page as pages
-from pipeline.report.page import Gallery, Section, Table, Tile, render
+from pipeline.report import figures, numbers
+from pipeline.report.drawing import png
+from pipeline.report.numbers import ranking_scores, regression_scores
+from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
 from pipeline.stages.project import open_project
-from pipeline.stages.report import make_report, ranking_scores, regression_scores
+from pipeline.stages.report import make_report
 
 NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
 LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
@@ -39,31 +40,31 @@ def one_hot(positions: list[int], num_classes: int) -> np.ndarray:
 
 
 def test_a_confusion_matrix_counts_labels_in_rows() -> None:
-    matrix = pages.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 3)
+    matrix = numbers.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 3)
     assert matrix.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0]]
 
 
 def test_reliability_and_its_error_by_hand() -> None:
-    bins = pages.reliability_bins(np.array([0.12, 0.18, 0.9, 1.0]), np.array([0.0, 1, 1, 1]))
+    bins = numbers.reliability_bins(np.array([0.12, 0.18, 0.9, 1.0]), np.array([0.0, 1, 1, 1]))
     assert bins["middle"].tolist() == pytest.approx([0.15, 0.95])
     assert bins["said"].tolist() == pytest.approx([0.15, 0.95])
     assert bins["happened"].tolist() == pytest.approx([0.5, 1.0])
     assert bins["count"].tolist() == [2, 2]
-    assert pages.calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.05) / 4)
+    assert numbers.calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.05) / 4)
 
 
 def test_the_gap_between_distributions() -> None:
     low, high = np.array([1.0, 2, 3, 4]), np.array([3.0, 4, 5, 6])
-    assert pages.distribution_gap(low, high) == pytest.approx(0.5)
-    assert pages.distribution_gap(low, low) == 0
-    assert pages.distribution_gap(low, high + 10) == 1
+    assert numbers.distribution_gap(low, high) == pytest.approx(0.5)
+    assert numbers.distribution_gap(low, low) == 0
+    assert numbers.distribution_gap(low, high + 10) == 1
 
 
 def test_correlation_does_not_come_from_columns_that_differ_in_level() -> None:
     levels = np.array([0.1, 0.9])
     noise = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]]) / 100
     other = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) / 100  # as often alike as unlike
-    matrix = pages.correlation(np.stack([levels + noise, levels + 3 * noise, levels + other]))
+    matrix = numbers.correlation(np.stack([levels + noise, levels + 3 * noise, levels + other]))
     assert matrix[0, 1] == pytest.approx(1)
     swapped = (noise * other).sum() / np.sqrt((noise**2).sum() * (other**2).sum())
     assert matrix[0, 2] == pytest.approx(swapped)
@@ -82,11 +83,11 @@ def test_scores_of_one_column() -> None:
 def test_decisions_of_each_kind() -> None:
     probs = np.array([[0.4, 0.0, 0.6]])
     levels = np.array([0.0, 1.0, 2.0])
-    assert pages.decide(probs, kind="multiclass").tolist() == [2]
-    assert pages.decide(probs, kind="ordinal", levels=levels).tolist() == [1]  # expected 1.2
-    assert pages.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
-    assert pages.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
-    assert pages.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
+    assert numbers.decide(probs, kind="multiclass").tolist() == [2]
+    assert numbers.decide(probs, kind="ordinal", levels=levels).tolist() == [1]  # expected 1.2
+    assert numbers.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
+    assert numbers.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
+    assert numbers.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
 
 
 def test_suspicion_is_relative_to_what_the_class_usually_gets() -> None:
@@ -94,7 +95,7 @@ def test_suspicion_is_relative_to_what_the_class_usually_gets() -> None:
     targets = one_hot([0, 0, 0, 0, 1, 1, 1], 2)
     own = [0.95, 0.95, 0.95, 0.25, 0.35, 0.3, 0.20]
     values = np.where(targets > 0, np.array(own)[:, None], 1 - np.array(own)[:, None])
-    listed = pages.suspicious_labels(targets, values, ["x", "y"], kind="binary")
+    listed = numbers.suspicious_labels(targets, values, ["x", "y"], kind="binary")
     assert listed["row"].tolist() == [3, 6, 5, 4]
     assert listed["label"].tolist() == ["x", "y", "y", "y"]
     assert listed["predicted"].tolist() == ["y", "x", "x", "x"]
@@ -106,7 +107,7 @@ def test_suspicion_is_relative_to_what_the_class_usually_gets() -> None:
 def test_suspicious_cells_of_several_labels() -> None:
     targets = np.array([[1.0, 0], [1, 0], [0, 1]])
     values = np.array([[0.9, 0.1], [0.1, 0.2], [0.2, 0.3]])
-    listed = pages.suspicious_labels(targets, values, ["p", "q"], kind="multilabel")
+    listed = numbers.suspicious_labels(targets, values, ["p", "q"], kind="multilabel")
     # p=1 gets 0.5 on average, so 0.1/0.5; q=1 gets 0.3, so 0.3/0.3.
     assert listed["row"].tolist() == [1, 2]
     assert listed["label"].tolist() == ["p=1", "q=1"]
@@ -117,7 +118,7 @@ def test_suspicious_values_are_compared_in_their_column_s_own_measure() -> None:
     """Column b is a hundred times a: its residual of 200 is two medians, a's of 5 is five."""
     targets = np.zeros((3, 2))
     values = np.array([[1.0, 100], [-5, 100], [1, 200]])
-    listed = pages.suspicious_labels(targets, values, ["a", "b"], kind="regression")
+    listed = numbers.suspicious_labels(targets, values, ["a", "b"], kind="regression")
     assert listed["row"].tolist()[:2] == [1, 2]
     assert listed["label"].tolist()[:2] == ["a=0", "b=0"]
     assert listed["predicted"].tolist()[:2] == ["a=-5", "b=200"]
@@ -127,7 +128,7 @@ def test_an_image_is_shown_small(tmp_path: Path) -> None:
     Image.new("RGB", (900, 300), "red").save(tmp_path / "wide.png")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "tiny.png")
     for name, kind in (("wide.png", "jpeg"), ("tiny.png", "png")):
-        uri = pages.encode(tmp_path / name, 150)
+        uri = encode(tmp_path / name, 150)
         assert uri.startswith(f"data:image/{kind};base64,")
         assert len(uri) < 3000
 
@@ -142,9 +143,9 @@ def test_strangers_text_is_text() -> None:
 
 def test_pictures_do_not_depend_on_the_user_s_matplotlibrc() -> None:
     shares = np.array([0.25, 0.75])
-    usual = figures.png(figures.class_shares(["$x", "y"], shares, shares, [1, 3]))
+    usual = png(figures.class_shares(["$x", "y"], shares, shares, [1, 3]))
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
-        assert figures.png(figures.class_shares(["$x", "y"], shares, shares, [1, 3])) == usual
+        assert png(figures.class_shares(["$x", "y"], shares, shares, [1, 3])) == usual
 
 
 @pytest.mark.parametrize("num_classes", [2, 100])
@@ -158,7 +159,7 @@ def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
         figures.confusion(np.diag(counts), names),
         figures.boxes([rng.random(5)] * (num_classes - 1) + [np.empty(0)], names, label="p"),
     ):
-        assert 1000 < len(figures.png(figure)) < 400_000
+        assert 1000 < len(png(figure)) < 400_000
 
 
 def write_project(root: Path, kind: str) -> Config:

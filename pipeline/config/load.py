@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import BlendKind, Config, Learner, Network, member_kind
+from pipeline.config.members import member_kind
+from pipeline.config.schema import BlendKind, Config, Learner, Network
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name

@@ -1,13 +1,16 @@
 """How predictions of several views, or of several folds' models, become one."""
 
+from typing import Literal
+
 import numpy as np
 
 from pipeline.config.schema import Kind
 
+Average = Literal["probabilities", "logits", "geometric"]
 TINY = 1e-12  # keeps logarithms finite; far below what a probability can tell
 
 
-def average_values(values: np.ndarray, average: str, *, kind: Kind) -> np.ndarray:
+def average_values(values: np.ndarray, average: Average, *, kind: Kind) -> np.ndarray:
     """Average predictions over their first axis: (V, N, C) to (N, C).
 
     Args:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from string import Formatter
 
@@ -16,8 +15,7 @@ import pandas as pd
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Data, Task
 from pipeline.core.artifacts import fingerprint
-
-SHOWN = 5  # examples per problem
+from pipeline.core.targets import encode_targets, examples, read_numbers
 
 
 @dataclass(frozen=True)
@@ -124,10 +122,10 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     problems += _shared_ids(train, test, folder, test_path.name, data)
     if sample is not None and test is not sample:
         problems += _strange_sample(test, sample, folder, data)
-    classes, targets = _encode(train, task, folder / data.train_csv, problems)
+    classes, targets = encode_targets(train, task, folder / data.train_csv, problems)
     for column in data.numeric:
         for rows, path in ((train, folder / data.train_csv), (test, test_path)):
-            _numbers(rows[column], path, problems, blank_allowed=True)
+            read_numbers(rows[column], path, problems, blank_allowed=True)
     competition = Competition(folder, task, data, train, test, sample, classes, targets)
     problems += _missing_images(competition)
     if problems:
@@ -174,7 +172,7 @@ def _bad_ids(rows: pd.DataFrame, path: Path, id_column: str) -> Iterator[str]:
         yield f"{path}: {blank} rows have no {id_column!r}."
     if (repeated := ids[ids.duplicated()].unique()).size:
         yield (
-            f"{path}: {repeated.size} ids stand more than once, e.g. {_examples(repeated)}. "
+            f"{path}: {repeated.size} ids stand more than once, e.g. {examples(repeated)}. "
             "Each row needs an id of its own."
         )
 
@@ -186,7 +184,7 @@ def _shared_ids(
     if shared and not data.allow_shared_ids:
         yield (
             f"{folder}: {len(shared)} ids are both in {data.train_csv} and {test_name}, e.g. "
-            f"{_examples(shared)}. If they are different images, say `data.allow_shared_ids: true`."
+            f"{examples(shared)}. If they are different images, say `data.allow_shared_ids: true`."
         )
 
 
@@ -197,8 +195,8 @@ def _strange_sample(
     if wanted != given or sample[data.id].duplicated().any():
         yield (
             f"{folder / data.sample_submission}: its ids are not those of {data.test_csv}: "
-            f"{len(wanted - given)} missing {_examples(sorted(wanted - given))}, "
-            f"{len(given - wanted)} unknown {_examples(sorted(given - wanted))}, "
+            f"{len(wanted - given)} missing {examples(sorted(wanted - given))}, "
+            f"{len(given - wanted)} unknown {examples(sorted(given - wanted))}, "
             f"{int(sample[data.id].duplicated().sum())} repeated."
         )
 
@@ -212,7 +210,7 @@ def _missing_images(competition: Competition) -> Iterator[str]:
         hint = f" There is {siblings[0].name}: add the ending to the template." if siblings else ""
         yield (
             f"{folder}: {len(missing)} of {len(competition.paths)} images are not there, e.g. "
-            f"{_examples(missing)}. `data.train_images` and `data.test_images` say where "
+            f"{examples(missing)}. `data.train_images` and `data.test_images` say where "
             f"they are.{hint}"
         )
 
@@ -221,93 +219,3 @@ def _image_paths(rows: pd.DataFrame, template: str) -> list[str]:
     names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
     cells = rows[names].to_dict("records") if names else [{}] * len(rows)
     return [template.format_map(row) for row in cells]
-
-
-def _encode(
-    train: pd.DataFrame, task: Task, path: Path, problems: list[str]
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and the (N, C) target matrix; what is unclean is added to `problems`."""
-    columns = train[task.targets]
-    if task.kind == "regression":
-        numbers = [_numbers(columns[name], path, problems) for name in columns]
-        return tuple(columns), np.column_stack(numbers)
-    if task.kind == "multilabel" and len(task.targets) > 1:
-        return tuple(columns), _flags(columns, path, problems)
-    labels = columns[task.targets[0]]
-    if task.kind == "multilabel":
-        cells = [cell.split(task.separator) for cell in labels]
-    else:
-        cells = [[label] for label in labels]
-        if blank := int((labels.str.strip() == "").sum()):
-            problems.append(f"{path}: {blank} rows have no {task.targets[0]!r}.")
-    found = sorted({label for cell in cells for label in cell if label.strip()})
-    if padded := [label for label in found if label != label.strip()]:
-        problems.append(f"{path}: labels with spaces around them: {_examples(padded)}.")
-    classes = _class_names(found, task, path, problems)
-    position = {name: index for index, name in enumerate(classes)}
-    targets = np.zeros((len(train), len(classes)))
-    for row, cell in enumerate(cells):
-        targets[row, [position[label] for label in cell if label in position]] = 1.0
-    return classes, targets
-
-
-def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) -> tuple[str, ...]:
-    """Classes in order: as the config says, else numbers by value and words by alphabet."""
-    names = sorted(found, key=float) if _are_numbers(found) else found
-    if task.classes is not None:
-        if unknown := sorted(set(found) - set(task.classes)):
-            problems.append(
-                f"{path}: labels that task.classes does not have: {_examples(unknown)}; "
-                f"it has {task.classes}."
-            )
-        names = task.classes
-    if task.kind == "ordinal" and not (_are_numbers(names) and _ascend(names)):
-        problems.append(
-            f"{path}: ordinal levels must be ascending numbers, found {_examples(names)}."
-        )
-    if task.kind == "binary" and len(names) != 2:
-        problems.append(
-            f"{path}: a binary target has two values, {task.targets[0]!r} has {len(names)}: "
-            f"{_examples(names)}."
-        )
-    elif len(names) < (1 if task.kind == "multilabel" else 2):
-        found_only = f"one value only, {_examples(names)}" if names else "no values"
-        problems.append(f"{path}: {task.targets[0]!r} has {found_only}.")
-    return tuple(names)
-
-
-def _are_numbers(names: list[str]) -> bool:
-    return bool(np.isfinite(pd.to_numeric(pd.Series(names, dtype=str), errors="coerce")).all())
-
-
-def _ascend(names: list[str]) -> bool:
-    return all(float(low) < float(high) for low, high in pairwise(names))
-
-
-def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
-    wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
-    if wrong:
-        problems.append(f"{path}: multilabel columns hold 0 or 1, found {_examples(wrong)}.")
-        return np.zeros(columns.shape)
-    return columns.to_numpy().astype(float)
-
-
-def _numbers(
-    cells: pd.Series, path: Path, problems: list[str], *, blank_allowed: bool = False
-) -> np.ndarray:
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
-    wrong = ~np.isfinite(numbers)
-    if blank_allowed:
-        wrong &= (cells.str.strip() != "").to_numpy()
-    if wrong.any():
-        problems.append(
-            f"{path}: {int(wrong.sum())} cells of {cells.name!r} are no numbers, e.g. "
-            f"{_examples(cells[wrong].unique())}."
-        )
-    return numbers
-
-
-def _examples(values: object) -> str:
-    listed = list(values)
-    more = ", ..." if len(listed) > SHOWN else ""
-    return f"[{', '.join(repr(str(value)) for value in listed[:SHOWN])}{more}]"

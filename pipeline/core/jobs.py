@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from pipeline.core import artifacts
@@ -74,12 +75,10 @@ def resolve(function: str) -> Callable[..., Any]:
 
 def execute(jobs: list[Job]) -> None:
     """Do jobs one after the other, here; a killed run leaves finished artifacts finished."""
-    started = time.monotonic()
-    for number, job in enumerate(jobs, start=1):
-        elapsed = time.monotonic() - started
-        left = elapsed / (number - 1) * (len(jobs) - number + 1) if number > 1 else None
-        eta = "" if left is None else f", about {left:.0f}s left"
-        log.info("[%d/%d%s] %s", number, len(jobs), eta, job.name)
+    seconds: dict[tuple, list[float]] = {}
+    for number, job in enumerate(jobs):
+        log.info("[%d/%d%s] %s", number + 1, len(jobs), _left(jobs[number:], seconds), job.name)
+        started = time.monotonic()
         if job.owns_folder:
             artifacts.begin(job.folder, job.fingerprint, attic=job.attic)
         if job.is_done():  # it was finished once, and came back from the attic
@@ -87,3 +86,17 @@ def execute(jobs: list[Job]) -> None:
         resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
         if not job.is_done():
             raise AssertionError(f"{job.name} ended without finishing {job.folder}")
+        seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
+
+
+def _alike(job: Job) -> tuple[str, str | None]:
+    """Jobs that take about as long: the same function for the same member."""
+    return job.function, job.arguments.get("member")
+
+
+def _left(jobs: list[Job], seconds: dict[tuple, list[float]]) -> str:
+    """An estimate from jobs alike that are done; "over" where some have no like yet."""
+    means = [mean(seconds[_alike(job)]) for job in jobs if _alike(job) in seconds]
+    if not means:
+        return ""
+    return f", {'about' if len(means) == len(jobs) else 'over'} {sum(means):.0f}s left"

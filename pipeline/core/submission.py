@@ -11,6 +11,7 @@ from pipeline.core.artifacts import replacing
 from pipeline.core.competition import Competition
 from pipeline.core.levels import interpolate_levels
 from pipeline.core.metrics import Metric
+from pipeline.core.targets import ONE_CLASS_PER_ROW
 
 DIGITS = 8  # significant, of a number in the CSV
 ONE_COLUMN = {  # what a single column can hold; the first is chosen unless the metric wants another
@@ -85,7 +86,7 @@ def _sample(competition: Competition, metric: Metric) -> pd.DataFrame:
     """The sample, or, where the competition has none, what it would most likely be."""
     if competition.sample is not None:
         return competition.sample
-    single_label = competition.task.kind in ("binary", "multiclass", "ordinal")
+    single_label = competition.task.kind in ONE_CLASS_PER_ROW
     per_class = single_label and metric.wants == "probabilities" and len(competition.classes) > 2
     columns = list(competition.classes) if per_class else competition.task.targets
     return pd.DataFrame({competition.data.id: competition.test_ids, **dict.fromkeys(columns, "")})

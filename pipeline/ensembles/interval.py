@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import Metric, RowMeans
+from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream
+from pipeline.core.scorers import RowMeans
 
 # A metric that is no function of row means is called once per resample, so it gets fewer of them.
 SLOW_SHARE = 5

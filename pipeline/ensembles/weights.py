@@ -6,7 +6,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import EPS, Metric
+from pipeline.core.metrics import Metric
+from pipeline.core.scorers import EPS
 
 
 def weighted_mean(member_values: np.ndarray, *, weights: np.ndarray) -> np.ndarray:

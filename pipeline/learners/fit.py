@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
+from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.learners.concatenation import METADATA, Concatenation, Scaling, fit_concatenation
 from pipeline.learners.linear import LinearModel, fit_logistic, fit_ridge
-from pipeline.learners.outputs import Average, average_views
 from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
 from pipeline.learners.trees import TreesModel, fit_lightgbm
 
@@ -66,8 +66,8 @@ class FittedLearner:
         """
         values = self.model.predict(self.concatenation(blocks, metadata))
         num_rows = len(next(iter(blocks.values())))
-        by_view = values.reshape(num_rows, -1, values.shape[-1])
-        return average_views(by_view, kind=self.kind, average=average)
+        by_view = values.reshape(num_rows, -1, values.shape[-1]).swapaxes(0, 1)
+        return average_values(by_view, average, kind=self.kind)
 
     def save(self, folder: Path) -> None:
         """Write learner.json, arrays.npz and trees_<n>.txt; the same learner gives the same bytes.

@@ -9,7 +9,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp, softmax
 
 from pipeline.config.errors import UserError
-from pipeline.learners.outputs import ONE_CLASS_PER_ROW, interpolate_levels
+from pipeline.core.levels import interpolate_levels
+from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows
 from pipeline.learners.softmax import Link, softmax_regression
 

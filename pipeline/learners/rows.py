@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.learners.outputs import ONE_CLASS_PER_ROW
+from pipeline.core.targets import ONE_CLASS_PER_ROW
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 
-from pipeline.learners.outputs import ONE_CLASS_PER_ROW
+from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes

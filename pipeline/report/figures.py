@@ -1,29 +1,29 @@
-"""The report's pictures: each function draws numbers that are already there, and returns a Figure.
+"""The report's pictures: each function draws numbers that are there already, as a Figure."""
 
-Figures are made without pyplot, which would keep them all and ask for a display.
-"""
-
-import base64
-import io
-import warnings
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from PIL import Image
 
-BLUE, ORANGE, GREY, INK = "#2463a6", "#d9761a", "#9aa5b1", "#1f2933"
-WIDTH = 10.4  # inches, of a picture as wide as the page
-DPI = 140  # the page shows 100 pixels per inch: sharp on fine screens too
-PAGE_DPI = 100
-MANY_CLASSES = 14  # more names than this stand upright
+from pipeline.report.drawing import (
+    BLUE,
+    GREY,
+    INK,
+    MANY_CLASSES,
+    ORANGE,
+    WIDTH,
+    add_panels,
+    name_matrix,
+    name_x,
+    new_figure,
+    styled,
+)
+
 NUMBERS_IN_CELLS = 20  # a matrix of more classes shows colours only
+DOTS = 4000  # in a scatter plot
 BOX = {
     "widths": 0.6,
     "showfliers": False,
@@ -33,55 +33,13 @@ BOX = {
     "whiskerprops": {"color": BLUE},
     "capprops": {"color": BLUE},
 }
-STYLE = {
-    "text.parse_math": False,  # a class may be called "$5"
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.grid": True,
-    "grid.color": "#e4e7eb",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Let a drawing function work in the report's style, whatever the user's matplotlibrc says."""
-
-    @wraps(draw)
-    def in_style(*args, **kwargs) -> Figure:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(STYLE)
-            return draw(*args, **kwargs)
-
-    return in_style
-
-
-def png(figure: Figure) -> str:
-    """A figure as a data URI."""
-    stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # A class name in a script that the font lacks: the tables beside the picture show it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-    # Without transparency and tightly packed, the page is a third smaller.
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 @styled
 def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float) -> Figure:
     """A dot and an interval per member and blend, with its folds as small ticks."""
-    figure = _figure(WIDTH, 0.9 + 0.34 * len(contestants))
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(WIDTH, 0.9 + 0.34 * len(contestants))
+    axes = add_panels(figure, 1)[0]
     for place, entry in enumerate(contestants):
         colour = BLUE if entry["name"] == chosen else INK if entry["is"] == "blend" else GREY
         folds = entry["fold_scores"]
@@ -100,23 +58,23 @@ def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float
 def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Correlations (M, M), each cell with its number."""
     side = 2.6 + 0.5 * len(names)
-    figure = _figure(side + 0.8, side)
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(side + 0.8, side)
+    axes = add_panels(figure, 1)[0]
     lowest = min(0.9, float(np.nanmin(matrix, initial=1.0)))
     axes.imshow(matrix, cmap="Blues", vmin=lowest - 0.05, vmax=1.0)
     middle = (lowest + 0.95) / 2
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if value > middle else INK
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
-    _name_matrix(axes, names, names)
+    name_matrix(axes, names, names)
     return figure
 
 
 @styled
 def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, counts) -> Figure:
     """Bars of each class's share in train and among test predictions; counts stand on top."""
-    figure = _figure(WIDTH, 3.3)
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(WIDTH, 3.3)
+    axes = add_panels(figure, 1)[0]
     places = np.arange(len(names))
     axes.bar(places - 0.2, train, 0.4, color=BLUE, label="train, labels")
     axes.bar(places + 0.2, test, 0.4, color=ORANGE, label="test, predicted")
@@ -125,7 +83,7 @@ def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, coun
             axes.text(place - 0.2, share, f"{count:,}", ha="center", va="bottom", fontsize=7)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel("share of images")
-    _name_x(axes, names)
+    name_x(axes, names)
     axes.margins(y=0.08)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
@@ -136,9 +94,9 @@ def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequenc
     """For each name, two sets of numbers as densities over shared bins."""
     across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     down = -(-len(panels) // across)
-    figure = _figure(WIDTH * (0.62 if across == 1 else 1), 2.7 * down)
+    figure = new_figure(WIDTH * (0.62 if across == 1 else 1), 2.7 * down)
     for axes, (name, pair) in zip(
-        _panels(figure, len(panels), across), panels.items(), strict=True
+        add_panels(figure, len(panels), across), panels.items(), strict=True
     ):
         both = np.concatenate(pair)
         # A few panoramas must not press all others into one bin.
@@ -158,8 +116,8 @@ def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequenc
 @styled
 def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
     """Widths and heights (n, 2) in pixels as dots."""
-    figure = _figure(WIDTH * 0.62, 3.6)
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(WIDTH * 0.62, 3.6)
+    axes = add_panels(figure, 1)[0]
     for points, colour, label in ((train, BLUE, "train"), (test, ORANGE, "test")):
         axes.scatter(points[:, 0], points[:, 1], s=14, alpha=0.4, color=colour, label=label, lw=0)
     axes.set_xlabel("width, pixels")
@@ -175,8 +133,8 @@ def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Counts (C, C), rows are labels; the colour is the share of the row."""
     side = float(np.clip(2.2 + 0.42 * len(names), 3.6, WIDTH - 1))
-    figure = _figure(side + 0.9, side)
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(side + 0.9, side)
+    axes = add_panels(figure, 1)[0]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= NUMBERS_IN_CELLS:
@@ -184,7 +142,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
             if count:
                 colour = "white" if shares[row, column] > 0.55 else INK
                 axes.text(column, row, f"{count}", ha="center", va="center", color=colour, size=8)
-    _name_matrix(axes, names, names)
+    name_matrix(axes, names, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("label")
     return figure
@@ -193,7 +151,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 @styled
 def reliability(bins: pd.DataFrame) -> Figure:
     """Said against happened; below, how often each was said."""
-    figure = _figure(5.4, 4.6)
+    figure = new_figure(5.4, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     above.plot(bins["said"], bins["happened"], "o-", color=BLUE)
@@ -211,8 +169,8 @@ def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) ->
     """A scatter per target column with the diagonal that a perfect model would lie on."""
     across = min(3, len(columns))
     down = -(-len(columns) // across)
-    figure = _figure(min(WIDTH, 4.6 * across), 3.6 * down)
-    panels = _panels(figure, len(columns), across)
+    figure = new_figure(min(WIDTH, 4.6 * across), 3.6 * down)
+    panels = add_panels(figure, len(columns), across)
     for axes, (name, (truth, said)) in zip(panels, columns.items(), strict=True):
         ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
@@ -228,10 +186,10 @@ def boxes(
     groups: Sequence[np.ndarray], names: Sequence[str], *, label: str, below: str = ""
 ) -> Figure:
     """A box (quartiles, median, whiskers without outliers) per name; empty groups stay empty."""
-    figure = _figure(WIDTH, 3.2)
-    axes = _panels(figure, 1)[0]
+    figure = new_figure(WIDTH, 3.2)
+    axes = add_panels(figure, 1)[0]
     axes.boxplot(list(groups), positions=range(len(names)), **BOX)
-    _name_x(axes, names)
+    name_x(axes, names)
     axes.set_ylabel(label)
     axes.set_xlabel(below)
     return figure
@@ -240,8 +198,8 @@ def boxes(
 @styled
 def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
     """Loss, validation score and learning rate by epoch, a line per fold."""
-    figure = _figure(WIDTH, 3.0)
-    loss, score, rate = _panels(figure, 3, 3)
+    figure = new_figure(WIDTH, 3.0)
+    loss, score, rate = add_panels(figure, 3, 3)
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(logs)))
     for (fold, log), colour in zip(logs.items(), shades, strict=True):
         loss.plot(log["epoch"], log["loss"], "--", color=colour, linewidth=1)
@@ -259,40 +217,3 @@ def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
     if len(logs) <= 10:
         score.legend()
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-
-
-def _panels(figure: Figure, count: int, across: int = 1) -> list[Axes]:
-    down = -(-count // across)
-    return [figure.add_subplot(down, across, place + 1) for place in range(count)]
-
-
-def _name_x(axes: Axes, names: Sequence[str]) -> None:
-    """Class names below an axis: all of them, smaller and upright where there are many."""
-    upright = len(names) > MANY_CLASSES or sum(map(len, names)) > 110
-    axes.set_xticks(
-        range(len(names)),
-        [_short(name) for name in names],
-        rotation=90 if upright else 0,
-        fontsize=_name_size(len(names)),
-    )
-    axes.set_xlim(-0.7, len(names) - 0.3)
-    axes.grid(False, axis="x")
-
-
-def _name_matrix(axes: Axes, across: Sequence[str], down: Sequence[str]) -> None:
-    axes.set_xticks(range(len(across)), [_short(name) for name in across], rotation=90)
-    axes.set_yticks(range(len(down)), [_short(name) for name in down])
-    axes.tick_params(labelsize=_name_size(len(down)), length=0)
-    axes.grid(False)
-
-
-def _name_size(count: int) -> float:
-    return float(np.clip(560 / max(count, 1), 5.5, 9))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:20]}…"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -35,9 +36,11 @@ def print_summary(submissions: Path, root: Path) -> None:
 
 
 def _contestants(summary: dict[str, Any]) -> Table:
-    table = Table(title=f"{summary['competition']}: out-of-fold {summary['metric']}")
-    for column in ("", "score", "90% interval", "over folds", "weights"):
-        table.add_column(column, justify="left" if column in ("", "weights") else "right")
+    title = f"{summary['competition']}: out-of-fold {summary['metric']}"
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for column in ("", "score", "90% interval", "over folds"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("weights")
     for entry in summary["contestants"]:
         chosen = entry["name"] == summary["estimate"]["name"]
         folds = entry["fold_scores"]
@@ -45,8 +48,8 @@ def _contestants(summary: dict[str, Any]) -> Table:
         table.add_row(
             f"{entry['is']} {entry['name']}{' *' if chosen else ''}",
             f"{entry['score']:.4f}",
-            f"{entry['low']:.4f} to {entry['high']:.4f}",
-            f"{min(folds):.4f} to {max(folds):.4f}",
+            f"{entry['low']:.4f}–{entry['high']:.4f}",
+            f"{min(folds):.4f}–{max(folds):.4f}",
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )
@@ -57,21 +60,14 @@ def _hints(summary: dict[str, Any]) -> list[str]:
     """What is worth trying, from what this run shows."""
     hints = []
     config = summary["config"]
-    for member, meta in summary["members"].items():
-        scores = meta.get("view_scores", {})
-        if "original" in scores:
-            worse = [
-                view
-                for view, score in scores.items()
-                if (score < scores["original"]) == summary["greater_is_better"]
-                and score != scores["original"]
-            ]
-            if worse:
-                hints.append(
-                    f"member {member} scores lower on {', '.join(worse)} alone than on the "
-                    "original; see whether tta.views without it does better."
-                )
-                break
+    for entry in summary["contestants"]:
+        views = summary["members"].get(entry["name"], {}).get("view_scores", {})
+        alone = views.get("original", entry["score"])
+        if alone != entry["score"] and (alone > entry["score"]) == summary["greater_is_better"]:
+            hints.append(
+                f"{entry['name']} scores {alone:.4f} on the original alone, {entry['score']:.4f} "
+                f"on all views: a shorter tta.views than {', '.join(views)}."
+            )
     if not any("network" in member for member in config["members"].values()):
         hints.append("fine-tune a backbone: add `net: {network: NAME}` to `members`.")
     if not any(member.get("pseudo") for member in config["members"].values()):

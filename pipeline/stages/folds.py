@@ -43,13 +43,14 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     if replaced_by_hand(project):
         log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
     else:
-        # The digest goes first: a kill between the two must not make the file look hand-made.
-        artifacts.finish(folder, "unfinished", folds_csv=ours)
+        # The digest goes first, beside the old file's: a kill between the two must not make either
+        # of them look hand-made.
+        artifacts.finish(folder, "unfinished", folds_csv=[*_our_digests(folder), ours])
         artifacts.write_text(csv, text)
     table = read_folds(csv, competition.ids)
     audit = _audit(project, pairs, table.folds)
     artifacts.write_json(folder / "audit.json", audit)
-    artifacts.finish(folder, fingerprint, folds_csv=ours)
+    artifacts.finish(folder, fingerprint, folds_csv=[ours])
     for note in [*assignment.notes, *audit["notes"]]:
         log.warning("folds: %s", note)
     sizes = np.bincount(table.folds)
@@ -61,8 +62,12 @@ def replaced_by_hand(project: Project) -> bool:
     csv = project.workspace.folds_csv
     if not csv.exists():
         return False
-    meta = artifacts.read_meta(project.workspace.features)
-    return meta is None or meta.get("folds_csv") != artifacts.file_digest(csv)
+    return artifacts.file_digest(csv) not in _our_digests(project.workspace.features)
+
+
+def _our_digests(folder: Path) -> list[str]:
+    """Digests of the folds.csv that this stage wrote, or was about to write when it was killed."""
+    return (artifacts.read_meta(folder) or {}).get("folds_csv", [])
 
 
 def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:

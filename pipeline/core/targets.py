@@ -1,0 +1,104 @@
+"""Targets: cells of train.csv as class names and the (N, C) matrix; collects what is unclean."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import Task
+
+ONE_CLASS_PER_ROW = ("binary", "multiclass", "ordinal")  # kinds whose targets are one-hot rows
+SHOWN = 5  # examples per problem
+
+
+def encode_targets(
+    train: pd.DataFrame, task: Task, path: Path, problems: list[str]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and the (N, C) target matrix; what is unclean is added to `problems`."""
+    columns = train[task.targets]
+    if task.kind == "regression":
+        numbers = [read_numbers(columns[name], path, problems) for name in columns]
+        return tuple(columns), np.column_stack(numbers)
+    if task.kind == "multilabel" and len(task.targets) > 1:
+        return tuple(columns), _flags(columns, path, problems)
+    labels = columns[task.targets[0]]
+    if task.kind == "multilabel":
+        cells = [cell.split(task.separator) for cell in labels]
+    else:
+        cells = [[label] for label in labels]
+        if blank := int((labels.str.strip() == "").sum()):
+            problems.append(f"{path}: {blank} rows have no {task.targets[0]!r}.")
+    found = sorted({label for cell in cells for label in cell if label.strip()})
+    if padded := [label for label in found if label != label.strip()]:
+        problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")
+    classes = _class_names(found, task, path, problems)
+    position = {name: index for index, name in enumerate(classes)}
+    targets = np.zeros((len(train), len(classes)))
+    for row, cell in enumerate(cells):
+        targets[row, [position[label] for label in cell if label in position]] = 1.0
+    return classes, targets
+
+
+def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) -> tuple[str, ...]:
+    """Classes in order: as the config says, else numbers by value and words by alphabet."""
+    names = sorted(found, key=float) if _are_numbers(found) else found
+    if task.classes is not None:
+        if unknown := sorted(set(found) - set(task.classes)):
+            problems.append(
+                f"{path}: labels that task.classes does not have: {examples(unknown)}; "
+                f"it has {task.classes}."
+            )
+        names = task.classes
+    if task.kind == "ordinal" and not (_are_numbers(names) and _ascend(names)):
+        problems.append(
+            f"{path}: ordinal levels must be ascending numbers, found {examples(names)}."
+        )
+    if task.kind == "binary" and len(names) != 2:
+        problems.append(
+            f"{path}: a binary target has two values, {task.targets[0]!r} has {len(names)}: "
+            f"{examples(names)}."
+        )
+    elif len(names) < (1 if task.kind == "multilabel" else 2):
+        found_only = f"one value only, {examples(names)}" if names else "no values"
+        problems.append(f"{path}: {task.targets[0]!r} has {found_only}.")
+    return tuple(names)
+
+
+def read_numbers(
+    cells: pd.Series, path: Path, problems: list[str], *, blank_allowed: bool = False
+) -> np.ndarray:
+    """Cells (N,) as numbers, NaN where they are none; what is none is added to `problems`."""
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    wrong = ~np.isfinite(numbers)
+    if blank_allowed:
+        wrong &= (cells.str.strip() != "").to_numpy()
+    if wrong.any():
+        problems.append(
+            f"{path}: {int(wrong.sum())} cells of {cells.name!r} are no numbers, e.g. "
+            f"{examples(cells[wrong].unique())}."
+        )
+    return numbers
+
+
+def examples(values: object) -> str:
+    """The first few of several values, for a message."""
+    listed = list(values)
+    more = ", ..." if len(listed) > SHOWN else ""
+    return f"[{', '.join(repr(str(value)) for value in listed[:SHOWN])}{more}]"
+
+
+def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
+    wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
+    if wrong:
+        problems.append(f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}.")
+        return np.zeros(columns.shape)
+    return columns.to_numpy().astype(float)
+
+
+def _are_numbers(names: list[str]) -> bool:
+    return bool(np.isfinite(pd.to_numeric(pd.Series(names, dtype=str), errors="coerce")).all())
+
+
+def _ascend(names: list[str]) -> bool:
+    return all(float(low) < float(high) for low, high in pairwise(names))

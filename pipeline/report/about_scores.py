@@ -1,0 +1,125 @@
+"""Sections on scores: what to expect of the submission, and who contributes what to it."""
+
+import numpy as np
+
+from pipeline.report import figures
+from pipeline.report.findings import Findings
+from pipeline.report.numbers import correlation
+from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
+
+
+def estimate(found: Findings) -> Section:
+    """What score to expect, and of which file."""
+    summary, entry = found.summary, found.summary["estimate"]
+    gain = summary["better_than_best_single"]
+    direction = "higher" if summary["greater_is_better"] else "lower"
+    facts = [
+        (f"{summary['metric']} ({direction} is better)", f"{entry['score']:.4f}"),
+        (f"{entry['level']:.0%} interval", f"{entry['low']:.4f} to {entry['high']:.4f}"),
+        ("submitted", f"{entry['is']} {entry['name']}"),
+        ("folds", str(summary["folds"])),
+        ("seed", str(entry["seed"])),
+        ("training rows", f"{summary['rows']:,}"),
+        ("test rows", f"{summary['test_rows']:,}"),
+        ("better than best member", f"{gain['probability']:.0%}"),
+    ]
+    against = (
+        f"Against the best single member ({summary['best_single']}), the blend is better with "
+        f"probability {gain['probability']:.2f}; the difference in {summary['metric']} lies "
+        f"between {gain['low']:+.4f} and {gain['high']:+.4f}, positive meaning better."
+    )
+    look = (
+        "Expect the leaderboard's score inside the interval, if test images come from where "
+        "training images come from; every row was scored by models and weights fitted without it."
+    )
+    file = f"Submitted file: {summary['submission']}"
+    return Section("Estimate", look, [Text("", against), Text("", file)], facts)
+
+
+def members(found: Findings) -> Section:
+    """Who contributes what."""
+    summary = found.summary
+    chosen, entries = summary["estimate"]["name"], summary["contestants"]
+    names = list(found.config.members)
+    parts: list[Part] = [
+        _contestants(found),
+        Picture(
+            "Intervals",
+            "Intervals that overlap widely are not told apart by these rows; ticks far from the "
+            "dot are folds that are unlike the others.",
+            figures.intervals(
+                entries, chosen, metric=summary["metric"], level=summary["estimate"]["level"]
+            ),
+            f"Scores with intervals of {', '.join(entry['name'] for entry in entries)}",
+        ),
+    ]
+    if len(names) > 1:
+        matrix = correlation(found.member_oof)
+        parts.append(
+            Picture(
+                "How alike members are",
+                "The lower the correlation of two good members, the more their blend gains; near "
+                "1.00, one of them could go.",
+                figures.heat_map(matrix, names),
+                f"Correlation of out-of-fold predictions of {', '.join(names)}",
+            )
+        )
+    views = _view_scores(found)
+    look = "Look for blends that beat all members by more than the spread of folds."
+    return Section("Members and blends", look, [*parts, *views])
+
+
+def _contestants(found: Findings) -> Table:
+    entries = found.summary["contestants"]
+    level = found.summary["estimate"]["level"]
+    rows = [
+        [
+            f"{entry['is']} {entry['name']}",
+            f"{entry['score']:.4f}",
+            f"{entry['low']:.4f} to {entry['high']:.4f}",
+            f"{min(entry['fold_scores']):.4f} to {max(entry['fold_scores']):.4f}",
+            ", ".join(
+                f"{name} {weight:.2f}"
+                for name, weight in (entry["weights"] or {}).items()
+                if abs(weight) > 0.005
+            )
+            or "–",
+        ]
+        for entry in entries
+    ]
+    chosen = found.summary["estimate"]["name"]
+    return Table(
+        f"Out-of-fold {found.summary['metric']}",
+        "The bold row is submitted; all rows are scored on the same folds.",
+        ["", "score", f"{level:.0%} interval", "over folds", "weights"],
+        rows,
+        bold=[number for number, entry in enumerate(entries) if entry["name"] == chosen],
+        words=["weights"],
+    )
+
+
+def _view_scores(found: Findings) -> list[Part]:
+    """Each view's own score per member; those below the original's are marked and named."""
+    scores = {
+        name: meta["view_scores"]
+        for name, meta in found.summary["members"].items()
+        if len(meta.get("view_scores", {})) > 1
+    }
+    if not scores:
+        return []
+    metric, views = found.metric, found.config.tta.views
+    marked, low = [], {}
+    for row, (name, of_view) in enumerate(scores.items()):
+        for column, view in enumerate(views, start=1):
+            if metric.is_better(of_view.get("original", np.nan), of_view.get(view, np.nan)):
+                marked.append((row, column))
+                low.setdefault(view, []).append(name)
+    named = ", ".join(f"{view} (in {', '.join(names)})" for view, names in low.items())
+    look = "Each view alone, out of fold. " + (
+        f"Worse than the original: {named}. See whether tta.views without them does better; "
+        "an average may still gain."
+        if low
+        else "A view worse than the original would be marked; none is."
+    )
+    rows = [[name, *(number_text(of.get(view)) for view in views)] for name, of in scores.items()]
+    return [Table("Test-time views", look, ["member", *views], rows, marked=marked)]

