@@ -14,7 +14,7 @@ SHAPES = ((24, 40), (40, 24), (32, 32), (28, 36))  # heights and widths, in turn
 TRAIN = [f"a{number}.{'jpg' if number % 3 == 0 else 'png'}" for number in range(9)]
 TEST = [f"b{number}.png" for number in range(4)]
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tiny networks; more threads wait for each other
 
 
 def write_image(path: Path, *, colour: tuple[int, int, int], row: int) -> None:

