@@ -131,7 +131,8 @@ def test_rows_of_no_weight_never_change_the_fit(learner):
 
 def test_scaling_is_fitted_on_the_rows_given_only():
     blocks, _ = problem("binary")
-    fitted = fit_concatenation(settings(transform="none"), blocks, weights=np.ones(NUM_ROWS))
+    chosen = settings(transform="none", views="mean")
+    fitted = fit_concatenation(chosen, blocks, weights=np.ones(NUM_ROWS))
     means = blocks["a"].mean(axis=1)
     np.testing.assert_allclose(fitted.scalings["a"].centre, means.mean(axis=0), atol=1e-5)
     expected = (means[:5] - means.mean(axis=0)) / means.std(axis=0) / np.sqrt(12)
