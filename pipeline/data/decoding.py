@@ -46,10 +46,19 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    ahead: int,
+    initializer: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
-    """Map in threads, in order, with at most `ahead` results waiting: memory stays bounded."""
-    with ThreadPoolExecutor(threads) as pool:
+    """Map in threads, in order, with at most `ahead` results waiting: memory stays bounded.
+
+    Args:
+        initializer: called once in each thread.
+    """
+    with ThreadPoolExecutor(threads, initializer=initializer) as pool:
         items = iter(items)
         waiting = deque(pool.submit(function, item) for item in islice(items, ahead))
         while waiting:

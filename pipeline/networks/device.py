@@ -1,10 +1,16 @@
 """Where networks run: the device, the precision that it gains from, and images brought to it."""
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import torch
 
 from pipeline.config.errors import UserError
+from pipeline.core.runtime import num_threads
+from pipeline.data.decoding import in_threads
+
+Item = TypeVar("Item")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -56,3 +62,25 @@ def normalise(
     scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
     offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
     return (images.float() - offset) / scale
+
+
+def squares_ahead(
+    open_square: Callable[[Item], torch.Tensor],
+    items: Iterable[Item],
+    *,
+    device: torch.device,
+    batch: int,
+) -> Iterator[torch.Tensor]:
+    """Make the device's next images in threads while it computes, in order.
+
+    On a CPU few threads do: forward passes need the cores. Each resizes on its own, without torch's
+    threads inside of it, which would wait for each other (1.3 against 1.15 times the bare passes).
+    """
+    threads = num_threads() if device.type != "cpu" else max(1, num_threads() // 4)
+    return in_threads(
+        open_square, items, threads=threads, ahead=2 * batch + threads, initializer=_one_thread
+    )
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -16,11 +16,10 @@ from torch import nn
 
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
-from pipeline.core.runtime import num_threads
-from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.decoding import read_image
 from pipeline.data.images import fit_square
 from pipeline.networks.backbones import create_backbone, normalisation
-from pipeline.networks.device import autocast, normalise
+from pipeline.networks.device import autocast, normalise, squares_ahead
 from pipeline.networks.tta import get_view
 
 log = logging.getLogger(__name__)
@@ -121,12 +120,12 @@ def _features(
 ) -> np.ndarray:
     """Pooled features (len(paths), len(views), D), decoding ahead of the forward passes."""
     mean, std = normalisation(model)
-    threads, batch = num_threads(), BATCH[device.type]
-    squares = in_threads(
+    batch = BATCH[device.type]
+    squares = squares_ahead(
         lambda path: fit_square(read_image(path), backbone.image_size, backbone.cut),
         paths,
-        threads=threads,
-        ahead=2 * batch + threads,
+        device=device,
+        batch=batch,
     )
     view_functions = [get_view(view) for view in views]
     batches = []

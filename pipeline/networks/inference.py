@@ -3,11 +3,9 @@
 import numpy as np
 import torch
 
-from pipeline.core.runtime import num_threads
 from pipeline.data.batches import Cache
-from pipeline.data.decoding import in_threads
 from pipeline.data.images import fit_square
-from pipeline.networks.device import autocast
+from pipeline.networks.device import autocast, squares_ahead
 from pipeline.networks.network import ImageNetwork
 from pipeline.networks.tta import get_view
 
@@ -28,12 +26,12 @@ def predict_views(
 ) -> np.ndarray:
     """Predictions (V, N, C) float64 of rows of the cache; views are made on the device."""
     network = network.eval().to(device)
-    threads, batch = num_threads(), BATCH[device.type]
-    squares = in_threads(
+    batch = BATCH[device.type]
+    squares = squares_ahead(
         lambda row: fit_square(cache[row], image_size, cut),
         rows.tolist(),
-        threads=threads,
-        ahead=2 * batch + threads,
+        device=device,
+        batch=batch,
     )
     view_functions = [get_view(view) for view in views]
     batches, waiting = [], []
