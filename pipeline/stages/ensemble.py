@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.predictions import Predictions
 from pipeline.core.submission import write_submission
-from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
+from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.interval import bootstrap_interval, probability_better
-from pipeline.stages.outputs import read_member
+from pipeline.stages import outputs
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -24,11 +22,12 @@ LEVEL = 0.90  # of the interval
 def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     project = open_project(config, root)
-    members = {name: read_member(project, name) for name in config.members}
+    members = {name: outputs.read_member(project, name) for name in config.members}
     singles = {
         name: CrossFitted(oof.values, test.values, None) for name, (oof, test) in members.items()
     }
-    blends = {name: _cross_fit(project, name, singles) for name in config.blends}
+    values = [(fit.oof, fit.test) for fit in singles.values()]
+    blends = {name: outputs.blend_members(project, name, values) for name in config.blends}
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
     chosen = _choose(project, contestants)
@@ -71,22 +70,6 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _add_to_ledger(folder / "ledger.jsonl", summary)
     artifacts.finish(folder, fingerprint, summary=csv.with_suffix(".json").name)
     log.info("ensemble -> %s", csv)
-
-
-def _cross_fit(project: Project, name: str, singles: dict[str, CrossFitted]) -> CrossFitted:
-    config = project.config
-    return cross_fit(
-        name,
-        np.stack([fit.oof for fit in singles.values()]),
-        np.stack([fit.test for fit in singles.values()]),
-        project.competition.targets,
-        project.folds.folds,
-        kind=config.task.kind,
-        metric=project.metric,
-        levels=project.competition.levels,
-        seed=config.seed,
-        threshold=config.submission.threshold,
-    )
 
 
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:

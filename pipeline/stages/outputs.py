@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
+from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
+
+MemberValues = tuple[np.ndarray, np.ndarray]
 
 
 def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
@@ -37,3 +41,20 @@ def read_member(project: Project, member: str) -> tuple[Predictions, Predictions
     oof, test = found
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
     return oof, test
+
+
+def blend_members(project: Project, blend: BlendKind, members: list[MemberValues]) -> CrossFitted:
+    """Cross-fit a blend of members' (oof (N, C), test (K, N_test, C)) pairs."""
+    config = project.config
+    return cross_fit(
+        blend,
+        np.stack([oof for oof, _ in members]),
+        np.stack([test for _, test in members]),
+        project.competition.targets,
+        project.folds.folds,
+        kind=config.task.kind,
+        metric=project.metric,
+        levels=project.competition.levels,
+        seed=config.seed,
+        threshold=config.submission.threshold,
+    )

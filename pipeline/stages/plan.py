@@ -129,6 +129,7 @@ class Plan:
             folds=project.folds.digest,
             fold=fold,
             teachers=[teacher.fingerprint for teacher in teachers],
+            blend=self.blend_recipe(member),
         )
         return Job(
             name=f"train {member} fold {fold}",
@@ -149,6 +150,14 @@ class Plan:
         if pseudo.teacher in self.project.config.members:
             return [self.predict(pseudo.teacher, fold)]
         return [self.join(name) for name in self.untaught_members]
+
+    def blend_recipe(self, member: str) -> list | None:
+        """What a blend used as teacher depends on besides its members' predictions."""
+        config = self.project.config
+        pseudo = config.members[member].pseudo
+        if pseudo is None or pseudo.teacher in config.members:
+            return None
+        return [config.task.metric, config.submission.threshold, config.seed]
 
     @property
     def untaught_members(self) -> list[str]:

@@ -13,11 +13,10 @@ from pipeline.core.metadata import encode_metadata
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.core.runtime import num_threads, stream_seed
 from pipeline.data.images import ImageCache
-from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.learners.fit import fit_learner
 from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.training import train_fold as train_network
-from pipeline.stages.outputs import read_blocks, read_member
+from pipeline.stages.outputs import blend_members, read_blocks, read_member
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project, open_project
 
@@ -138,16 +137,6 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
     if not names:
         raise UserError(f"member {member}: teacher {pseudo.teacher} has no members to blend.")
     joined = [read_member(project, name) for name in names]
-    blended = cross_fit(
-        pseudo.teacher,
-        np.stack([oof.values for oof, _ in joined]),
-        np.stack([test.values for _, test in joined]),
-        project.competition.targets,
-        project.folds.folds,
-        kind=config.task.kind,
-        metric=project.metric,
-        levels=project.competition.levels,
-        seed=config.seed,
-        threshold=config.submission.threshold,
-    )
+    values = [(oof.values, test.values) for oof, test in joined]
+    blended = blend_members(project, pseudo.teacher, values)
     return choose_pseudo_labels(blended.test[fold], pseudo, kind=config.task.kind)
