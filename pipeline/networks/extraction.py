@@ -19,11 +19,10 @@ from pipeline.core import artifacts
 from pipeline.data.decoding import read_image
 from pipeline.data.images import fit_square
 from pipeline.networks.backbones import create_backbone, normalisation
-from pipeline.networks.device import autocast, normalise, squares_ahead
+from pipeline.networks.device import BATCH, autocast, normalise, squares_ahead
 from pipeline.networks.tta import get_view
 
 log = logging.getLogger(__name__)
-BATCH = {"cpu": 16, "mps": 64, "cuda": 256}
 BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
 
 Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for

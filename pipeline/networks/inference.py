@@ -5,11 +5,9 @@ import torch
 
 from pipeline.data.batches import Cache
 from pipeline.data.images import fit_square
-from pipeline.networks.device import autocast, squares_ahead
+from pipeline.networks.device import BATCH, autocast, squares_ahead
 from pipeline.networks.network import ImageNetwork
 from pipeline.networks.tta import get_view
-
-BATCH = {"cpu": 16, "mps": 64, "cuda": 256}
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         name: CrossFitted(oof.values, test.values, None) for name, (oof, test) in members.items()
     }
     values = [(fit.oof, fit.test) for fit in singles.values()]
-    blends = {name: outputs.blend_members(project, name, values) for name in config.blends}
+    blends = {name: outputs.cross_fit_members(project, name, values) for name in config.blends}
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
     chosen = _choose(project, contestants)
@@ -76,13 +76,8 @@ def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dic
     """A member's or blend's honest score, with its interval and its spread over folds."""
     targets, folds = project.competition.targets, project.folds
     low, high = bootstrap_interval(targets, fit.oof, level=LEVEL, **_bootstrap_settings(project))
-    scoring = {
-        "kind": project.config.task.kind,
-        "levels": project.competition.levels,
-        "threshold": project.config.submission.threshold,
-    }
     fold_scores = [
-        project.metric.score(targets[rows], fit.oof[rows], **scoring)
+        project.metric.score(targets[rows], fit.oof[rows], **project.scoring)
         for rows in (folds.folds == fold for fold in range(folds.num_folds))
     ]
     weights = None if fit.weights is None else fit.weights.mean(0).tolist()
@@ -100,11 +95,9 @@ def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dic
 def _bootstrap_settings(project: Project) -> dict[str, Any]:
     return {
         "metric": project.metric,
-        "kind": project.config.task.kind,
-        "levels": project.competition.levels,
         "groups": project.folds.groups,
         "seed": project.config.seed,
-        "threshold": project.config.submission.threshold,
+        **project.scoring,
     }
 
 

@@ -43,18 +43,17 @@ def read_member(project: Project, member: str) -> tuple[Predictions, Predictions
     return oof, test
 
 
-def blend_members(project: Project, blend: BlendKind, members: list[MemberValues]) -> CrossFitted:
+def cross_fit_members(
+    project: Project, blend: BlendKind, members: list[MemberValues]
+) -> CrossFitted:
     """Cross-fit a blend of members' (oof (N, C), test (K, N_test, C)) pairs."""
-    config = project.config
     return cross_fit(
         blend,
         np.stack([oof for oof, _ in members]),
         np.stack([test for _, test in members]),
         project.competition.targets,
         project.folds.folds,
-        kind=config.task.kind,
         metric=project.metric,
-        levels=project.competition.levels,
-        seed=config.seed,
-        threshold=config.submission.threshold,
+        seed=project.config.seed,
+        **project.scoring,
     )

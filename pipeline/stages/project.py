@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,14 +66,21 @@ class Project:
         seed = self.config.seed if settings.seed is None else settings.seed
         return settings.model_copy(update={"seed": seed})
 
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """How predictions are read wherever they are scored or blended."""
+        return {
+            "kind": self.config.task.kind,
+            "levels": self.competition.levels,
+            "threshold": self.config.submission.threshold,
+        }
+
     def score(self, values: np.ndarray) -> float:
         """Score out-of-fold predictions (N, C) of all training rows."""
         return self.metric.score(
             self.competition.targets,
             values,
-            kind=self.config.task.kind,
-            levels=self.competition.levels,
-            threshold=self.config.submission.threshold,
+            **self.scoring,
         )
 
 

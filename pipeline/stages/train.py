@@ -16,7 +16,7 @@ from pipeline.data.images import ImageCache
 from pipeline.learners.fit import fit_learner
 from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.training import train_fold as train_network
-from pipeline.stages.outputs import blend_members, read_blocks, read_member
+from pipeline.stages.outputs import cross_fit_members, read_blocks, read_member
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project, open_project
 
@@ -138,5 +138,5 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
         raise UserError(f"member {member}: teacher {pseudo.teacher} has no members to blend.")
     joined = [read_member(project, name) for name in names]
     values = [(oof.values, test.values) for oof, test in joined]
-    blended = blend_members(project, pseudo.teacher, values)
+    blended = cross_fit_members(project, pseudo.teacher, values)
     return choose_pseudo_labels(blended.test[fold], pseudo, kind=config.task.kind)

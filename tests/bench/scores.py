@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config.schema import Config
+from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import read_competition
 from pipeline.core.metrics import get_metric
@@ -21,6 +22,7 @@ from pipeline.core.submission import values_of_submission
 
 def main(answers: Path, names: list[str]) -> None:
     """Print one row per competition."""
+    notes = []
     print("| competition | metric | blend | estimate | 90% interval | test score | inside |")
     print("|---|---|---|---|---|---|---|")
     for name in names:
@@ -34,6 +36,19 @@ def main(answers: Path, names: list[str]) -> None:
             f"| {name} | {summary['metric']} | {estimate['name']} | {estimate['score']:.4f} | "
             f"{estimate['low']:.4f} to {estimate['high']:.4f} | {score:.4f} | {inside} |"
         )
+        if config.task.kind in ("binary", "multiclass"):
+            loss = log_loss(config, summary)
+            notes.append(f"{name}: out-of-fold log loss of {estimate['name']} {loss:.4f}")
+    print("\n".join(["", *notes]))
+
+
+def log_loss(config: Config, summary: dict) -> float:
+    """Log loss of the submitted blend's out-of-fold predictions."""
+    competition = read_competition(Path("input") / config.competition, config.task, config.data)
+    oof = predictions.load(Path(summary["submission"]).with_suffix(".npz"))
+    kind = config.task.kind
+    values = oof.in_order_of(competition.ids).values
+    return get_metric("log_loss", kind).score(competition.targets, values, kind=kind)
 
 
 def test_score(config: Config, submission: Path, answers: Path) -> float:
