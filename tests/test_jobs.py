@@ -1,5 +1,6 @@
 """Jobs: needs first, nothing twice, nothing that is done; every function that is named exists."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.core import artifacts, jobs
 from pipeline.core.jobs import Job, execute, pending, resolve
 
@@ -14,8 +16,12 @@ PLAN = Path(jobs.__file__).parent.parent / "stages" / "plan.py"
 DONE: list[str] = []
 
 
-def work(*, folder: Path, fingerprint: str, name: str = "", fail: bool = False) -> None:
+def work(
+    *, folder: Path, fingerprint: str, name: str = "", fail: bool = False, reason: str = ""
+) -> None:
     DONE.append(name)
+    if reason:
+        raise JobFailed(reason)
     if not fail:
         artifacts.finish(folder, fingerprint)
 
@@ -66,6 +72,21 @@ def test_a_failure_keeps_what_was_finished_before_it(tmp_path):
     with pytest.raises(AssertionError, match=r"b ended without finishing .*b"):
         execute(pending([b]))
     assert names(pending([b])) == ["b"]
+
+
+def test_others_go_on_when_a_job_fails_for_a_reason_of_its_own(tmp_path, caplog):
+    bad = job(tmp_path, "bad", arguments={"reason": "its loss is nan"})
+    good, after_bad = job(tmp_path, "good"), job(tmp_path, "after_bad", bad)
+    last = job(tmp_path, "last", after_bad, good)
+    with pytest.raises(UserError, match=r"(?s)1 of 4 jobs failed; 2 that need them.*loss is nan"):
+        execute(pending([bad, last]))
+    assert DONE == ["bad", "good"]
+    assert "bad failed: its loss is nan" in caplog.messages
+    assert json.loads((bad.folder / "failed.json").read_text()) == {"reason": "its loss is nan"}
+    better = job(tmp_path, "bad")
+    execute(pending([better]))
+    assert better.is_done()
+    assert not (bad.folder / "failed.json").exists()
 
 
 def test_content_of_another_recipe_is_cleared_only_where_the_folder_is_owned(tmp_path):

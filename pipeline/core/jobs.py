@@ -13,9 +13,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.core import artifacts
 
 log = logging.getLogger(__name__)
+
+FAILED = "failed.json"
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,51 @@ def resolve(function: str) -> Callable[..., Any]:
 
 
 def execute(jobs: list[Job]) -> None:
-    """Do jobs one after the other, here; a killed run leaves finished artifacts finished."""
+    """Do jobs one after the other, here; a killed run leaves finished artifacts finished.
+
+    A job that fails for a reason of its own (JobFailed) is marked by `failed.json` in its folder,
+    and those that do not need it go on.
+
+    Raises:
+        UserError: at the end, with the reason of each job that failed.
+    """
     seconds: dict[tuple, list[float]] = {}
+    reasons: list[str] = []
+    missing: set[Path] = set()  # folders of jobs that failed or were left out
     for number, job in enumerate(jobs):
+        if any(need.folder in missing for need in job.needs):
+            missing.add(job.folder)
+            continue
         log.info("[%d/%d%s] %s", number + 1, len(jobs), _left(jobs[number:], seconds), job.name)
         started = time.monotonic()
-        if job.owns_folder:
-            artifacts.begin(job.folder, job.fingerprint, attic=job.attic)
-        if job.is_done():  # it was finished once, and came back from the attic
+        try:
+            worked = _do(job)
+        except JobFailed as error:
+            log.error("%s failed: %s", job.name, error)
+            artifacts.write_json(job.folder / FAILED, {"reason": str(error)})
+            reasons.append(str(error))
+            missing.add(job.folder)
             continue
-        resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
-        if not job.is_done():
-            raise AssertionError(f"{job.name} ended without finishing {job.folder}")
-        seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
+        if worked:
+            seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
+    if reasons:
+        raise UserError(
+            f"{len(reasons)} of {len(jobs)} jobs failed; {len(missing) - len(reasons)} that need "
+            "them were left out, the rest is done and kept. What failed:\n" + "\n".join(reasons)
+        )
+
+
+def _do(job: Job) -> bool:
+    """Make one artifact; False where it was finished once, and came back from the attic."""
+    if job.owns_folder:
+        artifacts.begin(job.folder, job.fingerprint, attic=job.attic)
+    if job.is_done():
+        return False
+    (job.folder / FAILED).unlink(missing_ok=True)
+    resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
+    if not job.is_done():
+        raise AssertionError(f"{job.name} ended without finishing {job.folder}")
+    return True
 
 
 def _alike(job: Job) -> tuple[str, str | None]:
