@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from pipeline.config.errors import UserError
-from pipeline.data.augmentation import PRESETS, create_augmentation
+from pipeline.data.augmentation import (
+    Spread,
+    create_augmentation,
+    measure_spread,
+    wants_spread,
+)
 from pipeline.data.batches import Batches, FoldImages, training_loader, validation_loader
 from pipeline.data.images import fit_square
+from pipeline.data.presets import PRESETS
 
 SIZE = 32
 
@@ -114,10 +120,27 @@ def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
     for epoch in range(2):
         batches.epoch = epoch
         keys = [key for batch in batches for key in batch]
-        assert {found for found, _ in keys} == {epoch}
-        orders.append([position for _, position in keys])
+        assert {(found, copy) for found, _, copy in keys} == {(epoch, 0)}
+        orders.append([position for _, position, _ in keys])
         assert sorted(orders[-1]) == list(range(21))
     assert orders[0] != orders[1]
+
+
+def test_copies_of_a_row_in_an_epoch_are_augmented_apart():
+    def thrice(rng):
+        return np.array([3, 1, 3, 3])
+
+    jitter = [{"ColorJitter": {"brightness": [0.2, 2.0], "p": 1.0}}]
+    augment = create_augmentation(jitter, image_size=SIZE)
+    images = FoldImages(Photos(9), np.arange(9), image_size=SIZE, cut="crop", augment=augment)
+    batches = Batches(4, batch_size=4, seed=0, draw=thrice)
+    ((squares, positions),) = training_loader(images, batches, workers=0)
+    assert positions.tolist() == [3, 1, 3, 3]
+    assert len({square.numpy().tobytes() for square in squares}) == 4
+    # The first copy is what an epoch without copies shows.
+    batches = Batches(9, batch_size=9, seed=0)
+    ((plain, positions),) = training_loader(images, batches, workers=0)
+    assert torch.equal(squares[0], plain[positions.tolist().index(3)])
 
 
 @pytest.mark.parametrize("num_rows", [*range(2, 40), 65])
@@ -149,6 +172,7 @@ def test_sizes_that_are_left_out_are_the_networks():
     ("pipeline", "message"),
     [
         ([{"HorizontalFlipp": {}}], "Did you mean HorizontalFlip"),
+        ([{"RandAugmnt": {}}], "Did you mean RandAugment"),
         ([{"HorizontalFlip": {"prob": 0.5}}], "no argument 'prob'"),
         ([{"Affine": {"rotat": 5}}], "Did you mean rotate"),
         ([{"HorizontalFlip": {"p": 5}}], "less than or equal to 1"),
@@ -162,3 +186,88 @@ def test_sizes_that_are_left_out_are_the_networks():
 def test_what_a_user_can_get_wrong(pipeline, message):
     with pytest.raises(UserError, match=message):
         create_augmentation(pipeline, image_size=SIZE)
+
+
+def flat(*levels: int) -> list[np.ndarray]:
+    return [np.full((4, 6, 3), level, dtype=np.uint8) for level in levels]
+
+
+def test_spread_of_flat_images_is_that_of_their_levels():
+    # Mean 100, standard deviation 20. Contrast is nowhere, so it is the weakest.
+    assert measure_spread(iter(flat(80, 120))) == Spread(pytest.approx(0.2), 0.02)
+
+
+def test_spread_of_contrast_is_that_of_deviations_within_images():
+    # Halves at 100 - d and 100 + d deviate by d: by 15 and 25, mean 20, standard deviation 5.
+    images = [np.concatenate(flat(100 - d, 100 + d)) for d in (15, 25)]
+    assert measure_spread(images) == Spread(0.02, pytest.approx(0.25))
+
+
+def test_luminance_weighs_green_most():
+    red, green = np.zeros((2, 1, 1, 3), dtype=np.uint8)
+    red[..., 0], green[..., 1] = 200, 100  # 59.8 and 58.7: mean 59.25, standard deviation 0.55
+    blue = np.zeros((1, 1, 3), dtype=np.uint8)
+    blue[..., 2] = 255  # 29.07: with red 59.8, mean 44.435, standard deviation 15.365
+    assert measure_spread([red, green]).brightness == 0.02
+    assert measure_spread([red, blue]).brightness == pytest.approx(15.365 / 44.435)
+
+
+def test_spread_has_limits():
+    assert measure_spread(flat(0, 0, 255)) == Spread(0.5, 0.02)
+    assert measure_spread(flat(0, 0)) == Spread(0.02, 0.02)
+
+
+def test_measured_becomes_the_limits():
+    both = [
+        {"ColorJitter": {"brightness": "measured", "contrast": "measured"}},
+        {
+            "RandomBrightnessContrast": {
+                "brightness_limit": "measured",
+                "contrast_limit": "measured",
+            }
+        },
+    ]
+    pipeline = [{"OneOf": {"transforms": both}}]
+    assert wants_spread(pipeline)
+    spread = Spread(brightness=0.3, contrast=0.1)
+    (chosen,) = create_augmentation(pipeline, image_size=SIZE, spread=spread).transforms
+    jitter, limits = chosen.transforms
+    assert jitter.brightness == pytest.approx((0.7, 1.3))
+    assert jitter.contrast == pytest.approx((0.9, 1.1))
+    assert limits.brightness_limit == pytest.approx((-0.3, 0.3))
+    assert limits.contrast_limit == pytest.approx((-0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"ColorJitter": {"brightness": "measured", "contrast": 0, "saturation": 0, "hue": 0}},
+        {"RandomBrightnessContrast": {"brightness_limit": "measured", "contrast_limit": 0}},
+    ],
+)
+def test_measured_brightness_is_a_share_of_the_images_own(step):
+    ((name, arguments),) = step.items()
+    pipeline = [{name: {**arguments, "p": 1.0}}]
+    spread = Spread(brightness=0.2, contrast=0.2)
+    augment = create_augmentation(pipeline, image_size=SIZE, spread=spread)
+    image = np.full((SIZE, SIZE, 3), 50, dtype=np.uint8)
+    levels = [int(augment(image, seed=seed)[0, 0, 0]) for seed in range(100)]
+    assert 39 <= min(levels) <= 42  # 50 less 20 %, rounded
+    assert 58 <= max(levels) <= 61
+
+
+def test_presets_want_no_spread():
+    assert not any(wants_spread(augment) for augment in (*PRESETS, *PRESETS.values()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spread", "message"),
+    [
+        ({"hue": "measured"}, Spread(0.1, 0.1), "takes it: ColorJitter brightness"),
+        ({"p": "measured"}, None, "cannot have p: measured"),
+        ({"contrast": "measured"}, None, "no images were measured"),
+    ],
+)
+def test_measured_where_nothing_is(arguments, spread, message):
+    with pytest.raises(UserError, match=message):
+        create_augmentation([{"ColorJitter": arguments}], image_size=SIZE, spread=spread)

@@ -1,4 +1,7 @@
-"""Augmentation: presets and free albumentations pipelines, drawn anew for each (epoch, row).
+"""Augmentation: presets and free pipelines of transforms, drawn anew for each (epoch, row).
+
+Transforms are albumentations' and those of `policies`; `measured` stands for a strength that comes
+from the training images.
 
 Two faults of albumentations 2.0.8 are kept out here. Its workers repeat each other's draws; and
 `Compose.set_random_seed(s)` gives every transform the same stream, so that two flips with p 0.5
@@ -10,6 +13,8 @@ import difflib
 import inspect
 import os
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -18,47 +23,33 @@ import torch
 
 from pipeline.config.errors import UserError
 from pipeline.data.images import fit_square
+from pipeline.data.presets import PRESETS
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the internet
 import albumentations as A
 
+from pipeline.data.policies import POLICIES
+
 cv2.setNumThreads(0)  # one small image at a time: OpenCV's threads would only wait for each other
 
-# Written as a user would write them in the YAML, so that a preset can be copied and changed.
-# `size` is filled in. No vertical flips, no half-turns: they make a 6 into a 9.
-# Cubic, because validation is: a network notices how its images were interpolated.
-_CROP = {"interpolation": cv2.INTER_CUBIC}
-_TURN = {"border_mode": cv2.BORDER_REFLECT_101}
-PRESETS: dict[str, list[dict[str, Any]]] = {
-    "none": [],
-    "light": [
-        {"RandomResizedCrop": {"scale": [0.7, 1.0], "ratio": [0.9, 1.111], **_CROP}},
-        {"HorizontalFlip": {"p": 0.5}},
-    ],
-    "medium": [
-        {"RandomResizedCrop": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25], **_CROP}},
-        {"HorizontalFlip": {"p": 0.5}},
-        {"Affine": {"rotate": [-15, 15], "p": 0.5, **_TURN}},
-        {"ColorJitter": {"hue": [-0.02, 0.02], "p": 0.5}},
-    ],
-    "heavy": [
-        {"RandomResizedCrop": {"scale": [0.35, 1.0], "ratio": [0.75, 1.333], **_CROP}},
-        {"HorizontalFlip": {"p": 0.5}},
-        {"Affine": {"rotate": [-30, 30], "shear": [-8, 8], "p": 0.5, **_TURN}},
-        {
-            "ColorJitter": {
-                "brightness": [0.6, 1.4],
-                "contrast": [0.6, 1.4],
-                "saturation": [0.6, 1.4],
-                "hue": [-0.04, 0.04],
-                "p": 0.8,
-            }
-        },
-        {"ToGray": {"p": 0.05}},
-        {"GaussianBlur": {"p": 0.1}},
-        {"CoarseDropout": {"num_holes_range": [1, 3], "p": 0.5}},
-    ],
+MEASURED = "measured"
+# Arguments that may be `measured`: which strength it is, and around what value it ranges.
+MEASURED_ARGUMENTS = {
+    ("ColorJitter", "brightness"): ("brightness", 1.0),
+    ("ColorJitter", "contrast"): ("contrast", 1.0),
+    ("RandomBrightnessContrast", "brightness_limit"): ("brightness", 0.0),
+    ("RandomBrightnessContrast", "contrast_limit"): ("contrast", 0.0),
 }
+WEAKEST, STRONGEST = 0.02, 0.5  # limits of a measured strength
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's grey (ITU-R BT.601)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much images of one data set differ; each a share of their mean, WEAKEST to STRONGEST."""
+
+    brightness: float
+    contrast: float
 
 
 class Augmentation:
@@ -85,18 +76,25 @@ class Augmentation:
 
 
 def create_augmentation(
-    augment: str | list[dict[str, Any]], *, image_size: int, cut: str = "crop"
+    augment: str | list[dict[str, Any]],
+    *,
+    image_size: int,
+    cut: str = "crop",
+    spread: Spread | None = None,
 ) -> Augmentation:
     """Build a preset, or the transforms that a config lists: `[{HorizontalFlip: {p: 0.5}}, ...]`.
 
     `OneOf`, `SomeOf` and `Sequential` nest through `transforms`. A `size`, `height` or `width`
     that a transform needs and the config leaves out is `image_size`.
 
+    Args:
+        spread: what `measured` stands for; needed where `wants_spread(augment)`.
     Raises:
-        UserError: unknown transform, wrong arguments, or output that is not a uint8 RGB image.
+        UserError: unknown transform, wrong arguments, `measured` where nothing was or can be
+            measured, or output that is not a uint8 RGB image.
     """
     steps = PRESETS[augment] if isinstance(augment, str) else augment
-    transforms = [_create_transform(step, image_size) for step in steps]
+    transforms = [_create_transform(step, image_size, spread) for step in steps]
     shape = (image_size * 8 // 7, image_size * 9 // 7, 3)  # about as the cache gives them
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for transform in transforms:
@@ -104,21 +102,58 @@ def create_augmentation(
     return Augmentation(transforms, image_size=image_size, cut=cut)
 
 
-def _create_transform(step: dict[str, Any], image_size: int) -> Any:
+def wants_spread(augment: Any) -> bool:
+    """Whether a config, or a part of it, says `measured` anywhere."""
+    if isinstance(augment, dict):
+        augment = list(augment.values())
+    if isinstance(augment, list):
+        return any(wants_spread(part) for part in augment)
+    return augment == MEASURED
+
+
+def measure_spread(images: Iterable[np.ndarray]) -> Spread:
+    """Measure how much brightness and contrast vary over images, to augment as much.
+
+    Brightness is the standard deviation over images of their mean luminance, divided by its mean;
+    contrast the same of the standard deviation of luminance within an image.
+
+    Args:
+        images: (H, W, 3) uint8, at least one; some hundred give two digits.
+    """
+    luminances = (image @ np.array(LUMINANCE) for image in images)
+    found = [(luminance.mean(), luminance.std()) for luminance in luminances]
+    assert found, "nothing to measure"
+    means, deviations = zip(*found, strict=True)
+    return Spread(brightness=_strength(means), contrast=_strength(deviations))
+
+
+def _strength(values: tuple[float, ...]) -> float:
+    mean = np.mean(values)
+    if mean < 1e-6:  # black, or without contrast: there is nothing to divide by
+        return WEAKEST
+    return float(np.clip(np.std(values) / mean, WEAKEST, STRONGEST))
+
+
+def _create_transform(step: dict[str, Any], image_size: int, spread: Spread | None) -> Any:
     if not isinstance(step, dict) or len(step) != 1:
         raise UserError(f"augment: expected one {{Transform: {{argument: value}}}}, got {step!r}.")
     ((name, given),) = step.items()
     arguments = dict(given or {})
     known = _known_transforms()
     if name not in known:
-        raise UserError(f"augment: albumentations has no transform {name!r}.{_near(name, known)}")
+        raise UserError(f"augment: there is no transform {name!r}.{_near(name, known)}")
     parameters = inspect.signature(known[name]).parameters
-    for argument in arguments:
+    for argument, value in (given or {}).items():
         if argument not in parameters:
             raise UserError(
                 f"augment: {name} has no argument {argument!r}.{_near(argument, parameters)} "
                 f"It takes: {', '.join(parameters)}."
             )
+        if value == MEASURED:
+            arguments[argument] = _measured(name, argument, spread)
+            if argument == "brightness_limit":
+                # What was measured is a share of the mean; by default it would be one of white.
+                arguments.setdefault("brightness_by_max", False)
     for argument, size in {
         "size": (image_size, image_size),
         "height": image_size,
@@ -128,7 +163,7 @@ def _create_transform(step: dict[str, Any], image_size: int) -> Any:
             arguments.setdefault(argument, size)
     if "transforms" in arguments:
         arguments["transforms"] = [
-            _create_transform(inner, image_size) for inner in arguments["transforms"]
+            _create_transform(inner, image_size, spread) for inner in arguments["transforms"]
         ]
     try:
         return known[name](**arguments)
@@ -137,9 +172,26 @@ def _create_transform(step: dict[str, Any], image_size: int) -> Any:
         raise UserError(f"augment: {name} does not accept {arguments}: {reason}") from None
 
 
+def _measured(name: str, argument: str, spread: Spread | None) -> list[float]:
+    """The range that `measured` stands for."""
+    if (name, argument) not in MEASURED_ARGUMENTS:
+        raise UserError(
+            f"augment: {name} cannot have {argument}: {MEASURED}. What takes it: "
+            f"{', '.join(' '.join(pair) for pair in MEASURED_ARGUMENTS)}."
+        )
+    if spread is None:
+        raise UserError(
+            f"augment: {name} has {argument}: {MEASURED}, but no images were measured here. "
+            f"Write a range instead, e.g. [{{{name}: {{{argument}: 0.2}}}}]."
+        )
+    strength, centre = MEASURED_ARGUMENTS[name, argument]
+    half = getattr(spread, strength)
+    return [centre - half, centre + half]
+
+
 def _known_transforms() -> dict[str, type]:
     bases = (A.BasicTransform, A.BaseCompose)
-    return {
+    return POLICIES | {
         name: member
         for name, member in vars(A).items()
         if inspect.isclass(member) and issubclass(member, bases) and not inspect.isabstract(member)

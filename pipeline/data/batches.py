@@ -1,10 +1,11 @@
 """Batches for networks: which rows, in which order, augmented how; none of it depends on workers.
 
-Every draw is keyed, not streamed: the order by (epoch), an image's augmentation by (epoch, row).
-So a resumed run, another number of workers, or a skipped epoch see the same batches.
+Every draw is keyed, not streamed: rows and order by (epoch), an image's augmentation by
+(epoch, row, copy). So a resumed run, another number of workers, or a skipped epoch see the same
+batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import cv2
@@ -15,8 +16,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.images import fit_square
+from pipeline.data.sampling import copy_numbers
 
-Key = tuple[int, int]  # (epoch, position among the fold's rows)
+# Epoch, position among the fold's rows, and how often that stood earlier in the epoch.
+Key = tuple[int, int, int]
+Draw = Callable[..., np.ndarray]  # (rng=...) -> positions that one epoch goes through, in order
 
 
 class Cache(Protocol):
@@ -54,12 +58,12 @@ class FoldImages(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
-        epoch, position = key
+        epoch, position, copy = key
         # A copy: the map is read-only, and a transform may work in place.
         image = np.array(self.cache[int(self.rows[position])])
         if self.augment is None:
             return fit_square(image, self.image_size, self.cut), position
-        seed = stream_seed(self.seed, "augment", epoch, position)
+        seed = stream_seed(self.seed, "augment", epoch, position, *([copy] if copy else []))
         return self.augment(image, seed=seed), position
 
 
@@ -68,10 +72,17 @@ class Batches(Sampler[list[Key]]):
 
     Batches differ in size by one at most and no row is left out, so that there is no small last
     batch, and above all none of a single image, in which BatchNorm's statistics break down.
+
+    Args:
+        num_rows: that each epoch goes through.
+        draw: chooses them; None: all rows, shuffled.
     """
 
-    def __init__(self, num_rows: int, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, num_rows: int, *, batch_size: int, seed: int, draw: Draw | None = None
+    ) -> None:
         self.num_rows, self.seed = num_rows, seed
+        self.draw = draw or (lambda rng: rng.permutation(num_rows))
         self.num_batches = max(1, -(-num_rows // batch_size))
         if batch_size > 1 and num_rows // self.num_batches < 2:
             self.num_batches = max(1, num_rows // 2)
@@ -81,9 +92,12 @@ class Batches(Sampler[list[Key]]):
         return self.num_batches
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = stream(self.seed, "order", self.epoch).permutation(self.num_rows)
-        for positions in np.array_split(order, self.num_batches):
-            yield [(self.epoch, int(position)) for position in positions]
+        positions = self.draw(rng=stream(self.seed, "order", self.epoch))
+        assert len(positions) == self.num_rows, "draw against num_rows"
+        keys = zip(positions.tolist(), copy_numbers(positions).tolist(), strict=True)
+        keys = [(self.epoch, position, copy) for position, copy in keys]
+        for chosen in np.array_split(np.arange(self.num_rows), self.num_batches):
+            yield keys[chosen[0] : chosen[-1] + 1]
 
 
 def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> DataLoader:
@@ -93,7 +107,7 @@ def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> Da
 
 def validation_loader(images: FoldImages, *, batch_size: int, workers: int) -> DataLoader:
     """All rows once, in order."""
-    keys = [(0, position) for position in range(len(images))]
+    keys = [(0, position, 0) for position in range(len(images))]
     return DataLoader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
 
 
