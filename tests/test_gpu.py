@@ -12,6 +12,7 @@ from pipeline.core.metrics import get_metric
 from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.extraction import extract_block
 from pipeline.networks.inference import predict_views
+from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import load_network
 from pipeline.networks.training import train_fold
 
@@ -73,15 +74,18 @@ def test_training_learns_and_predicts_as_the_cpu_does(
         tmp_path,
         settings,
         BACKBONE,
-        cache=images,
-        train_rows=np.arange(36),
-        targets=targets[:36],
-        weights=np.ones(36),
-        valid_rows=np.arange(36, 48),
-        valid_targets=targets[36:],
-        kind="multiclass",
+        Lesson(
+            cache=images,
+            image_size=96,
+            cut="crop",
+            kind="multiclass",
+            rows=np.arange(36),
+            targets=targets[:36],
+            weights=np.ones(36),
+            valid_rows=np.arange(36, 48),
+            valid_targets=targets[36:],
+        ),
         metric=get_metric("accuracy", "multiclass"),
-        cut="crop",
         device="cuda",
         precision=precision,
         workers=2,

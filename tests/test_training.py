@@ -1,16 +1,20 @@
 """Training: it learns, starts from the prior, and resumes to the same bytes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.config.errors import UserError
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.metrics import get_metric
+from pipeline.data.batches import FoldImages
+from pipeline.networks import trainer as trainer_module
 from pipeline.networks import training
-from pipeline.networks.network import create_network, load_network
+from pipeline.networks.lesson import Lesson
+from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
 
 SIZE = 32
@@ -51,23 +55,30 @@ TARGETS = {
 METRICS = {"regression": "rmse", "ordinal": "mae"}
 
 
-def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, **changes):
-    settings = settings.model_copy(update=changes)
-    targets, rows = TARGETS[kind], np.arange(45)
-    return training.train_fold(
-        folder,
-        settings,
-        BACKBONE,
+def lesson(kind="multiclass", *, image_size=SIZE, targets=None, **more) -> Lesson:
+    targets = TARGETS[kind] if targets is None else targets
+    return Lesson(
         cache=Patches(),
-        train_rows=rows,
-        targets=targets[rows],
+        image_size=image_size,
+        cut="crop",
+        kind=kind,
+        rows=np.arange(45),
+        targets=targets[:45],
         weights=np.ones(45),
         valid_rows=np.arange(45, 60),
         valid_targets=targets[45:],
-        kind=kind,
+        **more,
+    )
+
+
+def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, about=None, **changes):
+    return training.train_fold(
+        folder,
+        settings.model_copy(update=changes),
+        BACKBONE,
+        about or lesson(kind),
         metric=get_metric(METRICS.get(kind, "accuracy"), kind),
         levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
-        cut="crop",
         device="cpu",
         precision="32",
         workers=workers,
@@ -81,17 +92,15 @@ def written(folder):
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def new_trainer(backbone=BACKBONE, *, targets=CLASSES, **changes):
+def new_trainer(backbone=BACKBONE, *, folder=None, about=None, **changes):
     return Trainer(
-        training.Fabric(accelerator="cpu", devices=1),
+        training.create_fabric("cpu", "32"),
         SETTINGS.model_copy(update=changes),
         backbone,
-        kind="multiclass",
-        targets=targets,
-        weights=np.ones(len(targets)),
+        about or lesson(image_size=backbone.image_size),
+        folder=folder or Path("unused"),
         name="net fold 0",
         seed=0,
-        checkpoint=None,
     )
 
 
@@ -136,7 +145,7 @@ def dying(monkeypatch):
     [
         (Trainer, "_gradients", 3),  # in the first epoch
         (Trainer, "_gradients", 9),  # in the second
-        (training, "_save_weights", 2),
+        (training, "save_weights", 2),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
         (training, "_finish", 1),
     ],
@@ -192,32 +201,12 @@ def test_each_task_learns_colours(kind, tmp_path):
 def test_the_loaded_network_predicts_what_was_scored(tmp_path):
     fit(tmp_path, kind="regression")
     network = load_network(tmp_path, SETTINGS, BACKBONE, num_classes=1, kind="regression")
-    images = training.FoldImages(Patches(), np.arange(45, 60), image_size=SIZE, cut="crop")
-    batch = torch.stack([images[0, position][0] for position in range(15)])
+    images = FoldImages(Patches(), np.arange(45, 60), image_size=SIZE, cut="crop")
+    batch = torch.stack([images[0, position, 0][0] for position in range(15)])
     values = network.predict_values(batch).numpy()
     rmse = np.sqrt(np.mean((values - TARGETS["regression"][45:]) ** 2))
     snapshot = json.loads((tmp_path / "snapshot.json").read_text())
     assert snapshot["scores"]["score"] == pytest.approx(rmse, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "class_weights", "expected"),
-    [
-        ("multiclass", None, [0.5, 0.3, 0.2]),
-        ("multiclass", [2 / 3, 10 / 9, 5 / 3], [1 / 3, 1 / 3, 1 / 3]),
-        ("multilabel", None, [0.5, 0.3, 0.2]),
-        ("multilabel", [1, 7 / 3, 4], [0.5, 0.5, 0.5]),
-        ("regression", None, [0.5, 0.3, 0.2]),
-    ],
-)
-def test_an_untrained_network_predicts_the_shares(kind, class_weights, expected):
-    network = create_network(SETTINGS, BACKBONE, num_classes=3, kind=kind).eval()
-    targets = np.eye(3)[[0] * 5 + [1] * 3 + [2] * 2 + [2] * 4]
-    weights = np.array([1.0] * 10 + [0.0] * 4)
-    class_weights = None if class_weights is None else np.array(class_weights)
-    network.start_from(targets, weights, class_weights=class_weights)
-    values = network.predict_values(torch.randint(0, 256, (4, 3, SIZE, SIZE)))
-    torch.testing.assert_close(values, torch.tensor(expected).expand(4, 3))
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient():
@@ -227,7 +216,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
     gradients = []
     for accumulate in (1, 3):
         trainer = new_trainer(vit, accumulate=accumulate, dropout=0.0, drop_path=0.0, clip_norm=0.0)
-        torch.nn.init.normal_(trainer.network.model.get_classifier().weight, std=0.02)
+        torch.nn.init.normal_(trainer.network.head.last.weight, std=0.02)
         trainer._gradients(images, trainer.targets[:7], torch.arange(7.0))
         gradients.append([parameter.grad for parameter in trainer.network.parameters()])
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
@@ -244,7 +233,11 @@ def test_gradients_are_clipped_to_their_norm():
 
 def test_balanced_classes_weigh_in_loss_and_start():
     targets = np.eye(3)[[0] * 6 + [1] * 2 + [2]]
-    trainer = new_trainer(targets=targets, class_weights="balanced", label_smoothing=0.0)
+    trainer = new_trainer(
+        about=lesson(targets=np.tile(targets, (5, 1))),
+        class_weights="balanced",
+        label_smoothing=0.0,
+    )
     trainer.network.eval()
     values = trainer.network.predict_values(torch.zeros(2, 3, SIZE, SIZE))
     torch.testing.assert_close(values, torch.full((2, 3), 1 / 3))
@@ -275,15 +268,34 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 
     def poisoned(self, images, targets, weights):
         calls.append(1)
-        return original(
-            self, images, targets * float("nan") if len(calls) == 9 else targets, weights
-        )
+        if len(calls) == 9:
+            with torch.no_grad():
+                self.network.backbone.conv_head.weight[0] = float("inf")
+        return original(self, images, targets, weights)
 
     monkeypatch.setattr(training.Trainer, "_gradients", poisoned)
-    with pytest.raises(UserError, match="net fold 0 epoch 2 step 3: the loss is nan"):
+    with pytest.raises(JobFailed, match="net fold 0 epoch 2 step 3: the loss is nan") as caught:
         fit(tmp_path)
+    assert "first in the forward pass of backbone.conv_head." in str(caught.value)
+    batch = torch.load(tmp_path / "failed_batch.pt")
+    assert batch["images"].shape[1:] == (3, SIZE, SIZE)
+    torch.testing.assert_close(batch["targets"].sum(1), torch.ones(len(batch["images"])))
     assert not (tmp_path / "weights.safetensors").exists()
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_a_gradient_that_is_not_finite_is_traced_to_its_module(tmp_path, monkeypatch):
+    create = trainer_module.create_network
+
+    def spoiled(*args, **kwargs):
+        network = create(*args, **kwargs)
+        torch.nn.init.normal_(network.head.last.weight)  # zeros let no gradient through
+        network.backbone.bn2.weight.register_hook(lambda gradient: gradient * float("nan"))
+        return network
+
+    monkeypatch.setattr(trainer_module, "create_network", spoiled)
+    with pytest.raises(JobFailed, match=r"gradient is nan.* backward pass of backbone\.bn2"):
+        fit(tmp_path)
 
 
 def test_plain_is_without_chance(tmp_path, monkeypatch):

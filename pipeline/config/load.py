@@ -4,8 +4,6 @@ Whatever is wrong is reported at once, each with its file and line and, for a ke
 exist, the nearest one that does.
 """
 
-import difflib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -13,15 +11,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.errors import UserError
+from pipeline.config.errors import UserError, nearest
 from pipeline.config.members import member_kind
-from pipeline.config.schema import BlendKind, Config, Learner, Network
+from pipeline.config.references import wrong_references
+from pipeline.config.schema import Config, Learner, Network
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
-    "backbones": ("images",),
-    "members": ("attic", "best", *get_args(BlendKind)),
-}
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
 
 
@@ -39,12 +34,13 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     for override in overrides:
         _override(raw, override, places)
     _extend_members(raw, places, path)
+    _add_cycles(raw, places, path)
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
         lines = [_explain(problem, raw, places, path) for problem in error.errors()]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
-    if problems := list(_dangling_names(config)):
+    if problems := list(wrong_references(config)):
         raise UserError(
             "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text in problems)
         )
@@ -150,11 +146,34 @@ def _extend_members(raw: dict[str, Any], places: Place, path: Path) -> None:
         if base in (*chain, name):
             raise UserError(f"{where}: members extend each other in a circle: {(*chain, name)}.")
         if not isinstance(base, str) or base not in members:
-            raise UserError(f"{where}: no member {base!r}{_nearest(base, members)}")
+            raise UserError(f"{where}: no member {base!r}{nearest(base, members)}")
         own = {key: value for key, value in member.items() if key != "extends"}
         return _merge(resolve(base, (*chain, name)), own)
 
     raw["members"] = {name: resolve(name, ()) for name in members}
+
+
+def _add_cycles(raw: dict[str, Any], places: Place, path: Path) -> None:
+    """Let `cycles: 3` of a member `net` add net_2 and net_3, each starting where one ended."""
+    members = raw.get("members")
+    if not isinstance(members, dict):
+        return
+    for name, member in list(members.items()):
+        cycles = member.get("cycles") if isinstance(member, dict) else None
+        if type(cycles) is not int or cycles < 2:
+            continue
+        keys = ("members", str(name), "cycles")
+        once = {key: value for key, value in member.items() if key != "cycles"}
+        members[name] = previous = once
+        before = name
+        for cycle in range(2, cycles + 1):
+            added = f"{name}_{cycle}"
+            if added in members:
+                where = _place(keys, places, path)
+                raise UserError(f"{where}: cycle {cycle} would be {added}, and there is one.")
+            members[added] = {**previous, "start": {"member": before, "head": "keep"}}
+            places[("members", added)] = _place(keys, places, path)
+            before = added
 
 
 def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> str:
@@ -163,7 +182,7 @@ def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> s
     where, dotted = _place(keys, places, path), ".".join(keys)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], raw)
-        return f"{where}: unknown key `{dotted}`{_nearest(keys[-1], known)}"
+        return f"{where}: unknown key `{dotted}`{nearest(keys[-1], known)}"
     if problem["type"] == "missing":
         return f"{where}: `{dotted}` is missing."
     came = problem.get("input")
@@ -203,50 +222,6 @@ def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
         models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
         model = models[0] if models else model
     return [*model.model_fields, *extends]
-
-
-def _dangling_names(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
-    """Names that refer to something the config does not have, and teachers in a circle."""
-    for section in ("backbones", "members"):
-        for name in getattr(config, section):
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-                yield (section, name), f"{section} name {name!r} must be usable as a folder's name"
-            elif name in TAKEN[section]:
-                yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
-    for name, member in config.members.items():
-        blocks = list(member.blocks) if isinstance(member, Learner) else [member.network]
-        key = "blocks" if isinstance(member, Learner) else "network"
-        for block in blocks:
-            if block not in config.backbones:
-                near = _nearest(block, config.backbones)
-                yield ("members", name, key), f"no backbone {block!r}{near}"
-        if member.pseudo is not None:
-            teachers = [*(other for other in config.members if other != name), *get_args(BlendKind)]
-            if member.pseudo.teacher not in teachers:
-                near = _nearest(member.pseudo.teacher, teachers)
-                yield ("members", name, "pseudo"), f"no teacher {member.pseudo.teacher!r}{near}"
-            elif _teaches_itself(config, name):
-                yield ("members", name, "pseudo"), "its teacher is, in the end, itself"
-    if config.submission.blend not in ("best", *config.blends, *config.members):
-        names = ["best", *config.blends, *config.members]
-        near = _nearest(config.submission.blend, names)
-        yield ("submission", "blend"), f"no blend {config.submission.blend!r}{near}"
-
-
-def _teaches_itself(config: Config, name: str) -> bool:
-    seen, current = set(), name
-    while current in config.members and config.members[current].pseudo is not None:
-        if current in seen:
-            return current == name
-        seen.add(current)
-        current = config.members[current].pseudo.teacher
-    return False
-
-
-def _nearest(wrong: Any, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(known) or 'none'}"
 
 
 def _place(keys: tuple[str, ...], places: Place, path: Path) -> str:

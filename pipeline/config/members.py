@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
 
@@ -26,6 +27,16 @@ class Member(Section):
 
     pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
     seed: int | None = Field(None, description="default: the config's seed")
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Key that names a teacher: the teacher."""
+        return {} if self.pseudo is None else {"pseudo": self.pseudo.teacher}
+
+    @property
+    def stands_on(self) -> list[str]:
+        """Members or blends that must be there first."""
+        return list(self.teachers.values())
 
 
 Strength = Annotated[float, Field(gt=0)]
@@ -57,39 +68,19 @@ class Learner(Member):
     params: dict[str, Any] = Field({}, description="passed to the library's estimator as they are")
 
 
-class Network(Member):
+class Network(Member, NetworkSettings):
     """A backbone fine-tuned once per fold."""
 
-    network: str = Field(description="one of `backbones`: its architecture and weights")
-    image_size: int | None = Field(None, ge=16, le=2048, description="default: the backbone's")
-    epochs: int = Field(8, ge=1, description="passes over the training rows")
-    batch_size: int = Field(32, ge=1, description="images per optimiser step")
-    accumulate: int = Field(1, ge=1, description="split a batch in this many parts to save memory")
-    augment: Literal["none", "light", "medium", "heavy"] | list[dict[str, Any]] = Field(
-        "medium", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
-    )
-    mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
-    loss: Literal["auto", "cross_entropy", "bce", "mse", "mae", "huber"] = Field(
-        "auto", description="by task: cross_entropy, bce (multilabel), mse (regression)"
-    )
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="for cross_entropy")
-    class_weights: Literal["none", "balanced"] = Field("none", description="inverse frequency")
-    optimizer: str = Field("adamw", description="any optimizer that timm knows")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
-    backbone_lr: float = Field(0.3, gt=0, description="backbone's learning rate as a share of lr")
-    weight_decay: float = Field(0.02, ge=0, description="not applied to norms and biases")
-    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up")
-    min_lr: float = Field(1e-5, ge=0, description="floor of the cosine")
-    clip_norm: float = Field(1.0, ge=0, description="clip the gradient's norm; 0: off")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="average of weights; 0: off")
-    dropout: float = Field(0.2, ge=0, lt=1, description="before the linear head")
-    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth, where timm has it")
-    patience: int = Field(
-        0, ge=0, description="stop after so many epochs without a better score; 0: never"
-    )
-    plain: bool = Field(
-        False, description="no augmentation, no mixing, one process: for hunting bugs"
-    )
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Key that names a teacher: the teacher."""
+        distilled = {} if self.distill is None else {"distill": self.distill.teacher}
+        return super().teachers | distilled
+
+    @property
+    def stands_on(self) -> list[str]:
+        """Members or blends that must be there first."""
+        return [*super().stands_on, *([] if self.start is None else [self.start.member])]
 
 
 def member_kind(raw: Any) -> str | None:

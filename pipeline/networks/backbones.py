@@ -18,6 +18,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional as F
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Backbone
@@ -29,12 +30,10 @@ log = logging.getLogger(__name__)
 def create_backbone(
     backbone: Backbone,
     *,
-    num_classes: int = 0,
-    dropout: float = 0.0,
     drop_path: float = 0.0,
     weights: bool = True,
 ) -> nn.Module:
-    """Build a timm model; with `num_classes` 0 it returns pooled features (B, D).
+    """Build a timm model without its classifier: it returns pooled features (B, D).
 
     Args:
         backbone: architecture and where its weights come from.
@@ -48,9 +47,7 @@ def create_backbone(
         raise UserError(
             f"backbone arch {arch!r}: timm {timm.__version__} does not know it. Near: {near}."
         )
-    settings = {"num_classes": num_classes, "drop_rate": dropout}
-    if drop_path:
-        settings["drop_path_rate"] = drop_path
+    settings = {"num_classes": 0, **({"drop_path_rate": drop_path} if drop_path else {})}
     from_hub = weights and backbone.weights == "hub"
     with torch.random.fork_rng(devices=[]):  # building a model changes nobody else's draws
         if weights and backbone.weights == "random":
@@ -70,6 +67,29 @@ def create_backbone(
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, per channel on a scale of 0 to 1, that the weights expect."""
     return tuple(model.pretrained_cfg["mean"]), tuple(model.pretrained_cfg["std"])
+
+
+def change_channels(model: nn.Module, channels: int) -> nn.Module:
+    """Let a model's first convolution take 1 or 4 channels instead of 3, in place.
+
+    One: its weights are summed, so that a grey image gives what its three equal channels gave,
+    up to the differences between the channels' normalisations.
+    Four: the fourth's weights are zero, so that predictions stay.
+
+    Raises:
+        UserError: if timm does not say which convolution is the first.
+    """
+    if channels == 3:
+        return model
+    name = model.pretrained_cfg.get("first_conv")
+    first = model.get_submodule(name) if isinstance(name, str) else None
+    if not isinstance(first, nn.Conv2d) or first.groups != 1:
+        arch = model.pretrained_cfg.get("architecture")
+        raise UserError(f"channels {channels}: {arch} has no single first convolution. Say 3.")
+    weight = first.weight.detach()
+    changed = weight.sum(1, keepdim=True) if channels == 1 else F.pad(weight, (0, 0, 0, 0, 0, 1))
+    first.weight, first.in_channels = nn.Parameter(changed), channels
+    return model
 
 
 def _load_weights(model: nn.Module, backbone: Backbone) -> None:

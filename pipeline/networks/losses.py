@@ -1,9 +1,9 @@
-"""Losses: one value per row of a batch, for hard and soft targets alike."""
+"""Losses: one value per row of a batch, for hard and soft targets alike, and sums of them."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -13,18 +13,20 @@ from pipeline.config.schema import Kind, Network
 # (outputs (B, C), targets (B, C)) -> (B,): not reduced, so that rows can be weighted.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
+OF_CLASSES = ("cross_entropy", "focal", "am_softmax", "cosface", "arcface")
 # The first is what `auto` stands for.
 LOSSES_OF: dict[str, tuple[str, ...]] = {
-    "binary": ("cross_entropy",),
-    "multiclass": ("cross_entropy",),
-    "ordinal": ("cross_entropy",),
-    "multilabel": ("bce",),
+    "binary": OF_CLASSES,
+    "multiclass": OF_CLASSES,
+    "ordinal": (*OF_CLASSES, "cumulative"),
+    "multilabel": ("bce", "focal"),
     "regression": ("mse", "mae", "huber"),
 }
+MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}
 
 
 def soft_cross_entropy(
-    outputs: torch.Tensor,
+    logits: torch.Tensor,
     targets: torch.Tensor,
     *,
     smoothing: float = 0.0,
@@ -36,17 +38,109 @@ def soft_cross_entropy(
     a class weight (C,) multiplies its class's share of the target and is not divided out again.
     """
     targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
-    if class_weights is not None:
-        targets = targets * class_weights
-    return -(targets * outputs.log_softmax(1)).sum(1)
+    return -(_weighted(targets, class_weights) * logits.log_softmax(1)).sum(1)
+
+
+def focal(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    gamma: float,
+    class_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross-entropy in which each class's term counts by (1 - p)^gamma: easy rows fade.
+
+    Source: Lin 2017, for softmax and soft targets; with class weights by effective number it is
+    Cui 2019's class-balanced focal loss.
+    """
+    logs = logits.log_softmax(1)
+    return -(_weighted(targets, class_weights) * _faded(logs, gamma)).sum(1)
+
+
+def binary_focal(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    gamma: float,
+    positive_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean over columns of each column's own focal loss (Lin 2017), targets in [0, 1]."""
+    positive = _weighted(targets, positive_weights) * _faded(F.logsigmoid(logits), gamma)
+    negative = (1 - targets) * _faded(F.logsigmoid(-logits), gamma)
+    return -(positive + negative).mean(1)
+
+
+def additive_cosine_margin(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    margin: float,
+    scale: float,
+    class_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross-entropy after the true class's cosine is made smaller by a margin.
+
+    Args:
+        logits: (B, C), scale * cosine.
+        targets: (B, C); a soft target bears its share of the margin.
+    Source: Wang 2018, AM-Softmax and CosFace, which are the same formula.
+    """
+    return soft_cross_entropy(
+        logits - scale * margin * targets, targets, class_weights=class_weights
+    )
+
+
+def additive_angular_margin(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    margin: float,
+    scale: float,
+    class_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross-entropy after a margin, in radians, is added to the true class's angle.
+
+    Args:
+        logits: (B, C), scale * cosine.
+        targets: (B, C); for a soft target the class's cosine is mixed by its share.
+    Source: Deng 2019, ArcFace; like the authors' code it goes on in a line where angle + margin
+        exceeds pi, so that the loss keeps falling with the angle.
+    """
+    cosines = (logits / scale).clamp(-1 + 1e-6, 1 - 1e-6)  # the slope of acos is infinite at 1
+    moved = torch.where(
+        cosines > math.cos(math.pi - margin),
+        (cosines.acos() + margin).cos(),
+        cosines - margin * math.sin(margin),
+    )
+    return soft_cross_entropy(
+        scale * torch.lerp(cosines, moved, targets), targets, class_weights=class_weights
+    )
+
+
+def cumulative(
+    logits: torch.Tensor, targets: torch.Tensor, *, class_weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """For ordered classes: mean cross-entropy of the C - 1 questions "is it above level k?".
+
+    Far misses cost more than near ones. Answers come from the softmax, so that they never
+    contradict each other.
+
+    Source: Niu 2016, with this change.
+    """
+    logs = logits.log_softmax(1)
+    at_most = logs.logcumsumexp(1)[:, :-1]
+    above = logs.flip(1).logcumsumexp(1).flip(1)[:, 1:]
+    share_above = targets.flip(1).cumsum(1).flip(1)[:, 1:]
+    losses = -(share_above * above + (1 - share_above) * at_most).mean(1)
+    return losses * _weighted(targets, class_weights).sum(1)
 
 
 def binary_cross_entropy(
-    outputs: torch.Tensor, targets: torch.Tensor, *, positive_weights: torch.Tensor | None = None
+    logits: torch.Tensor, targets: torch.Tensor, *, positive_weights: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Mean over columns of each column's own yes-or-no cross-entropy, targets in [0, 1]."""
     losses = F.binary_cross_entropy_with_logits(
-        outputs, targets, pos_weight=positive_weights, reduction="none"
+        logits, targets, pos_weight=positive_weights, reduction="none"
     )
     return losses.mean(1)
 
@@ -56,40 +150,127 @@ def error(outputs: torch.Tensor, targets: torch.Tensor, *, of: Callable) -> torc
     return of(outputs, targets, reduction="none").mean(1)
 
 
-def create_loss(settings: Network, kind: Kind, *, class_weights: torch.Tensor | None) -> Loss:
-    """The loss that a network's config asks for.
+def weighted_sum(
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    losses: list[Loss],
+    shares: list[float],
+    log_variances: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Sum of losses by fixed shares; with `log_variances` s (one each) the balance is learned.
 
+    Then each counts share * exp(-s), and s / 2 is added, so that ignoring a loss has its price.
+
+    Source: Kendall 2018, multi-task learning using uncertainty.
+    """
+    values = torch.stack([loss(outputs, targets) for loss in losses], dim=1)
+    values = values * values.new_tensor(shares)
+    if log_variances is not None:
+        values = values * torch.exp(-log_variances) + log_variances / 2
+    return values.sum(1)
+
+
+def distilled(
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    loss: Loss,
+    kind: Kind,
+    weight: float,
+    temperature: float,
+) -> torch.Tensor:
+    """(1 - weight) * loss + weight * T^2 * divergence from the teacher, both sides softened by T.
+
+    For regression the teacher's part is the squared error, without T.
+
+    Args:
+        targets: (B, 2C), the labels beside the teacher's predictions.
+    Source: Hinton 2015.
+    """
+    own, teacher = targets.chunk(2, dim=1)
+    if kind == "regression":
+        taught = error(outputs, teacher, of=F.mse_loss)
+    elif kind == "multilabel":
+        softened = (teacher.logit(1e-6) / temperature).sigmoid()
+        answers = outputs / temperature
+        entropy = F.binary_cross_entropy(softened, softened, reduction="none").mean(1)
+        taught = temperature**2 * (binary_cross_entropy(answers, softened) - entropy)
+    else:
+        softened = (teacher.clamp_min(1e-6).log() / temperature).log_softmax(1)
+        answers = (outputs / temperature).log_softmax(1)
+        divergence = F.kl_div(answers, softened, reduction="none", log_target=True)
+        taught = temperature**2 * divergence.sum(1)
+    return (1 - weight) * loss(outputs, own) + weight * taught
+
+
+def loss_shares(settings: Network, kind: Kind) -> dict[str, float]:
+    """Names and shares of the losses that a config asks for.
+
+    Raises:
+        UserError: if one does not fit the task.
+    """
+    given = settings.loss if isinstance(settings.loss, dict) else {settings.loss: 1.0}
+    shares = {LOSSES_OF[kind][0] if name == "auto" else name: given[name] for name in given}
+    for name in shares:
+        if name not in LOSSES_OF[kind]:
+            raise UserError(
+                f"loss {name}: a {kind} task takes {', '.join(LOSSES_OF[kind])}. Say `loss: auto`."
+            )
+    return shares
+
+
+def create_loss(
+    settings: Network,
+    kind: Kind,
+    *,
+    class_weights: torch.Tensor | None = None,
+    log_variances: torch.Tensor | None = None,
+) -> Loss:
+    """The loss that a network's config asks for, without its teacher's part.
+
+    Args:
+        class_weights: (C,); for multilabel, weights of the positives.
+        log_variances: one per loss of a sum, to be learned.
     Raises:
         UserError: if it does not fit the task.
     """
-    name = LOSSES_OF[kind][0] if settings.loss == "auto" else settings.loss
-    if name not in LOSSES_OF[kind]:
-        raise UserError(
-            f"loss {name}: a {kind} task takes {' or '.join(LOSSES_OF[kind])}. Say `loss: auto`."
+    shares = loss_shares(settings, kind)
+    losses = [_create_one(name, settings, kind, class_weights) for name in shares]
+    if len(losses) == 1:
+        return losses[0]
+    return partial(
+        weighted_sum, losses=losses, shares=list(shares.values()), log_variances=log_variances
+    )
+
+
+def _create_one(
+    name: str, settings: Network, kind: Kind, class_weights: torch.Tensor | None
+) -> Loss:
+    if name in MARGINS:
+        margin = MARGINS[name] if settings.margin is None else settings.margin
+        margin_loss = additive_angular_margin if name == "arcface" else additive_cosine_margin
+        return partial(
+            margin_loss, margin=margin, scale=settings.scale, class_weights=class_weights
         )
+    if name == "focal" and kind == "multilabel":
+        return partial(binary_focal, gamma=settings.focal_gamma, positive_weights=class_weights)
+    if name == "bce":
+        return partial(binary_cross_entropy, positive_weights=class_weights)
+    if name == "focal":
+        return partial(focal, gamma=settings.focal_gamma, class_weights=class_weights)
+    if name == "cumulative":
+        return partial(cumulative, class_weights=class_weights)
     if name == "cross_entropy":
         smoothing = settings.label_smoothing
         return partial(soft_cross_entropy, smoothing=smoothing, class_weights=class_weights)
-    if name == "bce":
-        return partial(binary_cross_entropy, positive_weights=class_weights)
     return partial(error, of={"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}[name])
 
 
-def balanced_class_weights(targets: np.ndarray, weights: np.ndarray, kind: Kind) -> np.ndarray:
-    """(C,) weights by inverse frequency: classes then count alike, and the mean row weighs 1.
+def _weighted(targets: torch.Tensor, class_weights: torch.Tensor | None) -> torch.Tensor:
+    return targets if class_weights is None else targets * class_weights
 
-    For multilabel: weights of the positives, so that they count as much as the negatives.
 
-    Args:
-        targets: (n, C) hard or soft. weights: (n,) row weights.
-    Raises:
-        UserError: for regression.
-    """
-    if kind == "regression":
-        raise UserError("class_weights: regression has no classes. Say `class_weights: none`.")
-    shares = np.average(targets, axis=0, weights=weights)
-    smallest = 1 / (2 * len(targets))  # a class that is absent here must not weigh infinitely
-    shares = shares.clip(smallest, 1 - smallest)
-    if kind == "multilabel":
-        return (1 - shares) / shares
-    return 1 / (shares * len(shares))
+def _faded(log_probs: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(1 - p)^gamma * log p, also where p is 1: there the power's slope would be NaN."""
+    return (1 - log_probs.exp()).clamp_min(1e-8) ** gamma * log_probs

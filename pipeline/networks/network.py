@@ -4,14 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Backbone, Kind, Network
-from pipeline.networks.backbones import create_backbone, normalisation
+from pipeline.core.artifacts import replacing
+from pipeline.networks.backbones import change_channels, create_backbone, normalisation
+from pipeline.networks.heads import Head, create_pooling, num_features_of, rare_bias
+from pipeline.networks.losses import loss_shares
 
 WEIGHTS = "weights.safetensors"
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green, blue; ITU-R BT.601, as PIL and OpenCV
 
 
 class ImageNetwork(nn.Module):
@@ -21,21 +26,46 @@ class ImageNetwork(nn.Module):
     deviation of the training targets, in which the raw outputs are expressed.
     """
 
-    def __init__(self, model: nn.Module, *, kind: Kind, num_classes: int) -> None:
+    def __init__(
+        self,
+        settings: Network,
+        backbone: nn.Module,
+        *,
+        image_size: int,
+        arch: str,
+        kind: Kind,
+        num_classes: int,
+    ) -> None:
         super().__init__()
-        self.model, self.kind = model, kind
+        self.kind, self.channels = kind, settings.channels
         mean, std = (
-            torch.tensor(values).view(1, -1, 1, 1) * 255 for values in normalisation(model)
+            torch.tensor(values).view(1, -1, 1, 1) * 255 for values in normalisation(backbone)
         )
         self.register_buffer("pixel_mean", mean)
         self.register_buffer("pixel_std", std)
         self.register_buffer("target_mean", torch.zeros(num_classes))
         self.register_buffer("target_std", torch.ones(num_classes))
+        self.backbone = change_channels(backbone, settings.channels)
+        self.pooling = create_pooling(settings, backbone, arch=arch)
+        num_features = num_features_of(
+            self.pooling, backbone, image_size=image_size, channels=settings.channels, arch=arch
+        )
+        self.head = Head(settings, num_features=num_features, num_classes=num_classes)
+        self.loss_log_variances = None
+        if settings.loss_balance == "learned":
+            self.loss_log_variances = nn.Parameter(torch.zeros(len(loss_shares(settings, kind))))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Raw outputs (B, C) of images (B, 3, H, W) with values of 0 to 255, uint8 or float."""
-        images = images.contiguous(memory_format=torch.channels_last).float()
-        return self.model((images - self.pixel_mean) / self.pixel_std)
+        pixels = (images.float() - self.pixel_mean) / self.pixel_std
+        if self.channels == 1:
+            pixels = torch.einsum("bchw,c->bhw", pixels, pixels.new_tensor(LUMINANCE))[:, None]
+        elif self.channels == 4:
+            pixels = F.pad(pixels, (0, 0, 0, 0, 0, 1))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.pooling is None:
+            return self.head(self.backbone(pixels))
+        return self.head(self.pooling(self.backbone, pixels))
 
     def values_of(self, outputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs (B, C) as predictions: probabilities, or values in the target's unit."""
@@ -55,50 +85,58 @@ class ImageNetwork(nn.Module):
 
     @torch.no_grad()
     def start_from(
-        self, targets: np.ndarray, weights: np.ndarray, *, class_weights: np.ndarray | None = None
+        self,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        *,
+        bias: str = "prior",
+        class_weights: np.ndarray | None = None,
     ) -> None:
-        """Make the untrained network predict what the targets are on average, for every image.
+        """Set the unit of regression's targets, and the head's bias.
 
-        Zero head weights and a bias from frequencies: log prior for softmax, log-odds for sigmoid,
-        the mean for regression. The first steps then teach differences, not the prior.
+        With zero head weights and `prior` the untrained network predicts what the targets are on
+        average, for every image: the first steps then teach differences, not the prior.
 
         Args:
             targets: (n, C); weights: (n,) row weights.
+            bias: "prior": log prior for softmax, log-odds for sigmoid, the mean for regression;
+                "rare": every class at 0.01; "zero".
             class_weights: (C,) of the loss; the frequencies as it sees them.
-        Source: Karpathy 2019, "init well"; zero heads as in Kolesnikov 2020 (BiT).
+        Source: Karpathy 2019, "init well"; zero heads as in Kolesnikov 2020 (BiT); Lin 2017.
         """
         mean = np.average(targets, axis=0, weights=weights)
         if self.kind == "regression":
             std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weights))
             self.target_mean.copy_(torch.from_numpy(mean))
             self.target_std.copy_(torch.from_numpy(np.where(std > 0, std, 1.0)))
-            bias = np.zeros_like(mean)
-        else:
+            start = np.zeros_like(mean)
+        elif bias == "prior":
             smallest = 1 / (2 * len(targets))  # a class that is absent here may come in the test
             mean = mean.clip(smallest, 1 - smallest)
-            bias = np.log(mean) - (np.log1p(-mean) if self.kind == "multilabel" else 0.0)
+            start = np.log(mean) - (np.log1p(-mean) if self.kind == "multilabel" else 0.0)
             if class_weights is not None:
-                bias = bias + np.log(class_weights)
-        heads = self.model.get_classifier()
-        for head in heads if isinstance(heads, (tuple, list)) else [heads]:
-            for parameter in head.parameters():
-                parameter.zero_()
-            if getattr(head, "bias", None) is not None:
-                head.bias.copy_(torch.from_numpy(bias))
+                start = start + np.log(class_weights)
+        else:
+            start = np.full_like(mean, rare_bias() if bias == "rare" else 0.0)
+        self.head.set_bias(torch.from_numpy(start))
 
 
 def create_network(
     settings: Network, backbone: Backbone, *, num_classes: int, kind: Kind, pretrained: bool = True
 ) -> ImageNetwork:
-    """Build backbone and head; `pretrained` False leaves it to the caller to load weights."""
-    model = create_backbone(
-        backbone,
+    """Build backbone and head; `pretrained` False leaves it to the caller to load weights.
+
+    Raises:
+        UserError: a backbone that cannot be built so.
+    """
+    network = ImageNetwork(
+        settings,
+        create_backbone(backbone, drop_path=settings.drop_path, weights=pretrained),
+        image_size=settings.image_size or backbone.image_size,
+        arch=backbone.arch,
+        kind=kind,
         num_classes=num_classes,
-        dropout=settings.dropout,
-        drop_path=settings.drop_path,
-        weights=pretrained,
     )
-    network = ImageNetwork(model, kind=kind, num_classes=num_classes)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -113,15 +151,35 @@ def load_network(
     network = create_network(
         settings, backbone, num_classes=num_classes, kind=kind, pretrained=False
     )
-    path = folder / WEIGHTS
+    load_weights(network, folder / WEIGHTS, what=f"{backbone.arch} with {num_classes} outputs")
+    return network.eval()
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write weights and buffers to a .safetensors file, whole or not at all."""
+    tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_weights(
+    network: ImageNetwork, path: Path, *, what: str, but: tuple[str, ...] = ()
+) -> None:
+    """Copy a network's weights from a file, all but those whose names begin with one of `but`.
+
+    Raises:
+        UserError: if the file is not there, or does not fit.
+    """
     try:
-        network.load_state_dict(load_file(path))
+        found = {name: value for name, value in load_file(path).items() if not name.startswith(but)}
+        absent, unknown = network.load_state_dict(found, strict=False)
     except FileNotFoundError:
         raise UserError(f"{path}: not there. Run `make train` first.") from None
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path}: does not fit {backbone.arch} with {num_classes} outputs ({reason}). "
-            "Run `make train` again."
+            f"{path}: does not fit {what} ({reason}). Run `make train` again."
         ) from None
-    return network.eval()
+    wrong = [*(name for name in absent if not name.startswith(but)), *unknown]
+    if wrong:
+        raise UserError(f"{path}: does not fit {what} (e.g. {wrong[:3]}). Run `make train` again.")

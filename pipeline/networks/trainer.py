@@ -5,6 +5,9 @@ On a CPU the same seed and number of threads give the same bits; a GPU's differ 
 """
 
 import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,92 +15,138 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
-from pipeline.config.errors import UserError
-from pipeline.config.schema import Backbone, Kind, Network
+from pipeline.config.errors import JobFailed
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.artifacts import replacing
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.networks.losses import balanced_class_weights, create_loss
-from pipeline.networks.mixing import mixup
-from pipeline.networks.network import create_network
-from pipeline.networks.optimisation import create_average, create_optimizer, set_learning_rate
+from pipeline.networks.class_weights import create_class_weights
+from pipeline.networks.cost import Cost
+from pipeline.networks.lesson import Lesson
+from pipeline.networks.losses import create_loss, distilled
+from pipeline.networks.mixing import mix_batch
+from pipeline.networks.network import ImageNetwork, create_network, load_weights
+from pipeline.networks.nonfinite import find_nonfinite
+from pipeline.networks.optimisation import create_optimizer
+from pipeline.networks.parameter_groups import set_trainable
+from pipeline.networks.schedules import check_schedule, set_learning_rate
+from pipeline.networks.weight_averages import (
+    create_average,
+    create_weight_mean,
+    refresh_batch_norm,
+)
+
+FAILED_BATCH = "failed_batch.pt"
 
 
 class Trainer:
-    """A network, its optimizer and its average, and the targets that they learn from."""
+    """A network, its optimizer and its averages, and the lesson that it learns."""
 
     def __init__(
         self,
         fabric: Fabric,
         settings: Network,
         backbone: Backbone,
+        lesson: Lesson,
         *,
-        kind: Kind,
-        targets: np.ndarray,
-        weights: np.ndarray,
+        folder: Path,
         name: str,
         seed: int,
-        checkpoint: dict[str, Any] | None,
+        checkpoint: dict[str, Any] | None = None,
     ) -> None:
-        self.fabric, self.settings, self.name, self.seed = fabric, settings, name, seed
-        class_weights = None
-        if settings.class_weights == "balanced":
-            class_weights = balanced_class_weights(targets, weights, kind)
+        check_schedule(settings)
+        self.fabric, self.settings, self.folder = fabric, settings, folder
+        self.name, self.seed = name, seed
+        kind, targets = lesson.kind, lesson.targets
+        seen = lesson.epoch_weights(settings)  # classes counted as often as sampling draws them
+        class_weights = create_class_weights(settings, targets, seen, kind)
         torch.manual_seed(seed)  # for what the model draws itself: heads, random weights
         self.network = create_network(
             settings,
             backbone,
             num_classes=targets.shape[1],
             kind=kind,
-            pretrained=checkpoint is None,
+            pretrained=checkpoint is None and lesson.start_weights is None,
         )
-        self.network.start_from(targets, weights, class_weights=class_weights)
-        self.optimizer = create_optimizer(self.network.model, settings)
+        self.network.start_from(targets, seen, bias=settings.bias, class_weights=class_weights)
+        if lesson.start_weights is not None and checkpoint is None:
+            but = ("target_", "head.", "loss_") if settings.start.head == "new" else ("target_",)
+            load_weights(self.network, lesson.start_weights, what=f"{name}'s start", but=but)
+        self.optimizer = create_optimizer(self.network, settings)
         self.model, self.stepper = fabric.setup(self.network, self.optimizer)
         self.average = create_average(self.network, settings.ema_decay)
+        self.mean = create_weight_mean(self.network) if settings.swa_epochs else None
         if checkpoint:
             self._continue_from(checkpoint)
         self.targets = self.network.scaled(_tensor(targets, fabric.device))
-        self.weights = _tensor(weights, fabric.device)
-        if class_weights is not None:
-            class_weights = _tensor(class_weights, fabric.device)
-        self.loss = create_loss(settings, kind, class_weights=class_weights)
+        self.weights = _tensor(lesson.loss_weights(settings), fabric.device)
+        self.valid_targets = self.network.scaled(_tensor(lesson.valid_targets, fabric.device))
+        self.labels_loss = create_loss(
+            settings,
+            kind,
+            class_weights=None if class_weights is None else _tensor(class_weights, fabric.device),
+            log_variances=self.network.loss_log_variances,
+        )
+        self.loss = self.labels_loss
+        if lesson.teacher is not None:
+            teacher = self.network.scaled(_tensor(lesson.teacher, fabric.device))
+            self.targets = torch.cat([self.targets, teacher], dim=1)
+            self.loss = partial(
+                distilled,
+                loss=self.labels_loss,
+                kind=kind,
+                **settings.distill.model_dump(include={"weight", "temperature"}),
+            )
 
-    def train_epoch(self, loader: DataLoader, epoch: int) -> dict[str, float]:
-        """Go through the batches once; return the mean loss and the head's last learning rate."""
+    @property
+    def final(self) -> ImageNetwork:
+        """The weights to use: the mean of the last epochs once it has begun, else the average."""
+        begun = self.mean is not None and self.mean.n_averaged > 0
+        return self.mean.module if begun else self.average.module
+
+    def train_epoch(self, loader: DataLoader, epoch: int) -> tuple[dict[str, float], Cost]:
+        """Go through the batches once; return the mean loss and the head's last learning rate.
+
+        Raises:
+            JobFailed: at a loss or a gradient that is not finite; the batch lies in `folder`.
+        """
         torch.manual_seed(stream_seed(self.seed, "dropout", epoch))
         self.model.train()
-        losses = []
-        for step, (images, positions) in enumerate(loader):
+        set_trainable(self.network, self.settings, epoch=epoch)
+        losses, cost = [], Cost()
+        for step, (images, positions) in enumerate(cost.watch(loader)):
             done = epoch * len(loader) + step
             lr = set_learning_rate(
                 self.optimizer, done, settings=self.settings, steps_per_epoch=len(loader)
             )
             images = images.to(self.fabric.device, non_blocking=True)
-            targets, weights = self.targets[positions], self.weights[positions]
-            if self.settings.mixup:
-                images, targets, weights = mixup(
-                    images.float(),
-                    targets,
-                    weights,
-                    alpha=self.settings.mixup,
-                    rng=stream(self.seed, "mixup", epoch, step),
-                )
-            loss, norm = self._gradients(images, targets, weights)
-            self._check_finite(loss, norm, epoch=epoch, step=step)
+            batch = mix_batch(
+                images,
+                self.targets[positions],
+                self.weights[positions],
+                settings=self.settings,
+                rng=stream(self.seed, "mixup", epoch, step),
+            )
+            before = torch.get_rng_state()
+            loss, norm = self._gradients(*batch)
+            if not self._is_finite(loss, norm):
+                torch.set_rng_state(before)
+                raise self._failure(*batch, loss=loss, norm=norm, epoch=epoch, step=step)
             self.stepper.step()
             self.stepper.zero_grad()
             self.average.update(self.network, step=done + 1)
             losses.append(loss)
-        return {"loss": float(np.mean(losses)), "lr": lr}
+            cost.images += len(images)
+        if self.mean is not None and epoch >= self.settings.epochs - self.settings.swa_epochs:
+            self._count_in(loader, epoch)
+        return {"loss": float(np.mean(losses)), "lr": lr}, cost
 
     def _gradients(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[float, float]:
         """Fill the gradients of a batch, part by part; return its loss and the gradients' norm."""
-        num_parts = max(1, min(self.settings.accumulate, len(images) // 2))
         total = 0.0
-        for part in torch.arange(len(images), device=images.device).tensor_split(num_parts):
-            losses = self.loss(self.model(images[part]).float(), targets[part])
-            loss = (losses * weights[part]).sum() / len(images)
+        for part in self._parts(images):
+            loss = self._loss_of(images[part], targets[part], weights[part]) / len(images)
             self.fabric.backward(loss)
             total += loss.item()
         norm = self.fabric.clip_gradients(
@@ -108,29 +157,79 @@ class Trainer:
         )
         return total, norm.item()
 
-    def _check_finite(self, loss: float, norm: float, *, epoch: int, step: int) -> None:
-        """Stop before a step that would spoil the weights."""
+    def _parts(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Indices of the parts that a batch is split in."""
+        num_parts = max(1, min(self.settings.accumulate, len(images) // 2))
+        yield from torch.arange(len(images), device=images.device).tensor_split(num_parts)
+
+    def _loss_of(
+        self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Weighted sum over rows; the mean over the head's dropout masks."""
+        outputs = self.model(images).float()
+        num_masks = len(outputs) // len(images)
+        losses = self.loss(outputs, targets.repeat(num_masks, 1)).reshape(num_masks, -1).mean(0)
+        return (losses * weights).sum()
+
+    def _count_in(self, loader: DataLoader, epoch: int) -> None:
+        """Let the mean of weights have this epoch's, and BatchNorm statistics that fit it."""
+        self.mean.update_parameters(self.network)
+        self.mean.module.train()
+        set_trainable(self.mean.module, self.settings, epoch=epoch)
+        with self.fabric.autocast():
+            refresh_batch_norm(self.mean.module, loader)
+
+    def _is_finite(self, loss: float, norm: float) -> bool:
         # 16-bit training finds its scale by overflowing gradients, and skips those steps itself.
         scaled = self.fabric.strategy.precision.precision == "16-mixed"
-        if math.isfinite(loss) and (math.isfinite(norm) or scaled):
-            return
+        return math.isfinite(loss) and (math.isfinite(norm) or scaled)
+
+    def _failure(
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        *,
+        loss: float,
+        norm: float,
+        epoch: int,
+        step: int,
+    ) -> JobFailed:
+        """Save the batch, look for the module that began it, and say what is known."""
+        with replacing(self.folder / FAILED_BATCH) as temporary:
+            batch = {"images": images, "targets": targets, "weights": weights}
+            torch.save({name: tensor.cpu() for name, tensor in batch.items()}, temporary)
+        if images.isfinite().all():
+            origins = (
+                find_nonfinite(
+                    self.network,
+                    partial(self._loss_of, images[part], targets[part], weights[part]),
+                )
+                for part in self._parts(images)
+            )
+            origin = next(filter(None, origins), None)
+            where = (
+                f"first in the {origin.where} pass of {origin.module}" if origin else "not again"
+            )
+        else:
+            where = "already in the images"
         what, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
-        raise UserError(
+        return JobFailed(
             f"train {self.name} epoch {epoch + 1} step {step + 1}: the {what} is {value}, expected "
-            f"a finite number. Try a lower lr (now {self.settings.lr:g}), a longer warm-up, "
-            "runtime.precision=32, or `plain: true` to see whether augmentation or mixing does it."
+            f"a finite number; it came {where}. The batch is in {self.folder / FAILED_BATCH}. Try "
+            f"a lower lr (now {self.settings.lr:g}), a longer warm-up, runtime.precision=32, or "
+            "`plain: true` to see whether augmentation or mixing does it."
         )
 
     @torch.inference_mode()
-    def validate(self, loader: DataLoader, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        """Loss and predictions (m, C) float64 of the averaged weights on the plain view."""
-        network = self.average.module.eval()
+    def validate(self, loader: DataLoader) -> tuple[float, np.ndarray]:
+        """Loss and predictions (m, C) float64 of the weights to use, on the plain view."""
+        network = self.final.eval()
         with self.fabric.autocast():
             outputs = torch.cat(
                 [network(images.to(self.fabric.device)).float() for images, _ in loader]
             )
-        scaled = network.scaled(_tensor(targets, self.fabric.device))
-        loss = self.loss(outputs, scaled).mean().item()
+        loss = self.labels_loss(outputs, self.valid_targets).mean().item()
         return loss, network.values_of(outputs).cpu().double().numpy()
 
     def state(self) -> dict[str, Any]:
@@ -138,6 +237,7 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "average": self.average.module.state_dict(),
+            "mean": self.mean.state_dict() if self.mean is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
@@ -145,6 +245,8 @@ class Trainer:
     def _continue_from(self, checkpoint: dict[str, Any]) -> None:
         self.network.load_state_dict(checkpoint["network"])
         self.average.module.load_state_dict(checkpoint["average"])
+        if self.mean is not None:
+            self.mean.load_state_dict(checkpoint["mean"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.fabric.strategy.precision.load_state_dict(checkpoint["precision"])
 

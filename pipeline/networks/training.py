@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import Backbone, Kind, Network
+from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
-from pipeline.data.augmentation import create_augmentation
-from pipeline.data.batches import Batches, Cache, FoldImages, training_loader, validation_loader
-from pipeline.networks.network import WEIGHTS, ImageNetwork
+from pipeline.networks.cost import Cost, peak_memory_gib
+from pipeline.networks.lesson import Lesson, create_loaders
+from pipeline.networks.network import WEIGHTS, save_weights
+from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -44,17 +44,10 @@ def train_fold(
     folder: Path,
     settings: Network,
     backbone: Backbone,
+    lesson: Lesson,
     *,
-    cache: Cache,
-    train_rows: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    valid_rows: np.ndarray,
-    valid_targets: np.ndarray,
-    kind: Kind,
     metric: Metric,
     levels: np.ndarray | None = None,
-    cut: str,
     device: str,
     precision: str,
     workers: int,
@@ -68,9 +61,6 @@ def train_fold(
     the run early it is the best epoch, and the score has that bias.
 
     Args:
-        cache: `cache[row]` is (H, W, 3) uint8.
-        train_rows: (n,) with targets (n, C), hard or soft, and weights (n,).
-        valid_rows: (m,) with valid_targets (m, C).
         levels: (C,) ascending, for ordinal.
         device: cpu, cuda or mps. precision: 32, bf16, 16, or a name of Fabric's.
         name: "net fold 2", for the log, and to keep its random draws apart from others'.
@@ -78,58 +68,55 @@ def train_fold(
         metric, score and val_loss of the weights that inference uses (`epoch_used`), `epochs` run,
         best_epoch and best_score.
     Raises:
-        UserError: settings that do not fit, or a loss that is no longer finite.
+        UserError: settings that do not fit.
+        JobFailed: a loss that is no longer finite.
     """
     if settings.plain:
-        settings, workers = _plain(settings), 0
-    image_size = settings.image_size or backbone.image_size
+        settings, workers = without_noise(settings), 0
     run_seed = stream_seed(seed, name)
-    view = {"image_size": image_size, "cut": cut}
-    augment = create_augmentation(settings.augment, **view)
-    batches = Batches(len(train_rows), batch_size=settings.batch_size, seed=run_seed)
-    train_images = FoldImages(cache, train_rows, **view, augment=augment, seed=run_seed)
-    train_loader = training_loader(train_images, batches, workers=workers)
-    valid_loader = validation_loader(
-        FoldImages(cache, valid_rows, **view), batch_size=settings.batch_size, workers=workers
-    )
-
+    loaders = create_loaders(lesson, settings, workers=workers, seed=run_seed)
     checkpoint = _read_checkpoint(folder / CHECKPOINT)
     trainer = Trainer(
-        Fabric(accelerator=device, devices=1, precision=PRECISIONS.get(precision, precision)),
+        create_fabric(device, precision),
         settings,
         backbone,
-        kind=kind,
-        targets=np.asarray(targets, dtype=float),
-        weights=np.asarray(weights, dtype=float),
+        lesson,
+        folder=folder,
         name=name,
         seed=run_seed,
         checkpoint=checkpoint,
     )
+    groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
+    log.info("train %s learns %s", name, "; ".join(groups))
     history = checkpoint["history"] if checkpoint else []
     with _events(folder) as events:
         while len(history) < settings.epochs and not _out_of_patience(history, settings, metric):
             epoch, started = len(history), time.monotonic()
-            batches.epoch = epoch
-            trained = trainer.train_epoch(train_loader, epoch)
-            images_per_second = len(train_rows) / (time.monotonic() - started)
-            val_loss, values = trainer.validate(valid_loader, valid_targets)
-            score = metric.score(valid_targets, values, kind=kind, levels=levels)
+            loaders.batches.epoch = epoch
+            trained, cost = trainer.train_epoch(loaders.train, epoch)
+            val_loss, values = trainer.validate(loaders.valid)
+            score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
             history.append(
                 {"epoch": epoch + 1, **trained, "val_loss": val_loss, "val_score": score}
             )
             # In this order, a kill between two writes repeats the epoch and writes the same again.
             if _best(history, metric) == epoch:
-                _save_weights(folder / BEST_WEIGHTS, trainer.average.module)
+                save_weights(trainer.final, folder / BEST_WEIGHTS)
             write_text(folder / "log.csv", _table(history))
             _save_checkpoint(folder / CHECKPOINT, trainer.state() | {"history": history})
-            seconds = time.monotonic() - started
-            _report(events, history[-1], settings, name, seconds, images_per_second)
+            memory = peak_memory_gib(trainer.fabric.device)
+            _report(events, history[-1], settings, name, time.monotonic() - started, cost, memory)
     return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
 
 
-def _plain(settings: Network) -> Network:
+def create_fabric(device: str, precision: str) -> Fabric:
+    """Where and how exactly a network runs, by the config's names or Fabric's."""
+    return Fabric(accelerator=device, devices=1, precision=PRECISIONS.get(precision, precision))
+
+
+def without_noise(settings: Network) -> Network:
     """The same without what makes a bug hard to see."""
-    off = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
+    off = {"augment": "none", "mix_probability": 0.0, "dropout": 0.0, "drop_path": 0.0}
     return settings.model_copy(update=off)
 
 
@@ -162,12 +149,6 @@ def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def _save_weights(path: Path, network: ImageNetwork) -> None:
-    tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary)
-
-
 def _table(history: list[dict]) -> str:
     """CSV, a line per epoch; no times, so that a resumed run writes the same bytes."""
     text = io.StringIO()
@@ -192,17 +173,21 @@ def _report(
     settings: Network,
     name: str,
     seconds: float,
-    images_per_second: float,
+    cost: Cost,
+    memory_gib: float,
 ) -> None:
     epoch, epochs = entry["epoch"], settings.epochs
     log.info(
         f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
         f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
-        f"lr {entry['lr']:.1e} {seconds:.1f}s {images_per_second:.0f} images/s"
+        f"lr {entry['lr']:.1e} {seconds:.1f}s {cost.images_per_second:.0f} images/s "
+        f"waiting {cost.wait_share:.0%} peak {memory_gib:.1f} GiB"
     )
     for key in ("loss", "val_loss", "val_score", "lr"):
         events.add_scalar(key, entry[key], epoch)
-    events.add_scalar("images_per_second", images_per_second, epoch)
+    events.add_scalar("images_per_second", cost.images_per_second, epoch)
+    events.add_scalar("wait_share", cost.wait_share, epoch)
+    events.add_scalar("peak_memory_gib", memory_gib, epoch)
 
 
 def _finish(
@@ -223,7 +208,7 @@ def _finish(
         with replacing(folder / WEIGHTS) as temporary:
             shutil.copyfile(folder / BEST_WEIGHTS, temporary)
     else:
-        _save_weights(folder / WEIGHTS, trainer.average.module)
+        save_weights(trainer.final, folder / WEIGHTS)
     scores = {
         "metric": metric.name,
         "score": history[chosen]["val_score"],

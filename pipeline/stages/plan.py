@@ -15,7 +15,7 @@ from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 1, "cache": 1, "block": 1, "train": 1, "predict": 1, "ensemble": 1, "report": 1}
+FORMAT = {"folds": 1, "cache": 1, "block": 1, "train": 2, "predict": 1, "ensemble": 1, "report": 1}
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -117,7 +117,7 @@ class Plan:
         else:
             made_from = {name: self.how(name) for name in settings.blocks}
             made_from["views"] = config.tta.views
-        teachers = self.teachers(member, fold)
+        taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
             settings=settings.model_dump(),
@@ -128,7 +128,7 @@ class Plan:
             images=project.train_index.digest,
             folds=project.folds.digest,
             fold=fold,
-            teachers=[teacher.fingerprint for teacher in teachers],
+            teachers=[job.fingerprint for job in taught_by],
             blend=self.blend_recipe(member),
         )
         return Job(
@@ -137,25 +137,34 @@ class Plan:
             folder=project.workspace.fold(member, fold),
             fingerprint=recipe,
             arguments=self.arguments | {"member": member, "fold": fold},
-            needs=(*self.inputs(member), *teachers),
+            needs=(*self.inputs(member), *taught_by),
             wants_gpu=isinstance(settings, Network),
             attic=project.workspace.models / "attic",
         )
 
-    def teachers(self, member: str, fold: int) -> list[Job]:
-        """Predictions that pseudo-labels come from: a member's fold, or all of a blend's."""
-        pseudo = self.project.config.members[member].pseudo
-        if pseudo is None:
-            return []
-        if pseudo.teacher in self.project.config.members:
-            return [self.predict(pseudo.teacher, fold)]
-        return [self.join(name) for name in self.untaught_members]
+    def taught_by(self, member: str, fold: int) -> list[Job]:
+        """What one fold's model learns from besides labels: predictions, or another's weights.
+
+        For pseudo-labels a member's predictions of this fold; to distil, its predictions of all;
+        a blend's are made of all its members'.
+        """
+        settings = self.project.config.members[member]
+        jobs = []
+        for key, teacher in settings.teachers.items():
+            if teacher not in self.project.config.members:
+                jobs += [self.join(name) for name in self.untaught_members]
+            elif key == "pseudo":
+                jobs.append(self.predict(teacher, fold))
+            else:
+                jobs.append(self.join(teacher))
+        if isinstance(settings, Network) and settings.start is not None:
+            jobs.append(self.train(settings.start.member, fold))
+        return list(dict.fromkeys(jobs))
 
     def blend_recipe(self, member: str) -> list | None:
         """What a blend used as teacher depends on besides its members' predictions."""
         config = self.project.config
-        pseudo = config.members[member].pseudo
-        if pseudo is None or pseudo.teacher in config.members:
+        if all(name in config.members for name in config.members[member].teachers.values()):
             return None
         return [config.task.metric, config.submission.threshold, config.seed]
 
@@ -163,7 +172,13 @@ class Plan:
     def untaught_members(self) -> list[str]:
         """Members of round 0: those that a blend used as a teacher is made of."""
         members = self.project.config.members
-        return [name for name, settings in members.items() if settings.pseudo is None]
+
+        def is_taught(name: str) -> bool:
+            if members[name].teachers:
+                return True
+            return any(is_taught(other) for other in members[name].stands_on)
+
+        return [name for name in members if not is_taught(name)]
 
     def predict(self, member: str, fold: int) -> Job:
         """One fold's model on the rows that it held out and on the test rows."""

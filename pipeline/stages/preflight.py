@@ -1,10 +1,14 @@
 """What can be known to fail is tried first: a typo must not end a night's run halfway."""
 
 from pipeline.config.schema import Config, Network
-from pipeline.data.augmentation import create_augmentation
+from pipeline.data.augmentation import Spread, create_augmentation
+from pipeline.data.sampling import check_sampling
 from pipeline.networks.backbones import create_backbone
 from pipeline.networks.device import choose_device
 from pipeline.networks.losses import create_loss
+from pipeline.networks.network import create_network
+from pipeline.networks.optimisation import create_optimizer
+from pipeline.networks.schedules import check_schedule
 
 
 def try_networks(config: Config, *, backbones: list[str], members: list[str]) -> None:
@@ -23,9 +27,16 @@ def try_networks(config: Config, *, backbones: list[str], members: list[str]) ->
         settings = config.members[name]
         assert isinstance(settings, Network)
         backbone = config.backbones[settings.network]
-        create_loss(settings, config.task.kind, class_weights=None)
+        create_loss(settings, config.task.kind)
+        check_sampling(settings.sampling, kind=config.task.kind)
+        check_schedule(settings)
+        network = create_network(
+            settings, backbone, num_classes=2, kind=config.task.kind, pretrained=False
+        )
+        create_optimizer(network, settings)
         create_augmentation(
             settings.augment,
             image_size=settings.image_size or backbone.image_size,
             cut=backbone.cut,
+            spread=Spread(brightness=0.2, contrast=0.2),  # measured later
         )

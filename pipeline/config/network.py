@@ -1,0 +1,189 @@
+"""A network's section of the YAML: what it is, what it sees, what it minimises, and how."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.section import Section
+
+LossName = Literal[
+    "auto",
+    "cross_entropy",
+    "focal",
+    "am_softmax",
+    "cosface",
+    "arcface",
+    "cumulative",
+    "bce",
+    "mse",
+    "mae",
+    "huber",
+]
+MARGIN_LOSSES = ("am_softmax", "cosface", "arcface")
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Start(Section):
+    """Weights that another member learnt on the same fold."""
+
+    member: str = Field(description="a network of the same backbone")
+    head: Literal["new", "keep"] = Field("new", description="keep: go on from its head too")
+
+
+class Architecture(Section):
+    """Backbone, pooling and head, and what they start from."""
+
+    network: str = Field(description="one of `backbones`: its architecture and weights")
+    image_size: int | None = Field(None, ge=16, le=2048, description="default: the backbone's")
+    channels: Literal[1, 3, 4] = Field(
+        3, description="1: grey; 4: a channel of zeros more, for tensor cores, same predictions"
+    )
+    pool: Literal["auto", "avg", "max", "avgmax", "gem", "concat"] = Field(
+        "auto",
+        description="auto: the backbone's own; gem: learned power mean (Radenovic 2018); "
+        "concat: avg beside max",
+    )
+    stages: list[int] = Field(
+        [], description="join these stages, pooled, to the last: [-2], or [1, 2] (Hariharan 2015)"
+    )
+    head: Literal["linear", "mlp", "cosine"] = Field(
+        "linear", description="cosine: of angles, for the margin losses (Wang 2018)"
+    )
+    hidden: int = Field(512, ge=64, multiple_of=64, description="width of head: mlp")
+    dropout: float = Field(0.2, ge=0, lt=1, description="before the head's last layer")
+    dropout_samples: int = Field(
+        1, ge=1, description="mean loss over so many dropout masks (Inoue 2019)"
+    )
+    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth, where timm has it")
+    init: Literal["zero", "kaiming", "xavier"] = Field(
+        "zero", description="weights of the head's last layer (He 2015, Glorot 2010)"
+    )
+    bias: Literal["prior", "rare", "zero"] = Field(
+        "prior",
+        description="prior: log class frequencies, or log-odds (Karpathy 2019); rare: every class "
+        "at 0.01, for focal (Lin 2017)",
+    )
+    start: Start | None = Field(None, description="weights of another member, instead of ImageNet")
+
+
+class Distill(Section):
+    """Learn from another member's or a blend's out-of-fold predictions too (Hinton 2015)."""
+
+    teacher: str = Field(description="a member, or one of `blends`")
+    weight: float = Field(0.5, gt=0, le=1, description="share of the teacher's loss")
+    temperature: float = Field(2.0, gt=0, description="softens both sides")
+
+
+class Objective(Section):
+    """What is minimised."""
+
+    loss: LossName | dict[LossName, Positive] = Field(
+        "auto",
+        description="by task: cross_entropy, bce (multilabel), mse (regression); or a sum: "
+        "{cross_entropy: 1.0, focal: 0.5}",
+    )
+    loss_balance: Literal["fixed", "learned"] = Field(
+        "fixed", description="learned: weights of a sum from their uncertainty (Kendall 2018)"
+    )
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="for cross_entropy (Szegedy 2016)")
+    focal_gamma: float = Field(2.0, ge=0, description="0: cross-entropy (Lin 2017)")
+    margin: float | None = Field(
+        None, ge=0, description="default: am_softmax, cosface 0.35 (Wang 2018); arcface 0.5 rad"
+    )
+    scale: float = Field(16.0, gt=0, description="of head: cosine; papers take 30 to 64 for faces")
+    class_weights: Literal["none", "balanced", "effective"] = Field(
+        "none", description="balanced: inverse frequency; effective: by number (Cui 2019)"
+    )
+    effective_beta: float = Field(0.999, ge=0, lt=1, description="of class_weights: effective")
+    distill: Distill | None = Field(None, description="a teacher")
+
+    @model_validator(mode="after")
+    def _margin_losses_want_angles(self) -> "Objective":
+        names = self.loss if isinstance(self.loss, dict) else [self.loss]
+        wanting = [name for name in names if name in MARGIN_LOSSES]
+        if wanting and getattr(self, "head", None) != "cosine":
+            raise ValueError(f"loss {wanting[0]} compares angles: say `head: cosine`")
+        if isinstance(self.loss, dict) and not self.loss:
+            raise ValueError("loss: a sum of nothing; name a loss, or say `auto`")
+        return self
+
+
+class Inputs(Section):
+    """What the network sees of the training rows."""
+
+    batch_size: int = Field(32, ge=1, description="images per optimiser step")
+    accumulate: int = Field(1, ge=1, description="split a batch in this many parts to save memory")
+    sampling: Literal["all", "balanced", "oversample", "undersample", "weighted"] = Field(
+        "all",
+        description="balanced: classes drawn alike; over-, undersample: to the largest, the "
+        "smallest class; weighted: by row weights; rows drawn anew each epoch",
+    )
+    augment: Literal["none", "light", "medium", "heavy"] | list[dict[str, Any]] = Field(
+        "medium", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
+    )
+    mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
+    cutmix: float = Field(0.0, ge=0, description="alpha; 0: off (Yun 2019)")
+    ricap: float = Field(0.0, ge=0, description="beta; 0: off; four images (Takahashi 2018)")
+    mosaic: float = Field(
+        0.0, ge=0, description="beta; 0: off; four whole images (Bochkovskiy 2020)"
+    )
+    mix_probability: float = Field(
+        1.0, ge=0, le=1, description="of a batch to be mixed, by one of those that are on"
+    )
+
+
+class Optimisation(Section):
+    """How it is minimised."""
+
+    epochs: int = Field(8, ge=1, description="passes over the training rows")
+    optimizer: str = Field(
+        "adamw", description="adabound (Luo 2019), or any of timm's that needs no other library"
+    )
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
+    scale_lr: bool = Field(False, description="multiply lr by batch_size / 256 (Goyal 2017)")
+    backbone_lr: float = Field(0.3, gt=0, description="backbone's learning rate as a share of lr")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="each layer's lr as a share of the next one's (Clark 2020)"
+    )
+    freeze: int = Field(0, ge=0, description="stages, from the stem, that do not learn")
+    unfreeze_every: int = Field(
+        0, ge=0, description="epochs until one stage more learns, from the head (Howard 2018)"
+    )
+    batch_norm: Literal["learn", "freeze"] = Field(
+        "learn", description="freeze: keep the pretrained statistics"
+    )
+    weight_decay: float = Field(0.02, ge=0, description="not applied to norms and biases")
+    schedule: Literal["cosine", "constant", "step", "multistep", "restarts", "one_cycle"] = Field(
+        "cosine", description="after warm-up, down to min_lr (Loshchilov 2017; Smith 2018)"
+    )
+    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up; one_cycle has its own")
+    min_lr: float = Field(1e-5, ge=0, description="floor of the schedule")
+    milestones: list[float] = Field(
+        [], description="multistep: epochs at which lr falls; step: their distance, [2]"
+    )
+    lr_drop: float = Field(0.1, gt=0, lt=1, description="step, multistep: what lr is multiplied by")
+    restarts: int = Field(2, ge=1, description="cosines of schedule: restarts (Loshchilov 2017)")
+    clip_norm: float = Field(1.0, ge=0, description="clip the gradient's norm; 0: off")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="average of weights; 0: off")
+    swa_epochs: int = Field(
+        0, ge=0, description="use the mean of the last epochs' weights instead (Izmailov 2018)"
+    )
+    patience: int = Field(
+        0, ge=0, description="stop after so many epochs without a better score; 0: never"
+    )
+    cycles: int = Field(
+        1, ge=1, description="train again from the trained weights, each time a member more: NAME_2"
+    )
+    plain: bool = Field(
+        False, description="no augmentation, no mixing, one process: for hunting bugs"
+    )
+
+    @model_validator(mode="after")
+    def _means_end_with_the_run(self) -> "Optimisation":
+        if self.swa_epochs > self.epochs:
+            raise ValueError(f"swa_epochs {self.swa_epochs}: there are {self.epochs} epochs")
+        return self
+
+
+class NetworkSettings(Optimisation, Inputs, Objective, Architecture):
+    """All of a network's keys but those it shares with learners."""

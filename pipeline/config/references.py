@@ -1,0 +1,80 @@
+"""Names in a config that refer to something else in it: backbones, teachers, blends."""
+
+import re
+from collections.abc import Iterable
+from typing import get_args
+
+from pipeline.config.errors import nearest
+from pipeline.config.schema import BlendKind, Config, Learner, Network
+
+BLENDS = get_args(BlendKind)
+TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
+    "backbones": ("images",),
+    "members": ("attic", "best", *BLENDS),
+}
+SAME_FOR_START = ("network", "channels", "pool", "stages")
+SAME_FOR_HEAD = ("head", "hidden")
+Problem = tuple[tuple[str, ...], str]  # path of a key, what is wrong with it
+
+
+def wrong_references(config: Config) -> Iterable[Problem]:
+    """Names that cannot be used, that refer to nothing, or that go in a circle."""
+    for section in ("backbones", "members"):
+        for name in getattr(config, section):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+                yield (section, name), f"{section} name {name!r} must be usable as a folder's name"
+            elif name in TAKEN[section]:
+                yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
+    for name, member in config.members.items():
+        blocks = list(member.blocks) if isinstance(member, Learner) else [member.network]
+        key = "blocks" if isinstance(member, Learner) else "network"
+        for block in blocks:
+            if block not in config.backbones:
+                near = nearest(block, config.backbones)
+                yield ("members", name, key), f"no backbone {block!r}{near}"
+        yield from _wrong_teachers(config, name)
+    if config.submission.blend not in ("best", *config.blends, *config.members):
+        names = ["best", *config.blends, *config.members]
+        near = nearest(config.submission.blend, names)
+        yield ("submission", "blend"), f"no blend {config.submission.blend!r}{near}"
+
+
+def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
+    member = config.members[name]
+    others = [other for other in config.members if other != name]
+    for key, teacher in member.teachers.items():
+        if teacher not in (*others, *BLENDS):
+            near = nearest(teacher, [*others, *BLENDS])
+            yield ("members", name, key), f"no teacher {teacher!r}{near}"
+        elif _depends_on(config, teacher, name):
+            yield ("members", name, key), "its teacher is, in the end, itself"
+    start = getattr(member, "start", None)
+    if start is None:
+        return
+    networks = [other for other in others if isinstance(config.members[other], Network)]
+    if start.member not in networks:
+        near = nearest(start.member, networks)
+        yield ("members", name, "start"), f"no network {start.member!r} to start from{near}"
+        return
+    if _depends_on(config, start.member, name):
+        yield ("members", name, "start"), "it starts, in the end, from itself"
+    keys = (*SAME_FOR_START, *(SAME_FOR_HEAD if start.head == "keep" else ()))
+    for key in keys:
+        own, theirs = getattr(member, key), getattr(config.members[start.member], key)
+        if own != theirs:
+            reason = f"{start.member} has {key} {theirs!r}, but {name} {own!r}: they must agree"
+            yield ("members", name, "start"), reason
+
+
+def _depends_on(config: Config, name: str, wanted: str) -> bool:
+    """Whether a member stands on another, directly or through others."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current == wanted:
+            return True
+        if current in config.members and current not in seen:
+            seen.add(current)
+            waiting += config.members[current].stands_on
+    return False

@@ -1,0 +1,113 @@
+"""What a member learns from in one fold: its rows, and what teachers say (laws 3 and 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import BlendKind
+from pipeline.core import predictions
+from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
+from pipeline.data.images import ImageCache
+from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.networks.lesson import Lesson
+from pipeline.networks.network import WEIGHTS
+from pipeline.stages.outputs import cross_fit_members, read_member
+from pipeline.stages.plan import Plan
+from pipeline.stages.project import Project
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """Rows counted over train and test: a test row's number is num_train and its position.
+
+    Attributes:
+        rows: (n,) with targets (n, C), hard or soft, and weights (n,).
+        held_out: (m,) training rows of this fold.
+        num_taught: how many of `rows` are pseudo-labelled.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
+    num_taught: int
+
+
+def fold_rows(project: Project, member: str, fold: int) -> FoldRows:
+    """All rows but one fold's, and what the member's teacher says of test rows."""
+    competition, folds = project.competition, project.folds.folds
+    rows, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    targets, weights, num_taught = competition.targets[rows], np.ones(len(rows)), 0
+    if project.member(member).pseudo is not None:
+        taught = _pseudo_labels(project, member, fold)
+        rows = np.concatenate([rows, project.num_train + taught.rows])
+        targets = np.concatenate([targets, taught.targets])
+        weights = np.concatenate([weights, taught.weights])
+        num_taught = len(taught.rows)
+    return FoldRows(rows, targets, weights, held_out, num_taught)
+
+
+def network_lesson(project: Project, member: str, fold: int, rows: FoldRows) -> Lesson:
+    """What a network learns from: the same rows, as images."""
+    plan, settings = Plan(project), project.member(member)
+    competition = project.competition
+    image_size = plan.image_size(member)
+    distils, starts = settings.distill is not None, settings.start is not None
+    return Lesson(
+        cache=ImageCache(plan.cache(image_size).folder),
+        image_size=image_size,
+        cut=project.config.backbones[settings.network].cut,
+        kind=competition.task.kind,
+        rows=rows.rows,
+        targets=np.asarray(rows.targets, dtype=float),
+        weights=rows.weights,
+        valid_rows=rows.held_out,
+        valid_targets=competition.targets[rows.held_out],
+        teacher=_teacher_values(project, member, fold)[rows.rows] if distils else None,
+        start_weights=plan.train(settings.start.member, fold).folder / WEIGHTS if starts else None,
+    )
+
+
+def _teacher_values(project: Project, member: str, fold: int) -> np.ndarray:
+    """What the teacher that a member distils from says of train and test rows: (N, C).
+
+    Of a training row, the teacher's model that did not learn from it; of a test row, the one that
+    never saw this fold. What remains is what remains in stacking: the models that speak of the
+    other folds' rows learnt from this fold's.
+    """
+    teacher = project.member(member).distill.teacher
+    if teacher in project.config.members:
+        oof, test = (said.values for said in read_member(project, teacher))
+    else:
+        blended = _cross_fit_teacher(project, teacher, member)
+        oof, test = blended.oof, blended.test
+    return np.concatenate([oof, test[fold]])
+
+
+def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
+    """What the teacher that never saw this fold says of the test rows (law 4).
+
+    A blend as teacher is fitted without this fold's rows, on members of round 0, and applied to
+    what their models of this fold say.
+    """
+    config, pseudo = project.config, project.config.members[member].pseudo
+    if pseudo.teacher in config.members:
+        path = Plan(project).predict(pseudo.teacher, fold).folder / "test.npz"
+        said = predictions.load(
+            path,
+            classes=project.competition.classes,
+            folds_digest=project.folds.digest,
+            fold=fold,
+        ).in_order_of(project.competition.test_ids, where=str(path))
+        return choose_pseudo_labels(said.values, pseudo, kind=config.task.kind)
+    blended = _cross_fit_teacher(project, pseudo.teacher, member)
+    return choose_pseudo_labels(blended.test[fold], pseudo, kind=config.task.kind)
+
+
+def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> CrossFitted:
+    names = Plan(project).untaught_members
+    if not names:
+        raise UserError(f"member {member}: teacher {blend} has no members to blend.")
+    joined = [read_member(project, name) for name in names]
+    return cross_fit_members(project, blend, [(oof.values, test.values) for oof, test in joined])
