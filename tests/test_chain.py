@@ -11,8 +11,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.config.errors import UserError
+from pipeline.config.load import load_config
 from pipeline.core import predictions
+from pipeline.networks.trainer import Trainer
 from pipeline.stages import chain
+from pipeline.stages.lessons import fold_rows, network_lesson
+from pipeline.stages.project import open_project
 
 pytestmark = pytest.mark.slow
 CLASSES = ("blue", "green", "red")
@@ -146,6 +151,7 @@ def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
         "net": NETWORK,
         "student": {"learner": "logistic", "blocks": {"small": 1.0}, "pseudo": pseudo},
         "net_student": NETWORK | {"pseudo": pseudo | {"labels": "soft"}},
+        "net_student_2": NETWORK | {"start": {"member": "net_student"}},
     }
     said = {}
     for planted in (False, True):
@@ -165,6 +171,75 @@ def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
         for clean, leaked in zip(said[False, name], said[True, name], strict=True):
             assert np.array_equal(clean, leaked), name
         assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
+
+
+@pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
+def test_a_student_is_told_of_each_row_by_a_model_that_did_not_learn_from_it(
+    copied: Path, teacher: str
+) -> None:
+    taught = NETWORK | {"distill": {"teacher": teacher}, "pseudo": {"teacher": "linear"}}
+    members = CONFIG["members"] | {
+        "net": NETWORK,
+        "student": taught,
+        "again": NETWORK | {"cycles": 2},
+    }
+    run(copied, "infer", members=members)
+    config = load_config(str(copied / "tiny.yaml"))
+    project = open_project(config, copied)
+    rows = fold_rows(project, "student", 1)
+    lesson = network_lesson(project, "student", 1, rows)
+    assert rows.num_taught == 9
+    sources = ["linear"] if teacher == "linear" else ["linear", "net", "again", "again_2"]
+    oof = np.mean(
+        [load(copied, name, "oof").in_order_of(project.competition.ids).values for name in sources],
+        axis=0,
+    )
+    test = np.mean([load(copied, name, "test").values[1] for name in sources], axis=0)
+    expected = np.concatenate([oof[rows.rows[rows.rows < 30]], test])
+    np.testing.assert_allclose(lesson.teacher, expected, atol=1e-6)
+    for fold in (0, 2):
+        learnt = (
+            copied / "models" / "tiny" / "linear" / f"fold{fold}" / "trained_on.txt"
+        ).read_text()
+        said = project.competition.ids[project.folds.folds == fold]
+        assert not set(learnt.split()) & set(said)
+
+
+def test_cycles_are_members_that_start_where_the_last_one_ended(copied: Path) -> None:
+    run(copied, "infer", members={"net": NETWORK | {"cycles": 3}})
+    models = copied / "models" / "tiny"
+    for before, after in (("net", "net_2"), ("net_2", "net_3")):
+        one, other = load(copied, before, "oof"), load(copied, after, "oof")
+        assert not np.allclose(one.values, other.values)
+        snapshot = json.loads((models / after / "fold1" / "snapshot.json").read_text())
+        assert snapshot["settings"]["start"] == {"member": before, "head": "keep"}
+    stages = {path.parent.name for path in models.glob("*/oof.npz")}
+    assert {"net", "net_2", "net_3"} <= stages
+
+
+def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkeypatch) -> None:
+    write_competition(tmp_path)
+    original = Trainer._gradients
+
+    def poisoned(self, images, targets, weights):
+        nan = float("nan") if self.name == "net fold 1" else 1.0
+        return original(self, images, targets * nan, weights)
+
+    monkeypatch.setattr(Trainer, "_gradients", poisoned)
+    members = CONFIG["members"] | {"net": NETWORK}
+    with pytest.raises(
+        UserError, match=r"(?s)1 of \d+ jobs failed; 3 that need.*net fold 1 epoch 1"
+    ):
+        run(tmp_path, members=members)
+    folder = tmp_path / "models" / "tiny" / "net"
+    assert "loss is nan" in json.loads((folder / "fold1" / "failed.json").read_text())["reason"]
+    assert (folder / "fold1" / "failed_batch.pt").exists()
+    assert (folder / "fold2" / "predictions" / "meta.json").exists()
+    assert (tmp_path / "models" / "tiny" / "linear" / "oof.npz").exists()
+    assert not (folder / "oof.npz").exists()
+    monkeypatch.setattr(Trainer, "_gradients", original)
+    run(tmp_path, members=members)
+    assert not (folder / "fold1" / "failed.json").exists()
 
 
 def test_law_4_test_predictions_are_kept_per_fold(finished: Path) -> None:

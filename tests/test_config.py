@@ -123,6 +123,35 @@ WRONG = {
         r"c\.yaml:9: no teacher 'liner'; did you mean `linear`",
     ),
     "own teacher": (GOOD + "  b: {extends: net, pseudo: {teacher: b}}\n", r"no teacher 'b'"),
+    "no teacher to distil": (
+        GOOD + "  b: {extends: net, distill: {teacher: liner}}\n",
+        r"c\.yaml:9: no teacher 'liner'; did you mean `linear`",
+    ),
+    "start from a learner": (
+        GOOD + "  b: {extends: net, start: {member: linear}}\n",
+        r"c\.yaml:9: no network 'linear' to start from; known: net",
+    ),
+    "start from another shape": (
+        GOOD + "  b: {extends: net, pool: gem, start: {member: net}}\n",
+        r"c\.yaml:9: net has pool 'auto', but b 'gem': they must agree",
+    ),
+    "start from another head": (
+        GOOD + "  b: {extends: net, head: mlp, start: {member: net, head: keep}}\n",
+        r"c\.yaml:9: net has head 'linear', but b 'mlp'",
+    ),
+    "margin without angles": (
+        GOOD + "  b: {extends: net, loss: arcface}\n",
+        r"c\.yaml:9: `members\.b`: loss arcface compares angles: say `head: cosine`",
+    ),
+    "no such loss": (GOOD + "  b: {extends: net, loss: arcfac}\n", r"`members\.b\.loss`: Input sh"),
+    "longer mean than run": (
+        GOOD + "  b: {extends: net, epochs: 3, swa_epochs: 4}\n",
+        r"c\.yaml:9: `members\.b`: swa_epochs 4: there are 3 epochs",
+    ),
+    "a cycle's name is taken": (
+        GOOD + "  b: {extends: net, cycles: 2}\n  b_2: {extends: net}\n",
+        r"c\.yaml:9: cycle 2 would be b_2, and there is one",
+    ),
     "no blend": (
         GOOD + "submission: {blend: gredy}\n",
         r"c\.yaml:9: no blend 'gredy'; did you mean `greedy`",
@@ -207,6 +236,27 @@ def test_teachers_in_a_circle_are_refused_and_only_those_in_it(tmp_path):
     lines = error_of(tmp_path, text).splitlines()
     assert [line.split(":")[-2] for line in lines] == ["9", "10"]
     assert all("its teacher is, in the end, itself" in line for line in lines)
+
+
+def test_a_start_in_a_circle_is_refused(tmp_path):
+    text = GOOD + (
+        "  a: {extends: net, start: {member: b}}\n  b: {extends: net, distill: {teacher: a}}\n"
+    )
+    said = error_of(tmp_path, text)
+    assert "c.yaml:9: it starts, in the end, from itself" in said
+    assert "c.yaml:10: its teacher is, in the end, itself" in said
+
+
+def test_cycles_become_members_that_start_where_the_last_ended(tmp_path):
+    text = GOOD + "  b: {extends: net, lr: 0.01, cycles: 3}\n"
+    members = load_config(write(tmp_path, text)).members
+    assert [name for name in members if name.startswith("b")] == ["b", "b_2", "b_3"]
+    assert members["b"].start is None
+    for name, before in (("b_2", "b"), ("b_3", "b_2")):
+        assert (members[name].start.member, members[name].start.head) == (before, "keep")
+        assert (members[name].lr, members[name].cycles) == (0.01, 1)
+    once = load_config(write(tmp_path, text.replace(", cycles: 3", ""))).members
+    assert once["b"] == members["b"]  # so that a cycle more does not train the first again
 
 
 def test_a_file_extends_a_file_beside_it(tmp_path):

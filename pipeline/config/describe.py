@@ -30,6 +30,8 @@ def schema() -> None:
         "members.NAME (learner)": sections.Learner,
         "members.NAME (network)": sections.Network,
         "members.NAME.pseudo": sections.Pseudo,
+        "members.NAME.start": sections.Start,
+        "members.NAME.distill": sections.Distill,
         "tta": sections.TTA,
         "submission": sections.Submission,
         "runtime": sections.Runtime,
@@ -45,7 +47,7 @@ def _print_section(title: str, model: type[BaseModel]) -> None:
         print(f"  {name}: {_type_name(field.annotation)}{_default(field)}{meaning}")
     if not title:
         print("  extends: str  another config, a path or a name; its keys, with these on top")
-    if title.startswith("members") and "pseudo" not in title:
+    if model in (sections.Learner, sections.Network):
         print("  extends: str  another member's name; its keys, with this member's on top")
     print()
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.members import AnyMember, Learner, Member, Network, Pseudo
+from pipeline.config.network import Distill, Start
 from pipeline.config.section import Section
 from pipeline.config.views import expand_views
 
@@ -20,6 +21,7 @@ __all__ = [
     "BlendKind",
     "Config",
     "Data",
+    "Distill",
     "Folds",
     "Kind",
     "Learner",
@@ -28,6 +30,7 @@ __all__ = [
     "Pseudo",
     "Runtime",
     "Section",
+    "Start",
     "Submission",
     "Task",
 ]

@@ -1,0 +1,223 @@
+"""Tricks on and off: what each does to the out-of-fold score of one small network.
+
+    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 3] [--rows 1200] [--only mixup,ema]
+    python tests/bench/ablation.py RESULTS.csv --table
+
+Each seed has a fold of its own, and every variant sees the same rows of it in the same order: a
+difference is of pairs. Rows go to RESULTS.csv as they come, and what is there is not run again.
+"""
+
+import argparse
+import csv
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline.config.load import load_config
+from pipeline.config.members import Network
+from pipeline.core.jobs import execute, pending
+from pipeline.core.metrics import get_metric
+from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
+from pipeline.data.images import ImageCache
+from pipeline.networks.device import choose_device, choose_precision
+from pipeline.networks.inference import predict_views
+from pipeline.networks.lesson import Lesson
+from pipeline.networks.network import load_network
+from pipeline.networks.training import train_fold
+from pipeline.stages.plan import Plan, folds_job
+from pipeline.stages.project import Project, open_project
+
+BASE = {"network": "lite0", "image_size": 128, "epochs": 5}
+VARIANTS = {
+    "default": {},
+    "augment: none": {"augment": "none"},
+    "augment: light": {"augment": "light"},
+    "augment: heavy": {"augment": "heavy"},
+    "augment: RandAugment": {
+        "augment": [{"RandomResizedCrop": {"scale": [0.5, 1.0]}}, {"RandAugment": {}}]
+    },
+    "no mixup": {"mixup": 0},
+    "cutmix instead of mixup": {"mixup": 0, "cutmix": 1.0},
+    "ricap instead of mixup": {"mixup": 0, "ricap": 0.3},
+    "mosaic instead of mixup": {"mixup": 0, "mosaic": 1.0},
+    "no label smoothing": {"label_smoothing": 0},
+    "no mixup, no label smoothing": {"mixup": 0, "label_smoothing": 0},
+    "no EMA": {"ema_decay": 0},
+    "SWA of 2 epochs": {"swa_epochs": 2},
+    "lr 3e-4": {"lr": 3e-4},
+    "lr 3e-3": {"lr": 3e-3},
+    "backbone_lr: 0.1": {"backbone_lr": 0.1},
+    "backbone_lr: 1": {"backbone_lr": 1.0},
+    "layer_decay: 0.8": {"layer_decay": 0.8},
+    "freeze: 3": {"freeze": 3},
+    "batch_norm: freeze": {"batch_norm": "freeze"},
+    "batch_size: 16": {"batch_size": 16},
+    "sgd, lr 0.03": {"optimizer": "sgd", "lr": 0.03},
+    "adabound": {"optimizer": "adabound"},
+    "schedule: one_cycle": {"schedule": "one_cycle"},
+    "schedule: constant": {"schedule": "constant"},
+    "dropout: 0": {"dropout": 0},
+    "dropout_samples: 4": {"dropout_samples": 4},
+    "head: mlp": {"head": "mlp"},
+    "pool: gem": {"pool": "gem"},
+    "pool: concat": {"pool": "concat"},
+    "stages: [-2]": {"stages": [-2]},
+    "loss: focal": {"loss": "focal"},
+    "loss: arcface": {"loss": "arcface", "head": "cosine"},
+    "loss: am_softmax": {"loss": "am_softmax", "head": "cosine"},
+    "init: kaiming, bias: zero": {"init": "kaiming", "bias": "zero"},
+    "class_weights: balanced": {"class_weights": "balanced"},
+    "sampling: balanced": {"sampling": "balanced"},
+    "drop_path: 0.1": {"drop_path": 0.1},
+}
+SCORES = ("accuracy", "log_loss")
+
+
+def main() -> None:
+    """Run what RESULTS.csv lacks, or print its table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("results", type=Path)
+    parser.add_argument("competition", nargs="?")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1200, help="training rows of each fold")
+    parser.add_argument("--image-size", type=int, default=BASE["image_size"])
+    parser.add_argument("--epochs", type=int, default=BASE["epochs"])
+    parser.add_argument("--only", default="", help="variants, separated by `;`")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    if given.table:
+        print(table(pd.read_csv(given.results)))
+        return
+    start_logging()
+    logging.getLogger("pipeline").setLevel(logging.WARNING)
+    tune_allocator()
+    base = BASE | {"image_size": given.image_size, "epochs": given.epochs}
+    project = prepare(given.competition, base)
+    names = given.only.split(";") if given.only else list(VARIANTS)
+    for seed in range(given.seeds):
+        for name in names:
+            key = (given.competition, name, seed, given.image_size, given.epochs, given.rows)
+            if key in done(given.results):
+                continue
+            scores = run(project, base | VARIANTS[name], seed=seed, num_rows=given.rows)
+            note(given.results, key, scores)
+            print(*key, *(f"{score:.4f}" for score in scores), flush=True)
+
+
+def prepare(competition: str, base: dict) -> Project:
+    """Folds and cached images of a shipped config, with one network for its only member."""
+    config = load_config(competition)
+    config = config.model_copy(update={"members": {"net": Network(**base)}})
+    project = open_project(config, Path.cwd())
+    execute(pending([folds_job(project)]))
+    plan = Plan(project)
+    execute(pending([plan.cache(plan.image_size("net"))]))
+    return project
+
+
+def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[float, ...]:
+    """Accuracy and log loss on fold `seed`, after training on some rows of the others."""
+    network, competition = Network(**settings), project.competition
+    backbone = project.config.backbones[network.network]
+    fold = seed % project.folds.num_folds
+    others = np.flatnonzero(project.folds.folds != fold)
+    held_out = np.flatnonzero(project.folds.folds == fold)
+    rows = np.sort(stream(seed, "ablation").permutation(others)[:num_rows])
+    cache = ImageCache(Plan(project).cache(network.image_size).folder)
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    kind = competition.task.kind
+    view = {"image_size": network.image_size, "cut": backbone.cut}
+    lesson = Lesson(
+        cache=cache,
+        kind=kind,
+        rows=rows,
+        targets=competition.targets[rows],
+        weights=np.ones(len(rows)),
+        valid_rows=held_out,
+        valid_targets=competition.targets[held_out],
+        **view,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        train_fold(
+            folder,
+            network,
+            backbone,
+            lesson,
+            metric=get_metric("accuracy", kind),
+            device=device.type,
+            precision=precision,
+            workers=0 if device.type == "cpu" else min(8, num_threads() - 1),
+            seed=seed,
+            name=f"ablation fold {fold}",
+        )
+        trained = load_network(
+            folder, network, backbone, num_classes=len(competition.classes), kind=kind
+        )
+    (values,) = predict_views(
+        trained, cache, held_out, ["original"], device=device, precision=precision, **view
+    )
+    targets = competition.targets[held_out]
+    return tuple(get_metric(name, kind).score(targets, values, kind=kind) for name in SCORES)
+
+
+COLUMNS = ["competition", "variant", "seed", "image_size", "epochs", "rows", *SCORES]
+
+
+def done(results: Path) -> set[tuple]:
+    """Keys of the runs that a results file has."""
+    if not results.exists():
+        return set()
+    return set(pd.read_csv(results)[COLUMNS[:6]].itertuples(index=False, name=None))
+
+
+def note(results: Path, key: tuple, scores: tuple[float, ...]) -> None:
+    """Append one run."""
+    new = not results.exists()
+    with open(results, "a", newline="") as stream_:
+        writer = csv.writer(stream_)
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerow([*key, *scores])
+
+
+def table(runs: pd.DataFrame) -> str:
+    """Mean difference from the default over pairs of the same seed, with its standard error."""
+    keys = ["competition", "image_size", "epochs", "rows", "seed"]
+    lines = []
+    for setting, found in runs.groupby(keys[:4]):
+        default = found[found.variant == "default"].set_index("seed")
+        name, size, epochs, rows = setting
+        accuracy, loss = default.accuracy.mean(), default.log_loss.mean()
+        lines += [
+            f"\n{name}: lite0, {size} px, {epochs} epochs, {rows} rows; default: accuracy "
+            f"{accuracy:.4f}, log loss {loss:.4f} ({len(default)} seeds, each with its fold)\n",
+            "| variant | accuracy, points | log loss | seeds |",
+            "|---|---|---|---|",
+        ]
+        for variant in found.variant.unique():
+            if variant == "default":
+                continue
+            pairs = (
+                found[found.variant == variant]
+                .set_index("seed")
+                .join(default[list(SCORES)], rsuffix="_default", how="inner")
+            )
+            cells = []
+            for score, scale, digits in (("accuracy", 100, 2), ("log_loss", 1, 3)):
+                gains = scale * (pairs[score] - pairs[f"{score}_default"])
+                error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
+                cells.append(f"{gains.mean():+.{digits}f} ± {error:.{digits}f}")
+            lines.append(f"| {variant} | {' | '.join(cells)} | {len(pairs)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", num_threads())))
+    main()

@@ -1,0 +1,97 @@
+"""A training of seconds: tiny images, a tiny network, and what it writes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.metrics import get_metric
+from pipeline.networks import training
+from pipeline.networks.lesson import Lesson
+from pipeline.networks.trainer import Trainer
+
+SIZE = 32
+BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)
+SETTINGS = Network(
+    network="b",
+    epochs=3,
+    batch_size=8,
+    augment="light",
+    mixup=0.4,
+    lr=1e-2,
+    backbone_lr=1.0,
+    dropout=0.2,
+    drop_path=0.1,
+)
+
+
+class Patches:
+    """Stands for the image cache: row r is noise, bright in the channel r % 3."""
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        image = np.random.default_rng(row).integers(0, 120, (37, 41, 3), dtype=np.uint8)
+        image[..., row % 3] += 120
+        return image
+
+
+CLASSES = np.eye(3)[np.arange(60) % 3]
+TARGETS = {
+    "multiclass": CLASSES,
+    "ordinal": CLASSES,
+    "multilabel": 1 - CLASSES,
+    "regression": 1000 + 50 * CLASSES[:, :1],
+    "binary": np.eye(2)[(np.arange(60) % 3 == 0).astype(int)],
+}
+METRICS = {"regression": "rmse", "ordinal": "mae"}
+
+
+def lesson(kind="multiclass", *, image_size=SIZE, targets=None, **more) -> Lesson:
+    targets = TARGETS[kind] if targets is None else targets
+    return Lesson(
+        cache=Patches(),
+        image_size=image_size,
+        cut="crop",
+        kind=kind,
+        rows=np.arange(45),
+        targets=targets[:45],
+        weights=np.ones(45),
+        valid_rows=np.arange(45, 60),
+        valid_targets=targets[45:],
+        **more,
+    )
+
+
+def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, about=None, **changes):
+    return training.train_fold(
+        folder,
+        settings.model_copy(update=changes),
+        BACKBONE,
+        about or lesson(kind),
+        metric=get_metric(METRICS.get(kind, "accuracy"), kind),
+        levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
+        device="cpu",
+        precision="32",
+        workers=workers,
+        seed=seed,
+        name="net fold 0",
+    )
+
+
+def written(folder):
+    names = ("weights.safetensors", "best.safetensors", "log.csv", "snapshot.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def new_trainer(backbone=BACKBONE, *, folder=None, about=None, **changes):
+    return Trainer(
+        training.create_fabric("cpu", "32"),
+        SETTINGS.model_copy(update=changes),
+        backbone,
+        about or lesson(image_size=backbone.image_size),
+        folder=folder or Path("unused"),
+        name="net fold 0",
+        seed=0,
+    )
