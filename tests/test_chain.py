@@ -389,6 +389,13 @@ def test_parts_done_one_by_one_count_as_done(tmp_path: Path) -> None:
         os.chdir(before)
 
 
+def test_a_subset_goes_through_the_whole_chain(tmp_path: Path) -> None:
+    write_competition(tmp_path)
+    run(tmp_path, data={"subset": 0.6})
+    assert len(load(tmp_path, "linear", "oof").ids) == 18
+    assert len(pd.read_csv(submission(tmp_path))) == 9
+
+
 def test_folds_replaced_by_hand_are_kept_and_used(copied: Path) -> None:
     csv = copied / "features" / "tiny" / "folds.csv"
     table = pd.read_csv(csv)

@@ -11,7 +11,7 @@ from conftest import TEST, TRAIN
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Data, Task
-from pipeline.core.competition import read_competition
+from pipeline.core.competition import Competition, read_competition
 
 MULTICLASS = Task(kind="multiclass", target="label")
 
@@ -144,6 +144,34 @@ def test_any_column_may_stand_in_the_template(make_competition):
     data = Data(train_images="train/{stem}.png", test_images="test/{id}")
     competition = read_competition(folder, MULTICLASS, data)
     assert competition.paths[:2] == ["train/a1.png", "train/a2.png"]
+
+
+def many_rows(targets: np.ndarray, kind: str) -> Competition:
+    """Rows 0, 1, ... with these targets (N, C), without files."""
+    table = pd.DataFrame({"id": [f"{row}" for row in range(len(targets))]})
+    names = tuple(f"c{column}" for column in range(targets.shape[1]))
+    task = Task(kind=kind, target="y")
+    return Competition(Path("none"), task, Data(), table, table[:3], None, names, targets)
+
+
+def test_a_subset_keeps_shares_order_and_test_rows():
+    labels = np.random.default_rng(0).permutation([0] * 60 + [1] * 30 + [2] * 10)
+    whole = many_rows(np.eye(3)[labels], "multiclass")
+    part = whole.subset(0.1, rng=np.random.default_rng(1))
+    assert part.targets.sum(0).tolist() == [6, 3, 1]
+    rows = part.ids.astype(int)
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(part.targets, whole.targets[rows])
+    assert part.test_ids.tolist() == whole.test_ids.tolist()
+    other = whole.subset(0.1, rng=np.random.default_rng(2))
+    assert other.ids.tolist() != part.ids.tolist()
+    assert other.targets.sum(0).tolist() == [6, 3, 1]
+
+
+def test_a_subset_of_values_has_some_from_each_tenth():
+    values = np.random.default_rng(0).permutation(100.0 + np.arange(100))[:, None]
+    part = many_rows(values, "regression").subset(0.1, rng=np.random.default_rng(1))
+    assert sorted((part.targets[:, 0] - 100) // 10) == list(range(10))
 
 
 def test_a_blank_group_is_a_group_of_its_own(make_competition):

@@ -108,6 +108,9 @@ class Data(Section):
     allow_shared_ids: bool = Field(
         False, description="ids that stand in both train and test mean different images"
     )
+    subset: float = Field(
+        1.0, gt=0, le=1, description="stratified share of the training rows, for quick tries"
+    )
     numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
     categorical: list[str] = Field([], description="columns that learners see, one-hot")
 

@@ -4,7 +4,7 @@ import difflib
 import glob
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
@@ -85,6 +85,20 @@ class Competition:
         """Digest of what predictions for test rows depend on besides images."""
         columns = self.test[[self.data.id, *self.data.numeric, *self.data.categorical]]
         return fingerprint(cells=columns.to_numpy().tolist())
+
+    def subset(self, share: float, *, rng: np.random.Generator) -> "Competition":
+        """A share of the training rows, in file order, with targets in the same proportions.
+
+        Rows are sorted by target, at random among equals, and taken at equal distances. All test
+        rows stay: a submission needs them.
+        """
+        number = max(1, round(share * len(self.ids)))
+        order = rng.permutation(len(self.ids))
+        order = order[np.lexsort(self.targets[order].T[::-1])]
+        positions = (np.arange(number) + 0.5) * len(order) / number
+        chosen = np.sort(order[positions.astype(int)])
+        train = self.train.iloc[chosen].reset_index(drop=True)
+        return replace(self, train=train, targets=self.targets[chosen])
 
 
 def read_competition(folder: Path, task: Task, data: Data) -> Competition:

@@ -12,6 +12,7 @@ from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metrics import Metric, get_metric
+from pipeline.core.runtime import stream
 from pipeline.core.submission import check_layout
 from pipeline.core.workspace import Workspace
 from pipeline.data.index import ImageIndex, refresh_index
@@ -93,6 +94,8 @@ def open_project(config: Config, root: Path) -> Project:
     metric = get_metric(config.task.metric, config.task.kind)
     workspace = Workspace(root, config.competition)
     competition = read_competition(workspace.input, config.task, config.data)
+    if config.data.subset < 1:
+        competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     check_layout(competition, metric, config.submission)
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
