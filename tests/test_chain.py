@@ -405,3 +405,37 @@ def test_folds_replaced_by_hand_are_kept_and_used(copied: Path) -> None:
     run(copied, "infer", overrides=("folds.seed=1",))
     assert csv.read_text() == text
     assert load(copied, "linear", "test").values.shape[0] == 2
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_a_model_of_all_rows_makes_the_submission_and_teaches_nobody(
+    copied: Path, patience: int
+) -> None:
+    net = NETWORK | {"all_rows": True, "patience": patience, "epochs": 2}
+    pseudo = {"teacher": "net", "threshold": 0.2}
+    members = {
+        "net": net,
+        "student": {**CONFIG["members"]["linear"], "pseudo": pseudo, "all_rows": True},
+        "again": net | {"start": {"member": "net"}, "distill": {"teacher": "soft_vote"}},
+    }
+    run(copied, members=members, blends=["soft_vote"])
+    models = copied / "models" / "tiny"
+    for name in members:
+        learnt = (models / name / "all_rows" / "trained_on.txt").read_text().split()
+        assert len(learnt) == 30
+    said = [predictions.load(models / name / "test_all_rows.npz").values for name in members]
+    folds = [load(copied, name, "test").values for name in members]
+    assert not np.allclose(said[0], folds[0].mean(0))
+    written = pd.read_csv(submission(copied))[list(CLASSES)].to_numpy()
+    np.testing.assert_allclose(written, np.mean(said, axis=0), atol=1e-5)
+    used = [json.loads((models / "net" / f"fold{k}" / "meta.json").read_text()) for k in range(3)]
+    snapshot = json.loads((models / "net" / "all_rows" / "snapshot.json").read_text())
+    expected = round(np.median([meta["epoch_used"] for meta in used])) if patience else 2
+    assert snapshot["scores"]["epochs"] == expected
+    assert snapshot["scores"]["score"] is None
+    before = listing(models / "net" / "fold0")
+    run(
+        copied,
+        members=members | {"net": net | {"all_rows": False}, "again": net | {"all_rows": False}},
+    )
+    assert listing(models / "net" / "fold0") == before  # folds are not trained again

@@ -27,6 +27,11 @@ class Member(Section):
 
     pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
     seed: int | None = Field(None, description="default: the config's seed")
+    all_rows: bool = Field(
+        False,
+        description="train once more on all rows, as many epochs as the folds took; the submission "
+        "is made by that model, the estimate by the folds'",
+    )
 
     @property
     def teachers(self) -> dict[str, str]:

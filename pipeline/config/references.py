@@ -58,6 +58,9 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
         return
     if _depends_on(config, start.member, name):
         yield ("members", name, "start"), "it starts, in the end, from itself"
+    if member.all_rows and not config.members[start.member].all_rows:
+        reason = f"all_rows starts from a model of all rows: say so for {start.member} too"
+        yield ("members", name, "start"), reason
     keys = (*SAME_FOR_START, *(SAME_FOR_HEAD if start.head == "keep" else ()))
     for key in keys:
         own, theirs = getattr(member, key), getattr(config.members[start.member], key)

@@ -9,6 +9,8 @@ import pandas as pd
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import fingerprint
 
+ALL_ROWS = -1  # in place of a fold: nothing is held out; for test rows alone, never scored
+
 
 @dataclass(frozen=True)
 class FoldTable:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.folds import ALL_ROWS
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -47,4 +49,4 @@ class Workspace:
 
     def fold(self, member: str, fold: int) -> Path:
         """One fold's weights and logs."""
-        return self.models / member / f"fold{fold}"
+        return self.models / member / ("all_rows" if fold == ALL_ROWS else f"fold{fold}")

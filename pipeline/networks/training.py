@@ -94,8 +94,10 @@ def train_fold(
             epoch, started = len(history), time.monotonic()
             loaders.batches.epoch = epoch
             trained, cost = trainer.train_epoch(loaders.train, epoch)
-            val_loss, values = trainer.validate(loaders.valid)
-            score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
+            val_loss = score = None
+            if len(lesson.valid_rows):
+                val_loss, values = trainer.validate(loaders.valid)
+                score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
             history.append(
                 {"epoch": epoch + 1, **trained, "val_loss": val_loss, "val_score": score}
             )
@@ -121,7 +123,9 @@ def without_noise(settings: Network) -> Network:
 
 
 def _best(history: list[dict], metric: Metric) -> int:
-    """Index of the first epoch that no other beats."""
+    """Index of the first epoch that no other beats; the last where none was scored."""
+    if not history or history[-1]["val_score"] is None:
+        return len(history) - 1
     best = 0
     for index, entry in enumerate(history):
         if metric.is_better(entry["val_score"], history[best]["val_score"]):
@@ -177,17 +181,22 @@ def _report(
     memory_gib: float,
 ) -> None:
     epoch, epochs = entry["epoch"], settings.epochs
+    validated = ""
+    if entry["val_score"] is not None:
+        validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
     log.info(
         f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
-        f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
-        f"lr {entry['lr']:.1e} {seconds:.1f}s {cost.images_per_second:.0f} images/s "
+        f"{validated}lr {entry['lr']:.1e} {seconds:.1f}s {cost.images_per_second:.0f} images/s "
         f"waiting {cost.wait_share:.0%} peak {memory_gib:.1f} GiB"
     )
-    for key in ("loss", "val_loss", "val_score", "lr"):
-        events.add_scalar(key, entry[key], epoch)
-    events.add_scalar("images_per_second", cost.images_per_second, epoch)
-    events.add_scalar("wait_share", cost.wait_share, epoch)
-    events.add_scalar("peak_memory_gib", memory_gib, epoch)
+    curves = entry | {
+        "images_per_second": cost.images_per_second,
+        "wait_share": cost.wait_share,
+        "peak_memory_gib": memory_gib,
+    }
+    for key, value in curves.items():
+        if key != "epoch" and value is not None:
+            events.add_scalar(key, value, epoch)
 
 
 def _finish(

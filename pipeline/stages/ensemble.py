@@ -22,7 +22,9 @@ LEVEL = 0.90  # of the interval
 def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     project = open_project(config, root)
-    members = {name: outputs.read_member(project, name) for name in config.members}
+    members = {
+        name: outputs.read_member(project, name, for_submission=True) for name in config.members
+    }
     singles = {
         name: CrossFitted(oof.values, test.values, None) for name, (oof, test) in members.items()
     }

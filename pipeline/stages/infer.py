@@ -1,6 +1,7 @@
 """Infer stage: reads weights, writes oof.npz (N, C) and test.npz (K, N, C) of each member."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Config, Learner
 from pipeline.core import artifacts, predictions
 from pipeline.core.averaging import average_values
+from pipeline.core.folds import ALL_ROWS
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.predictions import Predictions
 from pipeline.data.images import ImageCache
@@ -17,7 +19,7 @@ from pipeline.learners import fit as learners
 from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
-from pipeline.stages.outputs import read_blocks
+from pipeline.stages.outputs import ALL_ROWS_TEST, read_blocks
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project, open_project
 
@@ -65,9 +67,7 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
         refuse_seen_rows(oof.ids, plan.train(member, fold).folder / "trained_on.txt")
         oof = oof.in_order_of(competition.ids[held_out], where=str(part / "oof.npz"))
         oof_values[held_out] = oof.values
-        test = predictions.load(part / "test.npz", classes=competition.classes, **expected)
-        test = test.in_order_of(competition.test_ids, where=str(part / "test.npz"))
-        test_values.append(test.values)
+        test_values.append(_test_part(project, member, fold).values)
         view_values.append((held_out, np.load(part / "oof_views.npy")))
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, view_values)
@@ -77,11 +77,22 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
     Predictions(competition.test_ids, np.stack(test_values), competition.classes, meta=meta).save(
         folder / "test.npz"
     )
+    if config.members[member].all_rows:
+        test = _test_part(project, member, ALL_ROWS)
+        replace(test, meta=meta).save(folder / ALL_ROWS_TEST)
     score = project.score(oof_values)
     artifacts.finish(
         folder, fingerprint, member=member, metric=project.metric.name, oof_score=score
     )
     log.info("infer %s oof %s %.4f -> %s", member, project.metric.name, score, folder)
+
+
+def _test_part(project: Project, member: str, fold: int) -> Predictions:
+    """What one model says of the test rows, in their order."""
+    path = Plan(project).predict(member, fold).folder / "test.npz"
+    expected = {"folds_digest": project.folds.digest, "fold": fold, "member": member}
+    test = predictions.load(path, classes=project.competition.classes, **expected)
+    return test.in_order_of(project.competition.test_ids, where=str(path))
 
 
 def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:

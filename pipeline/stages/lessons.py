@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
+from pipeline.core.folds import ALL_ROWS
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles.cross_fit import CrossFitted
@@ -73,8 +74,8 @@ def _teacher_values(project: Project, member: str, fold: int) -> np.ndarray:
     """What the teacher that a member distils from says of train and test rows: (N, C).
 
     Of a training row, the teacher's model that did not learn from it; of a test row, the one that
-    never saw this fold. What remains is what remains in stacking: the models that speak of the
-    other folds' rows learnt from this fold's.
+    never saw this fold, or all of them where the student learns from all rows. What remains is
+    what remains in stacking: models that speak of other folds' rows learnt from this fold's.
     """
     teacher = project.member(member).distill.teacher
     if teacher in project.config.members:
@@ -82,7 +83,7 @@ def _teacher_values(project: Project, member: str, fold: int) -> np.ndarray:
     else:
         blended = _cross_fit_teacher(project, teacher, member)
         oof, test = blended.oof, blended.test
-    return np.concatenate([oof, test[fold]])
+    return np.concatenate([oof, _layer(test, fold)])
 
 
 def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
@@ -92,6 +93,9 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
     what their models of this fold say.
     """
     config, pseudo = project.config, project.config.members[member].pseudo
+    if pseudo.teacher in config.members and fold == ALL_ROWS:
+        _, said = read_member(project, pseudo.teacher)
+        return choose_pseudo_labels(_layer(said.values, fold), pseudo, kind=config.task.kind)
     if pseudo.teacher in config.members:
         path = Plan(project).predict(pseudo.teacher, fold).folder / "test.npz"
         said = predictions.load(
@@ -102,7 +106,12 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
         ).in_order_of(project.competition.test_ids, where=str(path))
         return choose_pseudo_labels(said.values, pseudo, kind=config.task.kind)
     blended = _cross_fit_teacher(project, pseudo.teacher, member)
-    return choose_pseudo_labels(blended.test[fold], pseudo, kind=config.task.kind)
+    return choose_pseudo_labels(_layer(blended.test, fold), pseudo, kind=config.task.kind)
+
+
+def _layer(test: np.ndarray, fold: int) -> np.ndarray:
+    """What the teacher's models say of test rows: of (K, N, C) the fold's layer, or their mean."""
+    return test.mean(0) if fold == ALL_ROWS else test[fold]
 
 
 def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> CrossFitted:

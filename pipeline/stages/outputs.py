@@ -1,5 +1,7 @@
 """What one stage reads of another's artifacts, checked on the way."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.config.schema import BlendKind
@@ -9,6 +11,7 @@ from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
+ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
 MemberValues = tuple[np.ndarray, np.ndarray]
 
 
@@ -21,9 +24,14 @@ def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
     }
 
 
-def read_member(project: Project, member: str) -> tuple[Predictions, Predictions]:
+def read_member(
+    project: Project, member: str, *, for_submission: bool = False
+) -> tuple[Predictions, Predictions]:
     """A member's oof (N, C) and test (K, N_test, C), in the order of the competition's rows.
 
+    Args:
+        for_submission: let a model of all rows, where the member has one, stand for each fold's;
+            never for what teaches or is scored.
     Raises:
         UserError: if they were made of other rows, classes or folds.
     """
@@ -39,6 +47,11 @@ def read_member(project: Project, member: str) -> tuple[Predictions, Predictions
         )
         found.append(loaded.in_order_of(ids, where=str(path)))
     oof, test = found
+    if for_submission and project.config.members[member].all_rows:
+        path = folder / ALL_ROWS_TEST
+        said = predictions.load(path, classes=competition.classes)
+        said = said.in_order_of(competition.test_ids, where=str(path)).values
+        test = replace(test, values=np.repeat(said[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
     return oof, test
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config.schema import Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
+from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
@@ -120,7 +121,7 @@ class Plan:
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
-            settings=settings.model_dump(),
+            settings=settings.model_dump(exclude={"all_rows"}),
             made_from=made_from,
             task=config.task.model_dump(exclude={"metric"}),
             rows=project.competition.rows_digest,
@@ -132,7 +133,7 @@ class Plan:
             blend=self.blend_recipe(member),
         )
         return Job(
-            name=f"train {member} fold {fold}",
+            name=f"train {member} {_model_name(fold)}",
             function="pipeline.stages.train:train_fold",
             folder=project.workspace.fold(member, fold),
             fingerprint=recipe,
@@ -153,10 +154,12 @@ class Plan:
         for key, teacher in settings.teachers.items():
             if teacher not in self.project.config.members:
                 jobs += [self.join(name) for name in self.untaught_members]
-            elif key == "pseudo":
+            elif key == "pseudo" and fold != ALL_ROWS:
                 jobs.append(self.predict(teacher, fold))
             else:
                 jobs.append(self.join(teacher))
+        if fold == ALL_ROWS and getattr(settings, "patience", 0):
+            jobs += [self.train(member, other) for other in range(self.project.folds.num_folds)]
         if isinstance(settings, Network) and settings.start is not None:
             jobs.append(self.train(settings.start.member, fold))
         return list(dict.fromkeys(jobs))
@@ -180,6 +183,11 @@ class Plan:
 
         return [name for name in members if not is_taught(name)]
 
+    def models_of(self, member: str) -> list[int]:
+        """Folds that a member is trained for; with `all_rows` what stands for none, too."""
+        folds = list(range(self.project.folds.num_folds))
+        return [*folds, ALL_ROWS] if self.project.config.members[member].all_rows else folds
+
     def predict(self, member: str, fold: int) -> Job:
         """One fold's model on the rows that it held out and on the test rows."""
         project, trained = self.project, self.train(member, fold)
@@ -191,7 +199,7 @@ class Plan:
             rows=project.competition.test_digest,
         )
         return Job(
-            name=f"infer {member} fold {fold}",
+            name=f"infer {member} {_model_name(fold)}",
             function="pipeline.stages.infer:predict_fold",
             folder=trained.folder / "predictions",
             fingerprint=recipe,
@@ -201,8 +209,8 @@ class Plan:
         )
 
     def join(self, member: str) -> Job:
-        """A member's oof and test predictions, of all folds."""
-        parts = tuple(self.predict(member, fold) for fold in range(self.project.folds.num_folds))
+        """A member's oof and test predictions, of all folds, and of the model of all rows."""
+        parts = tuple(self.predict(member, fold) for fold in self.models_of(member))
         return Job(
             name=f"infer {member}",
             function="pipeline.stages.infer:join_folds",
@@ -249,3 +257,7 @@ class Plan:
             arguments=self.arguments,
             needs=(ensemble,),
         )
+
+
+def _model_name(fold: int) -> str:
+    return "all rows" if fold == ALL_ROWS else f"fold {fold}"

@@ -2,12 +2,14 @@
 
 import logging
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Config, Learner
+from pipeline.config.schema import Config, Learner, Network
 from pipeline.core import artifacts
+from pipeline.core.folds import ALL_ROWS
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import num_threads, stream_seed
 from pipeline.learners.fit import fit_learner
@@ -15,6 +17,7 @@ from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.training import train_fold as train_network
 from pipeline.stages.lessons import FoldRows, fold_rows, network_lesson
 from pipeline.stages.outputs import read_blocks
+from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ def train_fold(
     project = open_project(config, root)
     rows = fold_rows(project, member, fold)
     if rows.num_taught:
-        log.info("train %s fold %d: %d pseudo-labels", member, fold, rows.num_taught)
+        log.info("train %s fold %s: %d pseudo-labels", member, fold, rows.num_taught)
     is_learner = isinstance(project.member(member), Learner)
     fit = _fit_learner if is_learner else _fit_network
     scores = fit(folder, project, member, fold, rows)
@@ -74,7 +77,7 @@ def _fit_network(
     fold: int,
     rows: FoldRows,
 ) -> dict[str, Any]:
-    settings, runtime = project.member(member), project.config.runtime
+    settings, runtime = _with_known_epochs(project, member, fold), project.config.runtime
     device = choose_device(runtime.device)
     spare = num_threads() - 1 if device.type != "cpu" else 0  # on a CPU, training needs them all
     return train_network(
@@ -88,5 +91,16 @@ def _fit_network(
         precision=choose_precision(runtime.precision, device),
         workers=min(8, spare) if runtime.workers is None else runtime.workers,
         seed=settings.seed,
-        name=f"{member} fold {fold}",
+        name=f"{member} {'all rows' if fold == ALL_ROWS else f'fold {fold}'}",
     )
+
+
+def _with_known_epochs(project: Project, member: str, fold: int) -> Network:
+    """A network's settings; for all rows, with as many epochs as its folds used."""
+    settings = project.member(member)
+    if fold != ALL_ROWS or not settings.patience:
+        return settings
+    plan = Plan(project)
+    jobs = [plan.train(member, other) for other in range(project.folds.num_folds)]
+    used = [artifacts.read_meta(job.folder)["epoch_used"] for job in jobs]
+    return settings.model_copy(update={"epochs": round(median(used))})
