@@ -42,12 +42,35 @@ def demo(overrides: list[str]) -> None:
     run("report", DEMO_CONFIG, overrides)
 
 
+def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
+    """Bring folds and image caches up to date and check networks on them; whether none failed.
+
+    Raises:
+        UserError: for wrong input, and where there is no network to check.
+    """
+    config = load_config(config_name, overrides)
+    networks = [name for name, settings in config.members.items() if isinstance(settings, Network)]
+    if not networks:
+        raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
+    names = _chosen(members, networks, "MEMBER")
+    project = open_project(config, Path.cwd())
+    _bring_up_to_date(config, [folds_job(project)])
+    backbones = [config.members[name].network for name in names]
+    preflight = resolve("pipeline.stages.preflight:try_networks")
+    preflight(config, backbones=list(dict.fromkeys(backbones)), members=names)
+    plan = Plan(project)
+    _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)])
+    return resolve("pipeline.stages.check:check_members")(project, names)
+
+
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     config = plan.project.config
     names = _chosen(members, list(config.members), "MEMBER")
     numbers = _chosen(folds, [str(k) for k in range(plan.project.folds.num_folds)], "FOLD")
     if stage == "features":
         return [plan.block(name) for name in _used_backbones(config)]
+    if stage == "train" and not folds:
+        return [plan.train(name, fold) for name in names for fold in plan.models_of(name)]
     if stage == "train":
         return [plan.train(name, int(fold)) for name in names for fold in numbers]
     if stage == "infer" and folds:
