@@ -32,14 +32,14 @@ def paths(competition_folder):
 def asked(monkeypatch):
     """How many image views went through models."""
     counts = []
-    create = extraction.create_backbone
+    fold = extraction.fold_batch_norm
 
-    def counting(backbone):
-        model = create(backbone)
-        model.register_forward_hook(lambda _, images, __: counts.append(len(images[0])))
-        return model
+    def counting(model, probe):
+        folded = fold(model, probe)
+        folded.register_forward_hook(lambda _, images, __: counts.append(len(images[0])))
+        return folded
 
-    monkeypatch.setattr(extraction, "create_backbone", counting)
+    monkeypatch.setattr(extraction, "fold_batch_norm", counting)
     return counts
 
 

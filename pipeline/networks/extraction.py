@@ -20,6 +20,7 @@ from pipeline.data.decoding import read_image
 from pipeline.data.images import fit_square
 from pipeline.networks.backbones import create_backbone, normalisation
 from pipeline.networks.device import BATCH, autocast, normalise, squares_ahead
+from pipeline.networks.folding import fold_batch_norm
 from pipeline.networks.tta import get_view
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ def extract_block(
     missing = [chunk for chunk in chunks if not _part_path(parts, how, chunk, digests).exists()]
     if missing:
         model = create_backbone(backbone).eval().to(device, memory_format=torch.channels_last)
+        side = backbone.image_size
+        probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+        model = fold_batch_norm(model, probe)
         for chunk in _with_progress(missing, name=folder.name):
             chunk_paths = [paths[row] for row in chunk[1]]
             features = _features(
