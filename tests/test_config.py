@@ -150,7 +150,15 @@ WRONG = {
     ),
     "a cycle's name is taken": (
         GOOD + "  b: {extends: net, cycles: 2}\n  b_2: {extends: net}\n",
-        r"c\.yaml:9: cycle 2 would be b_2, and there is one",
+        r"c\.yaml:9: cycles would add a member b_2, and there is one",
+    ),
+    "nothing to vary": (
+        GOOD + "  b: {extends: net, vary: {lr: []}}\n",
+        r"c\.yaml:9: `members\.b\.vary\.lr`: List should have at least 1 item",
+    ),
+    "unknown key to vary": (
+        GOOD + "  b: {extends: net, vary: {lrr: [1, 2]}}\n",
+        r"c\.yaml:9: unknown key `members\.b\.lrr`; did you mean `lr`",
     ),
     "no blend": (
         GOOD + "submission: {blend: gredy}\n",
@@ -257,6 +265,36 @@ def test_cycles_become_members_that_start_where_the_last_ended(tmp_path):
         assert (members[name].lr, members[name].cycles) == (0.01, 1)
     once = load_config(write(tmp_path, text.replace(", cycles: 3", ""))).members
     assert once["b"] == members["b"]  # so that a cycle more does not train the first again
+
+
+def test_seeds_and_values_become_members(tmp_path):
+    text = GOOD + (
+        "  b: {extends: net, seeds: [1, 2], vary: {lr: [0.1, 0.01], pseudo.threshold: [0.5, 0.9]},"
+        " pseudo: {teacher: linear}}\n"
+        "  c: {extends: b}\n"
+    )
+    members = load_config(write(tmp_path, text)).members
+    names = [name for name in members if name.startswith("b")]
+    assert len(names) == 8
+    assert names[0] == "b"
+    assert "b_seed-2_lr-0.01_pseudo.threshold-0.9" in names
+    combinations = {(members[n].seed, members[n].lr, members[n].pseudo.threshold) for n in names}
+    assert combinations == {(s, lr, t) for s in (1, 2) for lr in (0.1, 0.01) for t in (0.5, 0.9)}
+    assert (members["b"].seed, members["b"].lr, members["b"].pseudo.threshold) == (1, 0.1, 0.5)
+    assert [name for name in members if name.startswith("c")] == ["c"]
+    assert members["c"].pseudo.teacher == "linear"
+
+
+def test_blocks_weights_can_be_varied(tmp_path):
+    text = GOOD + "  b: {extends: linear, vary: {blocks.small: [1, 2], strength: [[1, 10], 5]}}\n"
+    members = load_config(write(tmp_path, text)).members
+    assert [name for name in members if name.startswith("b")] == [
+        "b",
+        "b_strength-5",
+        "b_blocks.small-2",
+        "b_blocks.small-2_strength-5",
+    ]
+    assert members["b_blocks.small-2"].blocks["small"] == 2
 
 
 def test_a_file_extends_a_file_beside_it(tmp_path):

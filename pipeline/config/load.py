@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.errors import UserError, nearest
+from pipeline.config.expansion import expand_members, merge
 from pipeline.config.members import member_kind
 from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner, Network
@@ -33,8 +34,10 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     raw, places = _read(path, ())
     for override in overrides:
         _override(raw, override, places)
-    _extend_members(raw, places, path)
-    _add_cycles(raw, places, path)
+    if isinstance(raw.get("members"), dict):
+        raw["members"] = expand_members(
+            raw["members"], place=lambda *keys: _place(("members", *keys), places, path)
+        )
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -84,14 +87,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
     sibling = path.parent / str(base_name)
     base_path = sibling if sibling.is_file() else find_config(str(base_name))
     base, base_places = _read(base_path, (*above, path.resolve()))
-    return _merge(base, raw), base_places | places
-
-
-def _merge(base: Any, top: Any) -> Any:
-    """`top` over `base`, mapping by mapping; anything else replaces."""
-    if not (isinstance(base, dict) and isinstance(top, dict)):
-        return top
-    return base | {key: _merge(base.get(key), value) for key, value in top.items()}
+    return merge(base, raw), base_places | places
 
 
 def _note_places(node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: Place) -> None:
@@ -129,51 +125,6 @@ def _override(raw: dict[str, Any], override: str, places: Place) -> None:
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"
-
-
-def _extend_members(raw: dict[str, Any], places: Place, path: Path) -> None:
-    """Replace `extends: other` in each member by what the other says, its own keys on top."""
-    members = raw.get("members")
-    if not isinstance(members, dict):
-        return
-
-    def resolve(name: str, chain: tuple[str, ...]) -> Any:
-        member = members[name]
-        if not isinstance(member, dict) or "extends" not in member:
-            return member
-        base = member["extends"]
-        where = _place(("members", name, "extends"), places, path)
-        if base in (*chain, name):
-            raise UserError(f"{where}: members extend each other in a circle: {(*chain, name)}.")
-        if not isinstance(base, str) or base not in members:
-            raise UserError(f"{where}: no member {base!r}{nearest(base, members)}")
-        own = {key: value for key, value in member.items() if key != "extends"}
-        return _merge(resolve(base, (*chain, name)), own)
-
-    raw["members"] = {name: resolve(name, ()) for name in members}
-
-
-def _add_cycles(raw: dict[str, Any], places: Place, path: Path) -> None:
-    """Let `cycles: 3` of a member `net` add net_2 and net_3, each starting where one ended."""
-    members = raw.get("members")
-    if not isinstance(members, dict):
-        return
-    for name, member in list(members.items()):
-        cycles = member.get("cycles") if isinstance(member, dict) else None
-        if type(cycles) is not int or cycles < 2:
-            continue
-        keys = ("members", str(name), "cycles")
-        once = {key: value for key, value in member.items() if key != "cycles"}
-        members[name] = previous = once
-        before = name
-        for cycle in range(2, cycles + 1):
-            added = f"{name}_{cycle}"
-            if added in members:
-                where = _place(keys, places, path)
-                raise UserError(f"{where}: cycle {cycle} would be {added}, and there is one.")
-            members[added] = {**previous, "start": {"member": before, "head": "keep"}}
-            places[("members", added)] = _place(keys, places, path)
-            before = added
 
 
 def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> str:

@@ -27,6 +27,10 @@ class Member(Section):
 
     pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
     seed: int | None = Field(None, description="default: the config's seed")
+    seeds: list[int] = Field([], description="a member for each: NAME, NAME_seed-2, ...")
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="a member for each combination: {lr: [1e-3, 3e-4]} adds NAME_lr-0.0003"
+    )
     all_rows: bool = Field(
         False,
         description="train once more on all rows, as many epochs as the folds took; the submission "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.config.expansion import MULTIPLIERS
 from pipeline.config.schema import Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.folds import ALL_ROWS
@@ -121,7 +122,7 @@ class Plan:
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
-            settings=settings.model_dump(exclude={"all_rows"}),
+            settings=settings.model_dump(exclude={"all_rows", *MULTIPLIERS}),
             made_from=made_from,
             task=config.task.model_dump(exclude={"metric"}),
             rows=project.competition.rows_digest,
