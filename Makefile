@@ -16,7 +16,7 @@ CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds features train infer ensemble report config test lint bench
+.PHONY: help install demo folds features check train infer ensemble report config test lint bench
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ folds: $(READY) ## Check files, find duplicates, hold out K folds
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
 	@$(STAGE) features $(CHOSEN)
+
+check: $(READY) ## Try each network for a minute before a night of training (MEMBER= for some)
+	@$(STAGE) check $(CHOSEN) --member "$$MEMBER"
 
 train: $(READY) ## Fit every member on every fold (MEMBER=, FOLD= for a part)
 	@$(STAGE) train $(CHOSEN) $(PART)

@@ -50,6 +50,20 @@ def features(
 
 
 @app.command()
+def check(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    member: MemberOption = "",
+) -> None:
+    """Try each network for a minute before a night of training; exit code 1 if a check failed."""
+    from pipeline.stages import chain
+
+    if not chain.check(config, _split(overrides, more), members=member):
+        raise typer.Exit(1)
+
+
+@app.command()
 def train(
     config: ConfigOption = "digits",
     overrides: Overrides = None,

@@ -65,8 +65,8 @@ def dying(monkeypatch):
 @pytest.mark.parametrize(
     ("owner", "function", "call"),
     [
-        (Trainer, "_gradients", 3),  # in the first epoch
-        (Trainer, "_gradients", 9),  # in the second
+        (Trainer, "gradients", 3),  # in the first epoch
+        (Trainer, "gradients", 9),  # in the second
         (training, "save_weights", 2),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
         (training, "_finish", 1),
@@ -84,7 +84,7 @@ def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, fu
 
 
 def test_a_run_continues_and_does_not_start_over(dying, tmp_path, monkeypatch):
-    revive = dying(Trainer, "_gradients", 9)
+    revive = dying(Trainer, "gradients", 9)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path)
     revive()
@@ -139,7 +139,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
     for accumulate in (1, 3):
         trainer = new_trainer(vit, accumulate=accumulate, dropout=0.0, drop_path=0.0, clip_norm=0.0)
         torch.nn.init.normal_(trainer.network.head.last.weight, std=0.02)
-        trainer._gradients(images, trainer.targets[:7], torch.arange(7.0))
+        trainer.gradients(images, trainer.targets[:7], torch.arange(7.0))
         gradients.append([parameter.grad for parameter in trainer.network.parameters()])
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
@@ -147,7 +147,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
 def test_gradients_are_clipped_to_their_norm():
     images = torch.randint(0, 256, (8, 3, SIZE, SIZE), generator=torch.manual_seed(0))
     trainer = new_trainer(clip_norm=0.01)
-    _, norm = trainer._gradients(images, trainer.targets[:8], torch.ones(8))
+    _, norm = trainer.gradients(images, trainer.targets[:8], torch.ones(8))
     squares = [parameter.grad.square().sum() for parameter in trainer.network.parameters()]
     assert norm > 0.01
     assert torch.stack(squares).sum().sqrt().item() == pytest.approx(0.01, rel=1e-3)
@@ -186,7 +186,7 @@ def test_without_patience_the_last_epoch_is_used(whole, tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
-    original, calls = training.Trainer._gradients, []
+    original, calls = training.Trainer.gradients, []
 
     def poisoned(self, images, targets, weights):
         calls.append(1)
@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
                 self.network.backbone.conv_head.weight[0] = float("inf")
         return original(self, images, targets, weights)
 
-    monkeypatch.setattr(training.Trainer, "_gradients", poisoned)
+    monkeypatch.setattr(training.Trainer, "gradients", poisoned)
     with pytest.raises(JobFailed, match="net fold 0 epoch 2 step 3: the loss is nan") as caught:
         fit(tmp_path)
     assert "first in the forward pass of backbone.conv_head." in str(caught.value)
@@ -222,13 +222,13 @@ def test_a_gradient_that_is_not_finite_is_traced_to_its_module(tmp_path, monkeyp
 
 def test_plain_is_without_chance(tmp_path, monkeypatch):
     seen = []
-    original = training.Trainer._gradients
+    original = training.Trainer.gradients
 
     def noted(self, images, targets, weights):
         seen.append((images.dtype, targets.max(1).values.min().item()))
         return original(self, images, targets, weights)
 
-    monkeypatch.setattr(training.Trainer, "_gradients", noted)
+    monkeypatch.setattr(training.Trainer, "gradients", noted)
     fit(tmp_path, plain=True, epochs=1)
     assert set(seen) == {(torch.uint8, 1.0)}
 

@@ -105,7 +105,7 @@ def test_masks_of_dropout_share_one_mean_loss():
     losses = []
     for samples in (1, 3):
         trainer = new_trainer(dropout_samples=samples, init="xavier", **CALM)
-        loss = trainer._loss_of(images, trainer.targets[:6], torch.arange(6.0))
+        loss = trainer.loss_of(images, trainer.targets[:6], torch.arange(6.0))
         losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # without dropout masks are alike
 

@@ -127,7 +127,7 @@ class Trainer:
                 rng=stream(self.seed, "mixup", epoch, step),
             )
             before = torch.get_rng_state()
-            loss, norm = self._gradients(*batch)
+            loss, norm = self.gradients(*batch)
             if not self._is_finite(loss, norm):
                 torch.set_rng_state(before)
                 raise self._failure(*batch, loss=loss, norm=norm, epoch=epoch, step=step)
@@ -140,13 +140,13 @@ class Trainer:
             self._count_in(loader, epoch)
         return {"loss": float(np.mean(losses)), "lr": lr}, cost
 
-    def _gradients(
+    def gradients(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[float, float]:
         """Fill the gradients of a batch, part by part; return its loss and the gradients' norm."""
         total = 0.0
         for part in self._parts(images):
-            loss = self._loss_of(images[part], targets[part], weights[part]) / len(images)
+            loss = self.loss_of(images[part], targets[part], weights[part]) / len(images)
             self.fabric.backward(loss)
             total += loss.item()
         norm = self.fabric.clip_gradients(
@@ -162,7 +162,7 @@ class Trainer:
         num_parts = max(1, min(self.settings.accumulate, len(images) // 2))
         yield from torch.arange(len(images), device=images.device).tensor_split(num_parts)
 
-    def _loss_of(
+    def loss_of(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
         """Weighted sum over rows; the mean over the head's dropout masks."""
@@ -203,7 +203,7 @@ class Trainer:
             origins = (
                 find_nonfinite(
                     self.network,
-                    partial(self._loss_of, images[part], targets[part], weights[part]),
+                    partial(self.loss_of, images[part], targets[part], weights[part]),
                 )
                 for part in self._parts(images)
             )

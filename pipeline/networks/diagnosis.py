@@ -1,0 +1,119 @@
+"""Diagnosis of loss curves: does one batch get learnt, and which learning rate does best.
+
+Pure functions of numbers; what makes the curves is in `checks`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+NEAR_ZERO = 0.05  # share of the start below which a batch counts as learnt by heart
+STAYS = 3  # losses in a row near zero; a wild rate passes by there and bounces off
+HARDLY = 0.7  # share of the start above which a loss has hardly fallen
+EXPLODED = 10.0  # times the start
+JUMP = 3.0  # times the highest before: no wrong sign does that in one step, a wild rate does
+STEADY = 0.8  # share of steps that go up
+SWINGS = 0.05  # way up and down again per step, as a share of the start
+
+ADVICE = {
+    "learnt": "One batch is learnt by heart: images, labels, loss and gradients belong together.",
+    "falling": "The loss falls, but was not near zero when the steps ran out. Try a higher `lr` or "
+    "`backbone_lr`; otherwise training may just need more epochs.",
+    "growing": "The loss rises steadily, or is below zero: look for a wrong sign in what is "
+    "minimised. If you changed nothing in the code: set `loss: auto` and compare.",
+    "exploding": "The loss is not finite or many times its start: the learning rate is too high. "
+    "Divide `lr` by 10, or lower `backbone_lr`; set `clip_norm: 1`, and runtime.precision=32.",
+    "oscillating": "The loss goes up and down without falling: lower `lr` by 3 to 10 times; then "
+    "look at the labels on the picture of batches; then try `optimizer: adamw`.",
+    "plateau": "The loss hardly falls: raise `lr` by 10 times (and `backbone_lr`); see that "
+    "`freeze` leaves something to learn, that `clip_norm` is not tiny, and that the picture of "
+    "batches shows what the labels say.",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a curve of losses says.
+
+    Attributes:
+        verdict: learnt, falling, growing, exploding, oscillating or plateau.
+        advice: plain words that name the config's keys.
+    """
+
+    verdict: str
+    advice: str
+
+
+def diagnose(losses: Sequence[float]) -> Diagnosis:
+    """Judge the losses of the same batch, learnt again and again without anything random.
+
+    A curve that begins below zero is judged by its size: no loss of ours can be negative, so it is
+    a true one with the wrong sign.
+
+    Args:
+        losses: at least one, each taken before its step; a long curve of a healthy network is near
+            zero at its end.
+    """
+    values = np.asarray(losses, dtype=float)
+    verdict = _verdict(-values if values[0] < 0 else values)
+    if values[0] < 0 and verdict in ("learnt", "falling", "plateau"):
+        verdict = "growing"
+    return Diagnosis(verdict, ADVICE[verdict])
+
+
+def is_learnt(losses: Sequence[float]) -> bool:
+    """Whether the last losses are near zero, so that there is no need to go on."""
+    return len(losses) > STAYS and bool(max(losses[-STAYS:]) <= NEAR_ZERO * losses[0])
+
+
+def suggest_lr(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The rate at which the loss falls most steeply over the logarithm of the rate.
+
+    Args:
+        lrs: ascending, positive. losses: as many, smoothed; what is behind the lowest is ignored.
+    Returns:
+        None if no rate makes the loss fall by a twentieth of where it began.
+    Source: Smith 2017 (LR range test); the steepest point as in fastai's `lr_find`.
+    """
+    values = np.asarray(losses, dtype=float)
+    if len(values) < 3 or not np.isfinite(values).all():
+        return None
+    lowest = int(values.argmin())
+    if values[0] - values[lowest] <= NEAR_ZERO * abs(values[0]):
+        return None
+    slopes = np.gradient(values, np.log(np.asarray(lrs, dtype=float)))
+    return float(lrs[int(slopes[: lowest + 1].argmin())])
+
+
+def smoothed(losses: Sequence[float], *, reach: int = 2) -> list[float]:
+    """Mean of each value and up to `reach` neighbours on either side, as many on both.
+
+    Centred, because a moving average of the past would show every fall some steps too late, and
+    with it the learning rate that made it.
+    """
+    values, last = np.asarray(losses, dtype=float), len(losses) - 1
+    near = [min(reach, place, last - place) for place in range(len(values))]
+    return [float(values[i - width : i + width + 1].mean()) for i, width in enumerate(near)]
+
+
+def _verdict(values: np.ndarray) -> str:
+    """Of losses that begin at zero or above."""
+    if not np.isfinite(values).all():
+        return "exploding"
+    start, end = values[0], values[-max(1, len(values) // 4) :].mean()
+    steps = np.diff(values)
+    jumps = values[1:] > JUMP * np.maximum.accumulate(values)[:-1]
+    rises = len(steps) > 0 and (steps > 0).mean() >= STEADY and end > start / HARDLY**0.5
+    if rises and not jumps.any():
+        return "growing"
+    if values.max() > EXPLODED * start:
+        return "exploding"
+    if is_learnt(values):
+        return "learnt"
+    if end <= HARDLY * start:
+        return "falling"
+    there_and_back = np.abs(steps).sum() - abs(steps.sum())
+    if there_and_back > SWINGS * start * len(steps):
+        return "oscillating"
+    return "growing" if end > start / HARDLY else "plateau"

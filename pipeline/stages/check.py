@@ -1,0 +1,151 @@
+"""Check: each network tried for a minute; writes submissions/<c>/check/<member>/, keeps no weights.
+
+Reads folds and cached images. Writes `check.json` and pictures.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.schema import Network
+from pipeline.core.artifacts import write_json
+from pipeline.core.runtime import num_threads, stream_seed
+from pipeline.networks.checks import (
+    Finding,
+    check_gradients,
+    check_lr_range,
+    check_overfit,
+    check_repeats,
+    check_start,
+)
+from pipeline.networks.device import choose_device, choose_precision
+from pipeline.networks.subject import Subject, seen_batches
+from pipeline.networks.training import without_noise
+from pipeline.report import check_figures
+from pipeline.stages.lessons import fold_rows, network_lesson
+from pipeline.stages.project import Project
+
+log = logging.getLogger(__name__)
+
+CHECK = "check.json"
+FOLD = 0  # the one whose training is tried
+NUM_BATCHES = 2  # drawn
+CHECKS: tuple[Callable[[Subject], Finding], ...] = (
+    check_start,
+    check_overfit,
+    check_repeats,
+    check_lr_range,
+    check_gradients,
+)
+
+
+def check_members(project: Project, members: list[str]) -> bool:
+    """Check networks one after the other, say what was found on stdout; whether none failed."""
+    passed = [_check_member(project, member) for member in members]  # all, also after a failure
+    return all(passed)
+
+
+def _check_member(project: Project, member: str) -> bool:
+    folder = project.workspace.submissions / "check" / member
+    (folder / CHECK).unlink(missing_ok=True)  # of an earlier check: it comes last again
+    started = time.monotonic()
+    project, left_out = _untaught(project, member)
+    subject = _subject(project, member, folder)
+    findings = []
+    for check in CHECKS:
+        findings.append(check(subject))
+        seconds = time.monotonic() - started
+        log.info("check %s %s %s %.0fs", member, findings[-1].name, findings[-1].status, seconds)
+    pictures = _draw(subject, findings, project.competition.classes)
+    passed = all(finding.status != "failed" for finding in findings)
+    seconds = time.monotonic() - started
+    content = {
+        "member": member,
+        "passed": passed,
+        "seconds": round(seconds, 1),
+        "device": subject.device,
+        "precision": subject.precision,
+        "left_out": left_out,
+        "settings": subject.settings.model_dump(mode="json"),
+        "findings": [asdict(finding) for finding in findings],
+        "pictures": [path.name for path in pictures],
+    }
+    write_json(folder / CHECK, _finite(content))
+    where = folder.relative_to(project.workspace.root)
+    print(_summary(member, findings, left_out, passed=passed, seconds=seconds))
+    print(f"  pictures: {where}/{{{','.join(path.stem for path in pictures)}}}.png", flush=True)
+    return passed
+
+
+def _untaught(project: Project, member: str) -> tuple[Project, list[str]]:
+    """The project with a member that needs no other's predictions or weights; what was left out."""
+    settings, off = project.member(member), {"pseudo": None, "distill": None, "start": None}
+    left_out = [key for key in off if getattr(settings, key) is not None]
+    members = project.config.members | {member: settings.model_copy(update=off)}
+    config = project.config.model_copy(update={"members": members})
+    return replace(project, config=config), left_out
+
+
+def _subject(project: Project, member: str, folder: Path) -> Subject:
+    settings, runtime = project.member(member), project.config.runtime
+    assert isinstance(settings, Network)
+    lesson = network_lesson(project, member, FOLD, fold_rows(project, member, FOLD))
+    device = choose_device(runtime.device)
+    spare = num_threads() - 1 if device.type != "cpu" else 0
+    name = f"{member} fold {FOLD}"
+    return Subject(
+        settings=without_noise(settings) if settings.plain else settings,
+        backbone=project.config.backbones[settings.network],
+        lesson=lesson,
+        folder=folder,
+        name=name,
+        seed=stream_seed(settings.seed, name),
+        device=device.type,
+        precision=choose_precision(runtime.precision, device),
+        workers=min(8, spare) if runtime.workers is None else runtime.workers,
+    )
+
+
+def _draw(subject: Subject, findings: list[Finding], names: tuple[str, ...]) -> list[Path]:
+    """Write the pictures; their paths."""
+    numbers = {finding.name: finding.numbers for finding in findings}
+    kind = subject.lesson.kind
+    seen = [
+        (images, [check_figures.label_text(target, names, kind) for target in targets])
+        for images, targets in seen_batches(subject, NUM_BATCHES)
+    ]
+    figures = {"batches": check_figures.batches(seen)}
+    figures["one_batch"] = check_figures.one_batch(**numbers["one batch"])
+    if numbers["learning rate"]:
+        figures["lr_range"] = check_figures.lr_range(**numbers["learning rate"])
+    paths = []
+    for name, figure in figures.items():
+        paths.append(subject.folder / f"{name}.png")
+        check_figures.save(figure, paths[-1])
+    return paths
+
+
+def _summary(
+    member: str, findings: list[Finding], left_out: list[str], *, passed: bool, seconds: float
+) -> str:
+    lines = [f"{member}: {'all is well' if passed else 'something failed'} ({seconds:.0f}s)"]
+    if left_out:
+        keys = ", ".join(f"`{key}`" for key in left_out)
+        lines.append(f"  checked without {keys}: the other member may not be trained yet")
+    for finding in findings:
+        lines.append(f"  {finding.status:6}  {finding.name}: {finding.text}")
+        lines += [f"          learns {group}" for group in finding.numbers.get("groups", [])]
+    return "\n".join(lines)
+
+
+def _finite(content: Any) -> Any:
+    """The same with null for numbers that JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
