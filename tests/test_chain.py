@@ -219,13 +219,13 @@ def test_cycles_are_members_that_start_where_the_last_one_ended(copied: Path) ->
 
 def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkeypatch) -> None:
     write_competition(tmp_path)
-    original = Trainer._gradients
+    original = Trainer.gradients
 
     def poisoned(self, images, targets, weights):
         nan = float("nan") if self.name == "net fold 1" else 1.0
         return original(self, images, targets * nan, weights)
 
-    monkeypatch.setattr(Trainer, "_gradients", poisoned)
+    monkeypatch.setattr(Trainer, "gradients", poisoned)
     members = CONFIG["members"] | {"net": NETWORK}
     with pytest.raises(
         UserError, match=r"(?s)1 of \d+ jobs failed; 3 that need.*net fold 1 epoch 1"
@@ -237,7 +237,7 @@ def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkey
     assert (folder / "fold2" / "predictions" / "meta.json").exists()
     assert (tmp_path / "models" / "tiny" / "linear" / "oof.npz").exists()
     assert not (folder / "oof.npz").exists()
-    monkeypatch.setattr(Trainer, "_gradients", original)
+    monkeypatch.setattr(Trainer, "gradients", original)
     run(tmp_path, members=members)
     assert not (folder / "fold1" / "failed.json").exists()
 
@@ -370,6 +370,29 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
         mean = np.mean([load(copied, name, "test").values.mean(0) for name in members], axis=0)
         written = pd.read_csv(csv).set_index("id").loc[load(copied, "net", "test").ids]
         assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
+
+
+def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:
+    folder = copied / "elsewhere"
+    folder.mkdir()
+    for name, index in (("oof", slice(None)), ("test", 0)):
+        said = load(copied, "net", name)
+        values = said.values[index] if name == "test" else said.values
+        table = pd.DataFrame(values, columns=said.classes).assign(id=said.ids)
+        table.sample(frac=1, random_state=0).to_csv(folder / f"{name}.csv", index=False)
+    members = CONFIG["members"] | {"mine": {"external": "elsewhere"}}
+    run(copied, members=members, blends=["soft_vote"])
+    assert "has no column `fold`" in caplog.text
+    mean = (load(copied, "net", "oof").values + load(copied, "linear", "oof").values) / 2
+    blended = predictions.load(submission(copied).with_suffix(".npz"))
+    np.testing.assert_allclose(blended.values, mean, atol=1e-5)
+    with caplog.at_level("INFO"):
+        run(copied, members=members, blends=["soft_vote"])
+    assert "nothing to do" in caplog.text
+    table = pd.read_csv(folder / "test.csv")
+    table.assign(id="x").to_csv(folder / "test.csv", index=False)
+    with pytest.raises(UserError, match="ids differ"):
+        run(copied, members=members, blends=["soft_vote"])
 
 
 def test_parts_done_one_by_one_count_as_done(tmp_path: Path) -> None:

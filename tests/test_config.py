@@ -107,7 +107,7 @@ WRONG = {
     "member as text": (GOOD + "  b: ridge\n", r"c\.yaml:9: `members\.b`: a member has either"),
     "learner and network": (
         GOOD + "  b: {extends: net, learner: ridge, blocks: {small: 1}}\n",
-        "a member has either `learner: NAME` or `network: BACKBONE`",
+        "a member has either `learner: NAME`, `network: BACKBONE` or `external: FOLDER`",
     ),
     "number as a member's name": (GOOD + "  1: {learner: ridge, x: 1}\n", r"c\.yaml:9: "),
     "no backbone": (
@@ -151,6 +151,14 @@ WRONG = {
     "a cycle's name is taken": (
         GOOD + "  b: {extends: net, cycles: 2}\n  b_2: {extends: net}\n",
         r"c\.yaml:9: cycles would add a member b_2, and there is one",
+    ),
+    "taught by a stranger": (
+        GOOD + "  x: {external: there}\n  b: {extends: net, pseudo: {teacher: x}}\n",
+        r"c\.yaml:10: x was made elsewhere: nobody knows",
+    ),
+    "unknown key of what is external": (
+        GOOD + "  x: {external: there, sed: 3}\n",
+        r"c\.yaml:9: unknown key `members\.x\.sed`",
     ),
     "nothing to vary": (
         GOOD + "  b: {extends: net, vary: {lr: []}}\n",

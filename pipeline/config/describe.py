@@ -29,6 +29,7 @@ def schema() -> None:
         "backbones.NAME": sections.Backbone,
         "members.NAME (learner)": sections.Learner,
         "members.NAME (network)": sections.Network,
+        "members.NAME (external)": sections.External,
         "members.NAME.pseudo": sections.Pseudo,
         "members.NAME.start": sections.Start,
         "members.NAME.distill": sections.Distill,

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.errors import UserError, nearest
 from pipeline.config.expansion import expand_members, merge
-from pipeline.config.members import member_kind
+from pipeline.config.members import KINDS, member_kind
 from pipeline.config.references import wrong_references
-from pipeline.config.schema import Config, Learner, Network
+from pipeline.config.schema import Config, Learner
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
@@ -164,7 +164,7 @@ def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
     extends = ["extends"] if not keys or (keys[0] == "members" and len(keys) == 2) else []
     if keys[:1] == ("members",) and len(keys) > 1:
         members = {str(name): member for name, member in raw["members"].items()}
-        model = Network if member_kind(members[keys[1]]) == "network" else Learner
+        model = KINDS.get(member_kind(members[keys[1]]), Learner)
         keys = keys[2:]
     for key in keys:
         field = model.model_fields.get(key)

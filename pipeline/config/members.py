@@ -1,6 +1,6 @@
 """Members' sections of the YAML: learners on blocks, networks, and their pseudo-labels."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -92,19 +92,34 @@ class Network(Member, NetworkSettings):
         return [*super().stands_on, *([] if self.start is None else [self.start.member])]
 
 
+class External(Section):
+    """Predictions that were made elsewhere, on the same folds."""
+
+    external: str = Field(description="folder of oof.csv (id, one column per class) and test.csv")
+
+    all_rows: ClassVar[bool] = False
+    teachers: ClassVar[dict[str, str]] = {}
+    stands_on: ClassVar[list[str]] = []
+
+
+KINDS: dict[str, type[Section]] = {"learner": Learner, "network": Network, "external": External}
+
+
 def member_kind(raw: Any) -> str | None:
-    """Tell a learner from a network by its defining key."""
+    """Tell a learner from a network and from what was made elsewhere, by the defining key."""
     keys = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
-    if ("learner" in keys) == ("network" in keys):
-        return None
-    return "learner" if "learner" in keys else "network"
+    found = [kind for kind in KINDS if kind in keys]
+    return found[0] if len(found) == 1 else None
 
 
 AnyMember = Annotated[
-    Annotated[Learner, Tag("learner")] | Annotated[Network, Tag("network")],
+    Annotated[Learner, Tag("learner")]
+    | Annotated[Network, Tag("network")]
+    | Annotated[External, Tag("external")],
     Discriminator(
         member_kind,
         custom_error_type="member_kind",
-        custom_error_message="a member has either `learner: NAME` or `network: BACKBONE`",
+        custom_error_message="a member has either `learner: NAME`, `network: BACKBONE` or "
+        "`external: FOLDER`",
     ),
 ]

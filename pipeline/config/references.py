@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from pipeline.config.errors import nearest
-from pipeline.config.schema import BlendKind, Config, Learner, Network
+from pipeline.config.schema import AnyMember, BlendKind, Config, External, Learner, Network
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
@@ -26,9 +26,8 @@ def wrong_references(config: Config) -> Iterable[Problem]:
             elif name in TAKEN[section]:
                 yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
     for name, member in config.members.items():
-        blocks = list(member.blocks) if isinstance(member, Learner) else [member.network]
         key = "blocks" if isinstance(member, Learner) else "network"
-        for block in blocks:
+        for block in _backbones(member):
             if block not in config.backbones:
                 near = nearest(block, config.backbones)
                 yield ("members", name, key), f"no backbone {block!r}{near}"
@@ -43,7 +42,10 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
     member = config.members[name]
     others = [other for other in config.members if other != name]
     for key, teacher in member.teachers.items():
-        if teacher not in (*others, *BLENDS):
+        if isinstance(config.members.get(teacher), External):
+            reason = f"{teacher} was made elsewhere: nobody knows which rows its test part saw"
+            yield ("members", name, key), reason
+        elif teacher not in (*others, *BLENDS):
             near = nearest(teacher, [*others, *BLENDS])
             yield ("members", name, key), f"no teacher {teacher!r}{near}"
         elif _depends_on(config, teacher, name):
@@ -67,6 +69,13 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
         if own != theirs:
             reason = f"{start.member} has {key} {theirs!r}, but {name} {own!r}: they must agree"
             yield ("members", name, "start"), reason
+
+
+def _backbones(member: AnyMember) -> list[str]:
+    """Names of the backbones that a member uses."""
+    if isinstance(member, Learner):
+        return list(member.blocks)
+    return [member.network] if isinstance(member, Network) else []
 
 
 def _depends_on(config: Config, name: str, wanted: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.members import AnyMember, Learner, Member, Network, Pseudo
+from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo
 from pipeline.config.network import Distill, Start
 from pipeline.config.section import Section
 from pipeline.config.views import expand_views
@@ -19,9 +19,11 @@ __all__ = [
     "TTA",
     "Backbone",
     "BlendKind",
+    "Calibrate",
     "Config",
     "Data",
     "Distill",
+    "External",
     "Folds",
     "Kind",
     "Learner",
@@ -193,12 +195,17 @@ BlendKind = Literal[
     "hard_vote",
     "rank_average",
     "geometric",
+    "power",
     "weighted",
+    "weighted_metric",
+    "class_weighted",
     "greedy",
     "stack",
     "stack_ridge",
     "stack_lightgbm",
+    "stack_two_level",
 ]
+Calibrate = Literal["none", "temperature", "isotonic"]
 
 
 class Submission(Section):
@@ -240,6 +247,11 @@ class Config(Section):
     tta: TTA = TTA()
     blends: list[BlendKind] = Field(
         ["soft_vote", "weighted", "greedy", "stack"], min_length=1, description="tried and compared"
+    )
+    calibrate: Calibrate = Field(
+        "temperature",
+        description="what is done to members' probabilities before they are blended, fitted without "
+        "the rows that are scored; regression: nothing",
     )
     submission: Submission = Submission()
     runtime: Runtime = Runtime()

@@ -69,12 +69,16 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     numbers = _chosen(folds, [str(k) for k in range(plan.project.folds.num_folds)], "FOLD")
     if stage == "features":
         return [plan.block(name) for name in _used_backbones(config)]
-    if stage == "train" and not folds:
-        return [plan.train(name, fold) for name in names for fold in plan.models_of(name)]
+    models = [
+        (name, fold)
+        for name in names
+        for fold in plan.models_of(name)
+        if not folds or str(fold) in numbers
+    ]
     if stage == "train":
-        return [plan.train(name, int(fold)) for name in names for fold in numbers]
+        return [plan.train(name, fold) for name, fold in models]
     if stage == "infer" and folds:
-        return [plan.predict(name, int(fold)) for name in names for fold in numbers]
+        return [plan.predict(name, fold) for name, fold in models]
     if stage == "infer":
         return [plan.join(name) for name in names]
     if stage == "ensemble":

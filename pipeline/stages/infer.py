@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Config, Learner
 from pipeline.core import artifacts, predictions
 from pipeline.core.averaging import average_values
+from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.predictions import Predictions
@@ -71,16 +73,43 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
         view_values.append((held_out, np.load(part / "oof_views.npy")))
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, view_values)
-    Predictions(competition.ids, oof_values, competition.classes, folds.folds, meta).save(
-        folder / "oof.npz"
-    )
-    Predictions(competition.test_ids, np.stack(test_values), competition.classes, meta=meta).save(
-        folder / "test.npz"
-    )
     if config.members[member].all_rows:
-        test = _test_part(project, member, ALL_ROWS)
-        replace(test, meta=meta).save(folder / ALL_ROWS_TEST)
-    score = project.score(oof_values)
+        said = _test_part(project, member, ALL_ROWS)
+        replace(said, meta=meta).save(folder / ALL_ROWS_TEST)
+    oof = Predictions(competition.ids, oof_values, competition.classes, folds.folds, meta)
+    test = Predictions(competition.test_ids, np.stack(test_values), competition.classes, meta=meta)
+    _finish_member(folder, fingerprint, project, member, oof, test)
+
+
+def adopt_external(
+    folder: Path, fingerprint: str, *, config: Config, root: Path, member: str
+) -> None:
+    """Predictions that were made elsewhere, as a member's oof and test files."""
+    project = open_project(config, root)
+    source = root / config.members[member].external
+    meta = _meta(project, member, fingerprint) | {"views": [], "average": None}
+    oof, test = read_external(source, project.competition, project.folds, meta=meta)
+    if "fold" not in pd.read_csv(source / "oof.csv", nrows=0):
+        log.warning(
+            "infer %s: %s has no column `fold`, so nothing shows that its rows were predicted by "
+            "models that did not see them; if they were, your estimate lies",
+            member,
+            source / "oof.csv",
+        )
+    _finish_member(folder, fingerprint, project, member, oof, test)
+
+
+def _finish_member(
+    folder: Path,
+    fingerprint: str,
+    project: Project,
+    member: str,
+    oof: Predictions,
+    test: Predictions,
+) -> None:
+    oof.save(folder / "oof.npz")
+    test.save(folder / "test.npz")
+    score = project.score(oof.values)
     artifacts.finish(
         folder, fingerprint, member=member, metric=project.metric.name, oof_score=score
     )

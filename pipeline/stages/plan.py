@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Learner, Network
+from pipeline.config.schema import External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
+from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
@@ -174,11 +175,14 @@ class Plan:
 
     @property
     def untaught_members(self) -> list[str]:
-        """Members of round 0: those that a blend used as a teacher is made of."""
+        """Members of round 0: those that a blend used as a teacher is made of.
+
+        What was made elsewhere is not among them: its test part may have seen any row.
+        """
         members = self.project.config.members
 
         def is_taught(name: str) -> bool:
-            if members[name].teachers:
+            if members[name].teachers or isinstance(members[name], External):
                 return True
             return any(is_taught(other) for other in members[name].stands_on)
 
@@ -186,6 +190,8 @@ class Plan:
 
     def models_of(self, member: str) -> list[int]:
         """Folds that a member is trained for; with `all_rows` what stands for none, too."""
+        if isinstance(self.project.config.members[member], External):
+            return []
         folds = list(range(self.project.folds.num_folds))
         return [*folds, ALL_ROWS] if self.project.config.members[member].all_rows else folds
 
@@ -209,8 +215,27 @@ class Plan:
             wants_gpu=trained.wants_gpu,
         )
 
+    def adopt(self, member: str) -> Job:
+        """Predictions that were made elsewhere, as a member's."""
+        folder = self.project.workspace.root / self.project.config.members[member].external
+        digests = [file_digest(folder / name) for name in FILES if (folder / name).exists()]
+        return Job(
+            name=f"infer {member}",
+            function="pipeline.stages.infer:adopt_external",
+            folder=self.project.workspace.member(member),
+            fingerprint=fingerprint(
+                format=FORMAT["predict"],
+                digests=digests,
+                folds=self.project.folds.digest,
+                metric=self.project.config.task.metric,
+            ),
+            arguments=self.arguments | {"member": member},
+        )
+
     def join(self, member: str) -> Job:
         """A member's oof and test predictions, of all folds, and of the model of all rows."""
+        if isinstance(self.project.config.members[member], External):
+            return self.adopt(member)
         parts = tuple(self.predict(member, fold) for fold in self.models_of(member))
         return Job(
             name=f"infer {member}",
