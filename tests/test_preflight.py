@@ -1,11 +1,15 @@
 """What is tried before a night's work begins."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Config
-from pipeline.stages.preflight import try_networks
+from pipeline.stages.chain import _try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
 
@@ -30,18 +34,50 @@ def config(**changes) -> Config:
             {"members": {"net": {"network": "small", "augment": [{"HorizontalFlp": {}}]}}},
             "HorizontalFlip",
         ),
+        ({"members": {"net": {"network": "small", "pool": "gem", "stages": [9]}}}, "has 5"),
+        ({"members": {"net": {"network": "small", "optimizer": "adamww"}}}, "adamw"),
+        ({"members": {"net": {"network": "small", "freeze": 99}}}, r"has \d+ stages"),
+        ({"members": {"net": {"network": "small", "schedule": "step"}}}, "distance of the falls"),
+        (
+            {
+                "task": {"kind": "regression", "target": "y"},
+                "members": {"net": {"network": "small", "sampling": "balanced"}},
+            },
+            "sampling: balanced",
+        ),
+        (
+            {
+                "task": {"kind": "regression", "target": "y"},
+                "members": {"net": {"network": "small", "class_weights": "balanced"}},
+            },
+            "regression has no classes",
+        ),
     ],
 )
 def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        try_networks(config(**changes), backbones=["small"], members=["net"])
+        _try_out(config(**changes), backbones=["small"], networks=["net"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"runtime.device: cuda is not there.*cpu"):
-        try_networks(config(runtime={"device": "cuda"}), backbones=["small"], members=["net"])
+        _try_out(config(runtime={"device": "cuda"}), backbones=["small"], networks=["net"])
 
 
 def test_what_fits_passes() -> None:
-    try_networks(config(), backbones=["small"], members=["net"])
+    _try_out(config(), backbones=["small"], networks=["net"])
+
+
+def test_blocks_alone_need_nothing_of_networks() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_preflight import _try_out, config\n"
+        "_try_out(config(), backbones=['small'], networks=[])\n"
+        "print({'albumentations', 'lightning'} & {*sys.modules})"
+    )
+    root = Path(__file__).parent.parent
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert ran.stdout.strip() == "set()"

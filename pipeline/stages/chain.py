@@ -49,15 +49,13 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
         UserError: for wrong input, and where there is no network to check.
     """
     config = load_config(config_name, overrides)
-    networks = [name for name, settings in config.members.items() if isinstance(settings, Network)]
+    networks = _networks(config)
     if not networks:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
-    names = _chosen(members, networks, "MEMBER")
+    names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
-    backbones = [config.members[name].network for name in names]
-    preflight = resolve("pipeline.stages.preflight:try_networks")
-    preflight(config, backbones=list(dict.fromkeys(backbones)), members=names)
+    _try_out(config, backbones=[config.members[name].network for name in names], networks=names)
     plan = Plan(project)
     _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)])
     return resolve("pipeline.stages.check:check_members")(project, names)
@@ -102,19 +100,34 @@ def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
 
 def _bring_up_to_date(config: Config, targets: list[Job]) -> int:
     jobs = pending(targets)
-    backbones, networks = _needing_torch(config, jobs)
-    if backbones:
-        preflight = resolve("pipeline.stages.preflight:try_networks")
-        preflight(config, backbones=backbones, members=networks)
+    used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
+    networks = [n for n, member in config.members.items() if n in used & _networks(config)]
+    backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
+    _try_out(config, backbones=backbones, networks=networks)
     execute(jobs)
     return len(jobs)
 
 
-def _needing_torch(config: Config, jobs: list[Job]) -> tuple[list[str], list[str]]:
-    """Backbones, and members that are networks, which jobs to come will build."""
-    trained = [job.arguments["member"] for job in jobs if "fold" in job.arguments]
-    networks = [
-        name for name in dict.fromkeys(trained) if isinstance(config.members[name], Network)
-    ]
-    extracted = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
-    return [*dict.fromkeys([*extracted, *(config.members[n].network for n in networks)])], networks
+def _networks(config: Config) -> set[str]:
+    return {name for name, member in config.members.items() if isinstance(member, Network)}
+
+
+def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> None:
+    """Let what jobs to come would fail at fail now; import only what they will.
+
+    Args:
+        backbones: of blocks. networks: members.
+    Raises:
+        UserError: no such device or architecture, weights out of reach or not fitting, parts of a
+            network that do not fit each other or the task.
+    """
+    backbones = list(dict.fromkeys([*backbones, *(config.members[n].network for n in networks)]))
+    if not backbones:
+        return
+    resolve("pipeline.networks.device:choose_device")(config.runtime.device)
+    for name in backbones:
+        resolve("pipeline.networks.backbones:create_backbone")(config.backbones[name])
+    for name in networks:
+        member = config.members[name]
+        try_network = resolve("pipeline.networks.preflight:try_network")
+        try_network(member, config.backbones[member.network], kind=config.task.kind)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.config.errors import UserError
 from pipeline.config.expansion import MULTIPLIERS
 from pipeline.config.schema import External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
@@ -218,14 +219,18 @@ class Plan:
     def adopt(self, member: str) -> Job:
         """Predictions that were made elsewhere, as a member's."""
         folder = self.project.workspace.root / self.project.config.members[member].external
-        digests = [file_digest(folder / name) for name in FILES if (folder / name).exists()]
+        if absent := [name for name in FILES if not (folder / name).is_file()]:
+            raise UserError(
+                f"members.{member}: {' and '.join(absent)} not in {folder}. Put them there, or "
+                "leave the member out."
+            )
         return Job(
             name=f"infer {member}",
             function="pipeline.stages.infer:adopt_external",
             folder=self.project.workspace.member(member),
             fingerprint=fingerprint(
                 format=FORMAT["predict"],
-                digests=digests,
+                digests=[file_digest(folder / name) for name in FILES],
                 folds=self.project.folds.digest,
                 metric=self.project.config.task.metric,
             ),
