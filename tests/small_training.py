@@ -48,6 +48,36 @@ TARGETS = {
 METRICS = {"regression": "rmse", "ordinal": "mae"}
 
 
+# All keys that are not of a kind that excludes another.
+EVERYTHING = {
+    "channels": 4,
+    "pool": "gem",
+    "stages": [1],
+    "head": "mlp",
+    "hidden": 64,
+    "dropout_samples": 2,
+    "init": "xavier",
+    "bias": "rare",
+    "loss": {"cross_entropy": 1.0, "focal": 0.5},
+    "loss_balance": "learned",
+    "class_weights": "effective",
+    "sampling": "balanced",
+    "augment": [{"RandAugment": {}}, {"ColorJitter": {"brightness": "measured"}}],
+    "cutmix": 1.0,
+    "ricap": 0.3,
+    "mosaic": 1.0,
+    "mix_probability": 0.8,
+    "optimizer": "adabound",
+    "scale_lr": True,
+    "layer_decay": 0.7,
+    "freeze": 1,
+    "unfreeze_every": 1,
+    "batch_norm": "freeze",
+    "schedule": "restarts",
+    "swa_epochs": 2,
+}
+
+
 def lesson(kind="multiclass", *, image_size=SIZE, targets=None, **more) -> Lesson:
     targets = TARGETS[kind] if targets is None else targets
     return Lesson(
@@ -64,7 +94,18 @@ def lesson(kind="multiclass", *, image_size=SIZE, targets=None, **more) -> Lesso
     )
 
 
-def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, about=None, **changes):
+def fit(
+    folder,
+    *,
+    kind="multiclass",
+    device="cpu",
+    precision="32",
+    workers=0,
+    seed=0,
+    settings=SETTINGS,
+    about=None,
+    **changes,
+):
     return training.train_fold(
         folder,
         settings.model_copy(update=changes),
@@ -72,8 +113,8 @@ def fit(folder, *, kind="multiclass", workers=0, seed=0, settings=SETTINGS, abou
         about or lesson(kind),
         metric=get_metric(METRICS.get(kind, "accuracy"), kind),
         levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
-        device="cpu",
-        precision="32",
+        device=device,
+        precision=precision,
         workers=workers,
         seed=seed,
         name="net fold 0",

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_training import EVERYTHING, fit
 
+from pipeline.config.errors import JobFailed
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.metrics import get_metric
 from pipeline.networks.device import choose_device, choose_precision
@@ -14,6 +16,7 @@ from pipeline.networks.extraction import extract_block
 from pipeline.networks.inference import predict_views
 from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import load_network
+from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import train_fold
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -107,3 +110,24 @@ def test_training_learns_and_predicts_as_the_cpu_does(
         )
     assert (said["cuda"][0].argmax(1) == targets[36:].argmax(1)).mean() > 0.8  # chance: 0.33
     assert np.abs(said["cpu"] - said["cuda"]).max() < 0.01  # convolutions may use TF32
+
+
+@pytest.mark.parametrize("precision", ["bf16", "16"])
+def test_all_tricks_together_train_on_the_gpu(tmp_path: Path, precision: str) -> None:
+    found = fit(tmp_path, device="cuda", precision=precision, workers=2, epochs=4, **EVERYTHING)
+    assert found["epochs"] == 4
+    assert np.isfinite(found["val_loss"])
+    assert found["score"] > 0.5  # chance: 0.33
+
+
+def test_a_nan_on_the_gpu_is_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Trainer.gradients
+
+    def poisoned(self, images, targets, weights):
+        with torch.no_grad():
+            self.network.backbone.conv_head.weight[0] = float("inf")
+        return original(self, images, targets, weights)
+
+    monkeypatch.setattr(Trainer, "gradients", poisoned)
+    with pytest.raises(JobFailed, match=r"forward pass of backbone\.conv_head"):
+        fit(tmp_path, device="cuda", precision="bf16")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_training import BACKBONE, SIZE, fit, lesson, new_trainer, written
+from small_training import BACKBONE, EVERYTHING, SIZE, fit, lesson, new_trainer, written
 
 from pipeline.config.schema import Network
 from pipeline.networks.backbones import create_backbone
@@ -12,33 +12,6 @@ from pipeline.networks.trainer import Trainer
 
 # Without chance: two trainings differ by what a test changes alone.
 CALM = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
-EVERYTHING = {
-    "channels": 4,
-    "pool": "gem",
-    "stages": [1],
-    "head": "mlp",
-    "hidden": 64,
-    "dropout_samples": 2,
-    "init": "xavier",
-    "bias": "rare",
-    "loss": {"cross_entropy": 1.0, "focal": 0.5},
-    "loss_balance": "learned",
-    "class_weights": "effective",
-    "sampling": "balanced",
-    "augment": [{"RandAugment": {}}, {"ColorJitter": {"brightness": "measured"}}],
-    "cutmix": 1.0,
-    "ricap": 0.3,
-    "mosaic": 1.0,
-    "mix_probability": 0.8,
-    "optimizer": "adabound",
-    "scale_lr": True,
-    "layer_decay": 0.7,
-    "freeze": 1,
-    "unfreeze_every": 1,
-    "batch_norm": "freeze",
-    "schedule": "restarts",
-    "swa_epochs": 2,
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
