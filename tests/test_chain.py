@@ -29,6 +29,7 @@ CONFIG = {
     "backbones": {"small": BACKBONE},
     "members": {"linear": {"learner": "logistic", "blocks": {"small": 1.0}}},
     "blends": ["soft_vote", "weighted"],
+    "calibrate": "none",  # so that a soft vote is a mean, worked out by hand
     "runtime": {"device": "cpu", "workers": 0},
 }
 NETWORK = {"network": "small", "epochs": 1, "batch_size": 8}
@@ -181,7 +182,6 @@ def test_a_student_is_told_of_each_row_by_a_model_that_did_not_learn_from_it(
     members = CONFIG["members"] | {
         "net": NETWORK,
         "student": taught,
-        "again": NETWORK | {"cycles": 2},
     }
     run(copied, "infer", members=members)
     config = load_config(str(copied / "tiny.yaml"))
@@ -189,7 +189,7 @@ def test_a_student_is_told_of_each_row_by_a_model_that_did_not_learn_from_it(
     rows = fold_rows(project, "student", 1)
     lesson = network_lesson(project, "student", 1, rows)
     assert rows.num_taught == 9
-    sources = ["linear"] if teacher == "linear" else ["linear", "net", "again", "again_2"]
+    sources = ["linear"] if teacher == "linear" else ["linear", "net"]
     oof = np.mean(
         [load(copied, name, "oof").in_order_of(project.competition.ids).values for name in sources],
         axis=0,
@@ -434,7 +434,7 @@ def test_folds_replaced_by_hand_are_kept_and_used(copied: Path) -> None:
 def test_a_model_of_all_rows_makes_the_submission_and_teaches_nobody(
     copied: Path, patience: int
 ) -> None:
-    net = NETWORK | {"all_rows": True, "patience": patience, "epochs": 2}
+    net = NETWORK | {"all_rows": True, "patience": patience, "epochs": 2, "lr": 0.03}
     pseudo = {"teacher": "net", "threshold": 0.2}
     members = {
         "net": net,

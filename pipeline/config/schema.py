@@ -218,6 +218,11 @@ class Submission(Section):
         "level, level: the one nearest to it (ordinal); labels: those above the threshold, joined",
     )
     threshold: float = Field(0.5, gt=0, lt=1, description="for multilabel decisions")
+    decisions: Literal["fitted", "fixed"] = Field(
+        "fitted",
+        description="fitted: thresholds for F1 (and binary balanced accuracy) and cut-points for "
+        "ordinal kappa, without the rows that are scored; fixed: threshold, or the nearest level",
+    )
 
 
 class Runtime(Section):
@@ -250,8 +255,9 @@ class Config(Section):
     )
     calibrate: Calibrate = Field(
         "temperature",
-        description="what is done to members' probabilities before they are blended, fitted without "
-        "the rows that are scored; regression: nothing",
+        description="what is done to members' probabilities before they are blended (and, by "
+        "temperature, to what a blend makes of them), fitted without the rows that are scored; "
+        "regression: nothing",
     )
     submission: Submission = Submission()
     runtime: Runtime = Runtime()
@@ -266,7 +272,7 @@ class Config(Section):
                 f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
                 "(mean) and hard_vote (median) take its place"
                 for blend in self.blends
-                if blend in ("rank_average", "geometric")
+                if blend in ("rank_average", "geometric", "power")
             ]
             problems += [
                 f"members.{name}: logistic predicts classes, but task.kind is regression; "

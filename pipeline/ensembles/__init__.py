@@ -6,13 +6,27 @@ Member values are (M, N, C) in the contracts' matrix form, and so is what a blen
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import BlendKind, Kind
+from pipeline.config.schema import BlendKind, Calibrate, Kind
 from pipeline.core.metrics import Metric
-from pipeline.ensembles import stacking, voting, weights
+from pipeline.core.runtime import stream
+from pipeline.ensembles import (
+    decisions,
+    greedy,
+    metric_search,
+    power,
+    stacking,
+    two_level,
+    voting,
+    weights,
+)
+from pipeline.ensembles.calibration import fit_calibration
+from pipeline.ensembles.nested import inner_oof
+from pipeline.ensembles.preparation import prepare
 
 VOTES = {
     "soft_vote": voting.soft_vote,
@@ -20,6 +34,12 @@ VOTES = {
     "rank_average": voting.rank_average,
     "geometric": voting.geometric,
 }
+FOR_PROBABILITIES = ("rank_average", "geometric", "power")
+BY_METRIC = {
+    "greedy": greedy.select_in_bags,
+    "weighted_metric": metric_search.search_weights,
+}
+Combine = Callable[[np.ndarray], np.ndarray]  # members' values (M, N, C) -> (N, C)
 
 
 @dataclass(frozen=True)
@@ -29,10 +49,12 @@ class Blend:
     Attributes:
         combine: (M, N, C) -> (N, C).
         weights: (M,) shares of the members, sum 1; None where the blend has no such thing.
+        first: (M,) the member that each is a near-copy of, its own position if it takes part.
     """
 
-    combine: Callable[[np.ndarray], np.ndarray]
-    weights: np.ndarray | None = None
+    combine: Combine
+    weights: np.ndarray | None
+    first: np.ndarray
 
     def apply(self, member_values: np.ndarray) -> np.ndarray:
         """Blend members' predictions (M, N, C) to (N, C), float64."""
@@ -43,9 +65,9 @@ def check_blend(blend_kind: BlendKind, kind: Kind) -> None:
     """Refuse a blend that makes no sense for the task.
 
     Raises:
-        UserError: for ranks and geometric means of regression values, whose unit they lose.
+        UserError: for ranks, geometric and power means of regression values: their unit gets lost.
     """
-    if kind == "regression" and blend_kind in ("rank_average", "geometric"):
+    if kind == "regression" and blend_kind in FOR_PROBABILITIES:
         raise UserError(
             f"blends: {blend_kind} is for probabilities, but task.kind is regression. "
             "Remove it; soft_vote (mean) and hard_vote (median) take its place."
@@ -56,36 +78,96 @@ def fit_blend(
     blend_kind: BlendKind,
     member_values: np.ndarray,
     targets: np.ndarray,
+    folds: np.ndarray | None = None,
     *,
     kind: Kind,
     metric: Metric,
     levels: np.ndarray | None,
     seed: int,
     threshold: float = 0.5,
+    calibrate: Calibrate = "none",
+    fit_decisions: bool = False,
 ) -> Blend:
-    """Fit a blend of members (M, N, C) to targets (N, C).
+    """Fit a blend of members (M, N, C) to targets (N, C): calibration, near-copies, weights.
 
     What it then says of these same rows is no honest estimate; `cross_fit` gives one.
 
     Args:
-        metric: what greedy maximises; the others fit a smooth loss.
+        folds: (N,) of these rows, for what must be fitted on a blend's own honest predictions.
+        metric: what greedy, weighted_metric and decisions make better; others fit a smooth loss.
         levels: (C,) for ordinal.
-        threshold: a multilabel probability of at least this is a yes (hard_vote, greedy).
+        threshold: a multilabel probability of at least this is a yes.
+        calibrate: how members are calibrated; if at all, what is made of them is too, by
+            temperature. Stackers calibrate themselves.
+        fit_decisions: fit thresholds or cut-points too, where the metric has them.
     Raises:
         UserError: if the blend does not fit the task.
     """
     check_blend(blend_kind, kind)
-    members = np.asarray(member_values, dtype=np.float64)
+    how = {"kind": kind, "metric": metric, "levels": levels, "threshold": threshold}
+    loss_kind = weights.loss_kind(kind, metric)
+    raw = np.asarray(member_values, dtype=np.float64)
+    prepared = prepare(raw, targets, calibrate=calibrate, kind=loss_kind, levels=levels)
+
+    def fit(other: BlendKind, *rows: np.ndarray) -> Blend:
+        return fit_blend(other, *rows, seed=seed, calibrate=calibrate, **how)
+
+    if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
+        combine, shares = (
+            two_level.fit_two_level(fit, raw, targets, folds, kind=loss_kind, levels=levels),
+            None,
+        )
+    else:
+        members = prepared(raw)
+        mix, shares = _fit(blend_kind, members, targets, seed=seed, **how)
+        finish: Combine = np.asarray
+        # Members that err apart are, in their mean, right more often than the mean says.
+        if calibrate != "none" and not blend_kind.startswith("stack"):
+            finish = fit_calibration(
+                "temperature", mix(members), targets, kind=loss_kind, levels=levels
+            )
+
+        def combine(values: np.ndarray) -> np.ndarray:
+            return finish(mix(prepared(values)))
+
+    rule: Combine = np.asarray
+    if fit_decisions and decisions.has_rule(metric, kind):
+        honest = inner_oof(partial(fit, blend_kind), raw, targets, folds)
+        rule = decisions.fit_rule(honest, targets, rng=stream(seed, "decisions"), **how)
+    return Blend(lambda values: rule(combine(values)), prepared.shares(shares), prepared.first)
+
+
+def _fit(
+    blend_kind: BlendKind,
+    members: np.ndarray,
+    targets: np.ndarray,
+    *,
+    kind: Kind,
+    metric: Metric,
+    levels: np.ndarray | None,
+    threshold: float,
+    seed: int,
+) -> tuple[Combine, np.ndarray | None]:
+    """How prepared members are combined, and their weights where there are such."""
+    how: dict[str, Any] = {"kind": weights.loss_kind(kind, metric), "levels": levels}
     if blend_kind in VOTES:
         options = {"threshold": threshold} if blend_kind == "hard_vote" else {}
         even = np.full(len(members), 1 / len(members)) if blend_kind == "soft_vote" else None
-        return Blend(partial(VOTES[blend_kind], kind=kind, **options), even)
-    if blend_kind == "weighted":
-        shares = weights.fit_weights(members, targets, kind=kind, levels=levels)
-    elif blend_kind == "greedy":
-        shares = weights.select_greedily(
-            members, targets, kind=kind, metric=metric, levels=levels, threshold=threshold
+        return partial(VOTES[blend_kind], kind=kind, **options), even
+    if blend_kind == "power":
+        exponent = power.fit_exponent(members, targets, **how)
+        return partial(power.power_mean, kind=kind, exponent=exponent), None
+    if blend_kind == "class_weighted":
+        per_class = weights.fit_class_weights(members, targets, **how)
+        return partial(weights.class_weighted_mean, weights=per_class, kind=kind), per_class.mean(
+            axis=1
         )
+    if blend_kind == "weighted":
+        shares = weights.fit_weights(members, targets, **how)
+    elif blend_kind in BY_METRIC:
+        rng = stream(seed, blend_kind)
+        how = {"kind": kind, "levels": levels, "threshold": threshold, "metric": metric, "rng": rng}
+        shares = BY_METRIC[blend_kind](members, targets, **how)
     else:
-        return Blend(stacking.fit_stack(blend_kind, members, targets, kind=kind, seed=seed))
-    return Blend(partial(weights.weighted_mean, weights=shares), shares)
+        return stacking.fit_stack(blend_kind, members, targets, kind=kind, seed=seed), None
+    return partial(weights.weighted_mean, weights=shares), shares

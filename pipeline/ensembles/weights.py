@@ -1,18 +1,40 @@
-"""Weights of members on the simplex: by a smooth loss, or picked one by one on the metric."""
+"""Weights of members, at least 0 with sum 1, of least smooth loss: one set, or one per class."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import nnls
 
 from pipeline.config.schema import Kind
 from pipeline.core.metrics import Metric
 from pipeline.core.scorers import EPS
+from pipeline.ensembles.voting import normalise
+
+# Rows that have a class before its own weights count as much as all classes' common ones.
+ROWS_FOR_OWN_WEIGHTS = 100
+NEWTON_STEPS = 50
+TOLERANCE = 1e-9
 
 
 def weighted_mean(member_values: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
     """Average the members (M, N, C) by weights (M,) to (N, C)."""
     return np.tensordot(weights, member_values, axes=1)
+
+
+def class_weighted_mean(
+    member_values: np.ndarray, *, weights: np.ndarray, kind: Kind
+) -> np.ndarray:
+    """Average the members (M, N, C) by weights (M, C) to (N, C); rows are then renormalised."""
+    return normalise(np.einsum("mnc,mc->nc", member_values, weights), kind=kind)
+
+
+def loss_kind(kind: Kind, metric: Metric) -> Kind:
+    """The kind whose smooth loss stands in for the metric.
+
+    Ordinal: the expected level matters where the metric looks at it, else the levels are classes.
+    """
+    by_level = metric.wants in ("values", "levels")
+    return "multiclass" if kind == "ordinal" and not by_level else kind
 
 
 @dataclass(frozen=True)
@@ -48,19 +70,80 @@ class MixtureLoss:
         if kind == "multilabel":  # 1 - weighted mean is the weighted mean of 1 - p
             members = np.concatenate([members, 1 - members], axis=-1)
             targets = np.concatenate([targets, 1 - targets], axis=-1)
-        happened = targets > 0
-        mass = targets[happened] / targets.sum()
-        return cls(np.maximum(members[:, happened], EPS), mass, True)
+        rows, columns = np.nonzero(targets > 0)
+        mass = targets[rows, columns] / targets.sum()
+        return cls(np.maximum(members[:, rows, columns], EPS), mass, True)
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient (M,) at weights that sum to 1."""
         mixed = weights @ self.predictions
         if self.is_log:
-            # A line search may step below zero before the bounds pull it back.
-            mixed = np.maximum(mixed, EPS)
-            return -self.aims @ np.log(mixed), -self.predictions @ (self.aims / mixed)
-        errors = mixed - self.aims
-        return np.mean(errors**2), 2 * self.predictions @ errors / errors.size
+            return self.at(mixed), -self.predictions @ (self.aims / mixed)
+        return self.at(mixed), 2 * self.predictions @ (mixed - self.aims) / mixed.size
+
+    def at(self, mixed: np.ndarray) -> float:
+        """The loss of what a mixture says of the R numbers."""
+        if self.is_log:
+            return float(-self.aims @ np.log(mixed))
+        return float(np.mean((mixed - self.aims) ** 2))
+
+    def least(self) -> np.ndarray:
+        """Weights (M,) on the simplex at which the loss is least."""
+        found = self._least_log() if self.is_log else self._least_squares()
+        even = np.full(len(found), 1 / len(found))
+        return found if self(found)[0] <= self(even)[0] else even
+
+    def _least_squares(self) -> np.ndarray:
+        """Exactly: a mean's error is the errors' mean, so what is sought is a shortest mean error.
+
+        The last row wants a sum of 1 at any price's ratio: scaling weights up pays it, and leaves
+        their shares at the optimum.
+        """
+        errors = (self.predictions - self.aims).T
+        scale = np.sqrt(np.mean(errors**2)) or 1.0
+        corner = np.linalg.qr(errors / scale, mode="r") / np.sqrt(len(errors))
+        rows = np.vstack([corner, np.ones(errors.shape[1])])
+        return _shares(nnls(rows, np.append(np.zeros(len(corner)), 1.0))[0])
+
+    def _least_log(self) -> np.ndarray:
+        """By Newton steps, each a small least-squares problem without negative weights.
+
+        With the sum of weights added to the loss, the optimum over weights of at least 0 has sum 1.
+        Source: Kim 2020, maximum likelihood estimation of mixture proportions (mix-SQP).
+        """
+        weights = np.full(len(self.predictions), 1 / len(self.predictions))
+        mixed = weights @ self.predictions
+        for _ in range(NEWTON_STEPS):
+            ratios = self.predictions * (np.sqrt(self.aims) / mixed)
+            curvature = ratios @ ratios.T
+            pull = curvature @ weights  # minus the gradient of the log loss
+            if pull.max() <= 1 + TOLERANCE:
+                break
+            # Copies of one member make the curvature singular.
+            lift = 1e-10 * np.trace(curvature) / len(weights)
+            root = np.linalg.cholesky(curvature + lift * np.eye(len(weights)))
+            wanted = np.linalg.solve(root, 2 * pull - 1 + lift * weights)
+            step = nnls(root.T, wanted)[0] - weights
+            taken = self._step_length(weights, step, slope=float((1 - pull) @ step))
+            if taken == 0:
+                break
+            weights = weights + taken * step
+            mixed = weights @ self.predictions
+        return _shares(weights)
+
+    def _step_length(self, weights: np.ndarray, step: np.ndarray, *, slope: float) -> float:
+        """The longest of 1, 1/2, 1/4 ... of a Newton step that lowers the loss enough; or 0."""
+        mixed, change = weights @ self.predictions, step @ self.predictions
+        now = self.at(mixed)
+        length = 1.0
+        while length > 1e-6:
+            there = mixed + length * change
+            if there.min() > 0:
+                loss = self.at(there) + length * step.sum()
+                if loss <= now + 1e-4 * length * slope:
+                    return length
+            length /= 2
+        return 0.0
 
 
 def fit_weights(
@@ -70,63 +153,31 @@ def fit_weights(
 
     The smooth loss stands in for the metric: steps of an accuracy would be fitted to noise.
     """
-    loss = MixtureLoss.of(members, targets, kind=kind, levels=levels)
-    even = np.full(len(members), 1 / len(members))
-    found = minimize(
-        loss,
-        even,
-        jac=True,
-        method="SLSQP",
-        bounds=[(0.0, 1.0)] * len(members),
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
-        options={"maxiter": 200, "ftol": 1e-9},
-    )
-    if not np.isfinite(found.x).all() or found.x.max() <= 0:
-        return even
-    weights = np.maximum(found.x, 0.0)
-    weights /= weights.sum()
-    return weights if loss(weights)[0] <= loss(even)[0] else even
+    return MixtureLoss.of(members, targets, kind=kind, levels=levels).least()
 
 
-def select_greedily(
-    members: np.ndarray,
-    targets: np.ndarray,
-    *,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
-    rounds: int = 50,
+def fit_class_weights(
+    members: np.ndarray, targets: np.ndarray, *, kind: Kind, levels: np.ndarray | None
 ) -> np.ndarray:
-    """Pick members one by one, with replacement, each the one that helps the metric most.
+    """Find weights (M, C), each column's on the simplex, for that class against the rest.
 
-    The best prefix of the picks is kept; weights (M,) are its shares. Ties, many where the metric
-    counts labels, go to the smaller `MixtureLoss`, then to the earlier member.
-
-    Source: Caruana 2004, ensemble selection from libraries of models; ours draws no bags.
+    A class with few rows keeps to the weights that all have in common. Regression: each target
+    column has its own.
     """
-    loss = MixtureLoss.of(members, targets, kind=kind, levels=levels)
-    counts = np.zeros(len(members))
-    total = np.zeros_like(members[0])
-    best_score, best_loss, best_counts = metric.worst, np.inf, counts
-    for size in range(1, rounds + 1):
-        scores = np.array(
-            [
-                metric.score(
-                    targets, (total + one) / size, kind=kind, levels=levels, threshold=threshold
-                )
-                for one in members
-            ]
-        )
-        scores[np.isnan(scores)] = metric.worst
-        top_score = scores.max() if metric.greater_is_better else scores.min()
-        tied = np.flatnonzero(scores == top_score)
-        losses = [loss((counts + (np.arange(len(members)) == m)) / size)[0] for m in tied]
-        pick, pick_loss = tied[np.argmin(losses)], min(losses)
-        counts = counts + (np.arange(len(members)) == pick)
-        total += members[pick]
-        if metric.is_better(top_score, best_score) or (
-            top_score == best_score and pick_loss < best_loss
-        ):
-            best_score, best_loss, best_counts = top_score, pick_loss, counts
-    return best_counts / best_counts.sum()
+    common = fit_weights(members, targets, kind=kind, levels=levels)
+    columns = []
+    for c in range(targets.shape[1]):
+        one = slice(c, c + 1)
+        alone = "regression" if kind == "regression" else "multilabel"
+        own = fit_weights(members[..., one], targets[:, one], kind=alone, levels=None)
+        total = len(targets) if kind == "regression" else targets[:, c].sum()
+        share = total / (total + ROWS_FOR_OWN_WEIGHTS)
+        columns.append(share * own + (1 - share) * common)
+    return np.stack(columns, axis=1)
+
+
+def _shares(weights: np.ndarray) -> np.ndarray:
+    """Weights of at least 0 and sum 1; all alike if none is positive."""
+    if not np.isfinite(weights).all() or weights.max() <= 0:
+        return np.full(len(weights), 1 / len(weights))
+    return weights / weights.sum()

@@ -2,16 +2,22 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import Config
+import numpy as np
+
+from pipeline.config.schema import BlendKind, Config
 from pipeline.core import artifacts
 from pipeline.core.predictions import Predictions
 from pipeline.core.submission import write_submission
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.decisions import has_rule
+from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.left_out import SLOW, scores_without_each
 from pipeline.stages import outputs
 from pipeline.stages.project import Project, open_project
 
@@ -25,11 +31,13 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     members = {
         name: outputs.read_member(project, name, for_submission=True) for name in config.members
     }
+    oof = np.stack([oof.values for oof, _ in members.values()])
+    test = np.stack([test.values for _, test in members.values()])
     singles = {
-        name: CrossFitted(oof.values, test.values, None) for name, (oof, test) in members.items()
+        name: _single(project, oof[m : m + 1], test[m : m + 1]) for m, name in enumerate(members)
     }
-    values = [(fit.oof, fit.test) for fit in singles.values()]
-    blends = {name: outputs.cross_fit_members(project, name, values) for name in config.blends}
+    blends = {name: _cross_fit(project, name, oof, test) for name in config.blends}
+    _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
     chosen = _choose(project, contestants)
@@ -64,6 +72,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "best_single": best_single["name"],
         "better_than_best_single": {"probability": better, "low": low, "high": high},
         "contestants": contestants,
+        "diversity": _diversity(project, oof, contestants),
         "members": {name: oof.meta for name, (oof, _) in members.items()},
         "fingerprint": fingerprint,
         "config": config.model_dump(mode="json"),
@@ -72,6 +81,75 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _add_to_ledger(folder / "ledger.jsonl", summary)
     artifacts.finish(folder, fingerprint, summary=csv.with_suffix(".json").name)
     log.info("ensemble -> %s", csv)
+
+
+def _cross_fit(
+    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray
+) -> CrossFitted:
+    return outputs.cross_fit_members(project, blend, oof, test, **_what_is_fitted(project))
+
+
+def _what_is_fitted(project: Project) -> dict[str, Any]:
+    """What is fitted besides weights."""
+    config = project.config
+    return {
+        "calibrate": config.calibrate,
+        "fit_decisions": config.submission.decisions == "fitted",
+    }
+
+
+def _single(project: Project, oof: np.ndarray, test: np.ndarray) -> CrossFitted:
+    """A member (1, ...) on its own, with fitted decisions as blends have, for a fair comparison."""
+    decides = _what_is_fitted(project)["fit_decisions"]
+    if not decides or not has_rule(project.metric, project.config.task.kind):
+        return CrossFitted(oof[0], test[0], None)
+    return replace(_cross_fit(project, "soft_vote", oof, test), weights=None)
+
+
+def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
+    """Say which members are left out of all blends, for their errors are another's."""
+    first = next(iter(blends.values())).first
+    for m, name in enumerate(names):
+        others = first[first[:, m] != m, m]
+        if len(others):
+            original = names[np.bincount(others).argmax()]
+            log.info(
+                "ensemble prune %s: a near-copy of %s in %d of %d folds",
+                *(name, original, len(others), len(first)),
+            )
+
+
+def _diversity(
+    project: Project, oof: np.ndarray, contestants: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Correlation of members' errors; the score of the best blend without each of them.
+
+    Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
+    """
+    names, targets = list(project.config.members), project.competition.targets
+    quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
+    blend = _best(project, quick)["name"] if quick else "weighted"
+    scores = scores_without_each(
+        blend,
+        oof,
+        targets,
+        project.folds.folds,
+        metric=project.metric,
+        seed=project.config.seed,
+        **project.scoring,
+        **_what_is_fitted(project),
+    )
+    return {
+        "error_correlation": {
+            name: dict(zip(names, row, strict=True))
+            for name, row in zip(names, error_correlation(oof, targets).tolist(), strict=True)
+        },
+        "left_out_of": blend,
+        "score_without": {
+            name: None if np.isnan(score) else score
+            for name, score in zip(names, scores.tolist(), strict=True)
+        },
+    }
 
 
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:

@@ -119,4 +119,12 @@ def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> Cross
     if not names:
         raise UserError(f"member {member}: teacher {blend} has no members to blend.")
     joined = [read_member(project, name) for name in names]
-    return cross_fit_members(project, blend, [(oof.values, test.values) for oof, test in joined])
+    # Without calibration, so that a blend without weights owes nothing to this fold's labels: the
+    # temperature would, through members' predictions of other folds' rows.
+    return cross_fit_members(
+        project,
+        blend,
+        np.stack([oof.values for oof, _ in joined]),
+        np.stack([test.values for _, test in joined]),
+        calibrate="none",
+    )

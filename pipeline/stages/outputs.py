@@ -1,6 +1,7 @@
 """What one stage reads of another's artifacts, checked on the way."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
 ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
-MemberValues = tuple[np.ndarray, np.ndarray]
 
 
 def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
@@ -57,16 +57,17 @@ def read_member(
 
 
 def cross_fit_members(
-    project: Project, blend: BlendKind, members: list[MemberValues]
+    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, **settings: Any
 ) -> CrossFitted:
-    """Cross-fit a blend of members' (oof (N, C), test (K, N_test, C)) pairs."""
+    """Cross-fit a blend of members' oof (M, N, C) and test (M, K, N_test, C)."""
     return cross_fit(
         blend,
-        np.stack([oof for oof, _ in members]),
-        np.stack([test for _, test in members]),
+        oof,
+        test,
         project.competition.targets,
         project.folds.folds,
         metric=project.metric,
         seed=project.config.seed,
         **project.scoring,
+        **settings,
     )

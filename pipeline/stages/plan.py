@@ -19,7 +19,7 @@ from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 1, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 1, "report": 1}
+FORMAT = {"folds": 2, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 1}
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -172,7 +172,12 @@ class Plan:
         config = self.project.config
         if all(name in config.members for name in config.members[member].teachers.values()):
             return None
-        return [config.task.metric, config.submission.threshold, config.seed]
+        return [
+            FORMAT["ensemble"],
+            config.task.metric,
+            config.submission.threshold,
+            config.seed,
+        ]
 
     @property
     def untaught_members(self) -> list[str]:
@@ -261,6 +266,7 @@ class Plan:
             format=FORMAT["ensemble"],
             members={job.folder.name: job.fingerprint for job in members},
             blends=config.blends,
+            calibrate=config.calibrate,
             metric=config.task.metric,
             submission=config.submission.model_dump(),
             sample=file_digest(sample) if project.competition.sample is not None else None,

@@ -1,6 +1,6 @@
 """Tricks on and off: what each does to the out-of-fold score of one small network.
 
-    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 3] [--rows 1200] [--only mixup,ema]
+    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 0,1,2] [--rows 1200] [--only mixup,ema]
     python tests/bench/ablation.py RESULTS.csv --table
 
 Each seed has a fold of its own, and every variant sees the same rows of it in the same order: a
@@ -51,6 +51,8 @@ VARIANTS = {
     "SWA of 2 epochs": {"swa_epochs": 2},
     "lr 3e-4": {"lr": 3e-4},
     "lr 3e-3": {"lr": 3e-3},
+    "lr 3e-3, augment: light": {"lr": 3e-3, "augment": "light"},
+    "lr 3e-3, no mixup": {"lr": 3e-3, "mixup": 0},
     "backbone_lr: 0.1": {"backbone_lr": 0.1},
     "backbone_lr: 1": {"backbone_lr": 1.0},
     "layer_decay: 0.8": {"layer_decay": 0.8},
@@ -83,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("results", type=Path)
     parser.add_argument("competition", nargs="?")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", type=int, default=1200, help="training rows of each fold")
     parser.add_argument("--image-size", type=int, default=BASE["image_size"])
     parser.add_argument("--epochs", type=int, default=BASE["epochs"])
@@ -99,7 +101,7 @@ def main() -> None:
     base = BASE | {"image_size": given.image_size, "epochs": given.epochs}
     project = prepare(given.competition, base)
     names = given.only.split(";") if given.only else list(VARIANTS)
-    for seed in range(given.seeds):
+    for seed in map(int, given.seeds.split(",")):
         for name in names:
             key = (given.competition, name, seed, given.image_size, given.epochs, given.rows)
             if key in done(given.results):

@@ -1,0 +1,157 @@
+"""Decision rules fitted to a metric: thresholds for F1, cut-points for kappa.
+
+A rule is kept as a rising function of predictions, so that deciding as always (at the config's
+threshold, by the likeliest class, by the nearest level) decides by the rule. Estimate, submission
+and report then need to know nothing of it, and layers of several folds' rules can be averaged.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.config.schema import Kind
+from pipeline.core.levels import interpolate_levels
+from pipeline.core.metrics import Metric
+
+Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
+
+BAGS = 20  # bootstrap samples; one sample's best threshold jumps about
+EDGE = 1e-6
+CANDIDATES = 30  # positions tried for each cut-point, between its neighbours
+PASSES = 3
+BINARY = ("f1", "f1_macro", "balanced_accuracy")
+
+
+def has_rule(metric: Metric, kind: Kind) -> bool:
+    """Whether there is a decision to fit: F1 of yes and no, kappa of levels."""
+    if kind == "ordinal":
+        return metric.name == "quadratic_weighted_kappa"
+    return (kind == "binary" and metric.name in BINARY) or (
+        kind == "multilabel" and metric.name == "f1_macro"
+    )
+
+
+def fit_rule(
+    values: np.ndarray,
+    targets: np.ndarray,
+    *,
+    kind: Kind,
+    metric: Metric,
+    levels: np.ndarray | None,
+    threshold: float = 0.5,
+    rng: np.random.Generator,
+) -> Rule:
+    """Fit the decision that `has_rule` names to predictions (N, C) of rows that they did not see.
+
+    Args:
+        threshold: where multilabel decisions are made afterwards.
+    """
+    if kind == "ordinal":
+        assert levels is not None, "an ordinal task has levels"
+        cuts = fit_cuts(values @ levels, targets @ levels, levels, metric=metric, rng=rng)
+        return lambda probs: move_cuts(probs, cuts, levels)
+    if kind == "binary":
+        found = fit_threshold(targets[:, 1], values[:, 1], goal=metric.name, rng=rng)
+        return lambda probs: _two_columns(move_threshold(probs[:, 1], found, to=0.5))
+    found = np.array(
+        [fit_threshold(t, v, goal="f1", rng=rng) for t, v in zip(targets.T, values.T, strict=True)]
+    )
+    return lambda probs: move_threshold(probs, found, to=threshold)
+
+
+def fit_threshold(
+    truth: np.ndarray, probs: np.ndarray, *, goal: str, rng: np.random.Generator
+) -> float:
+    """Find the probability (N,) from which on yes is said; the mean of bootstrap samples' best."""
+    order = np.argsort(-probs, kind="stable")
+    truth, probs = truth[order], probs[order]
+    ends = np.append(probs[1:] < probs[:-1], True)  # a threshold parts no equal probabilities
+    between = np.append((probs[1:] + probs[:-1]) / 2, probs[-1] / 2)[ends]
+    found = []
+    for _ in range(BAGS):
+        counts = np.bincount(rng.integers(len(truth), size=len(truth)), minlength=len(truth))
+        yes, hits = np.cumsum(counts)[ends], np.cumsum(counts * truth)[ends]
+        if 0 < hits[-1] < yes[-1]:
+            found.append(between[np.argmax(_goal(goal, yes, hits))])
+    return float(np.clip(np.mean(found), EDGE, 1 - EDGE)) if found else 0.5
+
+
+def _goal(goal: str, yes: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    """The metric (T,) when `yes` rows are said to be positive, `hits` of them rightly."""
+    rows, positives = yes[-1], hits[-1]
+    right_no = rows - positives - (yes - hits)
+    if goal == "balanced_accuracy":
+        return hits / positives + right_no / (rows - positives)
+    f1 = 2 * hits / (yes + positives)
+    if goal == "f1":
+        return f1
+    return f1 + 2 * right_no / (rows - yes + rows - positives)
+
+
+def move_threshold(probs: np.ndarray, threshold: np.ndarray | float, *, to: float) -> np.ndarray:
+    """Map [0, 1] onto itself, rising, in two straight pieces that meet at the threshold."""
+    lower = probs * (to / threshold)
+    upper = to + (probs - threshold) * ((1 - to) / (1 - threshold))
+    return np.clip(
+        np.where(probs >= threshold, upper, np.minimum(lower, np.nextafter(to, 0))), 0, 1
+    )
+
+
+def _two_columns(positive: np.ndarray) -> np.ndarray:
+    return np.stack([1 - positive, positive], axis=1)
+
+
+def fit_cuts(
+    expected: np.ndarray,
+    wanted: np.ndarray,
+    levels: np.ndarray,
+    *,
+    metric: Metric,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Find the C - 1 expectations at which one level gives way to the next: rising.
+
+    They start where the levels' shares are those of the truth, and move one by one. Only moves
+    that gain are made; the mean over bootstrap samples is taken.
+    """
+    found = []
+    for _ in range(max(1, BAGS // 4)):
+        rows = rng.integers(len(expected), size=len(expected))
+        found.append(_cuts_of(expected[rows], wanted[rows], levels, metric))
+    return np.mean(found, axis=0)
+
+
+def _cuts_of(
+    expected: np.ndarray, wanted: np.ndarray, levels: np.ndarray, metric: Metric
+) -> np.ndarray:
+    def score(cuts: np.ndarray) -> float:
+        return metric.function(wanted, levels[np.searchsorted(cuts, expected, side="right")])
+
+    middles = (levels[1:] + levels[:-1]) / 2
+    below = np.array([np.mean(wanted <= level) for level in levels[:-1]])
+    starts = [middles, np.maximum.accumulate(np.quantile(expected, below))]
+    best = max(starts, key=lambda cuts: np.nan_to_num(score(cuts), nan=-np.inf))
+    best_score = score(best)
+    for _ in range(PASSES):
+        before = best_score
+        for c in range(len(best)):
+            low = best[c - 1] if c else levels[0]
+            high = best[c + 1] if c + 1 < len(best) else levels[-1]
+            for cut in np.linspace(low, high, CANDIDATES + 2)[1:-1]:
+                tried = best.copy()
+                tried[c] = cut
+                if metric.is_better(tried_score := score(tried), best_score):
+                    best, best_score = tried, tried_score
+        if best_score == before:
+            break
+    return best
+
+
+def move_cuts(probs: np.ndarray, cuts: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Give rows (N, C) the expectation whose nearest level is the one that the cut-points name."""
+    middles = (levels[1:] + levels[:-1]) / 2
+    rising = np.clip(cuts, levels[0], levels[-1])
+    gaps = EDGE * (levels[-1] - levels[0]) * np.arange(1, len(cuts) + 1)
+    at = np.concatenate([[levels[0]], rising + gaps, [levels[-1] + gaps[-1] + gaps[0]]])
+    moved = np.interp(probs @ levels, at, np.concatenate([[levels[0]], middles, [levels[-1]]]))
+    return interpolate_levels(moved, levels)

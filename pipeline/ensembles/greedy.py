@@ -1,0 +1,130 @@
+"""Greedy selection: members are picked one by one on the metric, in bags of members."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.config.schema import Kind
+from pipeline.core.metrics import Metric
+from pipeline.ensembles.weights import MixtureLoss, loss_kind
+
+BAGS = 5
+BAG_SHARE = 0.75  # of the members, in each bag; a half was worse, out of fold
+ROUNDS = 50
+PATIENCE = 5  # picks without gain before a selection ends
+
+# How many times each member (M,) was picked -> the pick, the metric and the smooth loss with it.
+Choose = Callable[[np.ndarray], tuple[int, float, float]]
+
+
+def select_in_bags(
+    members: np.ndarray,
+    targets: np.ndarray,
+    *,
+    kind: Kind,
+    metric: Metric,
+    levels: np.ndarray | None,
+    threshold: float = 0.5,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Average the weights (M,) of selections, each from a random part of the members.
+
+    One selection can lean on a member that is lucky on these rows; some of the bags lack it.
+    Source: Caruana 2004, ensemble selection from libraries of models, whose bags are halves.
+    """
+    num_members = len(members)
+    size = max(2, int(np.ceil(num_members * BAG_SHARE)))
+    if size >= num_members:
+        bags = [np.arange(num_members)]
+    else:
+        bags = [np.sort(rng.choice(num_members, size, replace=False)) for _ in range(BAGS)]
+    weights = np.zeros(num_members)
+    for bag in bags:
+        weights[bag] += select_greedily(
+            members[bag], targets, kind=kind, metric=metric, levels=levels, threshold=threshold
+        )
+    return weights / len(bags)
+
+
+def select_greedily(
+    members: np.ndarray,
+    targets: np.ndarray,
+    *,
+    kind: Kind,
+    metric: Metric,
+    levels: np.ndarray | None,
+    threshold: float = 0.5,
+    rounds: int = ROUNDS,
+) -> np.ndarray:
+    """Pick members one by one, with replacement, each the one that helps the metric most.
+
+    The best prefix of the picks is kept; weights (M,) are its shares. Ties, many where the metric
+    counts labels, go to the smaller `MixtureLoss`, then to the earlier member.
+    """
+    loss = MixtureLoss.of(members, targets, kind=loss_kind(kind, metric), levels=levels)
+    smooth = _orders_alike(loss, metric, targets)
+    if smooth:
+        choose, better = _on_loss(loss), np.less
+    else:
+        how = {"kind": kind, "levels": levels, "threshold": threshold}
+        choose, better = _on_metric(members, targets, metric, loss, **how), metric.is_better
+    counts = best_counts = np.zeros(len(members))
+    best_score, best_loss, since = np.inf if smooth else metric.worst, np.inf, 0
+    for _ in range(rounds):
+        pick, score, pick_loss = choose(counts)
+        counts = counts + (np.arange(len(members)) == pick)
+        since += 1
+        if better(score, best_score) or (score == best_score and pick_loss < best_loss):
+            best_score, best_loss, best_counts, since = score, pick_loss, counts, 0
+        if since >= PATIENCE:
+            break
+    return best_counts / best_counts.sum()
+
+
+def _orders_alike(loss: MixtureLoss, metric: Metric, targets: np.ndarray) -> bool:
+    """Whether the smooth loss prefers what the metric prefers: always the same mixture."""
+    if loss.is_log:
+        return metric.name == "log_loss"
+    return metric.name == "rmse" and loss.aims.size == len(targets)  # one column
+
+
+def _on_loss(loss: MixtureLoss) -> Choose:
+    """Pick by the smooth loss, computing only candidates that its slope does not rule out."""
+    total = np.zeros(loss.predictions.shape[1])
+
+    def choose(counts: np.ndarray) -> tuple[int, float, float]:
+        size = counts.sum()
+        bounds = np.full(len(counts), -np.inf)
+        if size:
+            now, slopes = loss(counts / size)
+            bounds = now + (slopes - slopes @ counts / size) / (size + 1)  # for it is convex
+        pick, least = 0, np.inf
+        for m in np.argsort(bounds, kind="stable"):
+            if bounds[m] >= least:
+                break
+            value = loss.at((total + loss.predictions[m]) / (size + 1))
+            if value < least:
+                pick, least = int(m), value
+        total[:] += loss.predictions[pick]
+        return pick, least, least
+
+    return choose
+
+
+def _on_metric(
+    members: np.ndarray, targets: np.ndarray, metric: Metric, loss: MixtureLoss, **how: object
+) -> Choose:
+    total = np.zeros_like(members[0])
+
+    def choose(counts: np.ndarray) -> tuple[int, float, float]:
+        size = counts.sum() + 1
+        scores = np.array([metric.score(targets, (total + m) / size, **how) for m in members])
+        scores[np.isnan(scores)] = metric.worst
+        top_score = scores.max() if metric.greater_is_better else scores.min()
+        tied = np.flatnonzero(scores == top_score)
+        losses = [loss((counts + (np.arange(len(members)) == m)) / size)[0] for m in tied]
+        pick = int(tied[np.argmin(losses)])
+        total[:] += members[pick]
+        return pick, float(top_score), float(min(losses))
+
+    return choose

@@ -1,0 +1,40 @@
+"""Predictions inside the rows that a blend is fitted on: what stands on a blend is fitted on them.
+
+A stacker over blends, or a threshold on a blend, must not learn from what the blend says of rows
+that it was itself fitted on: there it looks surer than it is.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+FALLBACK_PARTS = 5
+
+
+class Applied(Protocol):
+    """A fitted blend."""
+
+    def apply(self, member_values: np.ndarray) -> np.ndarray:
+        """Blend (M, N, C) to (N, C)."""
+
+
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Applied]  # members, targets, folds
+
+
+def inner_oof(
+    fit: Fit, members: np.ndarray, targets: np.ndarray, folds: np.ndarray | None
+) -> np.ndarray:
+    """What blends of members (M, N, C), each fitted without one of `folds` (N,), say of it: (N, C).
+
+    With folds of fewer than two values the rows are dealt out; groups may then straddle, which
+    makes what is fitted on it worse, but no estimate dishonest: the scored rows are not here.
+    """
+    if folds is None or len(np.unique(folds)) < 2:
+        folds = np.arange(len(targets)) % FALLBACK_PARTS
+    blended = np.empty(targets.shape)
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        blend = fit(members[:, ~held_out], targets[~held_out], folds[~held_out])
+        blended[held_out] = blend.apply(members[:, held_out])
+    return blended

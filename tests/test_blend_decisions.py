@@ -1,0 +1,148 @@
+"""Decision rules: thresholds and cut-points by hand, what they gain unseen, and no leak (law 3)."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+
+from pipeline.core.metrics import get_metric
+from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.decisions import (
+    fit_cuts,
+    fit_threshold,
+    has_rule,
+    move_cuts,
+    move_threshold,
+)
+from pipeline.ensembles.stacking import fit_stack
+
+LEVELS = np.arange(4.0)
+CASES = [
+    ("binary", "f1"),
+    ("binary", "f1_macro"),
+    ("binary", "balanced_accuracy"),
+    ("multilabel", "f1_macro"),
+    ("ordinal", "quadratic_weighted_kappa"),
+]
+
+
+def rare_and_uncertain(kind, *, rows=900, seed=0):
+    """Targets (N, C) and members (M, N, C), calibrated, of rare classes that are hard to tell."""
+    rng = np.random.default_rng(seed)
+    if kind == "ordinal":
+        level = rng.choice(4, size=rows, p=[0.6, 0.1, 0.1, 0.2])
+        noise = level + rng.normal(size=(3, rows))
+        odds = -((noise[..., None] - LEVELS) ** 2) / 6 + np.log([0.6, 0.1, 0.1, 0.2])
+        probs = np.exp(odds)
+        return np.eye(4)[level], probs / probs.sum(axis=-1, keepdims=True)
+    odds = rng.normal(size=(rows, 1 if kind == "binary" else 3)) * 1.5 - 2.5
+    targets = (rng.random(odds.shape) < expit(odds)).astype(float)
+    probs = expit(odds + 0.3 * rng.normal(size=(3, *odds.shape)))
+    if kind == "binary":
+        return np.eye(2)[targets[:, 0].astype(int)], np.concatenate([1 - probs, probs], axis=-1)
+    return targets, probs
+
+
+def settings_of(kind, metric):
+    levels = LEVELS if kind == "ordinal" else None
+    return {"kind": kind, "metric": get_metric(metric, kind), "levels": levels}
+
+
+def test_a_threshold_by_hand():
+    # All at 0.4 and above, or half of those at 0.2 to 0.4 right: F1 wants both, accuracy neither.
+    probs = np.repeat([0.1, 0.3, 0.45], [600, 200, 200])
+    truth = np.concatenate([np.zeros(600), np.arange(200) % 2, np.ones(200)])
+    rng = np.random.default_rng(0)
+    assert fit_threshold(truth, probs, goal="f1", rng=rng) == pytest.approx(0.2)
+    mostly_no = np.where(probs == 0.3, np.arange(1000) % 10 == 0, truth)
+    assert fit_threshold(mostly_no, probs, goal="f1", rng=rng) == pytest.approx(0.375)
+    assert fit_threshold(np.zeros(5), np.full(5, 0.3), goal="f1", rng=rng) == 0.5
+
+
+@pytest.mark.parametrize("to", [0.5, 0.3])
+def test_moved_probabilities_decide_as_the_threshold_does_and_keep_their_order(to):
+    probs = np.sort(np.append(np.random.default_rng(0).random(500), [0.0, 0.17, 1.0]))
+    moved = move_threshold(probs, 0.17, to=to)
+    assert_array_equal(moved >= to, probs >= 0.17)
+    assert (np.diff(moved) >= 0).all()
+    assert_allclose(moved[[0, -1]], [0, 1])
+
+
+def test_moved_levels_decide_as_the_cut_points_do():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(4, 0.5), size=500)
+    cuts = np.array([0.3, 1.9, 2.2])
+    moved = move_cuts(probs, cuts, LEVELS)
+    assert_allclose(moved.sum(axis=1), 1)
+    nearest = np.abs((moved @ LEVELS)[:, None] - LEVELS).argmin(axis=1)
+    assert_array_equal(nearest, np.searchsorted(cuts, probs @ LEVELS))
+
+
+@pytest.mark.parametrize("cuts", [[0.0, 0.0, 0.0], [3.0, 3.0, 3.0], [-1.0, 1.0, 9.0]])
+def test_cut_points_at_the_edge_or_on_one_another_keep_the_form(cuts):
+    probs = np.random.default_rng(0).dirichlet(np.full(4, 0.5), size=50)
+    moved = move_cuts(probs, np.array(cuts), LEVELS)
+    assert np.isfinite(moved).all()
+    assert (np.diff((moved @ LEVELS)[np.argsort(probs @ LEVELS)]) >= -1e-9).all()
+
+
+def test_cut_points_find_where_the_levels_part():
+    # Expectations are drawn to the middle, as those of an unsure member are.
+    rng = np.random.default_rng(0)
+    wanted = rng.integers(4, size=2000).astype(float)
+    expected = 1.5 + 0.3 * (wanted - 1.5) + rng.normal(size=2000) * 0.02
+    metric = get_metric("quadratic_weighted_kappa", "ordinal")
+    cuts = fit_cuts(expected, wanted, LEVELS, metric=metric, rng=rng)
+    assert_allclose(cuts, [1.2, 1.5, 1.8], atol=0.06)
+
+
+@pytest.mark.parametrize(("kind", "metric"), CASES)
+def test_fitted_decisions_are_better_on_rows_that_they_did_not_see(kind, metric):
+    targets, oof = rare_and_uncertain(kind)
+    how, folds = settings_of(kind, metric), np.arange(len(targets)) % 4
+    test = np.repeat(oof[:, None, :3], 4, axis=1)
+    fixed, fitted = (
+        cross_fit("soft_vote", oof, test, targets, folds, seed=0, fit_decisions=fit, **how)
+        for fit in (False, True)
+    )
+    score = how.pop("metric").score
+    assert score(targets, fitted.oof, **how) > score(targets, fixed.oof, **how) + 0.01
+
+
+@pytest.mark.parametrize(("kind", "metric"), CASES)
+@pytest.mark.parametrize("blend", ["soft_vote", "stack"])
+def test_a_folds_targets_never_decide_about_its_rows(kind, metric, blend):
+    targets, oof = rare_and_uncertain(kind, rows=150)
+    folds = np.arange(150) % 3
+    test = np.repeat(oof[:, None, :5], 3, axis=1)
+    planted = targets.copy()
+    planted[folds == 1] = np.roll(targets[folds == 1], 1, axis=1)
+    how = settings_of(kind, metric) | {"seed": 0, "fit_decisions": True}
+    clean, leaky = (cross_fit(blend, oof, test, t, folds, **how) for t in (targets, planted))
+    assert_array_equal(clean.oof[folds == 1], leaky.oof[folds == 1])
+    assert_array_equal(clean.test[1], leaky.test[1])
+    assert not np.array_equal(clean.oof[folds != 1], leaky.oof[folds != 1])
+
+
+def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monkeypatch):
+    seen = []
+
+    def spy(blend_kind, members, targets, **how):
+        seen.append(len(targets))
+        return fit_stack(blend_kind, members, targets, **how)
+
+    monkeypatch.setattr("pipeline.ensembles.stacking.fit_stack", spy)
+    targets, oof = rare_and_uncertain("binary", rows=90)
+    test = np.repeat(oof[:, None, :1], 3, axis=1)
+    cross_fit(
+        "stack", oof, test, targets, np.arange(90) % 3,
+        seed=0, fit_decisions=True, **settings_of("binary", "f1"),
+    )  # fmt: skip
+    assert sorted(seen) == [30] * 6 + [60] * 3  # of each 60 rows, 30 for the other 30
+
+
+def test_metrics_without_decisions_have_no_rule():
+    assert not has_rule(get_metric("roc_auc", "binary"), "binary")
+    assert not has_rule(get_metric("accuracy", "multilabel"), "multilabel")
+    assert not has_rule(get_metric("rmse", "regression"), "regression")
+    assert all(has_rule(get_metric(metric, kind), kind) for kind, metric in CASES)
