@@ -1,4 +1,4 @@
-"""Predictions that were made elsewhere: oof.csv and test.csv of a folder, checked by the contract."""
+"""Predictions made elsewhere: oof.csv and test.csv of a folder, checked by the contract."""
 
 from pathlib import Path
 from typing import Any

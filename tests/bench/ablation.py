@@ -1,6 +1,6 @@
 """Tricks on and off: what each does to the out-of-fold score of one small network.
 
-    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 0,1,2] [--rows 1200] [--only mixup,ema]
+    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 0,1,2] [--rows 1200] [--only ...]
     python tests/bench/ablation.py RESULTS.csv --table
 
 Each seed has a fold of its own, and every variant sees the same rows of it in the same order: a
