@@ -16,7 +16,7 @@ CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds features check train infer ensemble report config test lint bench
+.PHONY: help install demo folds audit features check train infer ensemble report config test lint bench
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain o
 
 folds: $(READY) ## Check files, find duplicates, hold out K folds
 	@$(STAGE) folds $(CHOSEN)
+
+audit: $(READY) ## Look for leaks; it sees more after `make features`
+	@$(STAGE) audit $(CHOSEN)
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
 	@$(STAGE) features $(CHOSEN)

@@ -64,6 +64,16 @@ def check(
 
 
 @app.command()
+def audit(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
+    """Look for leaks: what predicts the target and should not; train against test; a canary."""
+    from pipeline.stages import chain
+
+    chain.audit(config, _split(overrides, more))
+
+
+@app.command()
 def train(
     config: ConfigOption = "digits",
     overrides: Overrides = None,

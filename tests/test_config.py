@@ -160,6 +160,10 @@ WRONG = {
         GOOD + "  x: {external: there, sed: 3}\n",
         r"c\.yaml:9: unknown key `members\.x\.sed`",
     ),
+    "several strengths of what takes one": (
+        GOOD + "  b: {extends: linear, learner: mlp, strength: [1, 2]}\n",
+        r"c\.yaml:9: `members\.b`: strength: mlp takes one; say `vary: \{strength:",
+    ),
     "nothing to vary": (
         GOOD + "  b: {extends: net, vary: {lr: []}}\n",
         r"c\.yaml:9: `members\.b\.vary\.lr`: List should have at least 1 item",

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Learner
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import FittedLearner, fit_learner, load
-from pipeline.learners.linear import fit_ridge, held_out_residuals, rotate
+from pipeline.learners.ridge import fit_ridge, held_out_residuals
+from pipeline.learners.rotation import rotate
 from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
-from pipeline.learners.softmax import mean_loss_and_gradient, softmax_regression
 
 KINDS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
 LEVELS = np.array([0.0, 1.0, 4.0])
@@ -64,15 +64,20 @@ def fit(chosen: Learner, kind: str, **keys) -> tuple[FittedLearner, np.ndarray, 
 
 
 def supported(learner: str, kind: str) -> bool:
-    return (learner, kind) != ("logistic", "regression")
+    return kind != "regression" or learner not in ("logistic", "svm")
 
 
-EVERY = [(x, k) for x in ("logistic", "ridge", "lightgbm") for k in KINDS if supported(x, k)]
+LEARNERS = ("logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp")
+SMALL_PARAMS = {
+    "lightgbm": {"num_iterations": 100},
+    "extra_trees": {"n_estimators": 40},
+    "mlp": {"hidden": 32},
+}
+EVERY = [(x, k) for x in LEARNERS for k in KINDS if supported(x, k)]
 
 
 def small(learner: str, **keys) -> Learner:
-    params = {"num_iterations": 100} if learner == "lightgbm" else {}
-    return settings(learner, params=params, strength=None, **keys)
+    return settings(learner, params=SMALL_PARAMS.get(learner, {}), strength=None, **keys)
 
 
 @pytest.mark.parametrize("views", ["mean", "rows"])
@@ -107,7 +112,7 @@ def test_a_saved_learner_predicts_the_same_and_saves_the_same_bytes(learner, kin
         assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
 
 
-@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_rows_of_no_weight_never_change_the_fit(learner):
     """Held-out rows handed in with weight 0, however wild, leave predictions as they are."""
     blocks, targets = problem("multiclass")
@@ -117,7 +122,7 @@ def test_rows_of_no_weight_never_change_the_fit(learner):
         block[NUM_TRAIN:] *= 50
     first, second = (
         fit_learner(
-            settings(learner, scale="standard"),
+            small(learner, scale="standard"),
             b,
             targets,
             kind="multiclass",
@@ -251,7 +256,7 @@ def test_a_soft_row_is_its_classes_as_weighted_rows(learner, kind):
     assert difference.mean() < {"logistic": 1e-3, "lightgbm": 0.02, "ridge": 0.02}[learner]
 
 
-@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+@pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel", "binary"])
 def test_an_absent_class_keeps_its_column_and_gets_nothing(learner, kind):
     blocks, targets = problem(kind)
@@ -268,39 +273,6 @@ def test_an_absent_class_keeps_its_column_and_gets_nothing(learner, kind):
         np.testing.assert_array_equal(values[:, 0], 1)
     else:
         assert np.corrcoef(values[present, 0], targets[present, 0])[0, 1] > 0.7
-
-
-def test_the_optimum_is_scikit_learns():
-    blocks, targets = problem("multiclass")
-    features = blocks["a"].mean(axis=1).astype(float) + 5
-    weights = np.random.default_rng(0).uniform(0.5, 2, NUM_ROWS)
-    coefs, intercepts = softmax_regression(features, targets, weights, [0.3, 3.0], tolerance=1e-12)
-    for strength, W, b in zip((0.3, 3.0), coefs, intercepts, strict=True):
-        theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000)
-        theirs.fit(features, targets.argmax(axis=1), sample_weight=weights)
-        np.testing.assert_allclose(W, theirs.coef_.T, atol=1e-3)
-        solutions = (np.vstack([W, b]), np.vstack([theirs.coef_.T, theirs.intercept_]))
-        share = weights / weights.sum()
-        ours, reference = (
-            mean_loss_and_gradient(
-                solution.ravel(), features, targets, share, strength / weights.sum(), "softmax"
-            )[0]
-            for solution in solutions
-        )
-        assert ours == pytest.approx(reference, rel=1e-6)
-
-
-@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
-def test_the_gradient_is_the_losses_slope(link):
-    rng = np.random.default_rng(0)
-    features, targets = rng.normal(size=(7, 4)), rng.dirichlet(np.ones(3), size=7)
-    solution, direction = rng.normal(size=(2, 15))
-    rest = (features, targets, np.full(7, 1 / 7), 0.4, link)
-    _, gradient = mean_loss_and_gradient(solution, *rest)
-    ahead, behind = (
-        mean_loss_and_gradient(solution + step * direction, *rest)[0] for step in (1e-5, -1e-5)
-    )
-    assert (ahead - behind) / 2e-5 == pytest.approx(gradient @ direction, rel=1e-6)
 
 
 def ridge_rows(kind: str = "regression", *, num_dims: int = 12) -> TrainingRows:
@@ -409,7 +381,7 @@ def test_inner_folds_share_out_classes_and_keep_groups_together():
     assert set(folds) == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("learner", ["logistic", "ridge", "lightgbm"])
+@pytest.mark.parametrize("learner", [name for name in LEARNERS if name != "knn"])
 def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
     blocks, targets = problem("binary")
     rng = np.random.default_rng(0)
@@ -449,8 +421,9 @@ def test_the_seed_moves_trees_and_nothing_else_does():
 
 def test_errors_say_what_to_do():
     blocks, targets = problem("regression")
-    with pytest.raises(UserError, match="use `ridge`"):
-        fit_learner(settings("logistic"), blocks, targets, kind="regression", seed=1)
+    for learner in ("logistic", "svm"):
+        with pytest.raises(UserError, match=f"{learner}` predicts classes; for regression use"):
+            fit_learner(settings(learner), blocks, targets, kind="regression", seed=1)
     with pytest.raises(UserError, match=r"no params \['depth'\]"):
         fit_learner(
             settings("ridge", params={"depth": 3}), blocks, targets, kind="regression", seed=1

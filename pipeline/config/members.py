@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
@@ -54,7 +54,9 @@ Strength = Annotated[float, Field(gt=0)]
 class Learner(Member):
     """A model on concatenated blocks: [w1*block1, w2*block2, ...] of N rows."""
 
-    learner: Literal["logistic", "ridge", "lightgbm"] = Field(description="what is fitted")
+    learner: Literal["logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp"] = Field(
+        description="what is fitted; logistic and svm (linear) predict classes only"
+    )
     blocks: dict[str, float] = Field(
         min_length=1, description="backbone: weight; blocks are standardised, then scaled by it"
     )
@@ -70,11 +72,28 @@ class Learner(Member):
         "mean: the views' features are averaged",
     )
     strength: Strength | list[Strength] | None = Field(
-        None, description="L2 penalty; several: chosen inside the fold; None: the learner's list"
+        None,
+        description="L2 penalty; several: chosen inside the fold (not lightgbm, mlp); None: the "
+        "learner's own; extra_trees and knn have none",
+    )
+    sampling: Literal["all", "oversample", "undersample", "smote"] = Field(
+        "all",
+        description="of training rows: each class as large as the largest (oversample: copies; "
+        "smote: new rows between neighbours, Chawla 2002), or as the smallest (undersample)",
     )
     class_weights: Literal["none", "balanced"] = Field("none", description="reweight rare classes")
     metadata: bool = Field(True, description="join data.numeric and data.categorical columns")
     params: dict[str, Any] = Field({}, description="passed to the library's estimator as they are")
+
+    @model_validator(mode="after")
+    def _no_choice_that_is_not_made(self) -> "Learner":
+        takes_one = self.learner in ("lightgbm", "mlp")
+        if takes_one and isinstance(self.strength, list) and len(self.strength) > 1:
+            raise ValueError(
+                f"strength: {self.learner} takes one; say `vary: {{strength: [...]}}` for a member "
+                "each"
+            )
+        return self
 
 
 class Network(Member, NetworkSettings):

@@ -275,16 +275,25 @@ class Config(Section):
                 if blend in ("rank_average", "geometric", "power")
             ]
             problems += [
-                f"members.{name}: logistic predicts classes, but task.kind is regression; "
-                "use ridge or lightgbm"
+                f"members.{name}: {member.learner} predicts classes, but task.kind is regression; "
+                "use ridge, lightgbm, extra_trees, knn or mlp"
                 for name, member in self.members.items()
-                if isinstance(member, Learner) and member.learner == "logistic"
+                if isinstance(member, Learner) and member.learner in ("logistic", "svm")
             ]
         if kind in ("regression", "multilabel"):
             problems += [
                 f"members.{name}: class_weights need one class per row, but task.kind is {kind}"
                 for name, member in self.members.items()
                 if isinstance(member, Learner) and member.class_weights != "none"
+            ]
+            problems += [
+                f"members.{name}: sampling: {member.sampling} needs "
+                f"{'classes' if kind == 'regression' else 'one class per row'}, but task.kind is "
+                f"{kind}"
+                for name, member in self.members.items()
+                if isinstance(member, Learner)
+                and member.sampling != "all"
+                and (kind == "regression" or member.sampling == "smote")
             ]
         if problems:
             raise ValueError("; ".join(problems))

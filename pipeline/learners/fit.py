@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import lightgbm as lgb
 import numpy as np
@@ -15,14 +15,20 @@ from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.learners.concatenation import METADATA, Concatenation, Scaling, fit_concatenation
-from pipeline.learners.linear import LinearModel, fit_logistic, fit_ridge
+from pipeline.learners.forest import ForestModel, fit_extra_trees
+from pipeline.learners.linear import LinearModel
+from pipeline.learners.logistic import fit_logistic, fit_svm
+from pipeline.learners.neighbours import NeighboursModel, fit_neighbours
+from pipeline.learners.perceptron import PerceptronModel, fit_perceptron
+from pipeline.learners.resampling import resample
+from pipeline.learners.ridge import fit_ridge
 from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
 from pipeline.learners.trees import TreesModel, fit_lightgbm
 
 INNER_FOLDS = 4
 ANY = ("any",)
-Model = LinearModel | TreesModel
-MODELS: dict[str, type[Model]] = {"LinearModel": LinearModel, "TreesModel": TreesModel}
+Model = LinearModel | TreesModel | ForestModel | NeighboursModel | PerceptronModel
+MODELS: dict[str, type[Model]] = {kind.__name__: kind for kind in get_args(Model)}
 
 
 class Recipe(NamedTuple):
@@ -35,8 +41,16 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03, 0.01), ("tolerance", "max_iter")),
+    "svm": Recipe(fit_svm, (1.0, 0.3, 0.1, 0.03), ("tolerance", "max_iter")),
     "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3, 0.1), ()),
     "lightgbm": Recipe(fit_lightgbm, (1.0,), ANY),
+    "extra_trees": Recipe(
+        fit_extra_trees,
+        (1.0,),
+        ("n_estimators", "min_samples_leaf", "max_features", "max_depth", "max_leaf_nodes"),
+    ),
+    "knn": Recipe(fit_neighbours, (1.0,), ("k", "temperature")),
+    "mlp": Recipe(fit_perceptron, (0.1,), ("hidden", "epochs", "batch", "lr", "dropout")),
 }
 
 
@@ -157,6 +171,11 @@ def fit_learner(
             f"it knows {list(recipe.params)}. Correct the member's `params`."
         )
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if (weights == 0).any():  # such rows teach nothing, not even a scaling or an axis
+        kept = weights > 0
+        blocks = {name: block[kept] for name, block in blocks.items()}
+        targets, weights = targets[kept], weights[kept]
+        metadata, groups = (None if part is None else part[kept] for part in (metadata, groups))
     concatenation = fit_concatenation(settings, blocks, weights=weights, metadata=metadata)
     if settings.class_weights == "balanced":
         weights = balanced_weights(targets, weights, kind=kind)
@@ -175,6 +194,7 @@ def fit_learner(
         folds=np.repeat(folds, views),
         num_metadata=0 if scaled_metadata is None else len(scaled_metadata.centre),
     )
+    rows = resample(rows, sampling=settings.sampling, views=views, rng=stream(seed, "resampling"))
     strengths = recipe.strengths if settings.strength is None else settings.strength
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
     model = recipe.fit(

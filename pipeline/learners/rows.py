@@ -1,6 +1,6 @@
 """The rows that a learner is fitted on, their balanced weights, and their inner folds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,23 @@ class TrainingRows:
     levels: np.ndarray | None
     folds: np.ndarray
     num_metadata: int
+
+    def of(self, chosen: np.ndarray) -> "TrainingRows":
+        """Some of the rows, or some several times: positions."""
+        names = ("features", "targets", "weights", "folds")
+        return self.having(**{name: getattr(self, name)[chosen] for name in names})
+
+    def having(self, **arrays: np.ndarray) -> "TrainingRows":
+        """The rows with other features, targets, weights or folds."""
+        return replace(self, **arrays)
+
+
+def columns_to_learn(rows: TrainingRows) -> tuple[np.ndarray, np.ndarray]:
+    """Which columns are not the same in all rows (C,), and what the others are always (C,)."""
+    mass = rows.weights @ rows.targets / rows.weights.sum()
+    if rows.kind == "regression":
+        return np.ones(len(mass), dtype=bool), mass
+    return (mass > 0) & (mass < 1), (mass > 0).astype(float)
 
 
 def balanced_weights(targets: np.ndarray, weights: np.ndarray, *, kind: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 
 from pipeline.core.targets import ONE_CLASS_PER_ROW
-from pipeline.learners.rows import TrainingRows
+from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
 # gave a better log loss in a small part of the time.
@@ -78,17 +78,8 @@ def fit_lightgbm(
         axes: how many principal axes.
         params: LightGBM's, over DEFAULTS.
     """
-    num_rotated = rows.features.shape[1] - rows.num_metadata
-    to_rotate = rows.features[rows.weights > 0, :num_rotated]
-    pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
-    pca.fit(to_rotate)
-    centre = np.concatenate([pca.mean_, np.zeros(rows.num_metadata)])
-    rotation = block_diag(pca.components_.T, np.eye(rows.num_metadata))
-    mass = rows.weights @ rows.targets / rows.weights.sum()
-    if rows.kind == "regression":
-        learned = np.ones(len(mass), dtype=bool)
-    else:
-        learned = (mass > 0) & (mass < 1)
+    centre, rotation = principal_axes(rows, axes=axes, seed=seed)
+    learned, constants = columns_to_learn(rows)
     boosters = [
         lgb.train(
             {
@@ -103,8 +94,17 @@ def fit_lightgbm(
         )
         for objective, used, label, weights in booster_tasks(rows, learned)
     ]
-    constants = (mass > 0).astype(float)
     return TreesModel(centre, rotation, boosters, rows.kind, learned, constants)
+
+
+def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first axes of the features, metadata columns as they are: a centre (D,) and (D, A)."""
+    num_rotated = rows.features.shape[1] - rows.num_metadata
+    to_rotate = rows.features[:, :num_rotated]
+    pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
+    pca.fit(to_rotate)
+    centre = np.concatenate([pca.mean_, np.zeros(rows.num_metadata)])
+    return centre, block_diag(pca.components_.T, np.eye(rows.num_metadata))
 
 
 def booster_tasks(

@@ -61,6 +61,14 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     return resolve("pipeline.stages.check:check_members")(project, names)
 
 
+def audit(config_name: str, overrides: list[str]) -> None:
+    """Bring folds up to date and complete their radar with what needs features or a fit."""
+    config = load_config(config_name, overrides)
+    project = open_project(config, Path.cwd())
+    _bring_up_to_date(config, [folds_job(project)])
+    resolve("pipeline.stages.audit:audit_competition")(project)
+
+
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     config = plan.project.config
     names = _chosen(members, list(config.members), "MEMBER")

@@ -1,4 +1,7 @@
-"""Folds stage: reads rows and images, writes features/<competition>/folds.csv and audit.json."""
+"""Folds stage: reads rows and images, writes features/<competition>/folds.csv and audit.json.
+
+The audit: twins, and what the leak radar saw.
+"""
 
 import hashlib
 import logging
@@ -9,12 +12,18 @@ import pandas as pd
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
-from pipeline.core.folds import folds_text, read_folds
+from pipeline.core.folds import FoldTable, folds_text, read_folds
+from pipeline.data.adversary import look_at_split
+from pipeline.data.alarms import Alarm, notes_of
 from pipeline.data.duplicates import clusters, find_duplicates
+from pipeline.data.radar import look_at_clues
+from pipeline.data.scenes import look_at_columns, look_at_scenes
 from pipeline.data.splits import assign_folds, merge_groups
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
+
+MANY_TWINS = 0.01  # of test images
 
 
 def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
@@ -49,6 +58,9 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
         artifacts.write_text(csv, text)
     table = read_folds(csv, competition.ids)
     audit = _audit(project, pairs, table.folds)
+    alarms = _look_around(project, table)
+    audit["notes"] += notes_of(alarms)
+    audit["radar"] = [alarm.as_json() for alarm in [*_alarms_of_twins(project, audit), *alarms]]
     artifacts.write_json(folder / "audit.json", audit)
     artifacts.finish(folder, fingerprint, folds_csv=[ours])
     for note in [*assignment.notes, *audit["notes"]]:
@@ -106,6 +118,44 @@ def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
         "contradicting": [[str(paths[a]), str(paths[b])] for a, b in contradicting],
         "straddling": len(straddling),
     }
+
+
+def _look_around(project: Project, table: FoldTable) -> list[Alarm]:
+    """The radar: clues, scenes, columns, and the test set on thumbnails."""
+    competition, index, seed = project.competition, project.index, project.config.seed
+    pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
+    return [
+        *look_at_clues(competition, index, table, seed=seed),
+        *look_at_columns(competition, table),
+        look_at_scenes(competition, index, table, seed=seed),
+        look_at_split(pixels, table.folds, competition.test_ids, what="thumbnails", seed=seed),
+    ]
+
+
+def _alarms_of_twins(project: Project, audit: dict) -> list[Alarm]:
+    """What `notes` says of twins already, for the radar's table."""
+    across, contradicting = audit["train_test_twins"], audit["contradicting"]
+    num_test = len(project.competition.test_ids)
+    in_test = {path for one, other, _ in across for path in (one, other)}
+    in_test &= set(project.test_index.paths.tolist())
+    grades = ("quiet", "note", "suspicious")
+    return [
+        Alarm(
+            "twins across the split",
+            grades[bool(across) + (len(in_test) > MANY_TWINS * num_test)],
+            f"{len(in_test)} of {num_test} test images have a twin in train",
+            "Their answers are known. It says nothing of the rest of the test, and a public score "
+            "that counts them flatters; check that the rules allow to use them.",
+            examples=[f"{one} = {other}" for one, other, _ in across[:5]],
+        ),
+        Alarm(
+            "twins with different targets",
+            grades[bool(contradicting)],
+            f"{len(contradicting)} pairs of training images that are the same contradict",
+            "One of the two is mislabelled, or the image shows both: correct or drop them.",
+            examples=[f"{one} = {other}" for one, other in contradicting[:5]],
+        ),
+    ]
 
 
 def _listed(pairs: pd.DataFrame, paths: np.ndarray) -> list[list[str]]:

@@ -1,0 +1,45 @@
+"""Alarms: what the radar says of one thing that it looked at."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Grade = Literal["quiet", "note", "suspicious"]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One look and its outcome.
+
+    Attributes:
+        name: what was looked at. grade: suspicious asks for an answer, a note for a thought.
+        seen: one sentence with the numbers. advice: what it could mean, what to do; "" if quiet.
+        score, chance, p_value: None where there are none; p_value is adjusted for all looks.
+        examples: ids or paths to look at.
+    """
+
+    name: str
+    grade: Grade
+    seen: str
+    advice: str = ""
+    score: float | None = None
+    chance: float | None = None
+    p_value: float | None = None
+    examples: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For audit.json: numbers rounded to what they can mean."""
+        rounded = {
+            key: float(f"{value:.3g}") if isinstance(value, float) else value
+            for key, value in asdict(self).items()
+        }
+        return rounded | {"advice": "" if self.grade == "quiet" else self.advice}
+
+
+def notes_of(alarms: list[Alarm]) -> list[str]:
+    """What is worth a line in the log, suspicious ones first."""
+    return [
+        f"{alarm.grade}: {alarm.name}: {alarm.seen}"
+        for grade in ("suspicious", "note")
+        for alarm in alarms
+        if alarm.grade == grade
+    ]

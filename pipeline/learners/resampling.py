@@ -1,0 +1,86 @@
+"""Resampling of training rows: rare classes more often, frequent ones less, or new rows between."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from pipeline.config.errors import UserError
+from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.data.sampling import epoch_rows
+from pipeline.learners.rows import TrainingRows
+
+NEIGHBOURS = 5  # of a row, with which SMOTE makes new ones
+
+
+def resample(
+    rows: TrainingRows, *, sampling: str, views: int, rng: np.random.Generator
+) -> TrainingRows:
+    """Draw images by class; every row keeps its inner fold, so copies are never held out from it.
+
+    - all: rows as they are.
+    - oversample, undersample: each class as large as the largest, the smallest.
+    - smote: each class as large as the largest, by new rows behind the others.
+
+    Args:
+        rows: each image's `views` rows are neighbours, and stay together.
+    Raises:
+        UserError: for a task without classes; smote: without one class per row.
+    """
+    if sampling == "all":
+        return rows
+    if sampling == "smote":
+        return joined(rows, synthetic_rows(rows, rng=rng))
+    images = epoch_rows(
+        rows.targets[::views], rows.weights[::views], sampling=sampling, kind=rows.kind, rng=rng
+    )
+    return rows.of((np.sort(images)[:, None] * views + np.arange(views)).ravel())
+
+
+def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingRows:
+    """New rows that make each class as large as the largest, and none for a class without rows.
+
+    Each lies at random on the line between a row and one of its nearest neighbours of the same
+    class and inner fold; so do its target and weight, and the fold is theirs. A row that is alone
+    is copied.
+
+    Source: Chawla et al. 2002, SMOTE; imbalanced-learn's knows no inner folds, soft targets or
+    row weights.
+    """
+    if rows.kind not in ONE_CLASS_PER_ROW:
+        raise UserError(
+            f"`sampling: smote` needs one class per row, but the task is {rows.kind}. "
+            "Use `sampling: all`."
+        )
+    labels = rows.targets.argmax(axis=1)
+    sizes = np.bincount(labels)
+    parents, partners = [], []
+    for label in np.flatnonzero(sizes):
+        drawn = rng.choice(np.flatnonzero(labels == label), sizes.max() - sizes[label])
+        for fold in np.unique(rows.folds[drawn]):
+            mine = np.flatnonzero((labels == label) & (rows.folds == fold))
+            of_fold = drawn[rows.folds[drawn] == fold]
+            search = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(mine)))
+            search.fit(rows.features[mine])
+            near = search.kneighbors(rows.features[of_fold], return_distance=False)
+            # The first is the row itself, but for a twin's; with a partner alike it is a copy.
+            place = rng.integers(min(1, len(mine) - 1), near.shape[1], size=len(of_fold))
+            parents.append(of_fold)
+            partners.append(mine[near[np.arange(len(of_fold)), place]])
+    one, other = np.concatenate(parents), np.concatenate(partners)
+    share = rng.random(len(one))
+
+    def between(values: np.ndarray) -> np.ndarray:
+        shares = share.reshape(-1, *[1] * (values.ndim - 1))
+        return (values[one] + shares * (values[other] - values[one])).astype(values.dtype)
+
+    return rows.of(one).having(
+        features=between(rows.features),
+        targets=between(rows.targets.astype(float)),
+        weights=between(rows.weights),
+    )
+
+
+def joined(rows: TrainingRows, more: TrainingRows) -> TrainingRows:
+    """Both, one behind the other."""
+    names = ("features", "targets", "weights", "folds")
+    pairs = {name: (getattr(rows, name), getattr(more, name)) for name in names}
+    return rows.having(**{name: np.concatenate(pair) for name, pair in pairs.items()})

@@ -1,0 +1,85 @@
+"""Ridge regression in closed form, its penalty chosen by exact residuals of held-out rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.learners.linear import LinearModel, Output, best_temperature
+from pipeline.learners.rotation import rotate
+from pipeline.learners.rows import TrainingRows
+
+OUTPUT: dict[str, Output] = {
+    "binary": "softmax",
+    "multiclass": "softmax",
+    "multilabel": "sigmoid",
+    "ordinal": "levels",
+    "regression": "identity",
+}
+
+
+def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> LinearModel:
+    """Fit sum_i w_i |y_i - x_i W - b|^2 + strength |W|^2 in closed form, for all kinds.
+
+    Classes and labels are -1/2 and 1/2; a softmax or sigmoid makes probabilities of the scores,
+    with the temperature that suits held-out ones. Ordinal: the level's value, interpolated.
+
+    Args:
+        strengths: penalties; of several, the one with the lowest cross-validated log loss or,
+            where values are predicted, squared error; each regression target has its own.
+        seed: unused, nothing is drawn.
+    """
+    output = OUTPUT[rows.kind]
+    if output == "levels":
+        values = rows.targets @ rows.levels[:, None]
+    else:
+        values = rows.targets if output == "identity" else rows.targets - 0.5
+    share = rows.weights / rows.weights.sum()
+    feature_mean, value_mean = share @ rows.features, share @ values
+    root = np.sqrt(rows.weights)[:, None]
+    rotated, back = rotate(root * (rows.features - feature_mean).astype(np.float64))
+    centred = root * (values - value_mean)
+    energy, moments = np.sum(rotated**2, axis=0), rotated.T @ centred
+    factors, losses = np.ones(len(strengths)), np.zeros((len(strengths), values.shape[1]))
+    for index, strength in enumerate(strengths):
+        residuals = held_out_residuals(
+            rotated, energy + strength, moments, centred, root=root, folds=rows.folds
+        )
+        if output in ("softmax", "sigmoid"):  # one loss for all columns, which share a penalty
+            factors[index], losses[index] = best_temperature(
+                values - residuals, rows.targets, share, link=output
+            )
+        else:
+            losses[index] = share @ residuals**2
+    choice = losses.argmin(axis=0)
+    strength, factor = np.array(strengths)[choice], factors[choice]
+    coefs = back @ (moments / (energy[:, None] + strength)) * factor
+    intercepts = value_mean * factor - feature_mean @ coefs
+    if output in ("softmax", "sigmoid"):
+        mass = share @ rows.targets
+        certain = mass == 0 if output == "softmax" else (mass == 0) | (mass == 1)
+        coefs[:, certain], intercepts[certain] = 0, np.where(mass > 0, np.inf, -np.inf)[certain]
+    return LinearModel(coefs, intercepts, output, rows.levels, strength)
+
+
+def held_out_residuals(
+    rotated: np.ndarray,
+    penalised_energy: np.ndarray,
+    moments: np.ndarray,
+    centred: np.ndarray,
+    *,
+    root: np.ndarray,
+    folds: np.ndarray,
+) -> np.ndarray:
+    """(N, C) residuals of each row under the ridge fitted without its fold, without refitting.
+
+    With the hat matrix H of all rows, intercept included, the residuals r of a held-out fold f are
+    (I - H_ff)^-1 r_f, exactly (leave-one-out's identity for blocks: Hastie 2009, 7.10).
+    """
+    left = rotated / np.sqrt(penalised_energy)
+    residuals = centred - rotated @ (moments / penalised_energy[:, None])
+    held_out = np.zeros_like(residuals)
+    for fold in np.unique(folds):
+        mine = folds == fold
+        hat = left[mine] @ left[mine].T + root[mine] @ root[mine].T / np.sum(root**2)
+        held_out[mine] = np.linalg.solve(np.eye(len(hat)) - hat, residuals[mine])
+    return np.divide(held_out, root, out=np.zeros_like(held_out), where=root > 0)

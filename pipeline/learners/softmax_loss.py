@@ -1,0 +1,106 @@
+"""Losses of many linear models on the same rows: scores, losses and gradients at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit
+
+Link = Literal["softmax", "sigmoid", "hinge"]
+
+
+@dataclass(frozen=True)
+class Problems:
+    """P problems that differ in row weights and penalties.
+
+    A solution is (P, C, D + 1), its intercepts last; they go without penalty. Products have the
+    features' precision, sums over rows float64's.
+
+    Attributes:
+        features: (N, D) centred. targets: (C, N) probabilities.
+        shares: (P, N) row weights, each problem's sum to 1. penalties: (P,) on the mean loss.
+        link: softmax: cross-entropy, one class per row; sigmoid: of C independent columns;
+            hinge: squared, of C columns (Chang & Lin 2008, L2-loss SVM).
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    shares: np.ndarray
+    penalties: np.ndarray
+    link: Link
+
+    def of(self, chosen: np.ndarray) -> "Problems":
+        """Some of the problems: a mask or positions."""
+        return Problems(
+            self.features, self.targets, self.shares[chosen], self.penalties[chosen], self.link
+        )
+
+    def constants(self) -> np.ndarray:
+        """The best solution without features: the targets' prior."""
+        prior = np.clip(self.shares @ self.targets.T, 1e-6, 1 - 1e-6)
+        solution = np.zeros((*prior.shape, self.features.shape[1] + 1), self.features.dtype)
+        if self.link == "hinge":
+            solution[:, :, -1] = 2 * prior - 1
+        else:
+            odds = prior if self.link == "softmax" else prior / (1 - prior)
+            solution[:, :, -1] = np.log(odds)
+        return solution
+
+    def energies(self) -> np.ndarray:
+        """(D + 1,) mean square of each feature, and of the intercept's 1."""
+        mean_share = self.shares.mean(axis=0, dtype=np.float64).astype(self.features.dtype)
+        return np.append(mean_share @ self.features**2, mean_share.sum())
+
+    def penalty_of(self, solutions: np.ndarray) -> np.ndarray:
+        """The penalties' gradient: penalty x solution, 0 for intercepts."""
+        pulled = self.penalties.astype(solutions.dtype)[:, None, None] * solutions
+        pulled[:, :, -1] = 0
+        return pulled
+
+    def scores(self, solutions: np.ndarray) -> np.ndarray:
+        """(P, C, N); linear in the solutions."""
+        flat = solutions.reshape(-1, solutions.shape[2])
+        scores = flat[:, :-1] @ self.features.T
+        scores += flat[:, -1:]
+        return scores.reshape(*solutions.shape[:2], -1)
+
+    def fits(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean losses (P,), without penalty, and each row's slope in its scores, (P, C, N)."""
+        if self.link == "hinge":
+            short, over = np.maximum(0, 1 - scores), np.maximum(0, 1 + scores)
+            others = 1 - self.targets
+            of_rows = (self.targets * short**2 + others * over**2).sum(axis=1)
+            slopes = 2 * (others * over - self.targets * short)
+        elif self.link == "sigmoid":
+            of_rows = (np.logaddexp(0, scores) - self.targets * scores).sum(axis=1)
+            slopes = expit(scores) - self.targets
+        else:
+            top = scores.max(axis=1, keepdims=True)
+            slopes = np.exp(scores - top)
+            mass = slopes.sum(axis=1, keepdims=True)
+            slopes /= mass
+            slopes -= self.targets
+            of_rows = (np.log(mass) + top)[:, 0] - (self.targets * scores).sum(axis=1)
+        return np.sum(self.shares * of_rows, axis=1, dtype=np.float64), slopes
+
+    def gradients(self, slopes: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+        """Gradients (P, C, D + 1) of the penalised losses."""
+        weighted = (self.shares[:, None] * slopes).reshape(-1, slopes.shape[2])
+        gradients = np.append(weighted @ self.features, weighted.sum(axis=1)[:, None], axis=1)
+        return gradients.reshape(solutions.shape) + self.penalty_of(solutions)
+
+    def curvatures(self, slopes: np.ndarray) -> np.ndarray:
+        """(P,) second derivative of the loss in a score, the mean of rows and columns."""
+        if self.link == "hinge":
+            of_cells = 2 * (slopes != 0).astype(slopes.dtype)
+        else:
+            probs = slopes + self.targets
+            of_cells = probs * (1 - probs)
+        return (of_cells.mean(axis=1) * self.shares).sum(axis=1)
+
+
+def dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(P,) inner products of each problem's arrays, both (P, C, D), as float64."""
+    rows = (len(left), 1, -1)
+    products = left.reshape(rows) @ right.reshape(rows).swapaxes(1, 2)
+    return products[:, 0, 0].astype(np.float64)

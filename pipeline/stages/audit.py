@@ -1,0 +1,166 @@
+"""Audit stage: reads folds' audit.json, images and finished blocks; writes submissions/<c>/audit/.
+
+The folds stage runs the radar on what costs seconds. Here comes what needs frozen features, or a
+fit: test against train, and the canary. Features are used where they are there; none are made.
+"""
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config.schema import Learner
+from pipeline.core.artifacts import write_json
+from pipeline.core.metadata import encode_metadata
+from pipeline.core.runtime import stream, stream_seed
+from pipeline.data.adversary import look_at_split
+from pipeline.data.alarms import Alarm, notes_of
+from pipeline.learners.fit import RECIPES, fit_learner
+from pipeline.stages.lessons import fold_rows
+from pipeline.stages.outputs import read_blocks
+from pipeline.stages.plan import Plan
+from pipeline.stages.project import Project
+
+log = logging.getLogger(__name__)
+
+CANARY = "canary"
+THUMBNAILS = "thumbnails"  # stand for a block where there is none
+STAND_IN = Learner(learner="ridge", blocks={THUMBNAILS: 1.0})
+CHEAPEST = ("ridge", "knn", "logistic", "svm", "extra_trees", "lightgbm", "mlp")
+NUM_SHUFFLES = 200  # of the canary's answers, which say what chance scores
+MAX_DEVIATIONS = 4.0  # of chance: beyond it less than one canary in 10 000 sings by luck
+STYLES = {"suspicious": "bold red", "note": "yellow", "quiet": "dim"}
+
+
+def audit_competition(project: Project) -> list[Alarm]:
+    """Complete the radar of `make folds`, print all of it, write radar.json."""
+    found = json.loads((project.workspace.features / "audit.json").read_text(encoding="utf-8"))
+    alarms = [Alarm(**alarm) for alarm in found["radar"]]
+    alarms += [*look_at_blocks(project), sing(project)]
+    path = project.workspace.submissions / "audit" / "radar.json"
+    write_json(path, [alarm.as_json() for alarm in alarms])
+    print_alarms(alarms, title=f"{project.config.competition}: what the leak radar saw")
+    log.info("audit %s: %d alarms -> %s", project.config.competition, len(notes_of(alarms)), path)
+    return alarms
+
+
+def look_at_blocks(project: Project) -> list[Alarm]:
+    """Tell test from train on the first backbone's features that are there; others see the same."""
+    jobs = {name: Plan(project).block(name) for name in project.config.backbones}
+    for name, job in jobs.items():
+        if job.is_done():
+            block = np.load(job.folder / f"{job.fingerprint}.npy", mmap_mode="r")
+            alarm = look_at_split(
+                block.mean(axis=1, dtype=np.float32),
+                project.folds.folds,
+                project.competition.test_ids,
+                what=name,
+                seed=project.config.seed,
+            )
+            return [alarm]
+    log.info("audit: no frozen features are there; `make features` first lets it see more")
+    return []
+
+
+def sing(project: Project) -> Alarm:
+    """The canary: the cheapest learner on targets dealt out anew must score as chance does.
+
+    If it does better, something shows it the targets of rows that it is scored on.
+    """
+    settings, blocks = _cheapest(project)
+    targets = project.competition.targets
+    rng = stream(project.config.seed, "canary")
+    dealt_project = replace(
+        project,
+        config=project.config.model_copy(update={"members": {CANARY: settings}}),
+        competition=replace(project.competition, targets=targets[rng.permutation(len(targets))]),
+    )
+    oof = _oof(dealt_project, blocks)
+    score = dealt_project.score(oof)
+    by_chance = [dealt_project.score(oof[rng.permutation(len(oof))]) for _ in range(NUM_SHUFFLES)]
+    chance, spread = float(np.nanmean(by_chance)), float(np.nanstd(by_chance))
+    gain = (score - chance) * (1 if project.metric.greater_is_better else -1)
+    sings = gain > MAX_DEVIATIONS * spread
+    name = project.config.task.metric
+    seen = (
+        f"{settings.learner} on {', '.join(blocks)}, targets dealt out anew: out-of-fold {name} "
+        f"{score:.4f}, chance {chance:.4f} +- {spread:.4f}"
+    )
+    advice = (
+        "Something shows a model the targets of rows that it is scored on: a fault of this program "
+        "or of a module that you added. Trust no estimate until it is found."
+    )
+    grade = "suspicious" if sings else "quiet"
+    return Alarm("canary", grade, seen, advice, score=score, chance=chance)
+
+
+def print_alarms(alarms: list[Alarm], *, title: str) -> None:
+    """Print a table, worst first, and what each alarm could mean."""
+    table = Table("", "looked at", "seen", title=title, box=SIMPLE_HEAD)
+    ordered = [alarm for grade in STYLES for alarm in alarms if alarm.grade == grade]
+    for alarm in ordered:
+        table.add_row(alarm.grade, alarm.name, alarm.seen, style=STYLES[alarm.grade])
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for alarm in ordered:
+        if alarm.grade != "quiet":
+            console.print(f"{alarm.grade}: {alarm.name}", style=STYLES[alarm.grade])
+            console.print(f"  {alarm.advice}")
+            if alarm.examples:
+                console.print(f"  e.g. {'; '.join(alarm.examples)}", style="dim")
+
+
+def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
+    """A learner that nobody teaches, on one block that is there; else ridge on thumbnails.
+
+    It gets its weakest penalty: who learns by heart sings loudest.
+    """
+    plan, members = Plan(project), project.config.members
+    ready = [
+        name
+        for name, member in members.items()
+        if isinstance(member, Learner)
+        and not member.teachers
+        and all(plan.block(block).is_done() for block in member.blocks)
+    ]
+    if ready:
+        name = min(ready, key=lambda name: CHEAPEST.index(members[name].learner))
+        settings, blocks = members[name], read_blocks(project, name)
+        block = max(settings.blocks, key=settings.blocks.get)
+    else:
+        settings, block = STAND_IN, THUMBNAILS
+        pixels = project.index.thumbnails.reshape(len(project.index.paths), 1, -1)
+        blocks = {THUMBNAILS: pixels / np.float32(255)}
+    weakest = min(RECIPES[settings.learner].strengths)
+    settings = settings.model_copy(update={"strength": weakest, "blocks": {block: 1.0}})
+    return settings, {block: blocks[block]}
+
+
+def _oof(project: Project, blocks: dict[str, np.ndarray]) -> np.ndarray:
+    """The canary's out-of-fold predictions (N, C), made as the train and infer stages make them."""
+    competition, settings = project.competition, project.member(CANARY)
+    oof = np.empty(competition.targets.shape)
+    for fold in range(project.folds.num_folds):
+        lesson = fold_rows(project, CANARY, fold)
+        rows, held_out = lesson.rows, lesson.held_out
+        metadata = encode_metadata(competition, held_out=held_out) if settings.metadata else None
+        fitted = fit_learner(
+            settings,
+            {name: block[rows] for name, block in blocks.items()},
+            lesson.targets,
+            kind=competition.task.kind,
+            levels=competition.levels,
+            metadata=None if metadata is None else metadata[rows],
+            groups=project.folds.groups[rows],
+            seed=stream_seed(settings.seed, CANARY, fold),
+        )
+        oof[held_out] = fitted.predict(
+            {name: block[held_out] for name, block in blocks.items()},
+            metadata=None if metadata is None else metadata[held_out],
+            average=project.config.tta.average,
+        )
+    return oof

@@ -1,0 +1,81 @@
+"""A small competition of photographs with nothing wrong, and leaks to plant into it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.config.schema import Data, Task
+from pipeline.core.competition import Competition, read_competition
+from pipeline.core.folds import FoldTable
+from pipeline.data.index import ImageIndex, refresh_index
+
+CLASSES = ("cat", "dog", "owl")
+MULTICLASS = {"kind": "multiclass", "target": "label"}
+NUM_TRAIN, NUM_TEST = 160, 60
+Plant = Callable[[pd.DataFrame, list[np.ndarray]], None]
+
+
+def write_competition(
+    root: Path,
+    *,
+    seed: int = 0,
+    plant: Plant | None = None,
+    exif: Callable[[dict], Image.Exif] | None = None,
+    scene_of: Callable[[int], int] | None = None,
+) -> Path:
+    """Write input/planted: rows in random order, each image a scene of its own.
+
+    Args:
+        plant: changes the table of all rows (id, split, label, value) and their images in place.
+        exif: a row -> its tags.
+        scene_of: row -> number of its scene; rows of one scene look nearly alike.
+    """
+    rng = np.random.default_rng(seed)
+    count = NUM_TRAIN + NUM_TEST
+    numbers = rng.permutation(10_000)[:count]
+    table = pd.DataFrame(
+        {
+            "id": [f"{number:05d}.jpg" for number in numbers],
+            "split": ["train"] * NUM_TRAIN + ["test"] * NUM_TEST,
+            "label": rng.choice(CLASSES, count),
+            "value": rng.normal(size=count),
+        }
+    )
+    scenes = {}
+    images = []
+    for row in range(count):
+        scene = row if scene_of is None else scene_of(row)
+        scenes.setdefault(scene, rng.integers(60, 200, (9, 9, 3)).astype(np.uint8))
+        picture = Image.fromarray(scenes[scene]).resize((56, 48), Image.Resampling.BILINEAR)
+        noise = rng.integers(-12, 13, (48, 56, 3))
+        images.append((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
+    if plant is not None:
+        plant(table, images)
+    folder = root / "input" / "planted"
+    for row, image in zip(table.to_dict("records"), images, strict=True):
+        path = folder / row["split"] / row["id"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tags = {} if exif is None else {"exif": exif(row)}
+        Image.fromarray(image).save(path, format="JPEG", quality=92, **tags)
+    is_train = table["split"] == "train"
+    table[is_train].drop(columns="split").to_csv(folder / "train.csv", index=False)
+    table[~is_train][["id"]].to_csv(folder / "test.csv", index=False)
+    table[~is_train][["id"]].assign(label="cat").to_csv(
+        folder / "sample_submission.csv", index=False
+    )
+    return folder
+
+
+def open_planted(
+    root: Path, *, seed: int = 0, task: dict | None = None
+) -> tuple[Competition, ImageIndex, FoldTable]:
+    """What the radar looks at; folds are drawn row by row."""
+    folder = root / "input" / "planted"
+    competition = read_competition(folder, Task(**(task or MULTICLASS)), Data())
+    index = refresh_index(root / "index.npz", folder, competition.paths)
+    rng = np.random.default_rng([seed, 1])
+    folds = rng.permutation(len(competition.ids)) % 5
+    return competition, index, FoldTable(folds, competition.ids, "digest")
