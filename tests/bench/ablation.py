@@ -5,6 +5,7 @@
 
 Each seed has a fold of its own, and every variant sees the same rows of it in the same order: a
 difference is of pairs. Rows go to RESULTS.csv as they come, and what is there is not run again.
+What was run so far is in ablation.csv beside this file; ABLATION.md says what it shows.
 """
 
 import argparse
@@ -214,8 +215,10 @@ def table(runs: pd.DataFrame) -> str:
             cells = []
             for score, scale, digits in (("accuracy", 100, 2), ("log_loss", 1, 3)):
                 gains = scale * (pairs[score] - pairs[f"{score}_default"])
-                error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-                cells.append(f"{gains.mean():+.{digits}f} ± {error:.{digits}f}")
+                cell = f"{gains.mean():+.{digits}f}"
+                if len(gains) > 1:
+                    cell += f" ± {gains.std(ddof=1) / len(gains) ** 0.5:.{digits}f}"
+                cells.append(cell)
             lines.append(f"| {variant} | {' | '.join(cells)} | {len(pairs)} |")
     return "\n".join(lines)
 
