@@ -89,15 +89,6 @@ def subject(kind="multiclass", *, folder=Path("unused"), shuffled=False, **chang
     )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny convolutions are twenty times slower in threads when other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def spoil(monkeypatch):
     """Let every network that is created be changed first."""

@@ -14,14 +14,6 @@ from pipeline.networks.trainer import Trainer
 CALM = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def weights_of(folder) -> dict[str, torch.Tensor]:
     return load_file(folder / "weights.safetensors")
 

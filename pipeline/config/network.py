@@ -19,7 +19,7 @@ LossName = Literal[
     "mae",
     "huber",
 ]
-MARGIN_LOSSES = ("am_softmax", "cosface", "arcface")
+MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}  # of losses that compare angles
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -97,13 +97,14 @@ class Objective(Section):
     effective_beta: float = Field(0.999, ge=0, lt=1, description="of class_weights: effective")
     distill: Distill | None = Field(None, description="a teacher")
 
+    @property
+    def loss_weights(self) -> dict[LossName, float]:
+        """Each loss's weight in the sum."""
+        return self.loss if isinstance(self.loss, dict) else {self.loss: 1.0}
+
     @model_validator(mode="after")
-    def _margin_losses_want_angles(self) -> "Objective":
-        names = self.loss if isinstance(self.loss, dict) else [self.loss]
-        wanting = [name for name in names if name in MARGIN_LOSSES]
-        if wanting and getattr(self, "head", None) != "cosine":
-            raise ValueError(f"loss {wanting[0]} compares angles: say `head: cosine`")
-        if isinstance(self.loss, dict) and not self.loss:
+    def _some_loss(self) -> "Objective":
+        if not self.loss_weights:
             raise ValueError("loss: a sum of nothing; name a loss, or say `auto`")
         return self
 
@@ -187,3 +188,10 @@ class Optimisation(Section):
 
 class NetworkSettings(Optimisation, Inputs, Objective, Architecture):
     """All of a network's keys but those it shares with learners."""
+
+    @model_validator(mode="after")
+    def _margin_losses_want_angles(self) -> "NetworkSettings":
+        wanting = [name for name in self.loss_weights if name in MARGINS]
+        if wanting and self.head != "cosine":
+            raise ValueError(f"loss {wanting[0]} compares angles: say `head: cosine`")
+        return self

@@ -15,6 +15,7 @@ from pipeline.config.views import expand_views
 
 # Every section is imported from here, wherever it is written.
 __all__ = [
+    "BLENDS_OF_PROBABILITIES",
     "DEFAULT_METRICS",
     "TTA",
     "Backbone",
@@ -205,6 +206,8 @@ BlendKind = Literal[
     "stack_lightgbm",
     "stack_two_level",
 ]
+# Ranks, and geometric and power means: values of a regression lose their unit in them.
+BLENDS_OF_PROBABILITIES = ("rank_average", "geometric", "power")
 Calibrate = Literal["none", "temperature", "isotonic"]
 
 
@@ -272,7 +275,7 @@ class Config(Section):
                 f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
                 "(mean) and hard_vote (median) take its place"
                 for blend in self.blends
-                if blend in ("rank_average", "geometric", "power")
+                if blend in BLENDS_OF_PROBABILITIES
             ]
             problems += [
                 f"members.{name}: {member.learner} predicts classes, but task.kind is regression; "

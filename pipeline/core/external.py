@@ -1,5 +1,6 @@
 """Predictions made elsewhere: oof.csv and test.csv of a folder, checked by the contract."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
 from pipeline.core.predictions import Predictions
 from pipeline.core.targets import ONE_CLASS_PER_ROW
+
+log = logging.getLogger(__name__)
 
 FILES = ("oof.csv", "test.csv")
 MAX_ROUNDING = 0.01  # a row's probabilities may miss a sum of 1 by so much, and are divided by it
@@ -44,7 +47,13 @@ def read_external(
         one = Predictions(given_ids, values, competition.classes, given_folds, meta)
         found[name] = one.in_order_of(ids, where=str(path))
     oof, test = (found[name] for name in FILES)
-    if oof.folds is not None and (wrong := np.flatnonzero(oof.folds != folds.folds)).size:
+    if oof.folds is None:
+        log.warning(
+            "%s has no column `fold`, so nothing shows that its rows were predicted by models that "
+            "did not see them; if they were not, the estimate lies",
+            folder / "oof.csv",
+        )
+    elif (wrong := np.flatnonzero(oof.folds != folds.folds)).size:
         raise UserError(
             f"{folder / 'oof.csv'}: {wrong.size} rows were held out in another fold than in "
             f"folds.csv, e.g. {oof.ids[wrong[:3]].tolist()}: their models may have seen rows that "

@@ -77,6 +77,21 @@ def clusters(num_rows: int, pairs: pd.DataFrame) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(int)
 
 
+def shared_patterns(standardised: np.ndarray) -> np.ndarray:
+    """Principal directions of the competition's thumbnails, (P, 1024): what tells no two apart."""
+    count = min(SHARED_PATTERNS, len(standardised) // IMAGES_PER_PATTERN)
+    if count == 0:
+        return np.empty((0, standardised.shape[1]), dtype=standardised.dtype)
+    return randomized_svd(standardised, count, random_state=0)[2]
+
+
+def standardised(pixels: np.ndarray, min_contrast: float = 1e-6) -> np.ndarray:
+    """Rows of mean 0 and variance 1, so that brightness and contrast do not count; flat ones 0."""
+    centred = pixels - pixels.mean(axis=1, keepdims=True, dtype=np.float32)
+    contrast = centred.std(axis=1, keepdims=True)
+    return np.divide(centred, contrast, out=np.zeros_like(centred), where=contrast >= min_contrast)
+
+
 def _candidates(hashes: np.ndarray, rows: np.ndarray, max_distance: int) -> pd.DataFrame:
     """Pairs among `rows` at most `max_distance` bits apart; fewer bits where they are too many.
 
@@ -122,34 +137,18 @@ def _differences(
     needed = np.unique(np.concatenate([pairs["a"], pairs["b"], sample]))
     thumbnails = np.stack([open_thumbnail(int(row)).ravel() for row in needed])
     a, b, sample = (np.searchsorted(needed, part) for part in (pairs["a"], pairs["b"], sample))
-    patterns = _shared_patterns(_standardised(thumbnails[sample], MIN_CONTRAST))
+    patterns = shared_patterns(standardised(thumbnails[sample], MIN_CONTRAST))
 
     differences = np.full(len(pairs), np.inf)
     for start in range(0, len(pairs), PAIR_CHUNK):
         chunk = np.arange(start, min(start + PAIR_CHUNK, len(pairs)))
-        one, other = (_standardised(thumbnails[end[chunk]], MIN_CONTRAST) for end in (a, b))
+        one, other = (standardised(thumbnails[end[chunk]], MIN_CONTRAST) for end in (a, b))
         alike = _unlikeness(one, other) <= MAX_PLAIN_DIFFERENCE
         one, other = (
-            _standardised(part[alike] - part[alike] @ patterns.T @ patterns)
-            for part in (one, other)
+            standardised(part[alike] - part[alike] @ patterns.T @ patterns) for part in (one, other)
         )
         differences[chunk[alike]] = _unlikeness(one, other)
     return differences
-
-
-def _shared_patterns(standardised: np.ndarray) -> np.ndarray:
-    """Principal directions of the competition's thumbnails, (P, 1024): what tells no two apart."""
-    count = min(SHARED_PATTERNS, len(standardised) // IMAGES_PER_PATTERN)
-    if count == 0:
-        return np.empty((0, standardised.shape[1]), dtype=standardised.dtype)
-    return randomized_svd(standardised, count, random_state=0)[2]
-
-
-def _standardised(pixels: np.ndarray, min_contrast: float = 1e-6) -> np.ndarray:
-    """Rows of mean 0 and variance 1, so that brightness and contrast do not count; flat ones 0."""
-    centred = pixels - pixels.mean(axis=1, keepdims=True, dtype=np.float32)
-    contrast = centred.std(axis=1, keepdims=True)
-    return np.divide(centred, contrast, out=np.zeros_like(centred), where=contrast >= min_contrast)
 
 
 def _unlikeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:

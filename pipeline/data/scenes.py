@@ -7,13 +7,12 @@ neighbour in train as often as a held-out fold's images have in the others, and 
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
-from sklearn.utils.extmath import randomized_svd
 
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
 from pipeline.data.alarms import Alarm
-from pipeline.data.duplicates import clusters
+from pipeline.data.duplicates import MIN_CONTRAST, clusters, shared_patterns, standardised
 from pipeline.data.index import ImageIndex
 
 # Measured on thumbnails: clothing has 4 such pairs, signdigits 3, chula 10; solar cells, which
@@ -21,8 +20,6 @@ from pipeline.data.index import ImageIndex
 MIN_LIKENESS = 0.8  # correlation without the patterns that all images share
 MAX_IMAGES = 8000  # compared with each other: 4 s
 CHUNK = 500
-SHARED_PATTERNS, IMAGES_PER_PATTERN = 16, 100
-MIN_CONTRAST = 2.0  # grey levels
 MIN_SHARE, MIN_IMAGES = 0.005, 4  # of training rows; below, it moves no score
 ALPHA = 0.01
 MAX_EXAMPLES = 5
@@ -73,18 +70,12 @@ def look_at_scenes(
 
 def similar_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
     """Pairs a < b of thumbnails (N, 32, 32) that are alike beyond what all images share."""
-    pixels = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    flat = pixels.std(axis=1) < MIN_CONTRAST
-    pixels = _unit(pixels)
-    num_patterns = min(SHARED_PATTERNS, len(pixels) // IMAGES_PER_PATTERN)
-    if num_patterns:
-        patterns = randomized_svd(pixels, num_patterns, random_state=0)[2]
-        pixels = _unit(pixels - pixels @ patterns.T @ patterns)
-    pixels[flat] = 0
+    pixels = standardised(thumbnails.reshape(len(thumbnails), -1), MIN_CONTRAST)
+    patterns = shared_patterns(pixels)
+    pixels = standardised(pixels - pixels @ patterns.T @ patterns)
     found = [np.empty((2, 0), dtype=int)]
     for start in range(0, len(pixels), CHUNK):
-        likeness = pixels[start : start + CHUNK] @ pixels[start:].T
+        likeness = pixels[start : start + CHUNK] @ pixels[start:].T / pixels.shape[1]
         a, b = np.nonzero(likeness >= MIN_LIKENESS)
         found.append(start + np.stack([a, b])[:, a < b])
     return pd.DataFrame(np.concatenate(found, axis=1).T, columns=["a", "b"])
@@ -120,10 +111,6 @@ def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
         examples = values.value_counts().index[:3].tolist()
         alarms.append(Alarm(f"column {column!r}", grade, seen, advice, examples=examples))
     return alarms
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
 def _largest(torn: pd.DataFrame, paths: np.ndarray) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import BlendKind, Calibrate, Kind
+from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind, Calibrate, Kind
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream
 from pipeline.ensembles import (
@@ -34,7 +34,6 @@ VOTES = {
     "rank_average": voting.rank_average,
     "geometric": voting.geometric,
 }
-FOR_PROBABILITIES = ("rank_average", "geometric", "power")
 BY_METRIC = {
     "greedy": greedy.select_in_bags,
     "weighted_metric": metric_search.search_weights,
@@ -67,7 +66,7 @@ def check_blend(blend_kind: BlendKind, kind: Kind) -> None:
     Raises:
         UserError: for ranks, geometric and power means of regression values: their unit gets lost.
     """
-    if kind == "regression" and blend_kind in FOR_PROBABILITIES:
+    if kind == "regression" and blend_kind in BLENDS_OF_PROBABILITIES:
         raise UserError(
             f"blends: {blend_kind} is for probabilities, but task.kind is regression. "
             "Remove it; soft_vote (mean) and hard_vote (median) take its place."
@@ -112,11 +111,10 @@ def fit_blend(
     def fit(other: BlendKind, *rows: np.ndarray) -> Blend:
         return fit_blend(other, *rows, seed=seed, calibrate=calibrate, **how)
 
+    shares = None
     if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
-        combine, shares = (
-            two_level.fit_two_level(fit, raw, targets, folds, kind=loss_kind, levels=levels),
-            None,
-        )
+        level = {"kind": loss_kind, "levels": levels}
+        combine = two_level.fit_two_level(fit, raw, targets, folds, **level)
     else:
         members = prepared(raw)
         mix, shares = _fit(blend_kind, members, targets, seed=seed, **how)

@@ -1,6 +1,7 @@
 """Greedy selection: members are picked one by one on the metric, in bags of members."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,18 +19,14 @@ Choose = Callable[[np.ndarray], tuple[int, float, float]]
 
 
 def select_in_bags(
-    members: np.ndarray,
-    targets: np.ndarray,
-    *,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
-    rng: np.random.Generator,
+    members: np.ndarray, targets: np.ndarray, *, rng: np.random.Generator, **how: Any
 ) -> np.ndarray:
     """Average the weights (M,) of selections, each from a random part of the members.
 
     One selection can lean on a member that is lucky on these rows; some of the bags lack it.
+
+    Args:
+        how: kind, metric, levels and threshold, as `select_greedily` takes them.
     Source: Caruana 2004, ensemble selection from libraries of models, whose bags are halves.
     """
     num_members = len(members)
@@ -40,9 +37,7 @@ def select_in_bags(
         bags = [np.sort(rng.choice(num_members, size, replace=False)) for _ in range(BAGS)]
     weights = np.zeros(num_members)
     for bag in bags:
-        weights[bag] += select_greedily(
-            members[bag], targets, kind=kind, metric=metric, levels=levels, threshold=threshold
-        )
+        weights[bag] += select_greedily(members[bag], targets, **how)
     return weights / len(bags)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.config.schema import BLENDS_OF_PROBABILITIES, Kind
 from pipeline.ensembles.nested import Applied, inner_oof
 from pipeline.ensembles.weights import fit_weights, weighted_mean
 
@@ -27,7 +27,8 @@ def fit_two_level(
     Args:
         fit: (blend's kind, members, targets, folds) -> a fitted blend.
     """
-    names = [name for name in FIRST_LEVEL if kind != "regression" or name != "geometric"]
+    refused = BLENDS_OF_PROBABILITIES if kind == "regression" else ()
+    names = [name for name in FIRST_LEVEL if name not in refused]
     blends = [fit(name, members, targets, folds) for name in names]
     honest = np.stack([inner_oof(partial(fit, name), members, targets, folds) for name in names])
     weights = fit_weights(honest, targets, kind=kind, levels=levels)

@@ -163,13 +163,7 @@ def fit_learner(
     Raises:
         UserError: for a learner that does not fit the task, unknown params, missing blocks.
     """
-    recipe = RECIPES[settings.learner]
-    unknown = sorted(set(settings.params) - set(recipe.params))
-    if unknown and recipe.params != ANY:
-        raise UserError(
-            f"`learner: {settings.learner}` has no params {unknown}; "
-            f"it knows {list(recipe.params)}. Correct the member's `params`."
-        )
+    recipe = _recipe(settings)
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
     if (weights == 0).any():  # such rows teach nothing, not even a scaling or an axis
         kept = weights > 0
@@ -201,3 +195,15 @@ def fit_learner(
         rows, strengths=strengths, seed=stream_seed(seed, settings.learner), **settings.params
     )
     return FittedLearner(concatenation, model, kind)
+
+
+def _recipe(settings: Learner) -> Recipe:
+    """The learner's recipe, which knows its params."""
+    recipe = RECIPES[settings.learner]
+    unknown = sorted(set(settings.params) - set(recipe.params))
+    if unknown and recipe.params != ANY:
+        raise UserError(
+            f"`learner: {settings.learner}` has no params {unknown}; "
+            f"it knows {list(recipe.params)}. Correct the member's `params`."
+        )
+    return recipe

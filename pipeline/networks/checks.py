@@ -15,14 +15,13 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import JobFailed
-from pipeline.config.network import MARGIN_LOSSES
+from pipeline.config.network import MARGINS
 from pipeline.config.schema import Network
-from pipeline.networks.class_weights import create_class_weights
 from pipeline.networks.diagnosis import NEAR_ZERO, diagnose, is_learnt, smoothed, suggest_lr
-from pipeline.networks.heads import rare_bias
-from pipeline.networks.lesson import Lesson, create_loaders
+from pipeline.networks.lesson import create_loaders
 from pipeline.networks.losses import loss_shares
 from pipeline.networks.parameter_groups import describe_groups
+from pipeline.networks.start_loss import start_in_words, start_loss
 from pipeline.networks.subject import Subject, training_batches
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import without_noise
@@ -66,15 +65,15 @@ def check_start(subject: Subject) -> Finding:
     with torch.no_grad():
         outputs = trainer.model(images).float()
         loss = trainer.loss_of(images, targets, weights).item() / len(images)
-        expected = _start_loss(trainer, subject, targets, weights)
-        overall = _start_loss(trainer, subject, trainer.targets, trainer.weights)
+        expected = start_loss(trainer, subject, targets, weights)
+        overall = start_loss(trainer, subject, trainer.targets, trainer.weights)
     shape, wanted = tuple(outputs.shape), (len(images), lesson.targets.shape[1])
     near = expected >= 0 and abs(loss - expected) <= NEAR * expected
     shaped = shape == (settings.dropout_samples * wanted[0], wanted[1])
     text = (
         f"outputs {shape} of {wanted[0]} images and {wanted[1]} classes or targets; loss "
         f"{loss:.3f}, expected {expected:.3f} for these rows ({overall:.3f} for all rows) from "
-        f"{_start_in_words(settings, lesson)}: "
+        f"{start_in_words(settings, lesson)}: "
         + ("they agree" if near else f"they differ by more than {NEAR:.0%}")
     )
     drawn = settings.init != "zero" and settings.head != "cosine"
@@ -91,7 +90,7 @@ def check_overfit(subject: Subject) -> Finding:
     trainer = subject.trainer(subject.quiet)
     batch = subject.varied_batch(trainer)
     # With a margin, the loss stays far from zero when all rows are right.
-    rows_count = bool({*loss_shares(subject.settings, subject.lesson.kind)} & {*MARGIN_LOSSES})
+    rows_count = bool({*loss_shares(subject.settings, subject.lesson.kind)} & {*MARGINS})
     losses, all_right = [], False
     while len(losses) < OVERFIT_STEPS and not all_right:
         losses.append(_step(trainer, *batch))
@@ -143,12 +142,12 @@ def check_lr_range(subject: Subject) -> Finding:
     Source: Smith 2017, LR range test; small batches need this change.
     """
     trainer = subject.trainer(subject.small)
-    start = _start_loss(trainer, subject, trainer.targets, trainer.weights)
+    start = start_loss(trainer, subject, trainer.targets, trainer.weights)
     lrs, losses = np.geomspace(LOWEST_LR, HIGHEST_LR, RANGE_STEPS).tolist(), []
     for lr, batch in zip(lrs, training_batches(subject, trainer), strict=False):
         for group in trainer.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * lr / subject.small.lr
-        at_start = _start_loss(trainer, subject, *batch[1:])
+        at_start = start_loss(trainer, subject, *batch[1:])
         losses.append(start + _step(trainer, *batch) - at_start)
         lowest = max(min(smoothed(losses)), NEAR_ZERO * start)
         if not math.isfinite(losses[-1]) or losses[-1] > HOPELESS * lowest:
@@ -238,43 +237,6 @@ def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights
     trainer.stepper.step()
     trainer.stepper.zero_grad()
     return loss
-
-
-@torch.no_grad()
-def _start_loss(
-    trainer: Trainer, subject: Subject, targets: torch.Tensor, weights: torch.Tensor
-) -> float:
-    """Mean loss of a network that knows class frequencies at most."""
-    outputs = _start_outputs(subject.lesson, subject.settings, targets)
-    return (trainer.labels_loss(outputs, targets) * weights).mean().item()
-
-
-def _start_outputs(lesson: Lesson, settings: Network, targets: torch.Tensor) -> torch.Tensor:
-    """Outputs, one row for each of `targets`, of a network that knows frequencies at most.
-
-    Worked out here once more, on purpose: comparing the network with its own bias proves nothing.
-    """
-    seen, smallest = lesson.epoch_weights(settings), 1 / (2 * len(lesson.targets))
-    shares = (seen @ lesson.targets / seen.sum()).clip(smallest, 1 - smallest)
-    if lesson.kind == "regression" or settings.head == "cosine" or settings.bias == "zero":
-        outputs = np.zeros_like(shares)
-    elif settings.bias == "rare":
-        outputs = np.full_like(shares, rare_bias())
-    else:
-        odds = shares / (1 - shares) if lesson.kind == "multilabel" else shares
-        class_weights = create_class_weights(settings, lesson.targets, seen, lesson.kind)
-        outputs = np.log(odds if class_weights is None else odds * class_weights)
-    return torch.from_numpy(outputs).float().to(targets.device).expand(len(targets), -1)
-
-
-def _start_in_words(settings: Network, lesson: Lesson) -> str:
-    if lesson.kind == "regression":
-        return "always saying the mean"
-    if settings.head == "cosine":
-        return "right angles"
-    if settings.bias == "prior":
-        return "the class frequencies (`bias: prior`)"
-    return f"the same output for all classes (`bias: {settings.bias}`)"
 
 
 @torch.no_grad()

@@ -45,6 +45,13 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return "32"  # measured on CPU: bf16 does not pay; on MPS autocast gains little
 
 
+def choose_workers(wanted: int | None, device: torch.device) -> int:
+    """Processes that read images; None: a few beside a GPU, none on a CPU, which training needs."""
+    if wanted is not None:
+        return wanted
+    return min(8, num_threads() - 1) if device.type != "cpu" else 0
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a forward pass runs at this precision."""
     if precision == "32":

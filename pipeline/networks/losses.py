@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.config.errors import UserError
+from pipeline.config.network import MARGINS
 from pipeline.config.schema import Kind, Network
 
 # (outputs (B, C), targets (B, C)) -> (B,): not reduced, so that rows can be weighted.
@@ -22,7 +23,6 @@ LOSSES_OF: dict[str, tuple[str, ...]] = {
     "multilabel": ("bce", "focal"),
     "regression": ("mse", "mae", "huber"),
 }
-MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}
 
 
 def soft_cross_entropy(
@@ -210,7 +210,7 @@ def loss_shares(settings: Network, kind: Kind) -> dict[str, float]:
     Raises:
         UserError: if one does not fit the task.
     """
-    given = settings.loss if isinstance(settings.loss, dict) else {settings.loss: 1.0}
+    given = settings.loss_weights
     shares = {LOSSES_OF[kind][0] if name == "auto" else name: given[name] for name in given}
     for name in shares:
         if name not in LOSSES_OF[kind]:

@@ -28,7 +28,7 @@ from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
 from pipeline.networks.cost import Cost, peak_memory_gib
-from pipeline.networks.lesson import Lesson, create_loaders
+from pipeline.networks.lesson import Lesson, Loaders, create_loaders
 from pipeline.networks.network import WEIGHTS, save_weights
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
@@ -94,13 +94,8 @@ def train_fold(
             epoch, started = len(history), time.monotonic()
             loaders.batches.epoch = epoch
             trained, cost = trainer.train_epoch(loaders.train, epoch)
-            val_loss = score = None
-            if len(lesson.valid_rows):
-                val_loss, values = trainer.validate(loaders.valid)
-                score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
-            history.append(
-                {"epoch": epoch + 1, **trained, "val_loss": val_loss, "val_score": score}
-            )
+            validated = _validate(trainer, loaders, lesson, metric, levels)
+            history.append({"epoch": epoch + 1, **trained, **validated})
             # In this order, a kill between two writes repeats the epoch and writes the same again.
             if _best(history, metric) == epoch:
                 save_weights(trainer.final, folder / BEST_WEIGHTS)
@@ -109,6 +104,17 @@ def train_fold(
             memory = peak_memory_gib(trainer.fabric.device)
             _report(events, history[-1], settings, name, time.monotonic() - started, cost, memory)
     return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
+
+
+def _validate(
+    trainer: Trainer, loaders: Loaders, lesson: Lesson, metric: Metric, levels: np.ndarray | None
+) -> dict[str, float | None]:
+    """Loss and score on the rows held out; None where there are none."""
+    if not len(lesson.valid_rows):
+        return {"val_loss": None, "val_score": None}
+    loss, values = trainer.validate(loaders.valid)
+    score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
+    return {"val_loss": loss, "val_score": score}
 
 
 def create_fabric(device: str, precision: str) -> Fabric:

@@ -19,8 +19,8 @@ from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import Alarm, notes_of
-from pipeline.learners.fit import RECIPES, fit_learner
-from pipeline.stages.lessons import fold_rows
+from pipeline.learners.fit import RECIPES
+from pipeline.stages.lessons import fit_fold, fold_rows
 from pipeline.stages.outputs import read_blocks
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
@@ -145,19 +145,10 @@ def _oof(project: Project, blocks: dict[str, np.ndarray]) -> np.ndarray:
     competition, settings = project.competition, project.member(CANARY)
     oof = np.empty(competition.targets.shape)
     for fold in range(project.folds.num_folds):
-        lesson = fold_rows(project, CANARY, fold)
-        rows, held_out = lesson.rows, lesson.held_out
+        rows = fold_rows(project, CANARY, fold)
+        held_out, seed = rows.held_out, stream_seed(settings.seed, CANARY, fold)
+        fitted = fit_fold(project, CANARY, rows, blocks, seed=seed)
         metadata = encode_metadata(competition, held_out=held_out) if settings.metadata else None
-        fitted = fit_learner(
-            settings,
-            {name: block[rows] for name, block in blocks.items()},
-            lesson.targets,
-            kind=competition.task.kind,
-            levels=competition.levels,
-            metadata=None if metadata is None else metadata[rows],
-            groups=project.folds.groups[rows],
-            seed=stream_seed(settings.seed, CANARY, fold),
-        )
         oof[held_out] = fitted.predict(
             {name: block[held_out] for name, block in blocks.items()},
             metadata=None if metadata is None else metadata[held_out],

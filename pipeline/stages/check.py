@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.config.schema import Network
 from pipeline.core.artifacts import write_json
-from pipeline.core.runtime import num_threads, stream_seed
+from pipeline.core.runtime import stream_seed
 from pipeline.networks.checks import (
     Finding,
     check_gradients,
@@ -22,7 +22,7 @@ from pipeline.networks.checks import (
     check_repeats,
     check_start,
 )
-from pipeline.networks.device import choose_device, choose_precision
+from pipeline.networks.device import choose_device, choose_precision, choose_workers
 from pipeline.networks.subject import Subject, seen_batches
 from pipeline.networks.training import without_noise
 from pipeline.report import check_figures
@@ -95,7 +95,6 @@ def _subject(project: Project, member: str, folder: Path) -> Subject:
     assert isinstance(settings, Network)
     lesson = network_lesson(project, member, FOLD, fold_rows(project, member, FOLD))
     device = choose_device(runtime.device)
-    spare = num_threads() - 1 if device.type != "cpu" else 0
     name = f"{member} fold {FOLD}"
     return Subject(
         settings=without_noise(settings) if settings.plain else settings,
@@ -106,7 +105,7 @@ def _subject(project: Project, member: str, folder: Path) -> Subject:
         seed=stream_seed(settings.seed, name),
         device=device.type,
         precision=choose_precision(runtime.precision, device),
-        workers=min(8, spare) if runtime.workers is None else runtime.workers,
+        workers=choose_workers(runtime.workers, device),
     )
 
 

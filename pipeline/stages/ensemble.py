@@ -134,9 +134,7 @@ def _diversity(
         oof,
         targets,
         project.folds.folds,
-        metric=project.metric,
-        seed=project.config.seed,
-        **project.scoring,
+        **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )
     return {
@@ -173,12 +171,7 @@ def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dic
 
 
 def _bootstrap_settings(project: Project) -> dict[str, Any]:
-    return {
-        "metric": project.metric,
-        "groups": project.folds.groups,
-        "seed": project.config.seed,
-        **project.scoring,
-    }
+    return {**outputs.blend_settings(project), "groups": project.folds.groups}
 
 
 def _choose(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Config, Learner
@@ -89,13 +88,6 @@ def adopt_external(
     source = root / config.members[member].external
     meta = _meta(project, member, fingerprint) | {"views": [], "average": None}
     oof, test = read_external(source, project.competition, project.folds, meta=meta)
-    if "fold" not in pd.read_csv(source / "oof.csv", nrows=0):
-        log.warning(
-            "infer %s: %s has no column `fold`, so nothing shows that its rows were predicted by "
-            "models that did not see them; if they were, your estimate lies",
-            member,
-            source / "oof.csv",
-        )
     _finish_member(folder, fingerprint, project, member, oof, test)
 
 

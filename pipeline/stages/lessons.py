@@ -8,9 +8,11 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.folds import ALL_ROWS
+from pipeline.core.metadata import encode_metadata
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.learners.fit import FittedLearner, fit_learner
 from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import WEIGHTS
 from pipeline.stages.outputs import cross_fit_members, read_member
@@ -49,6 +51,29 @@ def fold_rows(project: Project, member: str, fold: int) -> FoldRows:
     return FoldRows(rows, targets, weights, held_out, num_taught)
 
 
+def fit_fold(
+    project: Project, member: str, rows: FoldRows, blocks: dict[str, np.ndarray], *, seed: int
+) -> FittedLearner:
+    """Fit a learner on a fold's rows; metadata is encoded without those held out.
+
+    Args:
+        blocks: by name, each (N + N_test, V, D).
+    """
+    competition, settings = project.competition, project.member(member)
+    metadata = encode_metadata(competition, held_out=rows.held_out) if settings.metadata else None
+    return fit_learner(
+        settings,
+        {name: block[rows.rows] for name, block in blocks.items()},
+        rows.targets,
+        kind=competition.task.kind,
+        levels=competition.levels,
+        weights=rows.weights,
+        metadata=None if metadata is None else metadata[rows.rows],
+        groups=_groups(project, rows.rows),
+        seed=seed,
+    )
+
+
 def network_lesson(project: Project, member: str, fold: int, rows: FoldRows) -> Lesson:
     """What a network learns from: the same rows, as images."""
     plan, settings = Plan(project), project.member(member)
@@ -68,6 +93,12 @@ def network_lesson(project: Project, member: str, fold: int, rows: FoldRows) -> 
         teacher=_teacher_values(project, member, fold)[rows.rows] if distils else None,
         start_weights=plan.train(settings.start.member, fold).folder / WEIGHTS if starts else None,
     )
+
+
+def _groups(project: Project, rows: np.ndarray) -> np.ndarray:
+    """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
+    test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
+    return np.concatenate([project.folds.groups, test_ids])[rows]
 
 
 def _teacher_values(project: Project, member: str, fold: int) -> np.ndarray:

@@ -66,8 +66,11 @@ def cross_fit_members(
         test,
         project.competition.targets,
         project.folds.folds,
-        metric=project.metric,
-        seed=project.config.seed,
-        **project.scoring,
+        **blend_settings(project),
         **settings,
     )
+
+
+def blend_settings(project: Project) -> dict[str, Any]:
+    """How blends are fitted, wherever they are."""
+    return {"metric": project.metric, "seed": project.config.seed, **project.scoring}

@@ -136,7 +136,7 @@ class Plan:
             blend=self.blend_recipe(member),
         )
         return Job(
-            name=f"train {member} {_model_name(fold)}",
+            name=f"train {member} {model_name(fold)}",
             function="pipeline.stages.train:train_fold",
             folder=project.workspace.fold(member, fold),
             fingerprint=recipe,
@@ -212,7 +212,7 @@ class Plan:
             rows=project.competition.test_digest,
         )
         return Job(
-            name=f"infer {member} {_model_name(fold)}",
+            name=f"infer {member} {model_name(fold)}",
             function="pipeline.stages.infer:predict_fold",
             folder=trained.folder / "predictions",
             fingerprint=recipe,
@@ -296,5 +296,6 @@ class Plan:
         )
 
 
-def _model_name(fold: int) -> str:
+def model_name(fold: int) -> str:
+    """Which of a member's models it is, for names."""
     return "all rows" if fold == ALL_ROWS else f"fold {fold}"

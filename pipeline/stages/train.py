@@ -5,19 +5,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
-from pipeline.core.metadata import encode_metadata
-from pipeline.core.runtime import num_threads, stream_seed
-from pipeline.learners.fit import fit_learner
-from pipeline.networks.device import choose_device, choose_precision
+from pipeline.core.runtime import stream_seed
+from pipeline.networks.device import choose_device, choose_precision, choose_workers
 from pipeline.networks.training import train_fold as train_network
-from pipeline.stages.lessons import FoldRows, fold_rows, network_lesson
+from pipeline.stages.lessons import FoldRows, fit_fold, fold_rows, network_lesson
 from pipeline.stages.outputs import read_blocks
-from pipeline.stages.plan import Plan
+from pipeline.stages.plan import Plan, model_name
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -30,7 +26,7 @@ def train_fold(
     project = open_project(config, root)
     rows = fold_rows(project, member, fold)
     if rows.num_taught:
-        log.info("train %s fold %s: %d pseudo-labels", member, fold, rows.num_taught)
+        log.info("train %s %s: %d pseudo-labels", member, model_name(fold), rows.num_taught)
     is_learner = isinstance(project.member(member), Learner)
     fit = _fit_learner if is_learner else _fit_network
     scores = fit(folder, project, member, fold, rows)
@@ -46,28 +42,9 @@ def _fit_learner(
     fold: int,
     rows: FoldRows,
 ) -> dict[str, Any]:
-    settings, competition = project.member(member), project.competition
-    blocks = read_blocks(project, member)
-    metadata = encode_metadata(competition, held_out=rows.held_out) if settings.metadata else None
-    fitted = fit_learner(
-        settings,
-        {name: block[rows.rows] for name, block in blocks.items()},
-        rows.targets,
-        kind=competition.task.kind,
-        levels=competition.levels,
-        weights=rows.weights,
-        metadata=None if metadata is None else metadata[rows.rows],
-        groups=_groups(project, rows.rows),
-        seed=stream_seed(settings.seed, "learner", member, fold),
-    )
-    fitted.save(folder)
+    seed = stream_seed(project.member(member).seed, "learner", member, fold)
+    fit_fold(project, member, rows, read_blocks(project, member), seed=seed).save(folder)
     return {}
-
-
-def _groups(project: Project, rows: np.ndarray) -> np.ndarray:
-    """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
-    test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
-    return np.concatenate([project.folds.groups, test_ids])[rows]
 
 
 def _fit_network(
@@ -79,7 +56,6 @@ def _fit_network(
 ) -> dict[str, Any]:
     settings, runtime = _with_known_epochs(project, member, fold), project.config.runtime
     device = choose_device(runtime.device)
-    spare = num_threads() - 1 if device.type != "cpu" else 0  # on a CPU, training needs them all
     return train_network(
         folder,
         settings,
@@ -89,9 +65,9 @@ def _fit_network(
         levels=project.competition.levels,
         device=device.type,
         precision=choose_precision(runtime.precision, device),
-        workers=min(8, spare) if runtime.workers is None else runtime.workers,
+        workers=choose_workers(runtime.workers, device),
         seed=settings.seed,
-        name=f"{member} {'all rows' if fold == ALL_ROWS else f'fold {fold}'}",
+        name=f"{member} {model_name(fold)}",
     )
 
 
