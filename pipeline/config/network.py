@@ -140,7 +140,7 @@ class Optimisation(Section):
     optimizer: str = Field(
         "adamw", description="adabound (Luo 2019), or any of timm's that needs no other library"
     )
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
+    lr: float = Field(3e-3, gt=0, description="peak learning rate of the head")
     scale_lr: bool = Field(False, description="multiply lr by batch_size / 256 (Goyal 2017)")
     backbone_lr: float = Field(0.3, gt=0, description="backbone's learning rate as a share of lr")
     layer_decay: float = Field(

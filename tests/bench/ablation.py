@@ -1,7 +1,7 @@
 """Tricks on and off: what each does to the out-of-fold score of one small network.
 
-    python tests/bench/ablation.py RESULTS.csv clothing [--seeds 0,1,2] [--rows 1200] [--only ...]
-    python tests/bench/ablation.py RESULTS.csv --table
+    PYTHONPATH=. python tests/bench/ablation.py RESULTS.csv clothing [--seeds 0,1,2] [--only ...]
+    PYTHONPATH=. python tests/bench/ablation.py RESULTS.csv --table
 
 Each seed has a fold of its own, and every variant sees the same rows of it in the same order: a
 difference is of pairs. Rows go to RESULTS.csv as they come, and what is there is not run again.
@@ -25,7 +25,8 @@ from pipeline.core.jobs import execute, pending
 from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
 from pipeline.data.images import ImageCache
-from pipeline.networks.device import choose_device, choose_precision
+from pipeline.ensembles.calibration import fit_calibration
+from pipeline.networks.device import choose_device, choose_precision, choose_workers
 from pipeline.networks.inference import predict_views
 from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import load_network
@@ -36,49 +37,47 @@ from pipeline.stages.project import Project, open_project
 BASE = {"network": "lite0", "image_size": 128, "epochs": 5}
 VARIANTS = {
     "default": {},
-    "augment: none": {"augment": "none"},
+    "no mixup": {"mixup": 0},
+    "no label smoothing": {"label_smoothing": 0},
     "augment: light": {"augment": "light"},
+    "lr 1e-3": {"lr": 1e-3},
+    "no EMA": {"ema_decay": 0},
+    "no mixup, no label smoothing": {"mixup": 0, "label_smoothing": 0},
+    "backbone_lr: 1": {"backbone_lr": 1.0},
+    "backbone_lr: 0.1": {"backbone_lr": 0.1},
+    "batch_norm: freeze": {"batch_norm": "freeze"},
+    "cutmix instead of mixup": {"mixup": 0, "cutmix": 1.0},
+    "augment: none": {"augment": "none"},
     "augment: heavy": {"augment": "heavy"},
+    "dropout: 0": {"dropout": 0},
+    "init: kaiming, bias: zero": {"init": "kaiming", "bias": "zero"},
+    "schedule: constant": {"schedule": "constant"},
+    "layer_decay: 0.8": {"layer_decay": 0.8},
+    "sgd, lr 0.1": {"optimizer": "sgd", "lr": 0.1},
+    "pool: concat": {"pool": "concat"},
+    "class_weights: balanced": {"class_weights": "balanced"},
+    "loss: focal": {"loss": "focal"},
+    "SWA of 2 epochs": {"swa_epochs": 2},
+    "freeze: 3": {"freeze": 3},
+    "lr 1e-2": {"lr": 1e-2},
+    "batch_size: 16": {"batch_size": 16},
+    "ricap instead of mixup": {"mixup": 0, "ricap": 0.3},
+    "mosaic instead of mixup": {"mixup": 0, "mosaic": 1.0},
     "augment: RandAugment": {
         "augment": [{"RandomResizedCrop": {"scale": [0.5, 1.0]}}, {"RandAugment": {}}]
     },
-    "no mixup": {"mixup": 0},
-    "cutmix instead of mixup": {"mixup": 0, "cutmix": 1.0},
-    "ricap instead of mixup": {"mixup": 0, "ricap": 0.3},
-    "mosaic instead of mixup": {"mixup": 0, "mosaic": 1.0},
-    "no label smoothing": {"label_smoothing": 0},
-    "no mixup, no label smoothing": {"mixup": 0, "label_smoothing": 0},
-    "no EMA": {"ema_decay": 0},
-    "SWA of 2 epochs": {"swa_epochs": 2},
-    "lr 3e-4": {"lr": 3e-4},
-    "lr 3e-3": {"lr": 3e-3},
-    "lr 3e-3, augment: light": {"lr": 3e-3, "augment": "light"},
-    "lr 3e-3, no mixup": {"lr": 3e-3, "mixup": 0},
-    "backbone_lr: 0.1": {"backbone_lr": 0.1},
-    "backbone_lr: 1": {"backbone_lr": 1.0},
-    "layer_decay: 0.8": {"layer_decay": 0.8},
-    "freeze: 3": {"freeze": 3},
-    "batch_norm: freeze": {"batch_norm": "freeze"},
-    "batch_size: 16": {"batch_size": 16},
-    "sgd, lr 0.03": {"optimizer": "sgd", "lr": 0.03},
     "adabound": {"optimizer": "adabound"},
     "schedule: one_cycle": {"schedule": "one_cycle"},
-    "schedule: constant": {"schedule": "constant"},
-    "dropout: 0": {"dropout": 0},
     "dropout_samples: 4": {"dropout_samples": 4},
     "head: mlp": {"head": "mlp"},
     "pool: gem": {"pool": "gem"},
-    "pool: concat": {"pool": "concat"},
     "stages: [-2]": {"stages": [-2]},
-    "loss: focal": {"loss": "focal"},
     "loss: arcface": {"loss": "arcface", "head": "cosine"},
     "loss: am_softmax": {"loss": "am_softmax", "head": "cosine"},
-    "init: kaiming, bias: zero": {"init": "kaiming", "bias": "zero"},
-    "class_weights: balanced": {"class_weights": "balanced"},
     "sampling: balanced": {"sampling": "balanced"},
     "drop_path: 0.1": {"drop_path": 0.1},
 }
-SCORES = ("accuracy", "log_loss")
+SCORES = ("accuracy", "log_loss", "calibrated_log_loss")
 
 
 def main() -> None:
@@ -124,7 +123,7 @@ def prepare(competition: str, base: dict) -> Project:
 
 
 def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[float, ...]:
-    """Accuracy and log loss on fold `seed`, after training on some rows of the others."""
+    """Scores on fold `seed` after training on some rows of the others."""
     network, competition = Network(**settings), project.competition
     backbone = project.config.backbones[network.network]
     fold = seed % project.folds.num_folds
@@ -156,7 +155,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
             metric=get_metric("accuracy", kind),
             device=device.type,
             precision=precision,
-            workers=0 if device.type == "cpu" else min(8, num_threads() - 1),
+            workers=choose_workers(None, device),
             seed=seed,
             name=f"ablation fold {fold}",
         )
@@ -167,7 +166,22 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
         trained, cache, held_out, ["original"], device=device, precision=precision, **view
     )
     targets = competition.targets[held_out]
-    return tuple(get_metric(name, kind).score(targets, values, kind=kind) for name in SCORES)
+    log_loss = get_metric("log_loss", kind)
+    return (
+        get_metric("accuracy", kind).score(targets, values, kind=kind),
+        log_loss.score(targets, values, kind=kind),
+        log_loss.score(targets, calibrated(values, targets, kind=kind), kind=kind),
+    )
+
+
+def calibrated(values: np.ndarray, targets: np.ndarray, *, kind: str) -> np.ndarray:
+    """Each half of the rows at the temperature of the other half, as a blend would see them."""
+    said, half = np.empty_like(values), np.arange(len(values)) % 2
+    for mine in (0, 1):
+        other = half != mine
+        fitted = fit_calibration("temperature", values[other], targets[other], kind=kind)
+        said[half == mine] = fitted(values[half == mine])
+    return said
 
 
 COLUMNS = ["competition", "variant", "seed", "image_size", "epochs", "rows", *SCORES]
@@ -201,8 +215,8 @@ def table(runs: pd.DataFrame) -> str:
         lines += [
             f"\n{name}: lite0, {size} px, {epochs} epochs, {rows} rows; default: accuracy "
             f"{accuracy:.4f}, log loss {loss:.4f} ({len(default)} seeds, each with its fold)\n",
-            "| variant | accuracy, points | log loss | seeds |",
-            "|---|---|---|---|",
+            "| variant | accuracy, points | log loss | calibrated | seeds |",
+            "|---|---|---|---|---|",
         ]
         for variant in found.variant.unique():
             if variant == "default":
@@ -210,12 +224,13 @@ def table(runs: pd.DataFrame) -> str:
             pairs = (
                 found[found.variant == variant]
                 .set_index("seed")
-                .join(default[list(SCORES)], rsuffix="_default", how="inner")
+                .join(default[list(SCORES)].add_suffix("_default"), how="inner")
             )
             cells = []
-            for score, scale, digits in (("accuracy", 100, 2), ("log_loss", 1, 3)):
-                gains = scale * (pairs[score] - pairs[f"{score}_default"])
-                cell = f"{gains.mean():+.{digits}f}"
+            for score in SCORES:
+                scale, digits = (100, 2) if score == "accuracy" else (1, 3)
+                gains = (scale * (pairs[score] - pairs[f"{score}_default"])).dropna()
+                cell = f"{gains.mean():+.{digits}f}" if len(gains) else ""
                 if len(gains) > 1:
                     cell += f" ± {gains.std(ddof=1) / len(gains) ** 0.5:.{digits}f}"
                 cells.append(cell)

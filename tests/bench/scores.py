@@ -1,6 +1,6 @@
 """Estimates against hidden answers: is the test score inside the interval that was promised?
 
-    python tests/bench/scores.py ANSWERS_FOLDER clothing signdigits chula elpv
+    PYTHONPATH=. python tests/bench/scores.py ANSWERS_FOLDER clothing signdigits chula elpv
 
 Reads each competition's newest submission and ANSWERS_FOLDER/<competition>.csv; prints a table.
 Nothing that fits, tunes or chooses may read these answers; this runs after all that is done.

@@ -1,6 +1,6 @@
 """Speed of the batched logistic regression against scikit-learn's loop over folds and penalties.
 
-    OMP_NUM_THREADS=1 python tests/bench/solver.py
+    OMP_NUM_THREADS=1 PYTHONPATH=. python tests/bench/solver.py
 
 5 folds x 7 penalties on 3,409 x 1,280 features: the clothing photos' block where `make features`
 has made it, else random ones with a decaying spectrum. Ours includes finding the axes. Both are
