@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import Backbone
+from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.data.decoding import read_image
 from pipeline.data.images import fit_square
 from pipeline.networks import extraction
-from pipeline.networks.backbones import create_backbone, normalisation
+from pipeline.networks.backbones import normalisation
 from pipeline.networks.device import choose_device, choose_precision, normalise
 from pipeline.networks.extraction import extract_block
+from pipeline.networks.frozen import create_frozen
 from pipeline.networks.tta import get_view
 
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=32)
@@ -66,7 +67,7 @@ def extract(folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BAC
 
 @torch.inference_mode()
 def one_by_one(paths, views, backbone=BACKBONE) -> np.ndarray:
-    model = create_backbone(backbone).eval()
+    model = create_frozen(backbone)
     rows = []
     for path in paths:
         square = fit_square(read_image(path), backbone.image_size, backbone.cut)[None]
@@ -85,6 +86,19 @@ def test_a_block_is_the_models_answer_to_each_view_of_each_image(tmp_path, paths
     np.testing.assert_allclose(block, one_by_one(paths, views, backbone), rtol=1e-3, atol=1e-6)
     assert np.ptp(block, axis=0).max() > 1e-3  # images differ, or the above says nothing
     assert np.ptp(block, axis=1).max() > 1e-3  # views too
+
+
+@pytest.mark.parametrize(
+    ("arch", "side"), [("test_efficientnet", 33), ("resnet18", 32), ("convnext_atto", 37)]
+)
+@pytest.mark.parametrize("views", ["eight_of_square", "five_crops", "scale_1.1"])
+def test_every_kind_of_view_with_several_stages(tmp_path, paths, arch, side, views):
+    backbone = Backbone(arch=arch, weights="random", image_size=side, stages=[-2])
+    views = TTA(views=["original", views]).views
+    block = extract(tmp_path / "b", paths[:2], views=views, backbone=backbone)
+    expected = one_by_one(paths[:2], views, backbone)
+    np.testing.assert_allclose(block, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+    assert len({row.tobytes() for row in block[0]}) == len(views) > 1
 
 
 def test_the_metadata_says_what_the_rows_are(tmp_path, paths):
@@ -138,7 +152,7 @@ def test_another_order_or_fewer_rows_and_views_cost_nothing(tmp_path, paths, mon
     def no_model(backbone):
         raise AssertionError("a model was built though nothing is missing")
 
-    monkeypatch.setattr(extraction, "create_backbone", no_model)
+    monkeypatch.setattr(extraction, "create_frozen", no_model)
     order = [8, 3, 5, 3]
     new = extract(tmp_path / "b", [paths[row] for row in order], "r2", views=["mirrored"])
     assert np.array_equal(new, old[order][:, [1]])
@@ -176,10 +190,10 @@ class Fails(nn.Module):
 
 def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path, paths, asked):
     whole = extract(tmp_path / "whole", paths)
-    counting = extraction.create_backbone
+    counting = extraction.create_frozen
     with pytest.MonkeyPatch.context() as patch:
         # A part of four images takes four passes of two: dies in the second part.
-        patch.setattr(extraction, "create_backbone", lambda b: Fails(counting(b), passes=6))
+        patch.setattr(extraction, "create_frozen", lambda b: Fails(counting(b), passes=6))
         with pytest.raises(KeyboardInterrupt):
             extract(tmp_path / "cut", paths)
     assert not is_current(tmp_path / "cut", "r1")

@@ -5,7 +5,10 @@ import timm
 import torch
 from torch import nn
 
+from pipeline.config.schema import Backbone
 from pipeline.networks.folding import fold_batch_norm
+from pipeline.networks.frozen import PooledBackbone
+from pipeline.networks.heads import create_pooling
 
 
 def trained(arch: str) -> nn.Module:
@@ -45,6 +48,20 @@ def test_features_stay_and_layers_go(arch, left):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("arch", ["test_efficientnet", "resnet18", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("pool", ["auto", "gem"])
+def test_features_of_several_stages_stay(arch, pool):
+    model = trained(arch)
+    settings = Backbone(arch=arch, stages=[0, -2], pool=pool)
+    model = PooledBackbone(model, create_pooling(settings, model, arch=arch)).eval()
+    folded = fold_batch_norm(model, images())
+    assert num_norms(folded) == 0
+    with torch.inference_mode():
+        for found, expected in zip(folded.parts(images()), model.parts(images()), strict=True):
+            scale = expected.abs().max().item()
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * scale)
+
+
 def test_a_network_without_batch_norm_stays():
     model = timm.create_model("test_vit", num_classes=0).eval()
     with torch.inference_mode():
@@ -66,6 +83,18 @@ class TwoReaders(nn.Module):
         return (maps + self.norm(maps)).mean((2, 3))
 
 
-def test_what_folding_would_change_is_not_folded():
-    model = TwoReaders().eval()
+class QuietStage(TwoReaders):
+    """The convolution's output is one of two stages, a thousandth as loud as the other."""
+
+    def parts(self, pixels):
+        maps = self.convolution(pixels)
+        return [1e-3 * maps.mean((2, 3)), 1e3 * self.norm(maps).mean((2, 3))]
+
+    def forward(self, pixels):
+        return torch.cat(self.parts(pixels), 1)
+
+
+@pytest.mark.parametrize("kind", [TwoReaders, QuietStage])
+def test_what_folding_would_change_is_not_folded(kind):
+    model = kind().eval()
     assert fold_batch_norm(model, images()) is model

@@ -35,6 +35,7 @@ def config(**changes) -> Config:
             "HorizontalFlip",
         ),
         ({"members": {"net": {"network": "small", "pool": "gem", "stages": [9]}}}, "has 5"),
+        ({"backbones": {"small": SMALL | {"stages": [5]}}}, r"stages: .* has 5"),
         ({"members": {"net": {"network": "small", "optimizer": "adamww"}}}, "adamw"),
         ({"members": {"net": {"network": "small", "freeze": 99}}}, r"has \d+ stages"),
         ({"members": {"net": {"network": "small", "schedule": "step"}}}, "distance of the falls"),
@@ -57,6 +58,19 @@ def config(**changes) -> Config:
 def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         _try_out(config(**changes), backbones=["small"], networks=["net"])
+
+
+@pytest.mark.parametrize("asked", [{"backbones": ["small"]}, {"networks": ["net"]}])
+def test_a_view_of_a_size_that_does_not_suit_is_named(asked: dict) -> None:
+    views = {"views": ["original", "scale_1.25"]}
+    vit = config(backbones={"small": SMALL | {"arch": "test_vit", "image_size": 160}}, tta=views)
+    with pytest.raises(UserError, match=r"200 x 200 px.*Leave `scale_1\.25` out"):
+        _try_out(vit, **{"backbones": [], "networks": []} | asked)
+
+
+def test_a_network_does_not_know_the_stages_of_frozen_features() -> None:
+    wrong = config(backbones={"small": SMALL | {"stages": [5]}})
+    _try_out(wrong, backbones=[], networks=["net"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

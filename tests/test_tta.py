@@ -5,7 +5,7 @@ import torch
 
 from pipeline.config.views import SHORTHANDS, SQUARE
 from pipeline.networks.tta import SQUARE as SQUARE_VIEWS
-from pipeline.networks.tta import get_view
+from pipeline.networks.tta import get_view, sides
 
 # 1 2
 # 3 4
@@ -51,6 +51,11 @@ def test_a_view_is_invertible(name):
 )
 def test_scales_change_the_side(name, side):
     assert get_view(name)(images(32, 32)).shape == (2, 3, side, side)
+
+
+def test_sides_that_views_have():
+    views = ["mirrored", "scale_1.25", "crop_center_0.5", "original", "scale_0.5", "scale_1.26"]
+    assert sides(views, 33) == {33: "mirrored", 41: "scale_1.25", 16: "scale_0.5", 42: "scale_1.26"}
 
 
 def test_a_scale_of_one_is_the_original():

@@ -21,6 +21,7 @@ LossName = Literal[
 ]
 MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}  # of losses that compare angles
 Positive = Annotated[float, Field(gt=0)]
+Pool = Literal["auto", "avg", "max", "avgmax", "gem", "concat"]
 
 
 class Start(Section):
@@ -38,7 +39,7 @@ class Architecture(Section):
     channels: Literal[1, 3, 4] = Field(
         3, description="1: grey; 4: a channel of zeros more, for tensor cores, same predictions"
     )
-    pool: Literal["auto", "avg", "max", "avgmax", "gem", "concat"] = Field(
+    pool: Pool = Field(
         "auto",
         description="auto: the backbone's own; gem: learned power mean (Radenovic 2018); "
         "concat: avg beside max",

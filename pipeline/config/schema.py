@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo
-from pipeline.config.network import Distill, Start
+from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
 from pipeline.config.views import expand_views
 
@@ -168,6 +168,16 @@ class Backbone(Section):
     image_size: int = Field(224, ge=16, le=2048, description="side of the square it sees, pixels")
     cut: Literal["crop", "squash", "pad"] = Field(
         "crop", description="crop: short side to image_size, centre crop; pad: long side, grey bars"
+    )
+    stages: list[int] = Field(
+        [],
+        description="of frozen features only, networks have their own key: join these stages, "
+        "pooled, to the last: [-2], or [1, 2] (Hariharan 2015)",
+    )
+    pool: Pool = Field(
+        "auto",
+        description="of frozen features only: auto: the last stage as the backbone pools it, "
+        "others' averages; gem: power mean, p = 3 (Radenovic 2018); concat: avg beside max",
     )
 
 

@@ -18,9 +18,10 @@ from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
 from pipeline.data.decoding import read_image
 from pipeline.data.images import fit_square
-from pipeline.networks.backbones import create_backbone, normalisation
+from pipeline.networks.backbones import normalisation
 from pipeline.networks.device import BATCH, autocast, normalise, squares_ahead
 from pipeline.networks.folding import fold_batch_norm
+from pipeline.networks.frozen import create_frozen
 from pipeline.networks.tta import get_view
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def extract_block(
     """Write `folder/<fingerprint>.npy` (N, V, D) float32 and the metadata that names it.
 
     Args:
-        how: fingerprint of architecture, weights, size and cut.
+        how: fingerprint of architecture, weights, size, cut and pooling.
         paths: the original files of N images; digests: of their bytes.
     """
     known = _known_features(folder, how)
@@ -52,7 +53,7 @@ def extract_block(
     parts = folder / "parts"
     missing = [chunk for chunk in chunks if not _part_path(parts, how, chunk, digests).exists()]
     if missing:
-        model = create_backbone(backbone).eval().to(device, memory_format=torch.channels_last)
+        model = create_frozen(backbone).to(device, memory_format=torch.channels_last)
         side = backbone.image_size
         probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
         model = fold_batch_norm(model, probe)

@@ -6,13 +6,14 @@ from pipeline.config.schema import Backbone, Kind, Network
 from pipeline.data.augmentation import Spread, create_augmentation
 from pipeline.data.sampling import check_sampling
 from pipeline.networks.class_weights import create_class_weights
+from pipeline.networks.frozen import try_views
 from pipeline.networks.losses import create_loss
 from pipeline.networks.network import create_network
 from pipeline.networks.optimisation import create_optimizer
 from pipeline.networks.schedules import check_schedule
 
 
-def try_network(settings: Network, backbone: Backbone, *, kind: Kind) -> None:
+def try_network(settings: Network, backbone: Backbone, *, kind: Kind, views: list[str]) -> None:
     """Build all that a network's config asks for, without pretrained weights and without images.
 
     Raises:
@@ -24,9 +25,18 @@ def try_network(settings: Network, backbone: Backbone, *, kind: Kind) -> None:
     check_schedule(settings)
     network = create_network(settings, backbone, num_classes=2, kind=kind, pretrained=False)
     create_optimizer(network, settings)
+    image_size = settings.image_size or backbone.image_size
+    try_views(
+        network.backbone,
+        network.pooling,
+        views,
+        image_size=image_size,
+        arch=backbone.arch,
+        channels=settings.channels,
+    )
     create_augmentation(
         settings.augment,
-        image_size=settings.image_size or backbone.image_size,
+        image_size=image_size,
         cut=backbone.cut,
         spread=Spread(brightness=0.2, contrast=0.2),  # measured later
     )

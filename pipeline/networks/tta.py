@@ -39,6 +39,13 @@ def get_view(name: str) -> View:
     return lambda images: _crop(images, position, float(share))
 
 
+def sides(views: list[str], image_size: int) -> dict[int, str]:
+    """Sides that a network sees, of the views of a square image: side: the first such view."""
+    square = torch.zeros(1, 1, image_size, image_size)
+    of_views = [(get_view(view)(square).shape[-1], view) for view in views]
+    return dict(reversed(of_views))
+
+
 def _resize(images: torch.Tensor, factor: float) -> torch.Tensor:
     side = [max(1, round(length * factor)) for length in images.shape[2:]]
     return interpolate(images, size=side, mode="bicubic", antialias=True, align_corners=False)

@@ -55,7 +55,7 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
-    _try_out(config, backbones=[config.members[name].network for name in names], networks=names)
+    _try_out(config, backbones=[], networks=names)
     plan = Plan(project)
     _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)])
     return resolve("pipeline.stages.check:check_members")(project, names)
@@ -126,16 +126,21 @@ def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> No
     Args:
         backbones: of blocks. networks: members.
     Raises:
-        UserError: no such device or architecture, weights out of reach or not fitting, parts of a
-            network that do not fit each other or the task.
+        UserError: no such device or architecture, weights out of reach or not fitting, a size of
+            views that an architecture does not take, parts of a network that do not fit each other
+            or the task.
     """
-    backbones = list(dict.fromkeys([*backbones, *(config.members[n].network for n in networks)]))
-    if not backbones:
+    if not backbones and not networks:
         return
     resolve("pipeline.networks.device:choose_device")(config.runtime.device)
-    for name in backbones:
-        resolve("pipeline.networks.backbones:create_backbone")(config.backbones[name])
+    for name in dict.fromkeys(backbones):
+        try_frozen = resolve("pipeline.networks.frozen:try_frozen")
+        try_frozen(config.backbones[name], config.tta.views)
+    for name in dict.fromkeys(config.members[name].network for name in networks):
+        if name not in backbones:
+            resolve("pipeline.networks.backbones:create_backbone")(config.backbones[name])
     for name in networks:
         member = config.members[name]
         try_network = resolve("pipeline.networks.preflight:try_network")
-        try_network(member, config.backbones[member.network], kind=config.task.kind)
+        backbone = config.backbones[member.network]
+        try_network(member, backbone, kind=config.task.kind, views=config.tta.views)

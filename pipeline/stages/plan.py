@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config.errors import UserError
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import External, Learner, Network
+from pipeline.config.schema import Backbone, External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
@@ -20,6 +20,7 @@ from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
 FORMAT = {"folds": 2, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 1}
+YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -62,10 +63,11 @@ class Plan:
     def how(self, backbone: str) -> str:
         """Fingerprint of what one image's features depend on, besides the image and the view."""
         settings = self.project.config.backbones[backbone]
-        return fingerprint(
-            format=FORMAT["block"],
-            **settings.model_dump() | {"weights": weights_identity(settings.weights)},
-        )
+        made_from = settings.model_dump() | {"weights": weights_identity(settings.weights)}
+        for key in YOUNGER:
+            if made_from[key] == Backbone.model_fields[key].default:
+                del made_from[key]
+        return fingerprint(format=FORMAT["block"], **made_from)
 
     def block(self, backbone: str) -> Job:
         """Frozen features of all images, train and test."""
@@ -118,6 +120,8 @@ class Plan:
                 "image_size": self.image_size(member),
                 "metric": config.task.metric,
             }
+            if settings.stages and settings.pool == "auto":
+                made_from["last"] = "as the backbone pools it"  # once, its plain average
         else:
             made_from = {name: self.how(name) for name in settings.blocks}
             made_from["views"] = config.tta.views
