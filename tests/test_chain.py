@@ -267,6 +267,35 @@ def test_law_5_a_test_row_gets_what_its_twin_in_train_gets(
         assert np.allclose(held_out, same_model, atol=1e-6)
 
 
+def test_metadata_beside_blocks_and_alone_goes_through_the_whole_chain(tmp_path: Path) -> None:
+    folder = write_competition(tmp_path)
+    for name, first in (("train", 0), ("test", 30)):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table["site"] = [CLASSES[row % 3].upper() for row in range(first, first + len(table))]
+        table.to_csv(folder / f"{name}.csv", index=False)
+    run(
+        tmp_path,
+        data={"categorical": ["site"]},
+        backbones={"small": BACKBONE | {"stages": [1, -2]}},
+        members={
+            "deaf": {"learner": "logistic", "blocks": {"small": 1.0}, "metadata": False},
+            "both": {"learner": "logistic", "blocks": {"small": 1.0, "metadata": 0.5}},
+            "alone": {"learner": "lightgbm", "blocks": {"metadata": 1.0}},
+        },
+    )
+    features = {path.name for path in (tmp_path / "features" / "tiny").iterdir()}
+    assert {"small"} == features & {"small", "metadata"}
+    (block,) = (tmp_path / "features" / "tiny" / "small").glob("*.npy")
+    assert np.load(block).shape == (39, 2, 24 + 48 + 256)
+    right = [row % 3 for row in range(39)]
+    for member in ("both", "alone"):
+        said = [load(tmp_path, member, "oof").values, *load(tmp_path, member, "test").values]
+        assert all(
+            (values.argmax(1) == right[start:][: len(values)]).all()
+            for values, start in zip(said, (0, 30, 30, 30), strict=True)
+        )
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, cleaning up aside."""
 

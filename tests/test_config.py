@@ -181,6 +181,18 @@ WRONG = {
         GOOD.replace("small:", "images:").replace("network: small", "network: images"),
         r"c\.yaml:4: backbones name 'images' is taken",
     ),
+    "backbone like the metadata block": (
+        GOOD.replace("small:", "metadata:").replace("network: small", "network: metadata"),
+        r"c\.yaml:4: backbones name 'metadata' is taken",
+    ),
+    "metadata of no columns": (
+        GOOD + "  b: {learner: ridge, blocks: {small: 1, metadata: 0.5}}\n",
+        r"c\.yaml:9: metadata is made of data\.numeric and data\.categorical; name columns there",
+    ),
+    "nothing but metadata, left out": (
+        GOOD + "  b: {learner: ridge, blocks: {metadata: 1}, metadata: false}\n",
+        r"c\.yaml:9: `members\.b`: blocks: metadata alone, and `metadata: false` leaves it out",
+    ),
     "name with a slash": (
         GOOD + "  a/b: {network: small}\n",
         r"c\.yaml:9: members name 'a/b' must be usable as a folder",

@@ -410,6 +410,43 @@ def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
     assert np.isfinite(deaf.predict(noise)).all()
 
 
+def test_metadata_is_a_block_with_a_weight():
+    blocks, _ = problem("binary")
+    metadata = np.random.default_rng(1).normal(size=(NUM_ROWS, 3)).astype(np.float32)
+    given = {"weights": np.ones(NUM_ROWS), "metadata": metadata}
+
+    def concatenated(chosen: Learner) -> np.ndarray:
+        return fit_concatenation(chosen, blocks, **given)(blocks, metadata)
+
+    plain = concatenated(settings())
+    assert plain.shape == (NUM_ROWS * 2, 12 + 8 + 3)
+    assert np.mean(np.sum(plain[:, 20:] ** 2, axis=1)) == pytest.approx(1, rel=1e-4)
+    named = {"a": 1.0, "metadata": 0.5, "b": 1.0}
+    half = concatenated(settings(blocks=named))
+    np.testing.assert_array_equal(half[:, :20], plain[:, :20])
+    np.testing.assert_array_equal(half[:, 20:], plain[:, 20:] / 2)
+    for without in ({"metadata": False}, {"blocks": named | {"metadata": 0.0}}):
+        found = concatenated(settings(**{"blocks": named} | without))
+        np.testing.assert_array_equal(found, plain[:, :20])
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_learner_on_metadata_alone(learner, tmp_path):
+    _, targets = problem("multiclass")
+    metadata = np.hstack([targets, np.random.default_rng(0).normal(size=(NUM_ROWS, 2))])
+    train, held_out = slice(NUM_TRAIN), slice(NUM_TRAIN, None)
+    chosen = small(learner, blocks={"metadata": 0.5})
+    given = {"metadata": metadata[train], "kind": "multiclass", "seed": 1}
+    fitted = fit_learner(chosen, {}, targets[train], **given)
+    fitted.save(tmp_path)
+    values = load(tmp_path).predict({}, metadata=metadata[held_out])
+    np.testing.assert_array_equal(values, fitted.predict({}, metadata=metadata[held_out]))
+    assert values.shape == targets[held_out].shape
+    assert np.mean(values.argmax(1) == targets[held_out].argmax(1)) > 0.95
+    with pytest.raises(UserError, match="All blocks have weight 0"):
+        fit_learner(small(learner, blocks={"metadata": 0.0}), {}, targets[train], **given)
+
+
 def test_the_seed_moves_trees_and_nothing_else_does():
     chosen = small("lightgbm")
     _, first, _ = fit(chosen, "multiclass", seed=1)

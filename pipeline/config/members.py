@@ -7,6 +7,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
+METADATA = "metadata"  # among a learner's blocks: the encoded columns of the CSVs
+
 
 class Pseudo(Section):
     """Test rows, labelled by a teacher, join the training rows of each fold."""
@@ -58,7 +60,9 @@ class Learner(Member):
         description="what is fitted; logistic and svm (linear) predict classes only"
     )
     blocks: dict[str, float] = Field(
-        min_length=1, description="backbone: weight; blocks are standardised, then scaled by it"
+        min_length=1,
+        description="backbone: weight; blocks are standardised, then scaled by it; metadata: "
+        "weight of data.numeric and data.categorical (default 1), also alone",
     )
     transform: Literal["none", "sqrt"] = Field(
         "sqrt", description="sqrt: signed square root of features (Arandjelovic 2012)"
@@ -82,8 +86,26 @@ class Learner(Member):
         "smote: new rows between neighbours, Chawla 2002), or as the smallest (undersample)",
     )
     class_weights: Literal["none", "balanced"] = Field("none", description="reweight rare classes")
-    metadata: bool = Field(True, description="join data.numeric and data.categorical columns")
+    metadata: bool = Field(
+        True, description="join data.numeric and data.categorical columns, a block of their own"
+    )
     params: dict[str, Any] = Field({}, description="passed to the library's estimator as they are")
+
+    @property
+    def backbones(self) -> list[str]:
+        """Backbones that it sees."""
+        return [name for name in self.blocks if name != METADATA]
+
+    @property
+    def metadata_weight(self) -> float:
+        """Weight of the metadata block; 0 leaves it out."""
+        return self.blocks.get(METADATA, 1.0) if self.metadata else 0.0
+
+    @model_validator(mode="after")
+    def _something_to_see(self) -> "Learner":
+        if not self.backbones and not self.metadata:
+            raise ValueError("blocks: metadata alone, and `metadata: false` leaves it out")
+        return self
 
     @model_validator(mode="after")
     def _no_choice_that_is_not_made(self) -> "Learner":

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from typing import get_args
 
 from pipeline.config.errors import nearest
+from pipeline.config.members import METADATA
 from pipeline.config.schema import AnyMember, BlendKind, Config, External, Learner, Network
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
-    "backbones": ("images",),
+    "backbones": ("images", METADATA),
     "members": ("attic", "best", *BLENDS),
 }
 SAME_FOR_START = ("network", "channels", "pool", "stages")
@@ -31,6 +32,10 @@ def wrong_references(config: Config) -> Iterable[Problem]:
             if block not in config.backbones:
                 near = nearest(block, config.backbones)
                 yield ("members", name, key), f"no backbone {block!r}{near}"
+        asks = isinstance(member, Learner) and METADATA in member.blocks
+        if asks and not (config.data.numeric or config.data.categorical):
+            reason = f"{METADATA} is made of data.numeric and data.categorical; name columns there"
+            yield ("members", name, "blocks"), reason
         yield from _wrong_teachers(config, name)
     if config.submission.blend not in ("best", *config.blends, *config.members):
         names = ["best", *config.blends, *config.members]
@@ -74,7 +79,7 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
 def _backbones(member: AnyMember) -> list[str]:
     """Names of the backbones that a member uses."""
     if isinstance(member, Learner):
-        return list(member.blocks)
+        return member.backbones
     return [member.network] if isinstance(member, Network) else []
 
 

@@ -1,7 +1,7 @@
 """Concatenation of blocks: what turns (N, V, D) features of several backbones into one matrix.
 
 Each block goes through transform -> views -> scale -> weight, then all stand side by side:
-[w1 * block1, w2 * block2, ..., metadata].
+[w1 * block1, w2 * block2, ..., w * metadata].
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.errors import UserError
+from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
 
-METADATA = "metadata"  # what errors and saved files call the encoded columns
 SMALLEST_RELATIVE_STD = 1e-6  # below it a dimension is constant up to float32's rounding
 
 
@@ -57,8 +57,9 @@ class Concatenation:
         if METADATA in self.scalings:
             if metadata is None:
                 raise UserError("The learner was fitted with metadata columns; give them here too.")
-            repeats = len(parts[0]) // len(metadata)
-            parts.append(self._scaled(METADATA, np.repeat(metadata, repeats, axis=0)))
+            repeats = len(parts[0]) // len(metadata) if parts else 1
+            columns = self._scaled(METADATA, np.repeat(metadata, repeats, axis=0))
+            parts.append(self.settings.metadata_weight * columns)
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -88,7 +89,7 @@ def fit_concatenation(
     `standard` gives each dimension zero mean and a variance of 1/D, so that a row's expected
     squared length is 1 in every block, as `l2` makes it exactly. Weights therefore compare whole
     backbones: at 1, 1, 1 one with 2048 dimensions speaks as loudly as one with 512, and the same
-    L2 penalty suits both. Metadata is one more such block, of weight 1. `none` leaves features as
+    L2 penalty suits both. Metadata is one more such block. `none` leaves features as
     they come, and their size counts.
 
     Args:
@@ -102,7 +103,7 @@ def fit_concatenation(
             weighted_blocks(settings), prepared(settings, blocks), strict=True
         ):
             scalings[name] = standard_scaling(rows, np.repeat(weights, len(rows) // len(weights)))
-    if settings.metadata and metadata is not None and metadata.shape[1]:
+    if settings.metadata_weight and metadata is not None and metadata.shape[1]:
         scalings[METADATA] = standard_scaling(metadata, weights)
     return Concatenation(settings, scalings)
 
@@ -121,9 +122,9 @@ def standard_scaling(rows: np.ndarray, weights: np.ndarray) -> Scaling:
 
 
 def weighted_blocks(settings: Learner) -> list[tuple[str, float]]:
-    """Blocks in the config's order; a weight of 0 leaves a block out."""
-    chosen = [(name, weight) for name, weight in settings.blocks.items() if weight]
-    if not chosen:
+    """Backbones' blocks in the config's order; a weight of 0 leaves a block out."""
+    chosen = [(name, settings.blocks[name]) for name in settings.backbones if settings.blocks[name]]
+    if not chosen and not (settings.metadata and settings.blocks.get(METADATA)):
         raise UserError(f"All blocks have weight 0: {settings.blocks}. Give one another weight.")
     return chosen
 

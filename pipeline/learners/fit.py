@@ -10,11 +10,12 @@ import lightgbm as lgb
 import numpy as np
 
 from pipeline.config.errors import UserError
+from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.learners.concatenation import METADATA, Concatenation, Scaling, fit_concatenation
+from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
 from pipeline.learners.forest import ForestModel, fit_extra_trees
 from pipeline.learners.linear import LinearModel
 from pipeline.learners.logistic import fit_logistic, fit_svm
@@ -72,14 +73,14 @@ class FittedLearner:
         """Predict rows.
 
         Args:
-            blocks: each (N, V, D).
+            blocks: each (N, V, D); {} for metadata alone.
             metadata: (N, P) if the learner was fitted with it.
             average: how the views' predictions are averaged, for `views: rows`.
         Returns:
             (N, C): rows that sum to 1; in [0, 1] for multilabel; values for regression.
         """
         values = self.model.predict(self.concatenation(blocks, metadata))
-        num_rows = len(next(iter(blocks.values())))
+        num_rows = len(next(iter(blocks.values()), metadata))
         by_view = values.reshape(num_rows, -1, values.shape[-1]).swapaxes(0, 1)
         return average_values(by_view, average, kind=self.kind)
 

@@ -100,6 +100,8 @@ def fit_lightgbm(
 def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The first axes of the features, metadata columns as they are: a centre (D,) and (D, A)."""
     num_rotated = rows.features.shape[1] - rows.num_metadata
+    if not num_rotated:
+        return np.zeros(rows.num_metadata), np.eye(rows.num_metadata)
     to_rotate = rows.features[:, :num_rotated]
     pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
     pca.fit(to_rotate)

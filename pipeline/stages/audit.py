@@ -125,12 +125,13 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
         for name, member in members.items()
         if isinstance(member, Learner)
         and not member.teachers
-        and all(plan.block(block).is_done() for block in member.blocks)
+        and member.backbones
+        and all(plan.block(block).is_done() for block in member.backbones)
     ]
     if ready:
         name = min(ready, key=lambda name: CHEAPEST.index(members[name].learner))
         settings, blocks = members[name], read_blocks(project, name)
-        block = max(settings.blocks, key=settings.blocks.get)
+        block = max(settings.backbones, key=settings.blocks.get)
     else:
         settings, block = STAND_IN, THUMBNAILS
         pixels = project.index.thumbnails.reshape(len(project.index.paths), 1, -1)

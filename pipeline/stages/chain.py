@@ -94,8 +94,8 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
 
 def _used_backbones(config: Config) -> list[str]:
     """Backbones that a learner sees; a network's own needs no block."""
-    blocks = (getattr(member, "blocks", {}) for member in config.members.values())
-    used = {name for names in blocks for name in names}
+    seen = (getattr(member, "backbones", []) for member in config.members.values())
+    used = {name for names in seen for name in names}
     return [name for name in config.backbones if name in used]
 
 

@@ -17,7 +17,7 @@ ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
 
 def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
     """A learner's blocks by name, each (N_train + N_test, V, D), from a memory map."""
-    jobs = {name: Plan(project).block(name) for name in project.config.members[member].blocks}
+    jobs = {name: Plan(project).block(name) for name in project.config.members[member].backbones}
     return {
         name: np.load(job.folder / f"{job.fingerprint}.npy", mmap_mode="r")
         for name, job in jobs.items()

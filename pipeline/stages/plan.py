@@ -105,7 +105,7 @@ class Plan:
         """Blocks of a learner, or cached images of a network."""
         settings = self.project.config.members[member]
         if isinstance(settings, Learner):
-            return [self.block(name) for name in settings.blocks]
+            return [self.block(name) for name in settings.backbones]
         return [self.cache(self.image_size(member))]
 
     def train(self, member: str, fold: int) -> Job:
@@ -123,7 +123,7 @@ class Plan:
             if settings.stages and settings.pool == "auto":
                 made_from["last"] = "as the backbone pools it"  # once, its plain average
         else:
-            made_from = {name: self.how(name) for name in settings.blocks}
+            made_from = {name: self.how(name) for name in settings.backbones}
             made_from["views"] = config.tta.views
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
