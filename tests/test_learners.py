@@ -447,6 +447,23 @@ def test_a_learner_on_metadata_alone(learner, tmp_path):
         fit_learner(small(learner, blocks={"metadata": 0.0}), {}, targets[train], **given)
 
 
+def test_the_mlp_embeds_categories_and_takes_new_ones():
+    """A category says which way a number counts: no sum of one-hot and number can tell."""
+    rng = np.random.default_rng(0)
+    category, number = rng.integers(0, 6, 2000), rng.normal(size=(2000, 1, 1))
+    sign = np.array([1, -1, 1, 1, -1, -1])[category]
+    targets = np.eye(2)[(sign * number[:, 0, 0] > 0).astype(int)]
+    one_hot, train, held_out = np.eye(6)[category], slice(1000), slice(1000, None)
+    chosen = Learner(learner="mlp", blocks={"a": 1.0}, transform="none", params={"hidden": 64})
+    given = {"metadata": one_hot[train], "kind": "binary", "seed": 1}
+    fitted = fit_learner(chosen, {"a": number[train]}, targets[train], **given)
+    values = fitted.predict({"a": number[held_out]}, metadata=one_hot[held_out])
+    assert np.mean(values.argmax(1) == targets[held_out].argmax(1)) > 0.9
+    new = fitted.predict({"a": number[held_out]}, metadata=np.zeros((1000, 6)))
+    np.testing.assert_allclose(new.sum(axis=1), 1)
+    assert np.mean(new.max(axis=1)) < np.mean(values.max(axis=1)) - 0.1  # it knows less
+
+
 def test_the_seed_moves_trees_and_nothing_else_does():
     chosen = small("lightgbm")
     _, first, _ = fit(chosen, "multiclass", seed=1)

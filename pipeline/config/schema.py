@@ -115,7 +115,10 @@ class Data(Section):
         1.0, gt=0, le=1, description="stratified share of the training rows, for quick tries"
     )
     numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
-    categorical: list[str] = Field([], description="columns that learners see, one-hot")
+    categorical: list[str] = Field(
+        [],
+        description="columns that learners see, one-hot; times mlp's first layer an embedding",
+    )
 
     @field_validator("train_images", "test_images")
     @classmethod
