@@ -2,8 +2,9 @@
 
 Categorical columns come one-hot: times the hidden layer's weights, that is a learned embedding of
 each category (Guo & Berkhahn 2016), as wide as the layer. A narrower table before it was tried, of
-2, 8 and min(50, (C + 1) / 2) dimensions for 20 to 200 categories that tell how a number counts: no
-better than this one, within two standard errors, and on average worse at 2.
+2, of 8 and of half as many dimensions as categories (at most 50), for 20 to 200 categories that
+tell how a number counts: no better than this one, within two standard errors, and on average worse
+at 2.
 """
 
 from collections.abc import Sequence
