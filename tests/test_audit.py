@@ -129,7 +129,7 @@ def test_blocks_that_are_there_are_used(tmp_path, clean):
     write_block(project, block)
     (alarm,) = audit.look_at_blocks(project)
     assert (alarm.name, alarm.grade) == ("test against train on small", "suspicious")
-    assert set(alarm.examples) <= set(project.competition.test_ids)
+    assert set(alarm.examples) <= set(project.test_index.paths)
     assert audit.sing(project).seen.startswith("logistic on small")
 
 

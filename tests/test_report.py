@@ -15,12 +15,13 @@ from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
+from pipeline.data.alarms import Alarm
 from pipeline.report import figures, numbers
 from pipeline.report.drawing import png
 from pipeline.report.numbers import ranking_scores, regression_scores
 from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
 from pipeline.stages.project import open_project
-from pipeline.stages.report import make_report
+from pipeline.stages.report import make_report, read_alarms
 
 NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
 LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
@@ -33,6 +34,12 @@ TARGETS: dict[str, dict[str, list]] = {
 }
 PLANTED = 7  # this training row's label is contradicted with certainty
 DOUBTED = 3  # and this one's, before it, only just
+IMAGES = {"told <best>": [["train/03.png", "fold 1"], ["test/12.png", ""]]}
+RADAR = [
+    Alarm("row order", "quiet", "tells nothing", "").as_json(),
+    Alarm("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
+    Alarm("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
+]
 
 
 def one_hot(positions: list[int], num_classes: int) -> np.ndarray:
@@ -88,40 +95,6 @@ def test_decisions_of_each_kind() -> None:
     assert numbers.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
     assert numbers.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
     assert numbers.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
-
-
-def test_suspicion_is_relative_to_what_the_class_usually_gets() -> None:
-    """Class 1 is always doubted: its 0.20 is less strange than 0.25 of class 0."""
-    targets = one_hot([0, 0, 0, 0, 1, 1, 1], 2)
-    own = [0.95, 0.95, 0.95, 0.25, 0.35, 0.3, 0.20]
-    values = np.where(targets > 0, np.array(own)[:, None], 1 - np.array(own)[:, None])
-    listed = numbers.suspicious_labels(targets, values, ["x", "y"], kind="binary")
-    assert listed["row"].tolist() == [3, 6, 5, 4]
-    assert listed["label"].tolist() == ["x", "y", "y", "y"]
-    assert listed["predicted"].tolist() == ["y", "x", "x", "x"]
-    assert listed["label_probability"].tolist() == pytest.approx([0.25, 0.2, 0.3, 0.35])
-    assert listed["probability"].tolist() == pytest.approx([0.75, 0.8, 0.7, 0.65])
-    assert listed.attrs["found"] == 4
-
-
-def test_suspicious_cells_of_several_labels() -> None:
-    targets = np.array([[1.0, 0], [1, 0], [0, 1]])
-    values = np.array([[0.9, 0.1], [0.1, 0.2], [0.2, 0.3]])
-    listed = numbers.suspicious_labels(targets, values, ["p", "q"], kind="multilabel")
-    # p=1 gets 0.5 on average, so 0.1/0.5; q=1 gets 0.3, so 0.3/0.3.
-    assert listed["row"].tolist() == [1, 2]
-    assert listed["label"].tolist() == ["p=1", "q=1"]
-    assert listed["predicted"].tolist() == ["p=0", "q=0"]
-
-
-def test_suspicious_values_are_compared_in_their_column_s_own_measure() -> None:
-    """Column b is a hundred times a: its residual of 200 is two medians, a's of 5 is five."""
-    targets = np.zeros((3, 2))
-    values = np.array([[1.0, 100], [-5, 100], [1, 200]])
-    listed = numbers.suspicious_labels(targets, values, ["a", "b"], kind="regression")
-    assert listed["row"].tolist()[:2] == [1, 2]
-    assert listed["label"].tolist()[:2] == ["a=0", "b=0"]
-    assert listed["predicted"].tolist()[:2] == ["a=-5", "b=200"]
 
 
 def test_an_image_is_shown_small(tmp_path: Path) -> None:
@@ -200,7 +173,7 @@ def write_project(root: Path, kind: str) -> Config:
         "duplicates": [["train/00.png", "train/01.png", "near"]],
         "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
     }
-    artifacts.write_json(features / "audit.json", twins)
+    artifacts.write_json(features / "audit.json", twins | {"radar": RADAR})
     write_predictions(root, config)
     return config
 
@@ -328,10 +301,46 @@ def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
 def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:
     _, folder, html = reported
     listed = pd.read_csv(folder / "suspicious_labels.csv", dtype={"id": str})
-    assert list(listed.columns)[:4] == ["id", "label", "predicted", "probability"]
+    assert list(listed.columns)[:4] == ["id", "label", "likely", "probability"]
     assert listed["id"][0] == f"{PLANTED:02d}.png"
     gallery = html[html.index("Suspicious labels") :]
     assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
+
+
+def test_the_radar_s_alarms_are_shown_worst_first_with_their_images(reported: tuple) -> None:
+    _, _, html = reported
+    section = html[html.index("<h2>Leak radar") : html.index("<h2>Errors")]
+    assert "2 of 3 looks saw something" in section
+    assert "`make audit` looks further" in section
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
+    assert cells[::3] == ["suspicious", "note", "quiet"]
+    assert cells[1::3] == ["border", "file size", "row order"]
+    assert "Tells all. look" in section
+    assert "&lt;x&gt;" in section
+    assert "told &lt;best&gt;" in section
+    shown = re.findall(r"<figcaption><span>(.*?)</span><span>(.*?)</span>", section)
+    assert [path for path, _ in shown] == ["train/03.png", "test/12.png"]
+    assert shown[1][1] == "test"
+    assert "<span>fold 1</span>" in section
+    assert section.count("data:image/") == 2
+
+
+def test_the_audit_s_radar_counts_where_it_looked_at_these_folds(tmp_path: Path) -> None:
+    workspace = open_project(write_project(tmp_path, "binary"), tmp_path).workspace
+    canary = Alarm("canary", "quiet", "is silent").as_json()
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+    artifacts.write_json(workspace.radar_json, [*RADAR, canary])
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "canary"
+    artifacts.write_json(workspace.radar_json, [*RADAR[:2], canary])  # made of older folds
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+
+
+def test_estimated_wrong_labels_are_listed(reported: tuple) -> None:
+    kind, folder, html = reported
+    pairs = pd.read_csv(folder / "wrong_labels.csv")
+    assert list(pairs.columns) == ["label", "likely", "images", "wrong", "share"]
+    assert (len(pairs) > 0) == ("Estimated wrong labels" in html) == (kind != "regression")
+    assert (pairs["wrong"] <= pairs["images"]).all()
 
 
 def test_the_page_stands_alone(reported: tuple) -> None:

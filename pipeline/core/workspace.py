@@ -43,6 +43,16 @@ class Workspace:
         """id, fold, group: written once, may be replaced by hand."""
         return self.features / "folds.csv"
 
+    @property
+    def audit_json(self) -> Path:
+        """What the folds stage found: twins, and what the leak radar saw."""
+        return self.features / "audit.json"
+
+    @property
+    def radar_json(self) -> Path:
+        """The leak radar, completed by the audit stage; need not be there."""
+        return self.submissions / "audit" / "radar.json"
+
     def member(self, name: str) -> Path:
         """A member's predictions, above its folds."""
         return self.models / name

@@ -7,6 +7,7 @@ same way, says how much. Only what the test set has beyond its folds counts.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd
@@ -20,7 +21,7 @@ NUM_PARTS = 5  # of rows, held out in turn
 MAX_ROWS = 6000
 ALPHA = 0.01
 NOTE, SUSPICIOUS = 0.05, 0.15  # AUC beyond that of the most peculiar fold
-NUM_EXAMPLES = 8
+NUM_EXAMPLES = 6
 MIN_ROWS = 20  # of train and of test
 
 
@@ -30,13 +31,12 @@ class Adversary:
 
     Attributes:
         of_test: AUC of test against train. of_folds: (K,) of each fold against the others.
-        strangest: positions of test rows that are told best. test_like: of training rows.
+        probs: (N_train + N_test,) of being a test row, out of the part that was fitted.
     """
 
     of_test: Association
     of_folds: list[Association]
-    strangest: np.ndarray
-    test_like: np.ndarray
+    probs: np.ndarray
 
 
 def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversary:
@@ -52,21 +52,17 @@ def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversa
     rng = stream(seed, "adversary")
     of_test, values = _tell(directions, is_test, rng)
     of_folds = [_tell(directions[:num_train], folds == fold, rng)[0] for fold in np.unique(folds)]
-    ranked = np.argsort(-values, kind="stable")
-    return Adversary(
-        of_test,
-        of_folds,
-        strangest=ranked[ranked >= num_train][:NUM_EXAMPLES] - num_train,
-        test_like=ranked[ranked < num_train][:NUM_EXAMPLES],
-    )
+    return Adversary(of_test, of_folds, expit(values))
 
 
 def look_at_split(
-    features: np.ndarray, folds: np.ndarray, test_ids: np.ndarray, *, what: str, seed: int
+    features: np.ndarray, folds: np.ndarray, paths: np.ndarray, *, what: str, seed: int
 ) -> Alarm:
     """Say whether the test images differ from training images more than a fold differs.
 
     Args:
+        features, folds: as for `tell_apart`.
+        paths: (N_train + N_test,) of the images.
         what: the features' name.
     """
     name, num_train = f"test against train on {what}", len(folds)
@@ -91,7 +87,14 @@ def look_at_split(
         "hold. Look at the examples, the most unlike ones: another camera, site, crop, encoding, "
         "share of classes? Validate on training rows that look like the test, or make them alike."
     )
-    strangest = test_ids[rows[rows >= num_train] - num_train][found.strangest]
+    is_test = rows >= num_train
+    images = {
+        f"most unlike train, of test images (a blind guess says {is_test.mean():.2f})": is_test,
+        "most like test, of training images": ~is_test,
+    }
+    images = {
+        title: _told_best(found.probs[side], paths[rows[side]]) for title, side in images.items()
+    }
     return Alarm(
         name,
         grade,
@@ -100,8 +103,15 @@ def look_at_split(
         score=found.of_test.score,
         chance=peculiar.score,
         p_value=p_value,
-        examples=strangest.tolist(),
+        examples=[path for path, _ in next(iter(images.values()))],
+        images=images,
     )
+
+
+def _told_best(probs: np.ndarray, paths: np.ndarray) -> list[list[str]]:
+    """The images that look most like test images, with how much so."""
+    order = np.argsort(-probs, kind="stable")[:NUM_EXAMPLES]
+    return [[str(paths[place]), f"of test: {probs[place]:.2f}"] for place in order]
 
 
 def _directions(features: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Alarms: what the radar says of one thing that it looked at."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Grade = Literal["quiet", "note", "suspicious"]
+Grade = Literal["suspicious", "note", "quiet"]
+GRADES = get_args(Grade)
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Alarm:
         name: what was looked at. grade: suspicious asks for an answer, a note for a thought.
         seen: one sentence with the numbers. advice: what it could mean, what to do; "" if quiet.
         score, chance, p_value: None where there are none; p_value is adjusted for all looks.
-        examples: ids or paths to look at.
+        examples: paths to look at, or text.
+        images: to be shown, in titled groups: [path below the competition's folder, line of text].
     """
 
     name: str
@@ -25,6 +27,7 @@ class Alarm:
     chance: float | None = None
     p_value: float | None = None
     examples: list[str] = field(default_factory=list)
+    images: dict[str, list[list[str]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For audit.json: numbers rounded to what they can mean."""
@@ -35,11 +38,15 @@ class Alarm:
         return rounded | {"advice": "" if self.grade == "quiet" else self.advice}
 
 
+def worst_first(alarms: list[Alarm]) -> list[Alarm]:
+    """By grade, else as they came."""
+    return sorted(alarms, key=lambda alarm: GRADES.index(alarm.grade))
+
+
 def notes_of(alarms: list[Alarm]) -> list[str]:
     """What is worth a line in the log, suspicious ones first."""
     return [
         f"{alarm.grade}: {alarm.name}: {alarm.seen}"
-        for grade in ("suspicious", "note")
-        for alarm in alarms
-        if alarm.grade == grade
+        for alarm in worst_first(alarms)
+        if alarm.grade != "quiet"
     ]

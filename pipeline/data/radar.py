@@ -6,7 +6,7 @@ would by luck; how bad that is depends on what else could explain it.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -107,17 +107,17 @@ def look_at_clues(
     if not outcome.names:
         return [Alarm("clues", "quiet", "every class has too few rows to tell")]
     examiner = Examiner(outcome, table.folds[train], table.groups[train], seed)
-    return judge(clues, examiner, competition.ids[train])
+    return judge(clues, examiner, index.paths[train])
 
 
-def judge(clues: list[Clue], examiner: Examiner, ids: np.ndarray) -> list[Alarm]:
+def judge(clues: list[Clue], examiner: Examiner, paths: np.ndarray) -> list[Alarm]:
     """Grade clues together: chance is allowed one false alarm in 1 / ALPHA competitions.
 
     Args:
-        ids: (N,) of training rows.
+        paths: (N,) of training images.
     """
     outcome = examiner.outcome
-    num_train = len(ids)
+    num_train = len(paths)
     live = [clue for clue in clues if clue.varies]
     alarms = [
         Alarm(clue.name, "quiet", "the same for every row") for clue in clues if not clue.varies
@@ -138,9 +138,13 @@ def judge(clues: list[Clue], examiner: Examiner, ids: np.ndarray) -> list[Alarm]
             seen += f", best of all {best!r}"
         seen = "; ".join([seen, *[text for text, _ in reasons]])
         bad = any(is_bad for _, is_bad in reasons)
-        examples = _examples(values[:, found.best], outcome.columns[:, found.best], ids)
-        grade = "suspicious" if bad else "note"
-        alarms.append(Alarm(clue.name, grade, seen, clue.advice, examples=examples, **numbers))
+        told_best = _surest(values[:, found.best], outcome.columns[:, found.best])
+        examples = paths[told_best].tolist()
+        # A border that tells no more than what lies inside is only a part of the picture.
+        grade = "suspicious" if bad else "note" if clue.control is None else "quiet"
+        images = {} if grade == "quiet" else {f"told best: {best}": [[p, ""] for p in examples]}
+        alarm = Alarm(clue.name, grade, seen, clue.advice, examples=examples, images=images)
+        alarms.append(replace(alarm, **numbers))
     return alarms
 
 
@@ -204,9 +208,7 @@ def _reasons(
     return reasons
 
 
-def _examples(
-    values: np.ndarray, column: np.ndarray, ids: np.ndarray, number: int = 3
-) -> list[str]:
-    """Rows that the clue is surest of, among those where it is right."""
+def _surest(values: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Positions of a few rows that the clue is surest of, among those where it is right."""
     right = np.flatnonzero(column >= np.median(column) if column.max() < 1 else column > 0.5)
-    return ids[right[np.argsort(-values[right], kind="stable")[:NUM_EXAMPLES]]].tolist()
+    return right[np.argsort(-values[right], kind="stable")[:NUM_EXAMPLES]]

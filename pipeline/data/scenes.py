@@ -22,7 +22,7 @@ MAX_IMAGES = 8000  # compared with each other: 4 s
 CHUNK = 500
 MIN_SHARE, MIN_IMAGES = 0.005, 4  # of training rows; below, it moves no score
 ALPHA = 0.01
-MAX_EXAMPLES = 5
+MAX_EXAMPLES, MAX_SHOWN = 5, 6  # scenes, and images of each
 
 GROUP = (
     "If these are one person, place or series, give each a name in a column of train.csv and say "
@@ -63,9 +63,21 @@ def look_at_scenes(
         else "Test images have such neighbours too, as after a random split, so the estimate need "
         f"not flatter; images may also merely look alike. Look at the examples. {GROUP}"
     )
-    examples = _largest(pd.DataFrame({"a": a[torn], "b": b[torn]}), index.paths)
-    grade = "suspicious" if flatters else "note"
-    return Alarm("scenes across folds", grade, seen, advice, examples=examples)
+    scenes = _largest(pd.DataFrame({"a": a[torn], "b": b[torn]}), len(index.paths))
+    paths = index.paths
+    return Alarm(
+        "scenes across folds",
+        "suspicious" if flatters else "note",
+        seen,
+        advice,
+        examples=[", ".join(paths[scene[:3]]) + f" ({len(scene)} in all)" for scene in scenes],
+        images={
+            f"scene {number}: {len(scene)} images": [
+                [paths[row], f"fold {folds[row]}"] for row in _one_per_fold(scene, folds)
+            ]
+            for number, scene in enumerate(scenes, start=1)
+        },
+    )
 
 
 def similar_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
@@ -113,11 +125,15 @@ def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
     return alarms
 
 
-def _largest(torn: pd.DataFrame, paths: np.ndarray) -> list[str]:
-    """A few members of each of the largest clusters that torn pairs make."""
-    cluster = clusters(len(paths), torn)
+def _largest(torn: pd.DataFrame, num_rows: int) -> list[np.ndarray]:
+    """Rows of each of the largest clusters that torn pairs make."""
+    cluster = clusters(num_rows, torn)
     numbers, counts = np.unique(cluster, return_counts=True)
     largest = numbers[np.argsort(-counts, kind="stable")][:MAX_EXAMPLES]
     scenes = [np.flatnonzero(cluster == number) for number in largest]
-    scenes = [rows for rows in scenes if len(rows) > 1]
-    return [", ".join(paths[rows[:3]]) + f" ({len(rows)} in all)" for rows in scenes]
+    return [rows for rows in scenes if len(rows) > 1]
+
+
+def _one_per_fold(scene: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """A scene's first row in each of a few folds, side by side to show that it is torn."""
+    return scene[np.sort(np.unique(folds[scene], return_index=True)[1])[:MAX_SHOWN]]

@@ -98,8 +98,7 @@ def _properties(found: Findings) -> list[Part]:
 
 def _twins(found: Findings) -> list[Part]:
     """Duplicates that the folds stage found, as pairs of pictures."""
-    path = found.workspace.features / "audit.json"
-    audit = json.loads(path.read_text(encoding="utf-8"))
+    audit = json.loads(found.workspace.audit_json.read_text(encoding="utf-8"))
     sorts = {
         "with different labels": audit["contradicting"],
         "one in train, one in test": audit["train_test_twins"],

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.runtime import stream
 from pipeline.report import figures
@@ -18,9 +17,12 @@ from pipeline.report.numbers import (
     sample_positions,
 )
 from pipeline.report.page import GALLERY, Gallery, Part, Picture, Section, Table, number_text
+from pipeline.report.suspicion import Suspicion
+
+PAIRS = 12  # of label and likely class, in the table of wrong labels
 
 
-def errors(found: Findings, suspicious: pd.DataFrame) -> Section:
+def errors(found: Findings, suspicion: Suspicion) -> Section:
     """Where the submitted blend is wrong, out of fold."""
     parts: list[Part] = []
     if found.kind not in ("regression", "multilabel"):
@@ -30,33 +32,51 @@ def errors(found: Findings, suspicious: pd.DataFrame) -> Section:
     parts.append(_scores_per_column(found))
     if found.kind != "regression":
         parts.append(_reliability(found))
-    tiles = [
-        found.tile(cell.row, str(cell.id), *_label_and_prediction(cell))
-        for cell in suspicious.head(GALLERY).itertuples()
-    ]
-    what = "value" if found.kind == "regression" else "label"
-    how = (
-        "the largest residuals first"
-        if found.kind == "regression"
-        else "ranked by the label's probability, relative to what its class usually gets"
-    )
-    look = (
-        f"Is it the {what} that is wrong, or the model? Out of fold, {how}; "
-        f"{len(suspicious):,} of {suspicious.attrs['found']:,} are in suspicious_labels.csv."
-        if tiles
-        else "No out-of-fold prediction contradicts its label."
-    )
-    parts.append(Gallery("Suspicious labels", look, [("", tiles)] if tiles else []))
+    parts += _suspicious_labels(found, suspicion)
     look = "All numbers here are out of fold, of the blend that is submitted."
     return Section("Errors", look, parts)
 
 
-def _label_and_prediction(cell: Any) -> tuple[str, str]:
+def _suspicious_labels(found: Findings, suspicion: Suspicion) -> list[Part]:
+    """Candidates as pictures, and how many labels of which kind are estimated to be wrong."""
+    listed = suspicion.listed
+    tiles = [
+        found.tile(cell.row, found.competition.ids[cell.row], *_label_and_likely(cell))
+        for cell in listed.head(GALLERY).itertuples()
+    ]
+    if not tiles:
+        look = "No out-of-fold prediction contradicts its label."
+        return [Gallery("Suspicious labels", look, [])]
+    what, how = ("value", "the largest residuals first")
+    if found.kind != "regression":
+        what = "label"
+        how = "where another class gets as much as rows of that class usually do"
+    look = (
+        f"Is it the {what} that is wrong, or the model? Out of fold, {how}; "
+        f"{len(listed):,} of {suspicion.found:,} are in suspicious_labels.csv."
+    )
+    parts: list[Part] = [Gallery("Suspicious labels", look, [("", tiles)])]
+    if len(suspicion.pairs):
+        rows = [
+            [pair.label, pair.likely, f"{pair.images:,}", f"{pair.wrong:.1f}", f"{pair.share:.1%}"]
+            for pair in suspicion.pairs.head(PAIRS).itertuples()
+        ]
+        look = (
+            f"By confident learning {suspicion.share:.1%} of labels are wrong. That is right for a "
+            "good model; one that confuses two classes counts its own errors as wrong labels, so "
+            "look at the images first. All pairs are in wrong_labels.csv."
+        )
+        columns = ["label", "likely", "images with the label", "of them wrong", "share"]
+        parts.append(Table("Estimated wrong labels", look, columns, rows, words=["likely"]))
+    return parts
+
+
+def _label_and_likely(cell: Any) -> tuple[str, str]:
     if np.isnan(cell.probability):
-        return f"label {cell.label}", f"predicted {cell.predicted}"
+        return f"label {cell.label}", f"predicted {cell.likely}"
     return (
         f"label {cell.label} ({cell.label_probability:.2f})",
-        f"predicted {cell.predicted} ({cell.probability:.2f})",
+        f"likely {cell.likely} ({cell.probability:.2f})",
     )
 
 

@@ -10,6 +10,7 @@ from pipeline.config.schema import Config
 from pipeline.core.competition import Competition
 from pipeline.core.metrics import Metric
 from pipeline.core.workspace import Workspace
+from pipeline.data.alarms import Alarm
 from pipeline.data.index import ImageIndex
 from pipeline.report.numbers import decide
 from pipeline.report.page import LARGE, Tile
@@ -28,6 +29,7 @@ class Findings:
         member_oof: (M, N, C).
         test: (N_test, C), and `test_source`, a sentence on where they come from.
         spread: (N_test,) how far the folds' models and members lie apart.
+        alarms: what the leak radar saw.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Findings:
     test: np.ndarray
     test_source: str
     spread: np.ndarray
+    alarms: list[Alarm]
 
     @property
     def kind(self) -> str:

@@ -18,7 +18,7 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.data.adversary import look_at_split
-from pipeline.data.alarms import Alarm, notes_of
+from pipeline.data.alarms import Alarm, notes_of, worst_first
 from pipeline.learners.fit import RECIPES
 from pipeline.stages.lessons import fit_fold, fold_rows
 from pipeline.stages.outputs import read_blocks
@@ -38,10 +38,10 @@ STYLES = {"suspicious": "bold red", "note": "yellow", "quiet": "dim"}
 
 def audit_competition(project: Project) -> list[Alarm]:
     """Complete the radar of `make folds`, print all of it, write radar.json."""
-    found = json.loads((project.workspace.features / "audit.json").read_text(encoding="utf-8"))
+    found = json.loads(project.workspace.audit_json.read_text(encoding="utf-8"))
     alarms = [Alarm(**alarm) for alarm in found["radar"]]
     alarms += [*look_at_blocks(project), sing(project)]
-    path = project.workspace.submissions / "audit" / "radar.json"
+    path = project.workspace.radar_json
     write_json(path, [alarm.as_json() for alarm in alarms])
     print_alarms(alarms, title=f"{project.config.competition}: what the leak radar saw")
     log.info("audit %s: %d alarms -> %s", project.config.competition, len(notes_of(alarms)), path)
@@ -57,7 +57,7 @@ def look_at_blocks(project: Project) -> list[Alarm]:
             alarm = look_at_split(
                 block.mean(axis=1, dtype=np.float32),
                 project.folds.folds,
-                project.competition.test_ids,
+                project.index.paths,
                 what=name,
                 seed=project.config.seed,
             )
@@ -101,7 +101,7 @@ def sing(project: Project) -> Alarm:
 def print_alarms(alarms: list[Alarm], *, title: str) -> None:
     """Print a table, worst first, and what each alarm could mean."""
     table = Table("", "looked at", "seen", title=title, box=SIMPLE_HEAD)
-    ordered = [alarm for grade in STYLES for alarm in alarms if alarm.grade == grade]
+    ordered = worst_first(alarms)
     for alarm in ordered:
         table.add_row(alarm.grade, alarm.name, alarm.seen, style=STYLES[alarm.grade])
     console = Console(highlight=False, markup=False)

@@ -14,7 +14,7 @@ from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import FoldTable, folds_text, read_folds
 from pipeline.data.adversary import look_at_split
-from pipeline.data.alarms import Alarm, notes_of
+from pipeline.data.alarms import GRADES, Alarm, notes_of
 from pipeline.data.duplicates import clusters, find_duplicates
 from pipeline.data.radar import look_at_clues
 from pipeline.data.scenes import look_at_columns, look_at_scenes
@@ -105,7 +105,7 @@ def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
     ]
     notes = []
     if len(across):
-        notes.append(f"{len(across)} test images have a twin in train, see audit.json")
+        notes.append(f"{len(across)} pairs of twins, one in train, one in test, see audit.json")
     if contradicting:
         notes.append(f"{len(contradicting)} pairs of twins have different targets, see audit.json")
     straddling = in_train[folds[in_train.a] != folds[in_train.b]]
@@ -128,7 +128,7 @@ def _look_around(project: Project, table: FoldTable) -> list[Alarm]:
         *look_at_clues(competition, index, table, seed=seed),
         *look_at_columns(competition, table),
         look_at_scenes(competition, index, table, seed=seed),
-        look_at_split(pixels, table.folds, competition.test_ids, what="thumbnails", seed=seed),
+        look_at_split(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
     ]
 
 
@@ -138,7 +138,7 @@ def _alarms_of_twins(project: Project, audit: dict) -> list[Alarm]:
     num_test = len(project.competition.test_ids)
     in_test = {path for one, other, _ in across for path in (one, other)}
     in_test &= set(project.test_index.paths.tolist())
-    grades = ("quiet", "note", "suspicious")
+    grades = GRADES[::-1]
     return [
         Alarm(
             "twins across the split",

@@ -19,7 +19,7 @@ from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 2, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 1}
+FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 2}
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
@@ -290,11 +290,18 @@ class Plan:
     def report(self) -> Job:
         """The page of pictures and numbers."""
         ensemble = self.ensemble()
+        workspace = self.project.workspace
+        audits = [p for p in (workspace.audit_json, workspace.radar_json) if p.exists()]
+        recipe = fingerprint(
+            format=FORMAT["report"],
+            ensemble=ensemble.fingerprint,
+            audits=[file_digest(path) for path in audits],
+        )
         return Job(
             name=f"report {self.project.config.competition}",
             function="pipeline.stages.report:make_report",
             folder=ensemble.folder / "report",
-            fingerprint=fingerprint(format=FORMAT["report"], ensemble=ensemble.fingerprint),
+            fingerprint=recipe,
             arguments=self.arguments,
             needs=(ensemble,),
         )

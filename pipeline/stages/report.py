@@ -1,4 +1,4 @@
-"""Report stage: reads all artifacts, writes report.html and suspicious_labels.csv."""
+"""Report stage: reads all artifacts; writes report.html, {suspicious,wrong}_labels.csv."""
 
 import json
 import logging
@@ -9,10 +9,20 @@ import pandas as pd
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts, predictions
-from pipeline.report import about_data, about_errors, about_making, about_scores, about_test_set
+from pipeline.core.workspace import Workspace
+from pipeline.data.alarms import Alarm
+from pipeline.report import (
+    about_data,
+    about_errors,
+    about_leaks,
+    about_making,
+    about_scores,
+    about_test_set,
+)
 from pipeline.report.findings import Findings
-from pipeline.report.numbers import EPS, suspicious_labels
+from pipeline.report.numbers import EPS
 from pipeline.report.page import render
+from pipeline.report.suspicion import Suspicion, suspect
 from pipeline.stages.outputs import read_member
 from pipeline.stages.project import Project, open_project
 
@@ -20,19 +30,18 @@ log = logging.getLogger(__name__)
 
 
 def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
-    """Write the page and the list of suspicious labels beside the submission."""
+    """Write the page, and the lists of suspicious labels, beside the submission."""
     found = gather(open_project(config, root))
     parent = found.workspace.submissions
-    listed = suspicious_labels(found.targets, found.oof, found.classes, **found.decision)
-    suspicious = listed.assign(id=found.competition.ids[listed["row"]])
-    columns = ["id", "label", "predicted", "probability", "label_probability"]
-    with artifacts.replacing(parent / "suspicious_labels.csv") as temporary:
-        suspicious[columns].to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    levels = found.competition.levels
+    suspicion = suspect(found.targets, found.oof, found.classes, kind=found.kind, levels=levels)
+    _write_suspicion(parent, suspicion, found.competition.ids)
     sections = [
         about_scores.estimate(found),
         about_scores.members(found),
         about_data.rows_and_images(found),
-        about_errors.errors(found, suspicious),
+        about_leaks.radar(found),
+        about_errors.errors(found, suspicion),
         about_test_set.test_set(found),
         about_making.training(found),
         about_making.making(found),
@@ -74,7 +83,26 @@ def gather(project: Project) -> Findings:
         test=test,
         test_source=source,
         spread=spread.mean(axis=1),
+        alarms=read_alarms(project.workspace),
     )
+
+
+def read_alarms(workspace: Workspace) -> list[Alarm]:
+    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`."""
+    alarms = json.loads(workspace.audit_json.read_text(encoding="utf-8"))["radar"]
+    if workspace.radar_json.exists():
+        completed = json.loads(workspace.radar_json.read_text(encoding="utf-8"))
+        if completed[: len(alarms)] == alarms:
+            alarms = completed
+    return [Alarm(**alarm) for alarm in alarms]
+
+
+def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> None:
+    listed = suspicion.listed
+    listed = listed.assign(id=ids[listed["row"]])[["id", *listed.columns.drop("row")]]
+    for name, table in (("suspicious_labels", listed), ("wrong_labels", suspicion.pairs)):
+        with artifacts.replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _test_predictions(

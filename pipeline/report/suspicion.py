@@ -1,0 +1,164 @@
+"""Suspicious labels: out-of-fold predictions against labels, by confident learning.
+
+A row speaks for class j where its probability of j is at least what rows labelled j get on average.
+Rows that speak for another class than their label's are candidates, and their counts, scaled to how
+often each label was given, estimate how many labels are wrong and what they should have been.
+
+Source: Northcutt, Jiang, Chuang 2021, Confident Learning, section 3.1; off-diagonal cells of the
+confident joint (their C_confident), ranked by normalised margin. A row that is confident of several
+classes counts for the likeliest of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import Kind
+
+EPS = 1e-12
+SLACK = 1e-6  # a probability at its threshold passes, whatever rounding says
+LISTED = 1000  # suspicious labels in the CSV
+COLUMNS = ["row", "label", "likely", "probability", "label_probability"]
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What contradicts, and how much of it is wrong.
+
+    Attributes:
+        listed: at most LISTED candidates, the most suspicious first: row (position), label, likely,
+            probability (of what is likely), label_probability; NaN for regression.
+        found: how many there are in all.
+        pairs: label, likely, images (with this label), wrong (estimated number of them that should
+            be `likely`), share (wrong / images); most wrong first. Empty for regression.
+        share: estimated share of wrong labels; NaN for regression, where none can be told.
+    """
+
+    listed: pd.DataFrame
+    found: int
+    pairs: pd.DataFrame
+    share: float
+
+
+def suspect(
+    targets: np.ndarray,
+    values: np.ndarray,
+    classes: Sequence[str],
+    *,
+    kind: Kind,
+    levels: np.ndarray | None = None,
+) -> Suspicion:
+    """Compare targets (N, C) with out-of-fold predictions (N, C).
+
+    Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
+    column's median absolute residual; all rows are listed, for there is no class to be wrong about.
+    """
+    if kind == "regression":
+        listed = _by_residual(targets, values, classes)
+        return Suspicion(listed, targets.size, _pairs([]), np.nan)
+    if kind == "multilabel":
+        parts = [
+            _of_labels(
+                (targets[:, column] >= 0.5).astype(int),
+                np.stack([1 - values[:, column], values[:, column]], axis=1),
+                [f"{name}=0", f"{name}=1"],
+            )
+            for column, name in enumerate(classes)
+        ]
+    else:
+        parts = [_of_labels(targets.argmax(axis=1), values, list(classes), levels)]
+    candidates = pd.concat([part for part, _ in parts], ignore_index=True)
+    candidates = candidates.sort_values(["margin", "tie", "row"], kind="stable", ignore_index=True)
+    pairs = _pairs([pairs for _, pairs in parts])
+    share = float(pairs["wrong"].sum() / (len(targets) * len(parts)))
+    return Suspicion(candidates[COLUMNS].head(LISTED), len(candidates), pairs, share)
+
+
+def confident_classes(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """The class (N,) that each row of probabilities (N, C) speaks for, -1 where for none.
+
+    Args:
+        labels: (N,) in 0..C-1.
+    """
+    own = probs[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=probs.shape[1])
+    with np.errstate(invalid="ignore"):  # a class that no row has: no probability reaches NaN
+        thresholds = np.bincount(labels, own, probs.shape[1]) / counts
+    # A class that nobody believes in has threshold 0, which a probability of 0 must not reach.
+    above = probs >= np.maximum(thresholds - SLACK, SLACK)
+    return np.where(above.any(axis=1), np.where(above, probs, -np.inf).argmax(axis=1), -1)
+
+
+def calibrated_joint(labels: np.ndarray, likely: np.ndarray, num_classes: int) -> np.ndarray:
+    """Estimated numbers (C, C) of rows with label i that truly are j; row i sums to label i's rows.
+
+    A label of which no row is confident is taken to be right.
+    """
+    sure = likely >= 0
+    cells = np.bincount(labels[sure] * num_classes + likely[sure], minlength=num_classes**2)
+    counts = cells.reshape(num_classes, num_classes).astype(float)
+    nobody = counts.sum(axis=1) == 0
+    counts[nobody, nobody] = 1
+    counts /= counts.sum(axis=1, keepdims=True)
+    return counts * np.bincount(labels, minlength=num_classes)[:, None]
+
+
+def _of_labels(
+    labels: np.ndarray, probs: np.ndarray, names: list[str], levels: np.ndarray | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Candidates and estimated pairs of one set of classes that exclude each other."""
+    likely = confident_classes(labels, probs)
+    joint = calibrated_joint(labels, likely, len(names))
+    rows = np.flatnonzero((likely >= 0) & (likely != labels))
+    own, other = probs[rows, labels[rows]], probs[rows, likely[rows]]
+    others = probs[rows].copy()
+    others[np.arange(len(rows)), labels[rows]] = -np.inf
+    # Ordinal probabilities are often exactly zero two levels away: then distance decides.
+    distance = (
+        np.zeros(len(rows)) if levels is None else probs[rows] @ levels - levels[labels[rows]]
+    )
+    named = np.array(names, dtype=object)
+    candidates = pd.DataFrame(
+        {
+            "row": rows,
+            "label": named[labels[rows]],
+            "likely": named[likely[rows]],
+            "probability": other,
+            "label_probability": own,
+            "margin": own - others.max(axis=1, initial=-np.inf),
+            "tie": -np.abs(distance),
+        }
+    )
+    a, b = np.nonzero(joint * ~np.eye(len(names), dtype=bool))
+    images = joint.sum(axis=1)[a]
+    pairs = {"label": named[a], "likely": named[b], "images": images.round().astype(int)}
+    wrong = joint[a, b]
+    return candidates, pd.DataFrame(pairs | {"wrong": wrong, "share": wrong / images})
+
+
+def _pairs(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    columns = ["label", "likely", "images", "wrong", "share"]
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=columns).astype({"wrong": float, "share": float})
+    joined = pd.concat(filled, ignore_index=True)
+    return joined.sort_values("wrong", ascending=False, kind="stable", ignore_index=True)
+
+
+def _by_residual(targets: np.ndarray, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    residuals = np.abs(targets - values)
+    relative = residuals / np.maximum(np.median(residuals, axis=0), EPS)
+    order = np.argsort(-relative, axis=None, kind="stable")[:LISTED]
+    rows, columns = np.unravel_index(order, relative.shape)
+    prefix = [f"{classes[column]}=" if len(classes) > 1 else "" for column in columns]
+    named = [
+        [
+            f"{name}{matrix[row, column]:.6g}"
+            for name, row, column in zip(prefix, rows, columns, strict=True)
+        ]
+        for matrix in (targets, values)
+    ]
+    missing = {"probability": np.nan, "label_probability": np.nan}
+    return pd.DataFrame({"row": rows, "label": named[0], "likely": named[1]} | missing)
