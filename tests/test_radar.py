@@ -84,7 +84,7 @@ def test_a_planted_leak_is_named_and_nothing_else(tmp_path, plant, found):
     assert alarm.score > 0.9
     assert alarm.advice
     assert len(alarm.examples) == 3
-    (images,) = alarm.images.values()
+    ((_, images),) = alarm.images
     assert [path for path, _ in images] == alarm.examples
 
 
@@ -150,7 +150,7 @@ def test_an_honest_background_is_no_alarm(tmp_path):
     assert border.grade == "quiet"
     assert border.score > 0.7
     assert "not more than pixels further inside" in border.seen
-    assert border.images == {}
+    assert border.images == []
 
 
 def test_a_person_across_folds_is_named(tmp_path):
@@ -168,7 +168,8 @@ def test_a_person_across_folds_is_named(tmp_path):
     assert seen.seen.endswith("0 of 60 test images have one in train")
     assert len(seen.examples) == 5
     assert "(10 in all)" in seen.examples[0]
-    shown = seen.images["scene 1: 10 images"]
+    title, shown = seen.images[0]
+    assert title == "scene of 10 images"
     assert len({fold for _, fold in shown}) == len(shown) > 1
 
 
@@ -199,7 +200,7 @@ def test_other_test_images_are_named_by_the_adversary(tmp_path):
     alarms = look(tmp_path)
     assert graded(alarms, "suspicious") == ["test against train on thumbnails"]
     assert len(alarms[-1].examples) == 6
-    strangest, test_like = alarms[-1].images.values()
+    strangest, test_like = (images for _, images in alarms[-1].images)
     assert all(path.startswith("test/") for path, _ in strangest)
     assert all(path.startswith("train/") for path, _ in test_like)
     assert strangest[0][1] > "of test: 0.8"

@@ -34,7 +34,7 @@ TARGETS: dict[str, dict[str, list]] = {
 }
 PLANTED = 7  # this training row's label is contradicted with certainty
 DOUBTED = 3  # and this one's, before it, only just
-IMAGES = {"told <best>": [["train/03.png", "fold 1"], ["test/12.png", ""]]}
+IMAGES = [("told <best>", [("train/03.png", "fold 1"), ("test/12.png", "")])]
 RADAR = [
     Alarm("row order", "quiet", "tells nothing", "").as_json(),
     Alarm("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),

@@ -68,7 +68,7 @@ class Architecture(Section):
 
 
 class Distill(Section):
-    """Learn from another member's or a blend's out-of-fold predictions too (Hinton 2015)."""
+    """Learn from what a member's or a blend's models of the same fold say too (Hinton 2015)."""
 
     teacher: str = Field(description="a member, or one of `blends`")
     weight: float = Field(0.5, gt=0, le=1, description="share of the teacher's loss")

@@ -88,13 +88,13 @@ def look_at_split(
         "share of classes? Validate on training rows that look like the test, or make them alike."
     )
     is_test = rows >= num_train
-    images = {
-        f"most unlike train, of test images (a blind guess says {is_test.mean():.2f})": is_test,
-        "most like test, of training images": ~is_test,
+    sides = {
+        f"test images most unlike train (a blind guess says {is_test.mean():.2f})": is_test,
+        "training images most like test": ~is_test,
     }
-    images = {
-        title: _told_best(found.probs[side], paths[rows[side]]) for title, side in images.items()
-    }
+    images = [
+        (title, _told_best(found.probs[side], paths[rows[side]])) for title, side in sides.items()
+    ]
     return Alarm(
         name,
         grade,
@@ -103,15 +103,15 @@ def look_at_split(
         score=found.of_test.score,
         chance=peculiar.score,
         p_value=p_value,
-        examples=[path for path, _ in next(iter(images.values()))],
+        examples=[path for path, _ in images[0][1]],
         images=images,
     )
 
 
-def _told_best(probs: np.ndarray, paths: np.ndarray) -> list[list[str]]:
+def _told_best(probs: np.ndarray, paths: np.ndarray) -> list[tuple[str, str]]:
     """The images that look most like test images, with how much so."""
     order = np.argsort(-probs, kind="stable")[:NUM_EXAMPLES]
-    return [[str(paths[place]), f"of test: {probs[place]:.2f}"] for place in order]
+    return [(str(paths[place]), f"of test: {probs[place]:.2f}") for place in order]
 
 
 def _directions(features: np.ndarray) -> np.ndarray:

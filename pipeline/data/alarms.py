@@ -16,7 +16,7 @@ class Alarm:
         seen: one sentence with the numbers. advice: what it could mean, what to do; "" if quiet.
         score, chance, p_value: None where there are none; p_value is adjusted for all looks.
         examples: paths to look at, or text.
-        images: to be shown, in titled groups: [path below the competition's folder, line of text].
+        images: to be shown: titles, and (path below the competition's folder, line of text) each.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Alarm:
     chance: float | None = None
     p_value: float | None = None
     examples: list[str] = field(default_factory=list)
-    images: dict[str, list[list[str]]] = field(default_factory=dict)
+    images: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For audit.json: numbers rounded to what they can mean."""

@@ -142,7 +142,8 @@ def judge(clues: list[Clue], examiner: Examiner, paths: np.ndarray) -> list[Alar
         examples = paths[told_best].tolist()
         # A border that tells no more than what lies inside is only a part of the picture.
         grade = "suspicious" if bad else "note" if clue.control is None else "quiet"
-        images = {} if grade == "quiet" else {f"told best: {best}": [[p, ""] for p in examples]}
+        shown = [(f"told best: {best}", [(path, "") for path in examples])]
+        images = [] if grade == "quiet" else shown
         alarm = Alarm(clue.name, grade, seen, clue.advice, examples=examples, images=images)
         alarms.append(replace(alarm, **numbers))
     return alarms

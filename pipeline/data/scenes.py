@@ -71,12 +71,13 @@ def look_at_scenes(
         seen,
         advice,
         examples=[", ".join(paths[scene[:3]]) + f" ({len(scene)} in all)" for scene in scenes],
-        images={
-            f"scene {number}: {len(scene)} images": [
-                [paths[row], f"fold {folds[row]}"] for row in _one_per_fold(scene, folds)
-            ]
-            for number, scene in enumerate(scenes, start=1)
-        },
+        images=[
+            (
+                f"scene of {len(scene)} images",
+                [(str(paths[row]), f"fold {folds[row]}") for row in _one_per_fold(scene, folds)],
+            )
+            for scene in scenes
+        ],
     )
 
 

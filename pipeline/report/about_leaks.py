@@ -44,6 +44,6 @@ def _details(found: Findings, alarm: Alarm, rows: dict[str, tuple[int, str]]) ->
         return Text(title, look, "\n".join(alarm.examples))
     groups = [
         (group, [found.tile(rows[path][0], path, rows[path][1], text) for path, text in images])
-        for group, images in alarm.images.items()
+        for group, images in alarm.images
     ]
     return Gallery(title, look, groups)

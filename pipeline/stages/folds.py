@@ -151,7 +151,7 @@ def _alarms_of_twins(project: Project, audit: dict) -> list[Alarm]:
         Alarm(
             "twins with different targets",
             grades[bool(contradicting)],
-            f"{len(contradicting)} pairs of training images that are the same contradict",
+            f"pairs of training images that are the same and contradict: {len(contradicting)}",
             "One of the two is mislabelled, or the image shows both: correct or drop them.",
             examples=[f"{one} = {other}" for one, other in contradicting[:5]],
         ),

@@ -8,20 +8,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import Config, Learner
+from pipeline.config.schema import Config
 from pipeline.core import artifacts, predictions
-from pipeline.core.averaging import average_values
 from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
-from pipeline.core.metadata import encode_metadata
 from pipeline.core.predictions import Predictions
-from pipeline.data.images import ImageCache
-from pipeline.learners import fit as learners
-from pipeline.networks.device import choose_device, choose_precision
-from pipeline.networks.inference import predict_views
-from pipeline.networks.network import load_network
-from pipeline.stages.outputs import ALL_ROWS_TEST, read_blocks
+from pipeline.stages.outputs import ALL_ROWS_TEST
 from pipeline.stages.plan import Plan
+from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -35,8 +29,7 @@ def predict_fold(
     competition = project.competition
     held_out = np.flatnonzero(project.folds.folds == fold)
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
-    predict = _predict_learner if isinstance(config.members[member], Learner) else _predict_network
-    values, view_values = predict(project, member, fold, rows)
+    values, view_values = predict_rows(project, member, fold, rows)
     meta = _meta(project, member, fingerprint) | {"fold": fold}
     oof = Predictions(
         competition.ids[held_out],
@@ -129,56 +122,6 @@ def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:
             f"{trained_on.parent}: this model was trained on {len(seen)} of the rows that it is "
             f"scored on, e.g. {seen[:3]}. Delete the folder and run `make train infer` again."
         )
-
-
-def _predict_learner(
-    project: Project, member: str, fold: int, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C) with all views, and (V, N, C) with each view alone."""
-    config, plan = project.config, Plan(project)
-    settings = config.members[member]
-    learner = learners.load(plan.train(member, fold).folder)
-    held_out = np.flatnonzero(project.folds.folds == fold)
-    metadata = None
-    if settings.metadata:
-        metadata = encode_metadata(project.competition, held_out=held_out)
-    metadata = None if metadata is None else metadata[rows]
-    blocks = {name: block[rows] for name, block in read_blocks(project, member).items()}
-    values = learner.predict(blocks, metadata=metadata, average=config.tta.average)
-    each = [
-        learner.predict(
-            {name: block[:, [view]] for name, block in blocks.items()}, metadata=metadata
-        )
-        for view in range(len(config.tta.views))
-    ]
-    return values, np.stack(each)
-
-
-def _predict_network(
-    project: Project, member: str, fold: int, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C) averaged over views, and (V, N, C) of each view."""
-    config, plan, competition = project.config, Plan(project), project.competition
-    settings, device = project.member(member), choose_device(config.runtime.device)
-    backbone = config.backbones[settings.network]
-    network = load_network(
-        plan.train(member, fold).folder,
-        settings,
-        backbone,
-        num_classes=len(competition.classes),
-        kind=competition.task.kind,
-    )
-    view_values = predict_views(
-        network,
-        ImageCache(plan.cache(plan.image_size(member)).folder),
-        rows,
-        config.tta.views,
-        image_size=plan.image_size(member),
-        cut=backbone.cut,
-        device=device,
-        precision=choose_precision(config.runtime.precision, device),
-    )
-    return average_values(view_values, config.tta.average, kind=config.task.kind), view_values
 
 
 def _view_scores(project: Project, parts: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:

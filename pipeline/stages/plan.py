@@ -21,6 +21,7 @@ from pipeline.stages.project import Project
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
 FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 2}
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
+DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -153,15 +154,15 @@ class Plan:
     def taught_by(self, member: str, fold: int) -> list[Job]:
         """What one fold's model learns from besides labels: predictions, or another's weights.
 
-        For pseudo-labels a member's predictions of this fold; to distil, its predictions of all;
-        a blend's are made of all its members'.
+        A member's predictions of this fold, or of all folds for a model of all rows; a blend's are
+        made of all its members'.
         """
         settings = self.project.config.members[member]
         jobs = []
-        for key, teacher in settings.teachers.items():
+        for teacher in settings.teachers.values():
             if teacher not in self.project.config.members:
                 jobs += [self.join(name) for name in self.untaught_members]
-            elif key == "pseudo" and fold != ALL_ROWS:
+            elif fold != ALL_ROWS:
                 jobs.append(self.predict(teacher, fold))
             else:
                 jobs.append(self.join(teacher))
@@ -173,15 +174,18 @@ class Plan:
 
     def blend_recipe(self, member: str) -> list | None:
         """What a blend used as teacher depends on besides its members' predictions."""
-        config = self.project.config
-        if all(name in config.members for name in config.members[member].teachers.values()):
+        config, teachers = self.project.config, self.project.config.members[member].teachers
+        if all(name in config.members for name in teachers.values()):
             return None
-        return [
+        recipe = [
             FORMAT["ensemble"],
             config.task.metric,
             config.submission.threshold,
             config.seed,
         ]
+        if teachers.get("distill", member) not in config.members:
+            recipe.append(DISTILLED)
+        return recipe
 
     @property
     def untaught_members(self) -> list[str]:

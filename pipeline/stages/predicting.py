@@ -1,0 +1,76 @@
+"""What one fold's model says of rows: for the infer stage, and for whoever learns from it."""
+
+import numpy as np
+
+from pipeline.config.schema import Learner
+from pipeline.core.averaging import average_values
+from pipeline.core.metadata import encode_metadata
+from pipeline.data.images import ImageCache
+from pipeline.learners import fit as learners
+from pipeline.networks.device import choose_device, choose_precision
+from pipeline.networks.inference import predict_views
+from pipeline.networks.network import load_network
+from pipeline.stages.outputs import read_blocks
+from pipeline.stages.plan import Plan
+from pipeline.stages.project import Project
+
+
+def predict_rows(
+    project: Project, member: str, fold: int, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict rows, counted over train and test, with one fold's model.
+
+    Returns:
+        (n, C) with all views, and (V, n, C) with each view alone.
+    """
+    is_learner = isinstance(project.config.members[member], Learner)
+    predict = _predict_learner if is_learner else _predict_network
+    return predict(project, member, fold, rows)
+
+
+def _predict_learner(
+    project: Project, member: str, fold: int, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    config, plan = project.config, Plan(project)
+    settings = config.members[member]
+    learner = learners.load(plan.train(member, fold).folder)
+    held_out = np.flatnonzero(project.folds.folds == fold)
+    metadata = None
+    if settings.metadata:
+        metadata = encode_metadata(project.competition, held_out=held_out)
+    metadata = None if metadata is None else metadata[rows]
+    blocks = {name: block[rows] for name, block in read_blocks(project, member).items()}
+    values = learner.predict(blocks, metadata=metadata, average=config.tta.average)
+    each = [
+        learner.predict(
+            {name: block[:, [view]] for name, block in blocks.items()}, metadata=metadata
+        )
+        for view in range(len(config.tta.views))
+    ]
+    return values, np.stack(each)
+
+
+def _predict_network(
+    project: Project, member: str, fold: int, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    config, plan, competition = project.config, Plan(project), project.competition
+    settings, device = project.member(member), choose_device(config.runtime.device)
+    backbone = config.backbones[settings.network]
+    network = load_network(
+        plan.train(member, fold).folder,
+        settings,
+        backbone,
+        num_classes=len(competition.classes),
+        kind=competition.task.kind,
+    )
+    view_values = predict_views(
+        network,
+        ImageCache(plan.cache(plan.image_size(member)).folder),
+        rows,
+        config.tta.views,
+        image_size=plan.image_size(member),
+        cut=backbone.cut,
+        device=device,
+        precision=choose_precision(config.runtime.precision, device),
+    )
+    return average_values(view_values, config.tta.average, kind=config.task.kind), view_values

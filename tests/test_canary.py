@@ -1,0 +1,209 @@
+"""The canary: on targets that say nothing of images, no member and no blend may beat chance.
+
+Scores are compared with those of the same predictions dealt out anew over the rows.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from sklearn.linear_model import Ridge
+
+from pipeline.config.load import load_config
+from pipeline.config.schema import (
+    BLENDS_OF_PROBABILITIES,
+    DEFAULT_METRICS,
+    BlendKind,
+    Kind,
+    Learner,
+)
+from pipeline.core import predictions
+from pipeline.core.metrics import get_metric
+from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.learners.fit import RECIPES, fit_learner
+from pipeline.stages import chain
+from pipeline.stages.lessons import fold_rows, network_lesson
+from pipeline.stages.outputs import read_blocks
+from pipeline.stages.project import open_project
+
+pytestmark = pytest.mark.slow
+NUM_ROWS, NUM_FOLDS = 600, 3
+FOLDS = np.arange(NUM_ROWS) % NUM_FOLDS
+LEVELS = np.array([0.0, 1.0, 3.0])
+# Smooth where there is a choice: decisions change rarely, probabilities with every leak.
+METRICS = {**DEFAULT_METRICS, "multiclass": "log_loss", "binary": "f1"}
+NUM_SHUFFLES = 200
+MAX_DEVIATIONS = 4.0
+QUICK = {
+    "lightgbm": {"num_iterations": 30},
+    "extra_trees": {"n_estimators": 40},
+    "mlp": {"hidden": 32, "epochs": 20},
+}
+ONLY_CLASSES = ("logistic", "svm")
+
+
+def settings_of(kind: Kind) -> dict:
+    levels = LEVELS if kind == "ordinal" else None
+    return {"kind": kind, "metric": get_metric(METRICS[kind], kind), "levels": levels}
+
+
+def deviations(values: np.ndarray, targets: np.ndarray, *, kind: Kind, metric, levels) -> float:
+    """By how many standard deviations of chance predictions (N, C) are better than chance."""
+    rng = np.random.default_rng(0)
+
+    def score(rows: np.ndarray) -> float:
+        return metric.score(targets, values[rows], kind=kind, levels=levels)
+
+    by_chance = [score(rng.permutation(len(values))) for _ in range(NUM_SHUFFLES)]
+    gain = score(np.arange(len(values))) - np.mean(by_chance)
+    return float(gain if metric.greater_is_better else -gain) / max(np.std(by_chance), 1e-12)
+
+
+@cache
+def dealt_out(kind: Kind) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Features, and targets (N, C) that know nothing of them."""
+    rng = np.random.default_rng(7)
+    blocks = {"b": rng.normal(size=(NUM_ROWS, 1, 40)).astype(np.float32)}
+    if kind == "regression":
+        return blocks, rng.normal(size=(NUM_ROWS, 1))
+    if kind == "multilabel":
+        return blocks, (rng.random((NUM_ROWS, 3)) < 0.4).astype(float)
+    columns = 2 if kind == "binary" else 3
+    return blocks, np.eye(columns)[rng.permutation(NUM_ROWS) % columns]
+
+
+@cache
+def oof_of(learner: str, kind: Kind) -> np.ndarray:
+    """Out-of-fold predictions (N, C) of a learner."""
+    blocks, targets = dealt_out(kind)
+    settings = Learner(learner=learner, blocks={"b": 1.0}, params=QUICK.get(learner, {}), seed=1)
+    how = {"kind": kind, "levels": settings_of(kind)["levels"], "seed": 1}
+    oof = np.empty(targets.shape)
+    for fold in range(NUM_FOLDS):
+        held_out = fold == FOLDS
+        learnt = {"b": blocks["b"][~held_out]}
+        fitted = fit_learner(settings, learnt, targets[~held_out], **how)
+        oof[held_out] = fitted.predict({"b": blocks["b"][held_out]})
+    return oof
+
+
+def learners_of(kind: Kind) -> list[str]:
+    return [name for name in RECIPES if kind != "regression" or name not in ONLY_CLASSES]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "multilabel"])
+@pytest.mark.parametrize("learner", RECIPES)
+def test_learners_are_at_chance(learner: str, kind: Kind) -> None:
+    if learner not in learners_of(kind):
+        pytest.skip("predicts classes only")
+    _, targets = dealt_out(kind)
+    assert abs(deviations(oof_of(learner, kind), targets, **settings_of(kind))) < MAX_DEVIATIONS
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "binary"])
+@pytest.mark.parametrize("blend", get_args(BlendKind))
+def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
+    """Binary (F1) and ordinal (kappa) with fitted decisions."""
+    if kind == "regression" and blend in BLENDS_OF_PROBABILITIES:
+        pytest.skip("for probabilities")
+    _, targets = dealt_out(kind)
+    oof = np.stack([oof_of(learner, kind) for learner in learners_of(kind)])
+    test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
+    how = settings_of(kind)
+    crossed = cross_fit(blend, oof, test, targets, FOLDS, seed=0, fit_decisions=True, **how)
+    assert abs(deviations(crossed.oof, targets, **how)) < MAX_DEVIATIONS
+
+
+# In a chain of files: networks, and who learns from whom. They learn by heart what they can.
+SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
+NETWORK = {
+    "network": "small",
+    "epochs": 3,
+    "batch_size": 16,
+    "lr": 0.003,
+    "backbone_lr": 1.0,
+    "augment": "none",
+}
+RIDGE = {"learner": "ridge", "blocks": {"small": 1.0}, "strength": 0.1}
+TAUGHT = {
+    "student_of_member": RIDGE | {"pseudo": {"teacher": "ridge", "threshold": 0.0}},
+    "student_of_blend": RIDGE | {"pseudo": {"teacher": "stack", "threshold": 0.0}},
+    "net_student": NETWORK | {"pseudo": {"teacher": "ridge", "labels": "soft"}},
+    "distilled": NETWORK | {"distill": {"teacher": "ridge", "weight": 0.9}},
+    "distilled_of_blend": NETWORK | {"distill": {"teacher": "soft_vote", "weight": 0.9}},
+}
+MEMBERS = {
+    "ridge": RIDGE,
+    "neighbours": {"learner": "knn", "blocks": {"small": 1.0}},
+    "net": NETWORK,
+    **TAUGHT,
+}
+
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A competition of noise whose labels were dealt out, after `make infer`."""
+    root = tmp_path_factory.mktemp("canary")
+    folder, rng = root / "input" / "noise", np.random.default_rng(3)
+    ids = [f"{row:03d}.png" for row in range(360)]
+    for row, name in enumerate(ids):
+        path = folder / ("train" if row < 240 else "test") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((36, 36), Image.Resampling.BILINEAR).save(path)
+    table = pd.DataFrame({"id": ids, "label": np.array(list("abc"))[rng.permutation(360) % 3]})
+    table["given_fold"] = np.arange(360) % NUM_FOLDS
+    table[:240].to_csv(folder / "train.csv", index=False)
+    table[240:][["id"]].to_csv(folder / "test.csv", index=False)
+    sample = table[240:][["id"]].assign(a=0.3, b=0.3, c=0.4)
+    sample.to_csv(folder / "sample_submission.csv", index=False)
+    config = {
+        "competition": "noise",
+        "task": {"kind": "multiclass", "target": "label", "metric": "log_loss"},
+        "folds": {"scheme": "column", "column": "given_fold"},
+        "backbones": {"small": SMALL},
+        "members": MEMBERS,
+        "blends": ["soft_vote", "stack"],
+        "tta": {"views": ["original"]},
+        "runtime": {"device": "cpu", "workers": 0},
+    }
+    (root / "noise.yaml").write_text(yaml.safe_dump(config))
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        chain.run("infer", "noise.yaml", [])
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_and_their_students_are_at_chance(chained: Path, member: str) -> None:
+    oof = predictions.load(chained / "models" / "noise" / member / "oof.npz")
+    table = pd.read_csv(chained / "input" / "noise" / "train.csv").set_index("id")
+    targets = np.eye(3)[["abc".index(label) for label in table.loc[oof.ids, "label"]]]
+    gain = deviations(oof.values, targets, **settings_of("multiclass"))
+    assert abs(gain) < MAX_DEVIATIONS
+
+
+@pytest.mark.parametrize("student", ["distilled", "distilled_of_blend"])
+def test_a_teacher_tells_a_student_nothing_of_the_rows_that_it_is_scored_on(
+    chained: Path, student: str
+) -> None:
+    """A ridge in the network's place learns its teacher's words by heart, as a good one would."""
+    project = open_project(load_config(str(chained / "noise.yaml")), chained)
+    features = read_blocks(project, "ridge")["small"].mean(axis=1)
+    targets, oof = project.competition.targets, np.empty(project.competition.targets.shape)
+    for fold in range(NUM_FOLDS):
+        rows = fold_rows(project, student, fold)
+        teacher = network_lesson(project, student, fold, rows).teacher
+        ideal = Ridge(1e-3).fit(features[rows.rows], teacher)
+        oof[rows.held_out] = ideal.predict(features[rows.held_out])
+    how = {"kind": "multiclass", "metric": get_metric("roc_auc", "multiclass"), "levels": None}
+    assert abs(deviations(oof, targets, **how)) < MAX_DEVIATIONS
