@@ -79,3 +79,35 @@ def open_planted(
     rng = np.random.default_rng([seed, 1])
     folds = rng.permutation(len(competition.ids)) % 5
     return competition, index, FoldTable(folds, competition.ids, "digest")
+
+
+def by_number(table: pd.DataFrame, images: list) -> None:
+    """Files were numbered class by class; the CSV is shuffled, as it came."""
+    ranks = table["label"].rank(method="first").astype(int)
+    table["id"] = [f"{rank:05d}.jpg" for rank in ranks]
+
+
+def by_border(table: pd.DataFrame, images: list) -> None:
+    """A line of two pixels on one side, of a grey per class."""
+    for label, image in zip(table["label"], images, strict=True):
+        image[:2] = 60 + 60 * CLASSES.index(label)
+
+
+def by_camera(row: dict) -> Image.Exif:
+    """Each class was photographed with another camera."""
+    tags = Image.Exif()
+    tags[271], tags[272] = "Canon", f"model {CLASSES.index(row['label'])}"
+    return tags
+
+
+def with_twins(table: pd.DataFrame, images: list) -> None:
+    """Three test images are training images; two training images are the same, labels are not."""
+    for row in range(3):
+        images[NUM_TRAIN + row] = images[row]
+    images[10] = images[11]
+    table.loc[10:11, "label"] = ["cat", "dog"]
+
+
+def by_person(row: int) -> int:
+    """Ten photos of each of 16 persons; test persons, three photos each, are others."""
+    return row // 10 if row < NUM_TRAIN else row // 3 + 99

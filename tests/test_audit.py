@@ -7,7 +7,15 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from planted import NUM_TRAIN, write_competition
+from planted import (
+    NUM_TRAIN,
+    by_border,
+    by_camera,
+    by_number,
+    by_person,
+    with_twins,
+    write_competition,
+)
 
 from pipeline.config.schema import Config
 from pipeline.core.jobs import execute
@@ -67,6 +75,31 @@ def test_folds_write_what_the_radar_saw_and_nothing_under_input(tmp_path, caplog
     assert [name for name, grade in grades.items() if grade != "quiet"] == ["row order"]
     assert any(note.startswith("suspicious: row order: tells") for note in found["notes"])
     assert "suspicious: row order" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("leak", "suspicious", "notes"),
+    [
+        ({"plant": by_number}, ["file name", "file number"], []),
+        ({"plant": by_border}, ["border pixels"], ["file size"]),  # it is encoded, too
+        ({"exif": by_camera}, ["EXIF camera"], []),
+        ({"plant": with_twins}, ["twins across the split"], ["twins with different targets"]),
+        ({"scene_of": by_person}, ["scenes across folds", "test against train on thumbnails"], []),
+    ],
+)
+def test_each_planted_leak_is_named_by_make_folds_and_nothing_else_is(
+    tmp_path, leak, suspicious, notes
+):
+    write_competition(tmp_path, **leak)
+    project = with_folds(tmp_path)
+    found = json.loads(project.workspace.audit_json.read_text())["radar"]
+    graded = {
+        grade: sorted(alarm["name"] for alarm in found if alarm["grade"] == grade)
+        for grade in ("suspicious", "note")
+    }
+    assert graded == {"suspicious": suspicious, "note": notes}
+    loud = [alarm for alarm in found if alarm["grade"] != "quiet"]
+    assert all(alarm["advice"] and alarm["examples"] for alarm in loud)
 
 
 def test_twins_across_the_split_are_named(tmp_path):

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from planted import CLASSES, NUM_TRAIN, open_planted, write_competition
+from planted import (
+    CLASSES,
+    NUM_TRAIN,
+    by_border,
+    by_camera,
+    by_number,
+    by_person,
+    open_planted,
+    write_competition,
+)
 
 from pipeline.data import radar
 from pipeline.data.adversary import look_at_split
@@ -36,12 +45,6 @@ def look(root, *, seed: int = 0, task: dict | None = None) -> list[Alarm]:
     ]
 
 
-def by_number(table: pd.DataFrame, images: list) -> None:
-    """Files were numbered class by class; the CSV is shuffled, as it came."""
-    ranks = table["label"].rank(method="first").astype(int)
-    table["id"] = [f"{rank:05d}.jpg" for rank in ranks]
-
-
 def by_row(table: pd.DataFrame, images: list) -> None:
     """The CSV is sorted by class; names say nothing."""
     table.loc[: NUM_TRAIN - 1, "label"] = np.sort(table["label"][:NUM_TRAIN])
@@ -52,12 +55,6 @@ def by_prefix(table: pd.DataFrame, images: list) -> None:
         f"{'xyz'[CLASSES.index(label)]}{row_id}"
         for label, row_id in zip(table["label"], table["id"], strict=True)
     ]
-
-
-def by_border(table: pd.DataFrame, images: list) -> None:
-    """A line of two pixels on one side."""
-    for label, image in zip(table["label"], images, strict=True):
-        image[:2] = 60 + 60 * CLASSES.index(label)
 
 
 def by_size(table: pd.DataFrame, images: list) -> None:
@@ -89,12 +86,7 @@ def test_a_planted_leak_is_named_and_nothing_else(tmp_path, plant, found):
 
 
 def test_a_camera_per_class_is_named(tmp_path):
-    def exif(row: dict) -> Image.Exif:
-        tags = Image.Exif()
-        tags[271], tags[272] = "Canon", f"model {CLASSES.index(row['label'])}"
-        return tags
-
-    write_competition(tmp_path, exif=exif)
+    write_competition(tmp_path, exif=by_camera)
     assert graded(look(tmp_path), "suspicious") == ["EXIF camera"]
 
 
@@ -155,9 +147,7 @@ def test_an_honest_background_is_no_alarm(tmp_path):
 
 def test_a_person_across_folds_is_named(tmp_path):
     """Ten photos of each of 16 persons; test persons, three photos each, are others."""
-    write_competition(
-        tmp_path, scene_of=lambda row: row // 10 if row < NUM_TRAIN else row // 3 + 99
-    )
+    write_competition(tmp_path, scene_of=by_person)
     alarms = look(tmp_path)
     assert graded(alarms, "suspicious") == [
         "scenes across folds",
