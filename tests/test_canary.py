@@ -25,6 +25,8 @@ from pipeline.config.schema import (
 )
 from pipeline.core import predictions
 from pipeline.core.metrics import get_metric
+from pipeline.ensembles import Blend, fit_blend
+from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.learners.fit import RECIPES, fit_learner
 from pipeline.stages import chain
@@ -36,14 +38,19 @@ pytestmark = pytest.mark.slow
 NUM_ROWS, NUM_FOLDS = 600, 3
 FOLDS = np.arange(NUM_ROWS) % NUM_FOLDS
 LEVELS = np.array([0.0, 1.0, 3.0])
-# Smooth where there is a choice: decisions change rarely, probabilities with every leak.
-METRICS = {**DEFAULT_METRICS, "multiclass": "log_loss", "binary": "f1"}
+METRICS = {**DEFAULT_METRICS, "binary": "f1"}
+# Decisions hide what leaks below them; these do not.
+SMOOTH = {
+    **{"multiclass": "log_loss", "binary": "roc_auc", "multilabel": "average_precision"},
+    **{"ordinal": "rmse", "regression": "rmse"},
+}
 NUM_SHUFFLES = 200
 MAX_DEVIATIONS = 4.0
+NUM_NOISE = 60  # members
 QUICK = {
     "lightgbm": {"num_iterations": 30},
     "extra_trees": {"n_estimators": 40},
-    "mlp": {"hidden": 32, "epochs": 20},
+    "mlp": {"hidden": 64, "epochs": 40, "batch": 32, "dropout": 0.0},
 }
 ONLY_CLASSES = ("logistic", "svm")
 
@@ -53,16 +60,22 @@ def settings_of(kind: Kind) -> dict:
     return {"kind": kind, "metric": get_metric(METRICS[kind], kind), "levels": levels}
 
 
-def deviations(values: np.ndarray, targets: np.ndarray, *, kind: Kind, metric, levels) -> float:
-    """By how many standard deviations of chance predictions (N, C) are better than chance."""
+def gains(values: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
+    """By how many standard deviations of chance predictions (N, C) are better, per metric."""
     rng = np.random.default_rng(0)
+    shuffles = [rng.permutation(len(values)) for _ in range(NUM_SHUFFLES)]
+    shuffles.insert(0, np.arange(len(values)))
+    how = {"kind": kind, "levels": settings_of(kind)["levels"]}
+    found = []
+    for metric in (get_metric(names[kind], kind) for names in (METRICS, SMOOTH)):
+        scores = np.array([metric.score(targets, values[rows], **how) for rows in shuffles])
+        gain = (scores[0] - scores[1:].mean()) * (1 if metric.greater_is_better else -1)
+        found.append(gain / max(scores[1:].std(), 1e-12))
+    return np.array(found)
 
-    def score(rows: np.ndarray) -> float:
-        return metric.score(targets, values[rows], kind=kind, levels=levels)
 
-    by_chance = [score(rng.permutation(len(values))) for _ in range(NUM_SHUFFLES)]
-    gain = score(np.arange(len(values))) - np.mean(by_chance)
-    return float(gain if metric.greater_is_better else -gain) / max(np.std(by_chance), 1e-12)
+def assert_at_chance(values: np.ndarray, targets: np.ndarray, kind: Kind) -> None:
+    assert (np.abs(gains(values, targets, kind)) < MAX_DEVIATIONS).all()
 
 
 @cache
@@ -79,18 +92,29 @@ def dealt_out(kind: Kind) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 @cache
-def oof_of(learner: str, kind: Kind) -> np.ndarray:
-    """Out-of-fold predictions (N, C) of a learner."""
+def oof_of(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
+    """Out-of-fold predictions (N, C) of a learner; leaky: it learns from all rows."""
     blocks, targets = dealt_out(kind)
     settings = Learner(learner=learner, blocks={"b": 1.0}, params=QUICK.get(learner, {}), seed=1)
     how = {"kind": kind, "levels": settings_of(kind)["levels"], "seed": 1}
     oof = np.empty(targets.shape)
     for fold in range(NUM_FOLDS):
         held_out = fold == FOLDS
-        learnt = {"b": blocks["b"][~held_out]}
-        fitted = fit_learner(settings, learnt, targets[~held_out], **how)
+        rows = np.full(NUM_ROWS, True) if leaky else ~held_out
+        fitted = fit_learner(settings, {"b": blocks["b"][rows]}, targets[rows], **how)
         oof[held_out] = fitted.predict({"b": blocks["b"][held_out]})
     return oof
+
+
+@cache
+def members_of(kind: Kind) -> np.ndarray:
+    """All learners' predictions, and noise that a blend must not learn by heart: (M, N, C)."""
+    _, targets = dealt_out(kind)
+    rng = np.random.default_rng(11)
+    noise = rng.normal(size=(NUM_NOISE, *targets.shape))
+    if kind != "regression":
+        noise = np.exp(noise) / np.exp(noise).sum(axis=-1, keepdims=True)
+    return np.concatenate([[oof_of(name, kind) for name in learners_of(kind)], noise])
 
 
 def learners_of(kind: Kind) -> list[str]:
@@ -103,7 +127,7 @@ def test_learners_are_at_chance(learner: str, kind: Kind) -> None:
     if learner not in learners_of(kind):
         pytest.skip("predicts classes only")
     _, targets = dealt_out(kind)
-    assert abs(deviations(oof_of(learner, kind), targets, **settings_of(kind))) < MAX_DEVIATIONS
+    assert_at_chance(oof_of(learner, kind), targets, kind)
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "binary"])
@@ -113,11 +137,42 @@ def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
     if kind == "regression" and blend in BLENDS_OF_PROBABILITIES:
         pytest.skip("for probabilities")
     _, targets = dealt_out(kind)
-    oof = np.stack([oof_of(learner, kind) for learner in learners_of(kind)])
+    oof = members_of(kind)
     test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
-    how = settings_of(kind)
-    crossed = cross_fit(blend, oof, test, targets, FOLDS, seed=0, fit_decisions=True, **how)
-    assert abs(deviations(crossed.oof, targets, **how)) < MAX_DEVIATIONS
+    how = {**settings_of(kind), "seed": 0, "fit_decisions": True}
+    crossed = cross_fit(blend, oof, test, targets, FOLDS, **how)
+    assert_at_chance(crossed.oof, targets, kind)
+
+
+@pytest.mark.parametrize("learner", RECIPES)
+def test_the_canary_sings_where_a_learner_saw_the_rows(learner: str) -> None:
+    _, targets = dealt_out("multiclass")
+    oof = oof_of(learner, "multiclass", leaky=True)
+    assert (gains(oof, targets, "multiclass") > MAX_DEVIATIONS).all()
+
+
+@pytest.mark.parametrize(
+    ("blend", "kind"),
+    [
+        ("weighted", "multiclass"),
+        ("class_weighted", "ordinal"),
+        ("stack", "binary"),
+        ("stack_lightgbm", "regression"),
+    ],
+)
+def test_the_canary_sings_where_a_blend_was_fitted_on_all_rows(
+    monkeypatch: pytest.MonkeyPatch, blend: BlendKind, kind: Kind
+) -> None:
+    _, targets = dealt_out(kind)
+    oof = members_of(kind)
+
+    def on_all_rows(blend: BlendKind, *rows: np.ndarray, **how) -> Blend:
+        return fit_blend(blend, oof, targets, FOLDS, **how)
+
+    monkeypatch.setattr(cross_fitting, "fit_blend", on_all_rows)
+    test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
+    crossed = cross_fit(blend, oof, test, targets, FOLDS, seed=0, **settings_of(kind))
+    assert gains(crossed.oof, targets, kind)[1] > MAX_DEVIATIONS
 
 
 # In a chain of files: networks, and who learns from whom. They learn by heart what they can.
@@ -188,8 +243,7 @@ def test_members_and_their_students_are_at_chance(chained: Path, member: str) ->
     oof = predictions.load(chained / "models" / "noise" / member / "oof.npz")
     table = pd.read_csv(chained / "input" / "noise" / "train.csv").set_index("id")
     targets = np.eye(3)[["abc".index(label) for label in table.loc[oof.ids, "label"]]]
-    gain = deviations(oof.values, targets, **settings_of("multiclass"))
-    assert abs(gain) < MAX_DEVIATIONS
+    assert_at_chance(oof.values, targets, "multiclass")
 
 
 @pytest.mark.parametrize("student", ["distilled", "distilled_of_blend"])
@@ -205,5 +259,5 @@ def test_a_teacher_tells_a_student_nothing_of_the_rows_that_it_is_scored_on(
         teacher = network_lesson(project, student, fold, rows).teacher
         ideal = Ridge(1e-3).fit(features[rows.rows], teacher)
         oof[rows.held_out] = ideal.predict(features[rows.held_out])
-    how = {"kind": "multiclass", "metric": get_metric("roc_auc", "multiclass"), "levels": None}
-    assert abs(deviations(oof, targets, **how)) < MAX_DEVIATIONS
+    said = np.exp(oof) / np.exp(oof).sum(axis=1, keepdims=True)
+    assert_at_chance(said, targets, "multiclass")
