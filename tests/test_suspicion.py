@@ -61,8 +61,8 @@ def test_a_class_that_is_always_doubted_is_not_all_suspicious():
 
 def test_classes_without_rows_or_belief_are_no_candidates():
     labels = np.array([0, 0, 1, 1])
-    probs = np.array([[1.0, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]])
-    assert confident_classes(labels, probs).tolist() == [0, 0, 0, 0]
+    probs = np.array([[1.0, 0, 0], [0.6, 0, 0.4], [1, 0, 0], [1, 0, 0]])
+    assert confident_classes(labels, probs).tolist() == [0, -1, 0, 0]
     found = suspect(np.eye(3)[labels], probs, list("xyz"), kind="multiclass")
     assert found.pairs["wrong"].tolist() == [2]
     nobody = calibrated_joint(labels, np.array([0, 0, -1, -1]), 3)
