@@ -394,6 +394,31 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
         assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
 
 
+def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
+    copied: Path, capsys: pytest.CaptureFixture
+) -> None:
+    members = CONFIG["members"] | {"net": NETWORK}
+    first = submission(copied)
+    before = json.loads(first.with_suffix(".json").read_text())
+    assert before["better_than_last"] is None
+    assert len(before["choice"]["by_fold"]) == 3
+    estimate = before["estimate"]
+    assert before["choice"]["nested"] == estimate["score"]
+    # Nine test rows tell less than thirty.
+    assert estimate["high"] - estimate["low"] > estimate["score_high"] - estimate["score_low"]
+    assert estimate["expected"] < estimate["score"]  # log loss: three models lose less than one
+    assert (before["shake_up"]["public_rows"], before["shake_up"]["private_rows"]) == (3, 6)
+    run(copied, members=members, submission={"blend": "linear", "public_share": None})
+    after = json.loads(submission(copied).with_suffix(".json").read_text())
+    assert (after["choice"], after["shake_up"]) == (None, None)
+    last = after["better_than_last"]
+    assert last["submission"] == before["submission"]
+    assert 0 <= last["probability"] <= 1
+    assert f"Against the last submission ({first.name}): better" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:
     folder = copied / "elsewhere"
     folder.mkdir()

@@ -5,10 +5,16 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.core.metrics import METRICS, get_metric
+from pipeline.core.metrics import METRICS, Metric, get_metric
 from pipeline.core.runtime import stream
 from pipeline.core.scorers import RowMeans
-from pipeline.ensembles.interval import SLOW_SHARE, bootstrap_interval, probability_better
+from pipeline.ensembles.bootstrap import SLOW_SHARE, resampled_scores
+from pipeline.ensembles.interval import (
+    bootstrap_interval,
+    prediction_interval,
+    probability_better,
+)
+from pipeline.ensembles.shake_up import shake_up
 
 LEVELS = np.arange(3.0)
 
@@ -76,9 +82,123 @@ def test_it_is_the_metric_on_resampled_rows(name):
     metric, levels, rng = options["metric"], options["levels"], stream(0, "bootstrap")
     scores = []
     for _ in range(60 if isinstance(metric.function, RowMeans) else 60 // SLOW_SHARE):
-        rows = rng.integers(40, size=40)
+        rng.random()  # where parts of a class are cut; here there is none
+        rows = rng.integers(np.full(40, 40))
         scores.append(metric.score(targets[rows], values[rows], kind=kind, levels=levels))
     assert found == pytest.approx(np.quantile(scores, [0.05, 0.95]))
+
+
+def binomial_width(*sizes, p=0.8):
+    """Of the middle 90% of a sum of errors of shares p, each of so many independent rows."""
+    return 2 * 1.645 * np.sqrt(p * (1 - p) * sum(1 / size for size in sizes))
+
+
+@pytest.mark.parametrize("test_rows", [100, 400, 1_000_000])
+def test_a_test_set_s_own_error_adds_to_the_estimate_s(test_rows):
+    targets, values = right_rows(np.arange(400) < 320)
+    low, high = prediction_interval(
+        targets, values, test_rows=test_rows, rounds=2000, **how("accuracy", "binary")
+    )
+    assert high - low == pytest.approx(binomial_width(400, test_rows), rel=0.04)
+    assert (low + high) / 2 == pytest.approx(0.8, abs=0.005)
+
+
+@pytest.mark.parametrize(("num_rows", "test_rows"), [(150, 60), (60, 150)])
+def test_a_test_set_s_score_is_inside_as_often_as_it_says(num_rows, test_rows):
+    rng = np.random.default_rng(0)
+    inside = 0
+    for seed in range(300):
+        targets, values = right_rows(rng.random(num_rows) < 0.7)
+        low, high = prediction_interval(
+            targets, values, test_rows=test_rows, rounds=150, **how("accuracy", "binary", seed=seed)
+        )
+        inside += low <= np.mean(rng.random(test_rows) < 0.7) <= high
+    assert inside / 300 == pytest.approx(0.90, abs=0.05)
+
+
+def test_groups_stay_whole_among_test_rows_too():
+    groups = np.repeat(np.arange(50), 8)  # 200 test rows are 25 groups
+    targets, values = right_rows(groups < 40)
+    low, high = prediction_interval(
+        targets, values, test_rows=200, groups=groups, rounds=2000, **how("accuracy", "binary")
+    )
+    assert high - low == pytest.approx(binomial_width(50, 25), rel=0.05)
+
+
+def test_drawn_class_by_class_what_classes_differ_in_does_not_vary():
+    labels = np.repeat([0, 1], [300, 100])
+    targets, values = np.eye(2)[labels], np.eye(2)[np.zeros(400, dtype=int)]  # class 1 all wrong
+    size = {"test_rows": 100, **how("accuracy", "binary")}
+    by_class = prediction_interval(targets, values, stratified=True, **size)
+    assert by_class == pytest.approx((0.75, 0.75))
+    low, high = prediction_interval(targets, values, **size)
+    assert high - low == pytest.approx(binomial_width(400, 100, p=0.75), rel=0.06)
+    # Groups of both classes are drawn as they come: ten of them, each with its own luck.
+    groups = np.tile(np.arange(10), 40)
+    right = np.where((groups < 8)[:, None], targets, 1 - targets)
+    as_they_come, whole = (
+        bootstrap_interval(
+            targets, right, groups=groups, stratified=stratified, **how("accuracy", "binary")
+        )
+        for stratified in (False, True)
+    )
+    assert as_they_come == whole == pytest.approx((0.6, 1.0))
+
+
+def test_a_small_test_set_has_its_size_and_each_class_its_share():
+    labels = np.repeat([0, 1, 2], [5, 10, 85])
+    targets = np.eye(3)[labels]
+    for function, expected in ((lambda y, _: len(y), 10), (lambda y, _: np.sum(y == 0), 0.5)):
+        metric = Metric("own", True, "labels", frozenset({"multiclass"}), function)
+        options = how("accuracy", "multiclass") | {"metric": metric, "stratified": True}
+        (found,) = resampled_scores(targets, [targets], share=0.1, rounds=5000, **options)
+        assert found.mean() == pytest.approx(expected, abs=0.06)
+        assert found.max() - found.min() == (expected < 1)
+
+
+def test_it_ends_at_the_perfect_score():
+    targets, values = right_rows(np.arange(200) < 199)
+    found = prediction_interval(targets, values, test_rows=20, **how("accuracy", "binary"))
+    assert found[1] == 1.0
+    assert found[0] < 0.97
+    found = prediction_interval(
+        targets, 0.98 * values + 0.01, test_rows=20, **how("log_loss", "binary")
+    )
+    assert found[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_it_stands_around_what_averaging_gains():
+    targets, values = classes_and_probs(5)
+    size = {"test_rows": 90, **how("log_loss", "multiclass")}
+    plain, moved = (prediction_interval(targets, values, gain=g, **size) for g in (0, -0.02))
+    assert np.subtract(moved, plain) == pytest.approx([-0.02, -0.02])
+
+
+def test_a_shake_up_by_hand():
+    row = np.arange(1000)
+    targets, values = right_rows(row < 800)
+    _, rival = right_rows((row < 780) | (row >= 970))  # 20 rows lost, 30 won: 5% differ
+    found = shake_up(
+        targets, values, rival, test_rows=1000, public_share=0.3, rounds=2000,
+        **how("accuracy", "binary"),
+    )  # fmt: skip
+    assert (found.public_rows, found.private_rows) == (300, 700)
+    for (low, high), sizes in (
+        (found.public, (1000, 300)),
+        (found.private, (1000, 700)),
+        (found.difference, (300, 700)),
+    ):
+        assert high - low == pytest.approx(binomial_width(*sizes), rel=0.05)
+    assert sum(found.difference) == pytest.approx(0, abs=0.008)
+    assert found.noise == pytest.approx(1.645 * np.sqrt((0.05 - 0.01**2) / 300), rel=0.06)
+
+
+def test_a_shake_up_has_a_row_on_either_side_and_no_noise_without_a_rival():
+    targets, values = right_rows(np.arange(50) < 40)
+    found = shake_up(
+        targets, values, values, test_rows=2, public_share=0.01, **how("accuracy", "binary")
+    )
+    assert (found.public_rows, found.private_rows, found.noise) == (1, 1, None)
 
 
 def test_a_rival_that_is_the_same_is_a_coin_toss():
@@ -113,6 +233,8 @@ def test_pairing_makes_a_small_steady_gain_visible():
 def test_undefined_resamples_are_left_out():
     targets, values = right_rows([1, 1, 1])
     nothing = bootstrap_interval(targets, values, **how("roc_auc", "binary"))
+    assert np.isnan(nothing).all()
+    nothing = prediction_interval(targets, values, test_rows=2, **how("roc_auc", "binary"))
     assert np.isnan(nothing).all()
     targets = np.eye(2)[[0, 0, 1]]  # three in ten resamples have no positive row
     values = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])

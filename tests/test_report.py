@@ -222,12 +222,28 @@ def write_predictions(root: Path, config: Config) -> None:
         "submission": "submissions/tiny/blend.csv",
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
-        "estimate": {**entry, "level": 0.9, "seed": 42},
+        "estimate": {
+            **entry,
+            **{"expected": 0.81737, "score_low": 0.7555, "score_high": 0.8555},
+            **{"level": 0.9, "seed": 42},
+        },
         "folds": NUM_FOLDS,
         "rows": NUM_TRAIN,
         "test_rows": NUM_TEST,
         "best_single": "first",
         "better_than_best_single": {"probability": 0.6349, "low": -0.01231, "high": 0.02342},
+        "choice": {
+            **{"by_fold": ["soft_vote"] * 3, "nested": 0.81237, "naive": 0.82237},
+            "of": "soft_vote",
+        },
+        "better_than_last": {
+            **{"submission": "submissions/tiny/before.csv", "score": 0.8},
+            **{"probability": 0.7149, "low": -0.02231, "high": 0.04342},
+        },
+        "shake_up": {
+            **{"public_rows": 2, "private_rows": 4, "noise": 0.0777},
+            **{"public": [0.6, 1.0], "private": [0.65, 0.95], "difference": [-0.25, 0.25]},
+        },
         "contestants": [
             {"name": "first", "is": "member", "weights": None, **scores, "score": 0.79991},
             entry,
@@ -283,7 +299,18 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     assert (facts["folds"], facts["seed"]) == ("3", "42")
     assert (facts["training rows"], facts["test rows"]) == ("12", "6")
     assert "probability 0.63" in html
-    assert "-0.0123 and +0.0234" in html
+    assert "-0.0123 to +0.0234" in html
+    assert facts["expected on test rows"] == "0.8174"
+    assert "should move the score by +0.0050" in html
+    assert "chosen nested 0.8124, naive 0.8224 (soft_vote); folds chose soft_vote 3" in html
+    assert "last submission (before.csv): better with probability 0.71, by -0.0223" in html
+    assert (facts["better than best member"], facts["better than last submission"]) == (
+        "63%",
+        "71%",
+    )
+    assert "30% of the test rows (2) would show 0.6000 to 1.0000" in html
+    assert "between -0.2500 and +0.2500" in html
+    assert "smaller than 0.0777 between two submissions as alike as this one and first" in html
     assert summary["submission"] in html
     assert "first 0.75, net 0.25" in html
     assert "0.7999" in html

@@ -227,7 +227,10 @@ Calibrate = Literal["none", "temperature", "isotonic"]
 class Submission(Section):
     """Which blend is submitted, in which form."""
 
-    blend: str = Field("best", description="best: the blend with the best honest score; or a name")
+    blend: str = Field(
+        "best",
+        description="best: in each fold the blend that scores best on the others; or a name",
+    )
     format: Literal["auto", "label", "probability", "value", "level", "labels"] = Field(
         "auto",
         description="auto: found from sample_submission.csv and the metric; value: the expected "
@@ -238,6 +241,13 @@ class Submission(Section):
         "fitted",
         description="fitted: thresholds for F1 (and binary balanced accuracy) and cut-points for "
         "ordinal kappa, without the rows that are scored; fixed: threshold, or the nearest level",
+    )
+    public_share: float | None = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="share of the test rows that the public leaderboard is thought to show; says "
+        "what to expect there, and changes no prediction",
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.report import figures
+from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.numbers import correlation
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
@@ -11,29 +11,58 @@ from pipeline.report.page import Part, Picture, Section, Table, Text, number_tex
 def estimate(found: Findings) -> Section:
     """What score to expect, and of which file."""
     summary, entry = found.summary, found.summary["estimate"]
-    gain = summary["better_than_best_single"]
     direction = "higher" if summary["greater_is_better"] else "lower"
     facts = [
         (f"{summary['metric']} ({direction} is better)", f"{entry['score']:.4f}"),
+        ("expected on test rows", f"{entry['expected']:.4f}"),
         (f"{entry['level']:.0%} interval", f"{entry['low']:.4f} to {entry['high']:.4f}"),
         ("submitted", f"{entry['is']} {entry['name']}"),
         ("folds", str(summary["folds"])),
         ("seed", str(entry["seed"])),
         ("training rows", f"{summary['rows']:,}"),
         ("test rows", f"{summary['test_rows']:,}"),
-        ("better than best member", f"{gain['probability']:.0%}"),
     ]
-    against = (
-        f"Against the best single member ({summary['best_single']}), the blend is better with "
-        f"probability {gain['probability']:.2f}; the difference in {summary['metric']} lies "
-        f"between {gain['low']:+.4f} and {gain['high']:+.4f}, positive meaning better."
-    )
+    for rival, gain in (
+        ("best member", summary["better_than_best_single"]),
+        ("last submission", summary["better_than_last"]),
+    ):
+        if gain is not None and "refused" not in gain:
+            facts.append((f"better than {rival}", f"{gain['probability']:.0%}"))
     look = (
         "Expect the leaderboard's score inside the interval, if test images come from where "
-        "training images come from; every row was scored by models and weights fitted without it."
+        "training images come from; every row was scored by models, weights and a choice of blend "
+        "made without it."
     )
-    file = f"Submitted file: {summary['submission']}"
-    return Section("Estimate", look, [Text("", against), Text("", file)], facts)
+    said = [
+        sentences.expected(summary),
+        sentences.choice(summary),
+        sentences.against_best_single(summary),
+        sentences.against_last(summary),
+        f"Submitted file: {summary['submission']}",
+    ]
+    return Section(
+        "Estimate", look, [*(Text("", text) for text in said if text), *_shaken(found)], facts
+    )
+
+
+def _shaken(found: Findings) -> list[Part]:
+    """What a public leaderboard would show of it."""
+    summary = found.summary
+    shaken = summary["shake_up"]
+    if shaken is None:
+        return []
+    entry = summary["estimate"]
+    ranges = {
+        "out of fold": (entry["score_low"], entry["score_high"]),
+        "all test rows": (entry["low"], entry["high"]),
+        f"public, {shaken['public_rows']} rows": shaken["public"],
+        f"private, {shaken['private_rows']} rows": shaken["private"],
+    }
+    picture = figures.ranges(
+        ranges, entry["expected"], metric=summary["metric"], level=entry["level"]
+    )
+    alt = f"Intervals of the score on {', '.join(ranges)}"
+    return [Picture("Shake-up", sentences.shake_up(summary), picture, alt)]
 
 
 def members(found: Findings) -> Section:

@@ -55,6 +55,22 @@ def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float
 
 
 @styled
+def ranges(
+    of: dict[str, tuple[float, float]], expected: float, *, metric: str, level: float
+) -> Figure:
+    """A line from low to high per name, and what is expected across all."""
+    figure = new_figure(WIDTH, 0.9 + 0.34 * len(of))
+    axes = add_panels(figure, 1)[0]
+    for place, (low, high) in enumerate(of.values()):
+        axes.plot([low, high], [place, place], color=BLUE, linewidth=3)
+    axes.axvline(expected, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(of)), list(of))
+    axes.set_ylim(len(of) - 0.5, -0.5)
+    axes.set_xlabel(f"{metric}; line: {level:.0%} interval; dashed: expected on test rows")
+    return figure
+
+
+@styled
 def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Correlations (M, M), each cell with its number."""
     side = 2.6 + 0.5 * len(names)

@@ -9,6 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.core.artifacts import read_meta
+from pipeline.report import sentences
+
+SENTENCES = (
+    sentences.expected,
+    sentences.choice,
+    sentences.against_best_single,
+    sentences.against_last,
+    sentences.shake_up,
+)
 
 
 def print_summary(submissions: Path, root: Path) -> None:
@@ -18,18 +27,17 @@ def print_summary(submissions: Path, root: Path) -> None:
     summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
     console = Console(highlight=False)
     console.print(_contestants(summary))
-    estimate, gain = summary["estimate"], summary["better_than_best_single"]
+    estimate = summary["estimate"]
     sign = "higher" if summary["greater_is_better"] else "lower"
     console.print(
-        f"Estimate: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is better), "
-        f"{estimate['level']:.0%} interval {estimate['low']:.4f} to {estimate['high']:.4f}; "
-        f"blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds, "
-        f"seed {estimate['seed']}; every row scored by models and weights fitted without it."
+        f"Out of fold: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is "
+        f"better), blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds, "
+        f"seed {estimate['seed']}; every row scored by models, weights and a choice of blend "
+        "made without it."
     )
-    console.print(
-        f"Against the best single member ({summary['best_single']}): better with probability "
-        f"{gain['probability']:.2f}, by {gain['low']:+.4f} to {gain['high']:+.4f}."
-    )
+    for sentence in SENTENCES:
+        if text := sentence(summary):
+            console.print(text, markup=False)
     console.print(f"Submission: [bold]{summary['submission']}[/bold] ({summary['test_rows']} rows)")
     for hint in _hints(summary):
         console.print(f"Try next: {hint}", style="dim", markup=False)

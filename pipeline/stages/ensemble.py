@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +14,14 @@ from pipeline.config.schema import BlendKind, Config
 from pipeline.core import artifacts
 from pipeline.core.predictions import Predictions
 from pipeline.core.submission import write_submission
+from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.decisions import has_rule
 from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.interval import bootstrap_interval
 from pipeline.ensembles.left_out import SLOW, scores_without_each
 from pipeline.stages import outputs
+from pipeline.stages.estimate import estimate
+from pipeline.stages.last_submission import against_last, read_ledger
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -40,16 +43,13 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    chosen = _choose(project, contestants)
+    diversity = _diversity(project, oof, contestants)
     best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
-    fitted = (blends if chosen["is"] == "blend" else singles)[chosen["name"]]
-    better, low, high = probability_better(
-        project.competition.targets,
-        fitted.oof,
-        singles[best_single["name"]].oof,
-        **_bootstrap_settings(project),
-    )
-    stem = f"{chosen['name']}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
+    name, fitted, choice = _choose(project, singles, blends)
+    if name == "best":
+        contestants.append(_contestant(project, name, "blend", fitted))
+    chosen = next(entry for entry in contestants if entry["name"] == name)
+    stem = f"{name}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
     # The submission is made by the very blends that the estimate was made with (law 9).
     write_submission(
@@ -65,14 +65,21 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "submission": str(csv.relative_to(root)),
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
-        "estimate": {**chosen, "level": LEVEL, "seed": config.seed},
         "folds": project.folds.num_folds,
         "rows": project.num_train,
         "test_rows": len(project.competition.test_ids),
+        "choice": choice,
+        **estimate(
+            project,
+            fitted,
+            chosen=chosen,
+            best_single=singles[best_single["name"]].oof,
+            level=LEVEL,
+        ),
         "best_single": best_single["name"],
-        "better_than_best_single": {"probability": better, "low": low, "high": high},
+        "better_than_last": against_last(project, fitted.oof, fingerprint, level=LEVEL),
         "contestants": contestants,
-        "diversity": _diversity(project, oof, contestants),
+        "diversity": diversity,
         "members": {name: oof.meta for name, (oof, _) in members.items()},
         "fingerprint": fingerprint,
         "config": config.model_dump(mode="json"),
@@ -94,14 +101,13 @@ def _what_is_fitted(project: Project) -> dict[str, Any]:
     config = project.config
     return {
         "calibrate": config.calibrate,
-        "fit_decisions": config.submission.decisions == "fitted",
+        "fit_decisions": outputs.fits_decisions(project),
     }
 
 
 def _single(project: Project, oof: np.ndarray, test: np.ndarray) -> CrossFitted:
     """A member (1, ...) on its own, with fitted decisions as blends have, for a fair comparison."""
-    decides = _what_is_fitted(project)["fit_decisions"]
-    if not decides or not has_rule(project.metric, project.config.task.kind):
+    if not outputs.fits_decisions(project):
         return CrossFitted(oof[0], test[0], None)
     return replace(_cross_fit(project, "soft_vote", oof, test), weights=None)
 
@@ -153,7 +159,9 @@ def _diversity(
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
     """A member's or blend's honest score, with its interval and its spread over folds."""
     targets, folds = project.competition.targets, project.folds
-    low, high = bootstrap_interval(targets, fit.oof, level=LEVEL, **_bootstrap_settings(project))
+    low, high = bootstrap_interval(
+        targets, fit.oof, level=LEVEL, **outputs.bootstrap_settings(project)
+    )
     fold_scores = [
         project.metric.score(targets[rows], fit.oof[rows], **project.scoring)
         for rows in (folds.folds == fold for fold in range(folds.num_folds))
@@ -170,16 +178,29 @@ def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dic
     }
 
 
-def _bootstrap_settings(project: Project) -> dict[str, Any]:
-    return {**outputs.blend_settings(project), "groups": project.folds.groups}
+def _choose(
+    project: Project, singles: dict[str, CrossFitted], blends: dict[str, CrossFitted]
+) -> tuple[str, CrossFitted, dict[str, Any] | None]:
+    """What is submitted: the config's choice, or each fold's best blend by the other folds.
 
-
-def _choose(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is submitted: the config's choice, or the blend with the best score."""
+    Returns:
+        Its name (`best` where folds choose different blends), it, and what the choice cost.
+    """
     wanted = project.config.submission.blend
     if wanted != "best":
-        return next(entry for entry in contestants if entry["name"] == wanted)
-    return _best(project, [entry for entry in contestants if entry["is"] == "blend"])
+        return wanted, {**singles, **blends}[wanted], None
+    targets, how = project.competition.targets, {"metric": project.metric, **project.scoring}
+    fitted, by_fold = choose_by_fold(blends, targets, project.folds.folds, **how)
+    favourite = best_blend(blends, targets, **how)
+    naive, nested = project.score(blends[favourite].oof), project.score(fitted.oof)
+    counts = Counter(by_fold).most_common()
+    log.info(
+        "ensemble chosen nested %s %.4f, naive %.4f (%s); folds chose %s",
+        *(project.metric.name, nested, naive, favourite),
+        ", ".join(f"{name} {count}" for name, count in counts),
+    )
+    name = by_fold[0] if len(counts) == 1 else "best"
+    return name, fitted, {"by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
 
 
 def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
@@ -206,8 +227,8 @@ def _save_oof(project: Project, path: Path, fitted: CrossFitted, fingerprint: st
 
 def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
     """One line per submission, once, however often a killed run is repeated."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if any(json.loads(line)["fingerprint"] == summary["fingerprint"] for line in lines):
+    entries = read_ledger(path)
+    if any(entry["fingerprint"] == summary["fingerprint"] for entry in entries):
         return
     estimate = summary["estimate"]
     entry = {
@@ -221,4 +242,4 @@ def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
         "members": list(summary["members"]),
         "fingerprint": summary["fingerprint"],
     }
-    artifacts.write_text(path, "\n".join([*lines, json.dumps(entry)]) + "\n")
+    artifacts.write_text(path, "".join(json.dumps(line) + "\n" for line in [*entries, entry]))

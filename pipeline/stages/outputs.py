@@ -9,6 +9,7 @@ from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
+from pipeline.ensembles.decisions import has_rule
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
@@ -74,3 +75,23 @@ def cross_fit_members(
 def blend_settings(project: Project) -> dict[str, Any]:
     """How blends are fitted, wherever they are."""
     return {"metric": project.metric, "seed": project.config.seed, **project.scoring}
+
+
+def fits_decisions(project: Project) -> bool:
+    """Whether thresholds or cut-points are fitted, as the config and the metric have it."""
+    config = project.config
+    wanted = config.submission.decisions == "fitted"
+    return wanted and has_rule(project.metric, config.task.kind)
+
+
+def bootstrap_settings(project: Project) -> dict[str, Any]:
+    """How rows are resampled wherever scores are: groups and copies whole.
+
+    Class by class where folds are stratified: they say how the test set is thought to be parted.
+    """
+    stratified = project.config.folds.scheme in ("stratified", "stratified_group")
+    return {
+        **blend_settings(project),
+        "groups": project.folds.groups,
+        "stratified": stratified,
+    }

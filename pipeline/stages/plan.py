@@ -19,7 +19,8 @@ from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 2}
+FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 3, "report": 3}
+FORMAT["blend"] = 2  # what a blend says to those it teaches
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
@@ -178,7 +179,7 @@ class Plan:
         if all(name in config.members for name in teachers.values()):
             return None
         recipe = [
-            FORMAT["ensemble"],
+            FORMAT["blend"],
             config.task.metric,
             config.submission.threshold,
             config.seed,

@@ -1,0 +1,71 @@
+"""The submission before this one: its out-of-fold predictions, where they compare with ours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.core import predictions
+from pipeline.ensembles.interval import probability_better
+from pipeline.stages import outputs
+from pipeline.stages.project import Project
+
+
+def read_ledger(path: Path) -> list[dict[str, Any]]:
+    """The ledger's entries, oldest first."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def against_last(
+    project: Project, oof: np.ndarray, fingerprint: str, *, level: float
+) -> dict[str, Any] | None:
+    """Compare out-of-fold predictions (N, C) with the last submission's, on the same rows (paired).
+
+    Returns:
+        The ledger's last entry of another fingerprint, as `submission` and `score`, with
+        probability, low and high as of `probability_better`, or with `refused`, why it does not
+        compare; None if there is no such entry.
+    """
+    ledger = read_ledger(project.workspace.submissions / "ledger.jsonl")
+    others = [entry for entry in ledger if entry["fingerprint"] != fingerprint]
+    if not others:
+        return None
+    last = others[-1]
+    named = {"submission": last["submission"], "score": last["score"]}
+    path = (project.workspace.root / last["submission"]).with_suffix(".npz")
+    try:
+        rival = predictions.load(path)
+    except UserError:
+        return {**named, "refused": f"{path.name} is not there, or not readable"}
+    if differing := _what_differs(project, rival):
+        return {**named, "refused": f"its {' and '.join(differing)} differ"}
+    better, low, high = probability_better(
+        project.competition.targets,
+        oof,
+        rival.in_order_of(project.competition.ids, where=str(path)).values,
+        level=level,
+        **outputs.bootstrap_settings(project),
+    )
+    return {**named, "probability": better, "low": low, "high": high}
+
+
+def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:
+    """Why predictions are not of the same rows, held out alike and blended for the same metric."""
+    competition = project.competition
+    ours = {
+        "rows": set(competition.ids.tolist()),
+        "classes": tuple(competition.classes),
+        "metric": project.metric.name,
+        "folds": project.folds.digest,
+    }
+    theirs = {
+        "rows": set(rival.ids.tolist()),
+        "classes": rival.classes,
+        "metric": rival.meta.get("metric"),
+        "folds": rival.meta.get("folds_digest"),
+    }
+    return [name for name in ours if ours[name] != theirs[name]]
