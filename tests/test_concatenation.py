@@ -111,6 +111,12 @@ def test_whitening_survives_more_dimensions_than_rows():
     assert np.mean(np.sum(white**2, axis=1)) == pytest.approx(1, abs=1e-4)
 
 
+def test_a_block_that_never_varies_whitens_to_nothing():
+    blocks, _ = problem("binary")
+    still = {"a": np.ones_like(blocks["a"]), "b": blocks["b"]}
+    assert np.isfinite(joined(still, scale="whiten")).all()
+
+
 CHOICES = [
     {"concatenate": "pca", "blocks": {"a": 0.5, "b": 0.5}},
     {"concatenate": "importance", "blocks": {"a": 0.5, "b": 0.5}},

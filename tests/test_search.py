@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from itertools import count
 
 import numpy as np
 import pytest
@@ -79,7 +80,9 @@ def test_params_and_strength_are_searched():
 def test_what_was_found_is_fitted_as_if_the_config_had_said_so():
     found = searched("multiclass", search={"blocks": WEIGHTS})
     blocks, targets = with_noise("multiclass")
-    said = settings("ridge", blocks=found.concatenation.settings.blocks, strength=None)
+    chosen = found.searched["chosen"]["blocks"]
+    assert chosen != {"a": 1.0, "noise": 1.0}
+    said = settings("ridge", blocks=chosen, strength=None)
     plain = fit_learner(said, rows_of(blocks, TRAIN), targets[TRAIN], kind="multiclass", seed=1)
     np.testing.assert_array_equal(plain.predict(blocks), found.predict(blocks))
 
@@ -109,8 +112,9 @@ def test_without_a_search_nothing_is_searched(monkeypatch):
 def test_the_same_seed_finds_the_same_and_saves_the_same_bytes(tmp_path):
     own, tried = {"k": 1}, {"params": {"k": [5, 9, 30]}, "trials": 2, "blocks": WEIGHTS}
     keys = {"params": own, "search": tried}
-    for name in ("once", "twice"):
-        searched("multiclass", "knn", **keys).save(tmp_path / name)
+    for name, pace in (("once", 1), ("twice", 5)):  # seconds a look at the clock
+        clock = count(0, pace).__next__
+        searched("multiclass", "knn", clock=clock, **keys).save(tmp_path / name)
     for file in ("learner.json", "arrays.npz"):
         assert (tmp_path / "once" / file).read_bytes() == (tmp_path / "twice" / file).read_bytes()
     loaded = load(tmp_path / "once")
@@ -129,17 +133,18 @@ def test_draws_are_distinct_and_bounded():
 
 
 def test_steps_go_downhill_until_no_weight_helps():
-    """The least of (a - 2)^2 + (b - a / 2)^2 on the grid is at 2, 1; from 1, 1 in few steps."""
+    """The least of (b - 2)^2 + (a - b)^2 / 2 is at 2, 2; from 1, 1 first b moves, then a."""
 
     def bowl(chosen: Learner) -> float:
-        return (chosen.blocks["a"] - 2) ** 2 + (chosen.blocks["b"] - chosen.blocks["a"] / 2) ** 2
+        a, b = chosen.blocks["a"], chosen.blocks["b"]
+        return (b - 2) ** 2 + (a - b) ** 2 / 2
 
     trials = Trials(settings("ridge", search={"blocks": WEIGHTS}), bowl)
     for candidate in filter(trials.are_new, steps(trials)):
         trials.add(candidate)
-    assert trials.best.blocks == {"a": 2, "b": 1}
+    assert trials.best.blocks == {"a": 2, "b": 2}
     assert trials.record()["loss"] == 0
-    assert trials.record()["loss_before"] == 1.25
+    assert trials.record()["loss_before"] == 1
     assert 4 < len(trials.losses) < len(WEIGHTS) ** 2
     assert not trials.are_new(settings("ridge", blocks={"a": 0.0, "b": 0.0}))
 
@@ -152,8 +157,7 @@ def test_trials_bound_the_steps(num_trials):
 
 def test_a_budget_ends_the_search_and_says_so(tmp_path):
     """A clock that moves by a second a look: at 0 the start, then before each trial."""
-    ticks = iter(range(1000))
-    keys = {"search": {"blocks": WEIGHTS, "budget_seconds": 3}, "clock": lambda: next(ticks)}
+    keys = {"search": {"blocks": WEIGHTS, "budget_seconds": 3}, "clock": count().__next__}
     found = searched("multiclass", **keys)
     assert found.searched["out_of_time"]
     assert found.searched["trials"] == 1 + 2
@@ -220,18 +224,26 @@ def test_rows_of_no_weight_never_change_what_is_found():
 
 
 @pytest.mark.parametrize("sampling", ["oversample", "undersample", "smote"])
-def test_sampling_and_class_weights_stay_inside_inner_training_parts(sampling):
-    """The rows that trials are scored on are the training rows, each once: so says the loss.
+def test_sampling_stays_inside_inner_training_parts(sampling, monkeypatch):
+    """Trials are scored on the training rows, each once, as they are.
 
-    A learner that knows nothing says the shares of classes that it was fitted on: a third each.
+    What knows nothing says the shares of classes in the rows that it was fitted on: a third each.
     """
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), [60, 30, 10])
-    chosen = settings(
-        "logistic", blocks={"a": 1.0}, strength=1e6, sampling=sampling, search={"blocks": [0.5]}
-    )
     block = rng.normal(size=(100, 1, 4))
+    block[:, 0, 0] = np.arange(100)
+    asked, original = [], FittedLearner.predict
+
+    def heard(self, rows, **keys):
+        asked.extend(rows["a"][:, 0, 0].tolist())
+        return original(self, rows, **keys)
+
+    monkeypatch.setattr(FittedLearner, "predict", heard)
+    tried = {"blocks": [0.5], "axes": None}
+    chosen = settings(blocks={"a": 1.0}, strength=1e6, sampling=sampling, search=tried)
     found = fit_searched(chosen, {"a": block}, np.eye(3)[labels], kind="multiclass", seed=0)
+    assert sorted(asked) == sorted([*range(100)] * 2)
     assert found.searched["loss"] == pytest.approx(math.log(3), abs=0.01)
 
 
