@@ -13,10 +13,12 @@ from PIL import Image
 
 from pipeline.config.errors import UserError
 from pipeline.config.load import load_config
+from pipeline.config.schema import Learner, Network
 from pipeline.core import predictions
 from pipeline.networks.trainer import Trainer
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
+from pipeline.stages.plan import unused_keys
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import open_project
 
@@ -34,6 +36,12 @@ CONFIG = {
     "runtime": {"device": "cpu", "workers": 0},
 }
 NETWORK = {"network": "small", "epochs": 1, "batch_size": 8}
+SEARCHED = {
+    "learner": "ridge",
+    "blocks": {"small": 1.0},
+    "concatenate": "importance",
+    "search": {"blocks": [0.1, 0.5], "strength": [1.0, 100.0]},
+}
 
 
 def write_competition(root: Path, *, num_train: int = 30, num_test: int = 9) -> Path:
@@ -152,6 +160,7 @@ def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
     members = CONFIG["members"] | {
         "net": NETWORK,
         "student": {"learner": "logistic", "blocks": {"small": 1.0}, "pseudo": pseudo},
+        "searched": SEARCHED,
         "net_student": NETWORK | {"pseudo": pseudo | {"labels": "soft"}},
         "net_student_2": NETWORK | {"start": {"member": "net_student"}},
         "distilled": NETWORK | {"distill": {"teacher": teacher}},
@@ -208,6 +217,40 @@ def test_cycles_are_members_that_start_where_the_last_one_ended(copied: Path) ->
         assert snapshot["settings"]["start"] == {"member": before, "head": "keep"}
     stages = {path.parent.name for path in models.glob("*/oof.npz")}
     assert {"net", "net_2", "net_3"} <= stages
+
+
+def test_several_weightings_are_members_and_vote(tmp_path: Path) -> None:
+    write_competition(tmp_path)
+    varied = {"learner": "ridge", "blocks": {"small": 1.0, "large": 0.0}}
+    members = {
+        "linear": varied | {"vary": {"blocks.large": [0.0, 0.5, 4.0]}},
+        "shares": varied | {"blocks": {"small": 0.2, "large": 0.4}, "concatenate": "pca"},
+        "searched": varied | {"search": {"blocks": [0, 1, 2], "trials": 2}},
+    }
+    backbones = {"small": BACKBONE, "large": BACKBONE | {"image_size": 48}}
+    run(tmp_path, members=members, backbones=backbones, blends=["soft_vote"])
+    names = ["linear", "linear_blocks.large-0.5", "linear_blocks.large-4.0", "shares", "searched"]
+    said = {name: load(tmp_path, name, "test").values.mean(axis=0) for name in names}
+    assert len({values.tobytes() for values in said.values()}) >= 4  # searched may choose a weight
+    written = pd.read_csv(submission(tmp_path)).set_index("id")[list(CLASSES)]
+    rows = load(tmp_path, "linear", "test").ids
+    every, voted = np.stack(list(said.values())), written.loc[rows].to_numpy()
+    assert (voted > every.min(axis=0) - 1e-6).all()  # near-copies among them have no vote
+    assert (voted < every.max(axis=0) + 1e-6).all()
+    assert np.abs(voted - every).max(axis=(1, 2)).min() > 1e-4
+    fold = tmp_path / "models" / "tiny" / "searched" / "fold1"
+    found = json.loads((fold / "meta.json").read_text())["searched"]
+    assert found["trials"] == 1 + 2
+    assert found["seconds"] >= 0
+    learner = json.loads((fold / "learner.json").read_text())
+    assert learner["settings"]["blocks"] == found["chosen"]["blocks"]
+
+
+def test_keys_that_came_later_leave_what_was_trained_before_valid() -> None:
+    later = {"concatenate", "search"}
+    assert set(unused_keys(Learner(**CONFIG["members"]["linear"]))) == later
+    assert unused_keys(Learner(**SEARCHED)) == []
+    assert unused_keys(Network(**NETWORK)) == []
 
 
 def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkeypatch) -> None:

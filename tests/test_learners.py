@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
 from pipeline.config.errors import UserError
@@ -478,10 +479,8 @@ def test_errors_say_what_to_do():
     for learner in ("logistic", "svm"):
         with pytest.raises(UserError, match=f"{learner}` predicts classes; for regression use"):
             fit_learner(settings(learner), blocks, targets, kind="regression", seed=1)
-    with pytest.raises(UserError, match=r"no params \['depth'\]"):
-        fit_learner(
-            settings("ridge", params={"depth": 3}), blocks, targets, kind="regression", seed=1
-        )
+    with pytest.raises(ValidationError, match=r"ridge has no params \['depth'\]"):
+        settings("ridge", params={"depth": 3})
     fitted = fit_learner(settings("ridge"), blocks, targets, kind="regression", seed=1)
     with pytest.raises(UserError, match=r"Blocks \['b'\] are not there"):
         fitted.predict({"a": blocks["a"]})

@@ -30,6 +30,7 @@ def schema() -> None:
         "members.NAME (learner)": sections.Learner,
         "members.NAME (network)": sections.Network,
         "members.NAME (external)": sections.External,
+        "members.NAME.search": sections.Search,
         "members.NAME.pseudo": sections.Pseudo,
         "members.NAME.start": sections.Start,
         "members.NAME.distill": sections.Distill,

@@ -51,6 +51,61 @@ class Member(Section):
 
 
 Strength = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Search(Section):
+    """What is chosen inside each fold, by rows that its inner folds hold out."""
+
+    params: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="values of `params`, drawn at random: {num_leaves: [7, 15, 31]}"
+    )
+    strength: list[Strength] = Field([], description="values of `strength`, drawn with them")
+    blocks: list[Weight] = Field(
+        [],
+        description="weights tried for one block after the other, e.g. [0, 0.5, 1, 2], starting "
+        "from the member's `blocks`, with the params that were found",
+    )
+    trials: int = Field(
+        20, ge=1, description="most draws of params, and again most steps of block weights"
+    )
+    axes: int | None = Field(
+        128,
+        ge=1,
+        description="principal axes of each block that trials see, for speed, where `concatenate` "
+        "is scaled (the last fit sees all); None: all dimensions",
+    )
+    budget_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="start no trial after this time, in each fold; what is found then depends on "
+        "the machine's speed",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_search(self) -> "Search":
+        if not (self.params or self.strength or self.blocks):
+            raise ValueError(
+                "names nothing to search: give `params`, `strength` or `blocks` lists of values"
+            )
+        return self
+
+
+PARAMS: dict[str, tuple[str, ...] | None] = {  # that a learner knows; None: its library's
+    "logistic": ("tolerance", "max_iter"),
+    "svm": ("tolerance", "max_iter"),
+    "ridge": (),
+    "lightgbm": None,
+    "extra_trees": (
+        "n_estimators",
+        "min_samples_leaf",
+        "max_features",
+        "max_depth",
+        "max_leaf_nodes",
+    ),
+    "knn": ("k", "temperature"),
+    "mlp": ("hidden", "epochs", "batch", "lr", "dropout"),
+}
 
 
 class Learner(Member):
@@ -61,14 +116,23 @@ class Learner(Member):
     )
     blocks: dict[str, float] = Field(
         min_length=1,
-        description="backbone: weight; blocks are standardised, then scaled by it; metadata: "
-        "weight of data.numeric and data.categorical (default 1), also alone",
+        description="backbone: weight, `concatenate` says of what; metadata: weight of data.numeric "
+        "and data.categorical (default 1), also alone",
+    )
+    concatenate: Literal["scaled", "pca", "importance"] = Field(
+        "scaled",
+        description="scaled: a weight multiplies its block; pca, importance: a backbone's is the share "
+        "of the block's dimensions that is kept, in (0, 1], 0 for none: the first principal axes, or "
+        "the dimensions whose squared correlation with the target's columns is highest on average "
+        "(the order of F-scores; scikit-learn's f_regression); fitted inside the fold",
     )
     transform: Literal["none", "sqrt"] = Field(
         "sqrt", description="sqrt: signed square root of features (Arandjelovic 2012)"
     )
-    scale: Literal["standard", "l2", "none"] = Field(
-        "standard", description="standard: zero mean, unit variance; fitted inside the fold"
+    scale: Literal["standard", "whiten", "l2", "none"] = Field(
+        "standard",
+        description="standard: zero mean, unit variance; whiten: the same along principal axes, "
+        "quiet ones held back (PCA-cor whitening, Kessy 2018); both fitted inside the fold",
     )
     views: Literal["mean", "rows"] = Field(
         "rows",
@@ -90,6 +154,9 @@ class Learner(Member):
         True, description="join data.numeric and data.categorical columns, a block of their own"
     )
     params: dict[str, Any] = Field({}, description="passed to the library's estimator as they are")
+    search: Search | None = Field(
+        None, description="choose params, strength or block weights inside the fold"
+    )
 
     @property
     def backbones(self) -> list[str]:
@@ -113,7 +180,31 @@ class Learner(Member):
         if takes_one and isinstance(self.strength, list) and len(self.strength) > 1:
             raise ValueError(
                 f"strength: {self.learner} takes one; say `vary: {{strength: [...]}}` for a member "
-                "each"
+                "each, or `search: {strength: [...]}`"
+            )
+        if self.learner in ("extra_trees", "knn") and self.search and self.search.strength:
+            raise ValueError(f"search: {self.learner} has no strength")
+        return self
+
+    @model_validator(mode="after")
+    def _params_are_known(self) -> "Learner":
+        known = PARAMS[self.learner]
+        named = {*self.params, *(self.search.params if self.search else ())}
+        if known is not None and (unknown := sorted(named - set(known))):
+            raise ValueError(
+                f"{self.learner} has no params {unknown}; it knows {list(known)}. Correct "
+                "`params` or `search.params`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_shares(self) -> "Learner":
+        weights = [self.blocks[name] for name in self.backbones]
+        weights += self.search.blocks if self.search else []
+        if self.concatenate != "scaled" and not all(0 <= weight <= 1 for weight in weights):
+            raise ValueError(
+                f"concatenate: {self.concatenate} keeps shares of blocks: weights lie in (0, 1], "
+                f"or are 0 for none, not {weights}"
             )
         return self
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo
+from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
 from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
 from pipeline.config.views import expand_views
@@ -32,6 +32,7 @@ __all__ = [
     "Network",
     "Pseudo",
     "Runtime",
+    "Search",
     "Section",
     "Start",
     "Submission",

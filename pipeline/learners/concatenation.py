@@ -1,7 +1,8 @@
 """Concatenation of blocks: what turns (N, V, D) features of several backbones into one matrix.
 
 Each block goes through transform -> views -> scale -> weight, then all stand side by side:
-[w1 * block1, w2 * block2, ..., w * metadata].
+[w1 * block1, w2 * block2, ..., w * metadata]; or a backbone's weight is the share of its dimensions
+that stays.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from pipeline.config.errors import UserError
 from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
+from pipeline.learners.projection import along, fit_axes
 
 SMALLEST_RELATIVE_STD = 1e-6  # below it a dimension is constant up to float32's rounding
 
@@ -29,10 +31,16 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Concatenation:
-    """A fitted concatenation: `settings` and one scaling per block that has something fitted."""
+    """A fitted concatenation: `settings` and what was fitted, by block, where anything was.
+
+    Attributes:
+        scalings: affine maps of (D,) dimensions.
+        axes: after them: (D, A) principal axes, or (D,) bool, the dimensions that are kept.
+    """
 
     settings: Learner
     scalings: dict[str, Scaling]
+    axes: dict[str, np.ndarray]
 
     def __call__(
         self, blocks: Mapping[str, np.ndarray], metadata: np.ndarray | None = None
@@ -48,8 +56,9 @@ class Concatenation:
         Raises:
             UserError: if a block is missing or its width differs from the fitted one.
         """
+        multiplies = self.settings.concatenate == "scaled"
         parts = [
-            weight * self._scaled(name, rows)
+            (weight if multiplies else 1) * along(self.axes.get(name), self._scaled(name, rows))
             for (name, weight), rows in zip(
                 weighted_blocks(self.settings), prepared(self.settings, blocks), strict=True
             )
@@ -63,13 +72,14 @@ class Concatenation:
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
-        if name in self.scalings:
-            scaling = self.scalings[name]
-            if rows.shape[1] != len(scaling.centre):
-                raise UserError(
-                    f"{name}: {rows.shape[1]} dimensions, but the learner was fitted on "
-                    f"{len(scaling.centre)}. Extract features again, then train again."
-                )
+        scaling, axes = self.scalings.get(name), self.axes.get(name)
+        fitted = axes if scaling is None else scaling.centre
+        if fitted is not None and rows.shape[1] != len(fitted):
+            raise UserError(
+                f"{name}: {rows.shape[1]} dimensions, but the learner was fitted on "
+                f"{len(fitted)}. Extract features again, then train again."
+            )
+        if scaling is not None:
             # A missing metadata value becomes the column's mean; features have none missing.
             return np.nan_to_num(scaling(rows)) if name == METADATA else scaling(rows)
         if self.settings.scale == "l2":
@@ -82,9 +92,10 @@ def fit_concatenation(
     blocks: Mapping[str, np.ndarray],
     *,
     weights: np.ndarray,
+    targets: np.ndarray | None = None,
     metadata: np.ndarray | None = None,
 ) -> Concatenation:
-    """Fit the scalings on training rows.
+    """Fit the scalings and axes on training rows.
 
     `standard` gives each dimension zero mean and a variance of 1/D, so that a row's expected
     squared length is 1 in every block, as `l2` makes it exactly. Weights therefore compare whole
@@ -92,20 +103,29 @@ def fit_concatenation(
     L2 penalty suits both. Metadata is one more such block. `none` leaves features as
     they come, and their size counts.
 
+    Where weights are shares, each axis or dimension that is kept stays as loud as it was.
+
     Args:
         blocks: each (N, V, D), of training rows only.
         weights: (N,) row weights; a row of weight 0 has no influence.
+        targets: (N, C), for `concatenate: importance`.
         metadata: (N, P), NaN where missing, or None.
     """
-    scalings = {}
-    if settings.scale == "standard":
-        for (name, _), rows in zip(
-            weighted_blocks(settings), prepared(settings, blocks), strict=True
-        ):
-            scalings[name] = standard_scaling(rows, np.repeat(weights, len(rows) // len(weights)))
+    fitted = Concatenation(settings, {}, {})
+    for (name, share), rows in zip(
+        weighted_blocks(settings), prepared(settings, blocks), strict=True
+    ):
+        views = len(rows) // len(weights)
+        row_weights = np.repeat(weights, views)
+        if settings.scale in ("standard", "whiten"):
+            fitted.scalings[name] = standard_scaling(rows, row_weights)
+        if settings.scale == "whiten" or settings.concatenate != "scaled":
+            of_targets = None if targets is None else np.repeat(targets, views, axis=0)
+            scaled = fitted._scaled(name, rows)
+            fitted.axes[name] = fit_axes(settings, scaled, row_weights, of_targets, share=share)
     if settings.metadata_weight and metadata is not None and metadata.shape[1]:
-        scalings[METADATA] = standard_scaling(metadata, weights)
-    return Concatenation(settings, scalings)
+        fitted.scalings[METADATA] = standard_scaling(metadata, weights)
+    return fitted
 
 
 def standard_scaling(rows: np.ndarray, weights: np.ndarray) -> Scaling:

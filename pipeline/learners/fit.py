@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import lightgbm as lgb
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
@@ -23,11 +22,10 @@ from pipeline.learners.neighbours import NeighboursModel, fit_neighbours
 from pipeline.learners.perceptron import PerceptronModel, fit_perceptron
 from pipeline.learners.resampling import resample
 from pipeline.learners.ridge import fit_ridge
-from pipeline.learners.rows import TrainingRows, balanced_weights, inner_folds
+from pipeline.learners.rows import TrainingRows, balanced_weights, chosen_rows, inner_folds
 from pipeline.learners.trees import TreesModel, fit_lightgbm
 
 INNER_FOLDS = 4
-ANY = ("any",)
 Model = LinearModel | TreesModel | ForestModel | NeighboursModel | PerceptronModel
 MODELS: dict[str, type[Model]] = {kind.__name__: kind for kind in get_args(Model)}
 
@@ -37,31 +35,32 @@ class Recipe(NamedTuple):
 
     fit: Callable[..., Model]
     strengths: tuple[float, ...]  # the default
-    params: tuple[str, ...]  # the keys it knows; ANY: the library knows them
 
 
 RECIPES = {
-    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03, 0.01), ("tolerance", "max_iter")),
-    "svm": Recipe(fit_svm, (1.0, 0.3, 0.1, 0.03), ("tolerance", "max_iter")),
-    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3, 0.1), ()),
-    "lightgbm": Recipe(fit_lightgbm, (1.0,), ANY),
-    "extra_trees": Recipe(
-        fit_extra_trees,
-        (1.0,),
-        ("n_estimators", "min_samples_leaf", "max_features", "max_depth", "max_leaf_nodes"),
-    ),
-    "knn": Recipe(fit_neighbours, (1.0,), ("k", "temperature")),
-    "mlp": Recipe(fit_perceptron, (0.1,), ("hidden", "epochs", "batch", "lr", "dropout")),
+    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03, 0.01)),
+    "svm": Recipe(fit_svm, (1.0, 0.3, 0.1, 0.03)),
+    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)),
+    "lightgbm": Recipe(fit_lightgbm, (1.0,)),
+    "extra_trees": Recipe(fit_extra_trees, (1.0,)),
+    "knn": Recipe(fit_neighbours, (1.0,)),
+    "mlp": Recipe(fit_perceptron, (0.1,)),
 }
 
 
 @dataclass(frozen=True)
 class FittedLearner:
-    """What predicts rows from their blocks."""
+    """What predicts rows from their blocks.
+
+    Attributes:
+        kind: the task's.
+        searched: what a search tried and found, for the record.
+    """
 
     concatenation: Concatenation
     model: Model
     kind: str
+    searched: dict[str, Any] = field(default_factory=dict)
 
     def predict(
         self,
@@ -90,15 +89,17 @@ class FittedLearner:
         No pickles: the files can be read by another version, and reading them runs no code.
         """
         arrays, words = {}, {}
-        for field in fields(self.model):
-            value = getattr(self.model, field.name)
+        for part in fields(self.model):
+            value = getattr(self.model, part.name)
             if isinstance(value, np.ndarray):
-                arrays[f"model/{field.name}"] = value
-            elif field.name != "boosters":
-                words[field.name] = value
+                arrays[f"model/{part.name}"] = value
+            elif part.name != "boosters":
+                words[part.name] = value
         for name, scaling in self.concatenation.scalings.items():
             arrays[f"centre/{name}"] = scaling.centre
             arrays[f"factor/{name}"] = scaling.factor
+        for name, axes in self.concatenation.axes.items():
+            arrays[f"axes/{name}"] = axes
         with replacing(folder / "arrays.npz") as temporary:
             with open(temporary, "wb") as stream_:
                 np.savez(stream_, **arrays)
@@ -111,6 +112,8 @@ class FittedLearner:
             "model": type(self.model).__name__,
             "fields": words,
             "num_boosters": len(boosters),
+            # Not what it took: the same learner gives the same bytes.
+            "searched": {k: v for k, v in (self.searched or {}).items() if k != "seconds"},
         }
         write_json(folder / "learner.json", description)
 
@@ -119,7 +122,7 @@ def load(folder: Path) -> FittedLearner:
     """Read what `FittedLearner.save` wrote."""
     description = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     model_fields: dict[str, Any] = description["fields"]
-    scalings = {}
+    scalings, axes = {}, {}
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         for key in arrays.files:
             part, _, name = key.partition("/")
@@ -127,6 +130,8 @@ def load(folder: Path) -> FittedLearner:
                 model_fields[name] = arrays[key]
             elif part == "centre":
                 scalings[name] = Scaling(arrays[key], arrays[f"factor/{name}"])
+            elif part == "axes":
+                axes[name] = arrays[key]
     model_type = MODELS[description["model"]]
     if model_type is TreesModel:
         model_fields["boosters"] = [
@@ -134,8 +139,12 @@ def load(folder: Path) -> FittedLearner:
             for number in range(description["num_boosters"])
         ]
     settings = Learner(**description["settings"])
-    concatenation = Concatenation(settings, scalings)
-    return FittedLearner(concatenation, model_type(**model_fields), description["kind"])
+    return FittedLearner(
+        Concatenation(settings, scalings, axes),
+        model_type(**model_fields),
+        description["kind"],
+        description.get("searched", {}),
+    )
 
 
 def fit_learner(
@@ -153,7 +162,7 @@ def fit_learner(
     """Fit a learner on training rows; scalings, penalty and calibration see no other row.
 
     Args:
-        settings: the member's section of the config.
+        settings: the member's section of the config; its `search` is learners/search.py's.
         blocks: each (N, V, D), of training rows only.
         targets: (N, C), rows may be soft.
         kind: the task's. levels: (C,) ascending, for ordinal.
@@ -162,16 +171,17 @@ def fit_learner(
         groups: (N,) rows that inner folds must keep together (a person), or None.
         seed: the member's in this fold; inner folds and trees have their own streams of it.
     Raises:
-        UserError: for a learner that does not fit the task, unknown params, missing blocks.
+        UserError: for a learner that does not fit the task, or missing blocks.
     """
-    recipe = _recipe(settings)
+    recipe = RECIPES[settings.learner]
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
     if (weights == 0).any():  # such rows teach nothing, not even a scaling or an axis
-        kept = weights > 0
-        blocks = {name: block[kept] for name, block in blocks.items()}
-        targets, weights = targets[kept], weights[kept]
-        metadata, groups = (None if part is None else part[kept] for part in (metadata, groups))
-    concatenation = fit_concatenation(settings, blocks, weights=weights, metadata=metadata)
+        blocks, targets, weights, metadata, groups = chosen_rows(
+            weights > 0, blocks, targets, weights, metadata, groups
+        )
+    concatenation = fit_concatenation(
+        settings, blocks, weights=weights, targets=targets, metadata=metadata
+    )
     if settings.class_weights == "balanced":
         weights = balanced_weights(targets, weights, kind=kind)
     folds = inner_folds(
@@ -196,15 +206,3 @@ def fit_learner(
         rows, strengths=strengths, seed=stream_seed(seed, settings.learner), **settings.params
     )
     return FittedLearner(concatenation, model, kind)
-
-
-def _recipe(settings: Learner) -> Recipe:
-    """The learner's recipe, which knows its params."""
-    recipe = RECIPES[settings.learner]
-    unknown = sorted(set(settings.params) - set(recipe.params))
-    if unknown and recipe.params != ANY:
-        raise UserError(
-            f"`learner: {settings.learner}` has no params {unknown}; "
-            f"it knows {list(recipe.params)}. Correct the member's `params`."
-        )
-    return recipe

@@ -8,12 +8,11 @@ from pipeline.config.errors import UserError
 from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.linear import LinearModel, best_temperature, log_loss
 from pipeline.learners.rotation import rotate
-from pipeline.learners.rows import TrainingRows
+from pipeline.learners.rows import TrainingRows, held_out_parts
 from pipeline.learners.softmax import softmax_regression
 from pipeline.learners.softmax_loss import Link
 
 MOST_AXES = 6000  # beyond, finding the principal axes would cost more than it saves
-ENOUGH_HELD_OUT = 1000  # rows that tell penalties apart; more folds would only cost time
 PATH_TOLERANCE = 1e-6  # enough to compare penalties
 
 
@@ -108,9 +107,7 @@ def held_out_scores(
     Returns:
         rows (n,) and their scores (S, n, C) at each penalty.
     """
-    sizes = np.cumsum(np.bincount(rows.folds))
-    num_folds = 1 + np.searchsorted(sizes[:-1], ENOUGH_HELD_OUT)
-    held_out = rows.folds == np.arange(num_folds)[:, None]
+    held_out = held_out_parts(rows.folds)
     coefs, intercepts = softmax_regression(
         axes.features,
         rows.targets[:, learned],

@@ -1,11 +1,14 @@
 """The rows that a learner is fitted on, their balanced weights, and their inner folds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.config.errors import UserError
 from pipeline.core.targets import ONE_CLASS_PER_ROW
+
+ENOUGH_HELD_OUT = 1000  # rows that tell settings apart; more folds would only cost time
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class TrainingRows:
     def having(self, **arrays: np.ndarray) -> "TrainingRows":
         """The rows with other features, targets, weights or folds."""
         return replace(self, **arrays)
+
+
+def chosen_rows(
+    chosen: np.ndarray, blocks: Mapping[str, np.ndarray], *arrays: np.ndarray | None
+) -> tuple:
+    """Some rows, by position or mask, of blocks and of arrays; None stays None."""
+    some = {name: block[chosen] for name, block in blocks.items()}
+    return some, *(None if array is None else array[chosen] for array in arrays)
 
 
 def columns_to_learn(rows: TrainingRows) -> tuple[np.ndarray, np.ndarray]:
@@ -83,3 +94,10 @@ def inner_folds(
     fold_of_group = np.empty(len(means), dtype=int)
     fold_of_group[order] = np.arange(len(means)) % num_folds
     return fold_of_group[member]
+
+
+def held_out_parts(folds: np.ndarray) -> np.ndarray:
+    """(F, N) bool: the rows that each inner fold holds out, of as many folds as it takes."""
+    sizes = np.cumsum(np.bincount(folds))
+    num_folds = 1 + np.searchsorted(sizes[:-1], ENOUGH_HELD_OUT)
+    return folds == np.arange(num_folds)[:, None]

@@ -137,7 +137,9 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
         pixels = project.index.thumbnails.reshape(len(project.index.paths), 1, -1)
         blocks = {THUMBNAILS: pixels / np.float32(255)}
     weakest = min(RECIPES[settings.learner].strengths)
-    settings = settings.model_copy(update={"strength": weakest, "blocks": {block: 1.0}})
+    settings = settings.model_copy(
+        update={"strength": weakest, "blocks": {block: 1.0}, "search": None}
+    )
     return settings, {block: blocks[block]}
 
 

@@ -13,7 +13,8 @@ from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles import fit_blend
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.learners.fit import FittedLearner, fit_learner
+from pipeline.learners.fit import FittedLearner
+from pipeline.learners.search import fit_searched
 from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import WEIGHTS
 from pipeline.stages.outputs import blend_settings, cross_fit_members, read_member
@@ -63,7 +64,7 @@ def fit_fold(
     """
     competition, settings = project.competition, project.member(member)
     metadata = encode_metadata(competition, held_out=rows.held_out) if settings.metadata else None
-    return fit_learner(
+    return fit_searched(
         settings,
         {name: block[rows.rows] for name, block in blocks.items()},
         rows.targets,

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config.errors import UserError
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, External, Learner, Network
+from pipeline.config.schema import Backbone, External, Learner, Member, Network
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
@@ -23,6 +23,7 @@ FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensembl
 FORMAT["blend"] = 2  # what a blend says to those it teaches
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
+YOUNGER_OF_MEMBERS = ("concatenate", "search")  # the same of what was trained
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -130,7 +131,9 @@ class Plan:
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
-            settings=settings.model_dump(exclude={"all_rows", *MULTIPLIERS}),
+            settings=settings.model_dump(
+                exclude={"all_rows", *MULTIPLIERS, *unused_keys(settings)}
+            ),
             made_from=made_from,
             task=config.task.model_dump(exclude={"metric"}),
             rows=project.competition.rows_digest,
@@ -310,6 +313,16 @@ class Plan:
             arguments=self.arguments,
             needs=(ensemble,),
         )
+
+
+def unused_keys(settings: Member) -> list[str]:
+    """Those of YOUNGER_OF_MEMBERS that a member leaves at their default."""
+    keys = type(settings).model_fields
+    return [
+        key
+        for key in YOUNGER_OF_MEMBERS
+        if key in keys and getattr(settings, key) == keys[key].default
+    ]
 
 
 def model_name(fold: int) -> str:

@@ -43,8 +43,22 @@ def _fit_learner(
     rows: FoldRows,
 ) -> dict[str, Any]:
     seed = stream_seed(project.member(member).seed, "learner", member, fold)
-    fit_fold(project, member, rows, read_blocks(project, member), seed=seed).save(folder)
-    return {}
+    fitted = fit_fold(project, member, rows, read_blocks(project, member), seed=seed)
+    fitted.save(folder)
+    if not (found := fitted.searched):
+        return {}
+    log.info(
+        "train %s %s search %d trials%s loss %.4f before %.4f %.1fs chosen %s",
+        member,
+        model_name(fold),
+        found["trials"],
+        " (out of time)" if found["out_of_time"] else "",
+        found["loss"],
+        found["loss_before"],
+        found["seconds"],
+        found["chosen"],
+    )
+    return {"searched": found}
 
 
 def _fit_network(
