@@ -20,8 +20,31 @@ class Pseudo(Section):
     top_share: float | None = Field(
         None, gt=0, le=1, description="keep this share of the most confident rows of each class"
     )
+    agreement: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="keep rows where at least this share of round 0's members say the class that "
+        "the teacher says",
+    )
+    balance: bool = Field(
+        False,
+        description="of the rows kept so far, no class fills more than its share of the training "
+        "rows; the least confident go",
+    )
     labels: Literal["hard", "soft"] = Field("hard", description="the class, or the probabilities")
     weight: float = Field(1.0, gt=0, description="weight of a pseudo-labelled row in the loss")
+    rounds: int = Field(
+        1,
+        ge=1,
+        description="a member for each: NAME, NAME_round-2 (taught by NAME, or by the blend that "
+        "NAME joins), ...; blends leave out those from the first without a gain on",
+    )
+    after: str | None = Field(
+        None,
+        description="the student of the round before, which joins the members that a blend as "
+        "teacher is made of; `rounds` fills it in",
+    )
 
 
 class Member(Section):
@@ -47,7 +70,8 @@ class Member(Section):
     @property
     def stands_on(self) -> list[str]:
         """Members or blends that must be there first."""
-        return list(self.teachers.values())
+        before = None if self.pseudo is None else self.pseudo.after
+        return [*self.teachers.values(), *([] if before is None else [before])]
 
 
 Strength = Annotated[float, Field(gt=0)]

@@ -4,13 +4,14 @@ All fingerprints are made here, and nowhere else, so that one page answers the q
 computed anew when I change this?". A fingerprint is a recipe: it never depends on the machine.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
 from typing import Any
 
 from pipeline.config.errors import UserError
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, External, Learner, Network
+from pipeline.config.schema import Backbone, External, Learner, Network, Pseudo
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
@@ -21,6 +22,7 @@ from pipeline.stages.project import Project
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
 FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 2, "report": 2}
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
+YOUNGER_OF_PSEUDO = ("agreement", "balance", "rounds", "after")  # the same of students
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
@@ -50,11 +52,25 @@ def folds_job(project: Project) -> Job:
     )
 
 
+def _once(make: Callable[..., Job]) -> Callable[..., Job]:
+    """Remember a plan's jobs: those of later rounds stand on the same ones, over and over."""
+
+    @wraps(make)
+    def remembered(plan: "Plan", *which: str | int) -> Job:
+        key = (make.__name__, *which)
+        if key not in plan.made:
+            plan.made[key] = make(plan, *which)
+        return plan.made[key]
+
+    return remembered
+
+
 @dataclass(frozen=True)
 class Plan:
     """Jobs of a project whose folds are made."""
 
     project: Project
+    made: dict[tuple[str | int, ...], Job] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
@@ -109,6 +125,7 @@ class Plan:
             return [self.block(name) for name in settings.backbones]
         return [self.cache(self.image_size(member))]
 
+    @_once
     def train(self, member: str, fold: int) -> Job:
         """One fold's model. Its recipe knows nothing of test rows, unless they teach it."""
         project, settings = self.project, self.project.member(member)
@@ -129,7 +146,7 @@ class Plan:
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
-            settings=settings.model_dump(exclude={"all_rows", *MULTIPLIERS}),
+            settings=_settings_recipe(settings),
             made_from=made_from,
             task=config.task.model_dump(exclude={"metric"}),
             rows=project.competition.rows_digest,
@@ -154,23 +171,36 @@ class Plan:
     def taught_by(self, member: str, fold: int) -> list[Job]:
         """What one fold's model learns from besides labels: predictions, or another's weights.
 
-        A member's predictions of this fold, or of all folds for a model of all rows; a blend's are
-        made of all its members'.
+        A member's predictions of this fold, or of all folds for a model of all rows, and for
+        pseudo-labels those of the members that must agree; a blend's are made of all its members'.
         """
         settings = self.project.config.members[member]
         jobs = []
-        for teacher in settings.teachers.values():
+        for key, teacher in settings.teachers.items():
             if teacher not in self.project.config.members:
-                jobs += [self.join(name) for name in self.untaught_members]
-            elif fold != ALL_ROWS:
-                jobs.append(self.predict(teacher, fold))
+                jobs += [self.join(name) for name in self.blended_for(member, key)]
             else:
-                jobs.append(self.join(teacher))
+                jobs.append(self.said(teacher, fold))
+        if settings.pseudo is not None and settings.pseudo.agreement is not None:
+            jobs += [self.said(name, fold) for name in self.untaught_members]
         if fold == ALL_ROWS and getattr(settings, "patience", 0):
             jobs += [self.train(member, other) for other in range(self.project.folds.num_folds)]
         if isinstance(settings, Network) and settings.start is not None:
             jobs.append(self.train(settings.start.member, fold))
         return list(dict.fromkeys(jobs))
+
+    def said(self, member: str, fold: int) -> Job:
+        """What a member's model of a fold says, once it is there; for all rows, all its models."""
+        return self.join(member) if fold == ALL_ROWS else self.predict(member, fold)
+
+    def blended_for(self, member: str, key: str) -> list[str]:
+        """Members of the blend that teaches a member by `pseudo` or `distill`.
+
+        Those of round 0; in later rounds of pseudo-labels also the student of the round before.
+        """
+        pseudo = self.project.config.members[member].pseudo
+        joins = [pseudo.after] if key == "pseudo" and pseudo.after is not None else []
+        return list(dict.fromkeys([*self.untaught_members, *joins]))
 
     def blend_recipe(self, member: str) -> list | None:
         """What a blend used as teacher depends on besides its members' predictions."""
@@ -209,6 +239,7 @@ class Plan:
         folds = list(range(self.project.folds.num_folds))
         return [*folds, ALL_ROWS] if self.project.config.members[member].all_rows else folds
 
+    @_once
     def predict(self, member: str, fold: int) -> Job:
         """One fold's model on the rows that it held out and on the test rows."""
         project, trained = self.project, self.train(member, fold)
@@ -250,6 +281,7 @@ class Plan:
             arguments=self.arguments | {"member": member},
         )
 
+    @_once
     def join(self, member: str) -> Job:
         """A member's oof and test predictions, of all folds, and of the model of all rows."""
         if isinstance(self.project.config.members[member], External):
@@ -309,6 +341,16 @@ class Plan:
             arguments=self.arguments,
             needs=(ensemble,),
         )
+
+
+def _settings_recipe(settings: Learner | Network) -> dict[str, Any]:
+    """A member's settings without what changes nothing in one of its models."""
+    recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
+    if settings.pseudo is not None:
+        for key in YOUNGER_OF_PSEUDO:
+            if recipe["pseudo"][key] == Pseudo.model_fields[key].default:
+                del recipe["pseudo"][key]
+    return recipe
 
 
 def model_name(fold: int) -> str:
