@@ -18,8 +18,10 @@ from pipeline.ensembles.decisions import has_rule
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.interval import bootstrap_interval, probability_better
 from pipeline.ensembles.left_out import SLOW, scores_without_each
+from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.project import Project, open_project
+from pipeline.stages.rounds import gains_of_students, positions_by_round
 
 log = logging.getLogger(__name__)
 LEVEL = 0.90  # of the interval
@@ -36,7 +38,8 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     singles = {
         name: _single(project, oof[m : m + 1], test[m : m + 1]) for m, name in enumerate(members)
     }
-    blends = {name: _cross_fit(project, name, oof, test) for name in config.blends}
+    series = positions_by_round(config)
+    blends = {name: _cross_fit(project, name, oof, test, series=series) for name in config.blends}
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
@@ -73,6 +76,12 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "better_than_best_single": {"probability": better, "low": low, "high": high},
         "contestants": contestants,
         "diversity": _diversity(project, oof, contestants),
+        "rounds": gains_of_students(
+            project,
+            {name: fit.oof for name, fit in singles.items()},
+            next(iter(blends.values())).stays,
+            **_bootstrap_settings(project),
+        ),
         "members": {name: oof.meta for name, (oof, _) in members.items()},
         "fingerprint": fingerprint,
         "config": config.model_dump(mode="json"),
@@ -84,9 +93,11 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
 
 
 def _cross_fit(
-    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray
+    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, *, series: Series = ()
 ) -> CrossFitted:
-    return outputs.cross_fit_members(project, blend, oof, test, **_what_is_fitted(project))
+    return outputs.cross_fit_members(
+        project, blend, oof, test, series=series, **_what_is_fitted(project)
+    )
 
 
 def _what_is_fitted(project: Project) -> dict[str, Any]:
@@ -134,6 +145,7 @@ def _diversity(
         oof,
         targets,
         project.folds.folds,
+        series=positions_by_round(project.config),
         **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )
