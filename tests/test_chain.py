@@ -178,7 +178,7 @@ def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
         assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
 
 
-ROUNDS = {"threshold": 0.35, "agreement": 0.5, "balance": True, "rounds": 3}
+ROUNDS = {"threshold": 0.35, "agreement": 0.5, "balance": True, "labels": "soft", "rounds": 3}
 IN_ROUNDS = ("student", "student_round-2", "student_round-3")
 
 
@@ -186,7 +186,8 @@ def members_in_rounds(teacher: str, **settings) -> dict:
     """Two learners of round 0, and a student of three rounds."""
     linear, pseudo = CONFIG["members"]["linear"], ROUNDS | {"teacher": teacher} | settings
     ridge = {"learner": "ridge", "blocks": {"small": 1.0}}
-    return {"linear": linear, "ridge": ridge, "student": linear | {"pseudo": pseudo}}
+    student = linear | {"pseudo": pseudo}  # first, so that it asks for what it needs
+    return {"student": student, "linear": linear, "ridge": ridge}
 
 
 @pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
@@ -222,7 +223,7 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
     tmp_path: Path, caplog
 ) -> None:
     write_competition(tmp_path)
-    members = members_in_rounds("soft_vote", labels="soft", agreement=1.0, balance=False)
+    members = members_in_rounds("soft_vote", agreement=1.0, balance=False)
     with caplog.at_level("INFO"):
         run(tmp_path, members=members)
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)

@@ -140,7 +140,7 @@ WRONG = {
     "rounds in a circle": (
         GOOD
         + "  b: {extends: net, pseudo: {teacher: greedy, after: c}}\n"
-        + "  c: {extends: net, pseudo: {teacher: b}}\n",
+        + "  c: {extends: net, pseudo: {teacher: greedy, after: b}}\n",
         r"c\.yaml:\d+: the round before is, in the end, itself",
     ),
     "a name that a round takes": (
