@@ -44,6 +44,7 @@ def cross_fit(
     seed: int,
     threshold: float = 0.5,
     calibrate: Calibrate = "none",
+    prune: bool = True,
     fit_decisions: bool = False,
     series: Series = (),
 ) -> CrossFitted:
@@ -54,7 +55,7 @@ def cross_fit(
     this fold's rows. It is the same for every blend and not corrected here.
 
     Args:
-        calibrate, fit_decisions: see `fit_blend`.
+        calibrate, prune, fit_decisions: see `fit_blend`.
         series: members that are rounds of one student; each fold's blend takes them while they
             gain, see `while_gaining`.
         oof: (M, N, C) members' out-of-fold predictions.
@@ -83,6 +84,7 @@ def cross_fit(
             seed=stream_seed(seed, "blend", blend_kind, fold),
             **scoring,
             calibrate=calibrate,
+            prune=prune,
             fit_decisions=fit_decisions,
         )
         blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])

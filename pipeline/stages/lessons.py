@@ -138,6 +138,7 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
         oof[:, seen],
         project.competition.targets[seen],
         project.folds.folds[seen],
+        prune=False,
         **blend_settings(project),
     )
     return blend.apply(said)
@@ -180,14 +181,16 @@ def _layer(test: np.ndarray, fold: int) -> np.ndarray:
 def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> CrossFitted:
     names = _members_of_teacher(project, blend, member, "pseudo")
     joined = [read_member(project, name) for name in names]
-    # Without calibration, so that a blend without weights owes nothing to this fold's labels: the
-    # temperature would, through members' predictions of other folds' rows.
+    # Neither calibrated nor pruned, so that a blend without weights owes nothing to this fold's
+    # labels: temperatures would, and the choice among near-copies (a student is soon one), through
+    # members' predictions of other folds' rows.
     return cross_fit_members(
         project,
         blend,
         np.stack([oof.values for oof, _ in joined]),
         np.stack([test.values for _, test in joined]),
         calibrate="none",
+        prune=False,
     )
 
 

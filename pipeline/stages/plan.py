@@ -24,6 +24,7 @@ FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensembl
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 YOUNGER_OF_PSEUDO = ("agreement", "balance", "rounds", "after")  # the same of students
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
+UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -212,6 +213,7 @@ class Plan:
             config.task.metric,
             config.submission.threshold,
             config.seed,
+            UNPRUNED,
         ]
         if teachers.get("distill", member) not in config.members:
             recipe.append(DISTILLED)
