@@ -141,7 +141,7 @@ def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
     def leaky(project, member, fold):
         rows, targets = np.arange(project.num_train), project.competition.targets
         held_out = fold_rows(project, member, fold).held_out
-        return FoldRows(rows, targets, np.ones(len(rows)), held_out, 0)
+        return FoldRows(rows, targets, np.ones(len(rows)), held_out)
 
     write_competition(tmp_path)
     shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")

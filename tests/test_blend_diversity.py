@@ -59,6 +59,14 @@ def test_a_near_copy_has_no_voice():
             assert_allclose(pruned.weights, np.insert(clean.weights, 1, 0.0))
 
 
+def test_who_asks_for_all_members_gets_near_copies_too():
+    targets, members = make_members()
+    doubled = np.stack([members[0], members[0], members[1]])
+    blend = fit_blend("soft_vote", doubled, targets, seed=0, prune=False, **BINARY)
+    assert_array_equal(blend.first, [0, 1, 2])
+    assert_allclose(blend.apply(doubled), (2 * members[0] + members[1]) / 3)
+
+
 def test_a_copy_that_differs_in_temperature_only_is_found_after_calibration():
     targets, members = make_members()
     odds = members[0] ** 0.3

@@ -8,6 +8,7 @@ import pytest
 from pipeline.config import describe, schema
 from pipeline.config.errors import UserError
 from pipeline.config.load import CONFIGS, find_config, load_config
+from pipeline.config.rounds import series_of_rounds
 from pipeline.config.views import expand_views
 
 DESIGN = Path(__file__).resolve().parents[2] / "shared" / "DESIGN.md"
@@ -121,6 +122,42 @@ WRONG = {
     "no teacher": (
         GOOD + "  b: {extends: net, pseudo: {teacher: liner}}\n",
         r"c\.yaml:9: no teacher 'liner'; did you mean `linear`",
+    ),
+    "a round of an unknown name": (
+        GOOD + "  b: {extends: net, pseudo: {teacher: greedy, after: liner}}\n",
+        r"no member 'liner'; did you mean `linear`",
+    ),
+    "a round after what was made elsewhere": (
+        GOOD
+        + "  x: {external: there}\n"
+        + "  b: {extends: net, pseudo: {teacher: greedy, after: x}}\n",
+        "x was made elsewhere",
+    ),
+    "a round that joins a member": (
+        GOOD + "  b: {extends: net, pseudo: {teacher: net, after: linear}}\n",
+        "linear joins a blend that teaches, but net is a member",
+    ),
+    "rounds in a circle": (
+        GOOD
+        + "  b: {extends: net, pseudo: {teacher: greedy, after: c}}\n"
+        + "  c: {extends: net, pseudo: {teacher: greedy, after: b}}\n",
+        r"c\.yaml:\d+: the round before is, in the end, itself",
+    ),
+    "a name that a round takes": (
+        GOOD
+        + "  b: {extends: net, pseudo: {teacher: net, rounds: 2}}\n"
+        + "  b_round-2: {extends: net}\n",
+        "pseudo would add a member b_round-2, and there is one",
+    ),
+    "agreement on labels": (
+        GOOD.replace("multiclass", "multilabel").replace("{learner", "{strength: 1, learner")
+        + "  b: {extends: net, pseudo: {teacher: net, agreement: 0.5, balance: true, rounds: 2}}\n",
+        r"members\.b: pseudo\.agreement needs one class per row, but task\.kind is multilabel; "
+        r"members\.b: pseudo\.balance",
+    ),
+    "no round": (
+        GOOD + "  b: {extends: net, pseudo: {teacher: net, rounds: 0}}\n",
+        r"members\.b\.pseudo\.rounds",
     ),
     "own teacher": (GOOD + "  b: {extends: net, pseudo: {teacher: b}}\n", r"no teacher 'b'"),
     "no teacher to distil": (
@@ -307,6 +344,43 @@ def test_seeds_and_values_become_members(tmp_path):
     assert (members["b"].seed, members["b"].lr, members["b"].pseudo.threshold) == (1, 0.1, 0.5)
     assert [name for name in members if name.startswith("c")] == ["c"]
     assert members["c"].pseudo.teacher == "linear"
+
+
+@pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
+def test_rounds_are_members_each_taught_by_the_one_before(tmp_path, teacher):
+    text = GOOD + (
+        f"  b: {{extends: net, pseudo: {{teacher: {teacher}, threshold: 0.8, rounds: 3}}}}\n"
+        "  c: {extends: b}\n"
+    )
+    members = load_config(write(tmp_path, text)).members
+    assert [name for name in members if name[0] in "bc"] == ["b", "b_round-2", "b_round-3", "c"]
+    taught = [members[name].pseudo for name in ("b", "b_round-2", "b_round-3")]
+    teachers = ["linear", "b", "b_round-2"] if teacher == "linear" else ["soft_vote"] * 3
+    assert [pseudo.teacher for pseudo in taught] == teachers
+    assert [pseudo.after for pseudo in taught] == [None, "b", "b_round-2"]
+    assert {(pseudo.threshold, pseudo.rounds) for pseudo in taught} == {(0.8, 1)}
+    assert members["c"] == members["b"]
+    once = load_config(write(tmp_path, text.replace(", rounds: 3", ""))).members
+    assert once["b"] == members["b"]  # so that a round more does not train the first again
+
+
+def test_each_seed_has_rounds_of_its_own(tmp_path):
+    text = GOOD + "  b: {extends: net, seeds: [1, 2], pseudo: {teacher: greedy, rounds: 2}}\n"
+    config = load_config(write(tmp_path, text))
+    names = ["b", "b_round-2", "b_seed-2", "b_seed-2_round-2"]
+    assert [name for name in config.members if name.startswith("b")] == names
+    assert config.members["b_seed-2_round-2"].pseudo.after == "b_seed-2"
+    assert series_of_rounds(config) == [names[:2], names[2:]]
+
+
+def test_a_series_begins_with_the_same_member_without_pseudo_labels(tmp_path):
+    text = GOOD + (
+        "  b: {extends: net, pseudo: {teacher: greedy, rounds: 2}}\n"
+        "  c: {extends: net, pseudo: {teacher: net}}\n"
+        "  d: {extends: net, lr: 0.5, pseudo: {teacher: net}}\n"
+    )
+    series = series_of_rounds(load_config(write(tmp_path, text)))
+    assert series == [["net", "b", "b_round-2"], ["net", "c"]]
 
 
 def test_blocks_weights_can_be_varied(tmp_path):

@@ -1,18 +1,20 @@
-"""Members that stand for others: `extends` fills one in, `seeds`, `vary` and `cycles` add more."""
+"""Members that stand for others: `extends` fills one in, `seeds`, `vary` and others add more."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 from pipeline.config.errors import UserError, nearest
+from pipeline.config.schema import BlendKind
 
 MULTIPLIERS = ("seeds", "vary", "cycles")  # of the member that says them; `extends` leaves them out
+ROUNDS = "rounds"  # of `pseudo`, and one more of them
 Place = Callable[..., str]  # keys -> "file:line"
 Raw = dict[str, Any]  # members as YAML gives them; what has a wrong type is left for pydantic
 
 
 def expand_members(members: Raw, *, place: Place) -> Raw:
-    """All members, each on its own: bases merged in, and one for each seed, value and cycle.
+    """All members, each on its own: bases merged in, one for each seed, value, cycle and round.
 
     Args:
         place: of a member's key, for messages.
@@ -22,9 +24,9 @@ def expand_members(members: Raw, *, place: Place) -> Raw:
     whole = {name: _with_base(name, members, (), place) for name in members}
     expanded: Raw = {}
     for name, member in whole.items():
-        for added, settings in _multiplied(name, member):
+        for added, settings in _in_rounds(_multiplied(name, member)):
             if added in expanded or (added != name and added in whole):
-                keys = ", ".join(key for key in MULTIPLIERS if key in member)
+                keys = ", ".join(key for key in (*MULTIPLIERS, "pseudo") if key in member)
                 raise UserError(
                     f"{place(name)}: {keys} would add a member {added}, and there is one."
                 )
@@ -53,7 +55,9 @@ def _with_base(name: str, members: Raw, chain: tuple[str, ...], place: Place) ->
     own = {key: value for key, value in member.items() if key != "extends"}
     found = _with_base(base, members, (*chain, name), place)
     if isinstance(found, dict):
-        found = {key: value for key, value in found.items() if key not in MULTIPLIERS}
+        found = _without(found, *MULTIPLIERS)
+        if isinstance(found.get("pseudo"), dict):
+            found["pseudo"] = _without(found["pseudo"], ROUNDS)
     return merge(found, own)
 
 
@@ -69,7 +73,7 @@ def _multiplied(name: str, member: Any) -> Iterator[tuple[str, Any]]:
     if not lists_only or type(cycles) is not int or cycles < 1:
         yield name, member
         return
-    plain = {key: value for key, value in member.items() if key not in MULTIPLIERS}
+    plain = _without(member, *MULTIPLIERS)
     for numbers in product(*(range(len(values)) for values in vary.values())):
         settings, suffix = plain, ""
         for (key, values), number in zip(vary.items(), numbers, strict=True):
@@ -81,6 +85,32 @@ def _multiplied(name: str, member: Any) -> Iterator[tuple[str, Any]]:
             after = f"{name}{suffix}_{cycle}"
             yield after, settings | {"start": {"member": before, "head": "keep"}}
             before = after
+
+
+def _in_rounds(members: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Each member as the student of round 1, under its own name; then those of later rounds.
+
+    A student's teacher is the one of the round before. Where a blend teaches, that one joins the
+    blend's members: it replaces none, for what it was derived from errs in its own way.
+    """
+    for name, member in members:
+        pseudo = member.get("pseudo") if isinstance(member, dict) else None
+        rounds = pseudo.get(ROUNDS) if isinstance(pseudo, dict) else None
+        if type(rounds) is not int or rounds < 1:
+            yield name, member
+            continue
+        first = _without(pseudo, ROUNDS)
+        yield name, member | {"pseudo": first}
+        before, by_blend = name, first.get("teacher") in get_args(BlendKind)
+        for number in range(2, rounds + 1):
+            teacher = first["teacher"] if by_blend else before
+            pseudo = first | {"teacher": teacher, "after": before}
+            before = f"{name}_round-{number}"
+            yield before, member | {"pseudo": pseudo}
+
+
+def _without(settings: Raw, *keys: str) -> Raw:
+    return {key: value for key, value in settings.items() if key not in keys}
 
 
 def _nested(key: str, value: Any) -> Raw:

@@ -138,12 +138,14 @@ def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> s
         return f"{where}: `{dotted}` is missing."
     came = problem.get("input")
     shown = f" (got {came!r})" if not isinstance(came, dict) else ""
+    if not keys:  # of sections that do not fit each other
+        return f"{where}: {problem['msg'].removeprefix('Value error, ')}."
     return f"{where}: `{dotted}`: {problem['msg'].removeprefix('Value error, ')}{shown}."
 
 
 def _written_keys(loc: tuple[str | int, ...], raw: dict) -> tuple[str, ...]:
     """A problem's place without what no user wrote: the names of a union's branches."""
-    if loc[0] == "members":
+    if loc[:1] == ("members",):
         loc = loc[:2] + loc[3:]
     keys: list[str] = []
     section: Any = raw

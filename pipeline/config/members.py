@@ -20,8 +20,31 @@ class Pseudo(Section):
     top_share: float | None = Field(
         None, gt=0, le=1, description="keep this share of the most confident rows of each class"
     )
+    agreement: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="keep rows where at least this share of round 0's members say the class that "
+        "the teacher says",
+    )
+    balance: bool = Field(
+        False,
+        description="of the rows kept so far, no class fills more than its share of the training "
+        "rows; the least confident go",
+    )
     labels: Literal["hard", "soft"] = Field("hard", description="the class, or the probabilities")
     weight: float = Field(1.0, gt=0, description="weight of a pseudo-labelled row in the loss")
+    rounds: int = Field(
+        1,
+        ge=1,
+        description="a member for each: NAME, NAME_round-2 (taught by NAME, or by the blend that "
+        "NAME joins), ...; blends leave out those from the first without a gain on",
+    )
+    after: str | None = Field(
+        None,
+        description="the student of the round before, which joins the members that a blend as "
+        "teacher is made of; `rounds` fills it in",
+    )
 
 
 class Member(Section):
@@ -47,7 +70,8 @@ class Member(Section):
     @property
     def stands_on(self) -> list[str]:
         """Members or blends that must be there first."""
-        return list(self.teachers.values())
+        before = None if self.pseudo is None else self.pseudo.after
+        return [*self.teachers.values(), *([] if before is None else [before])]
 
 
 Strength = Annotated[float, Field(gt=0)]
@@ -116,15 +140,15 @@ class Learner(Member):
     )
     blocks: dict[str, float] = Field(
         min_length=1,
-        description="backbone: weight, `concatenate` says of what; metadata: weight of data.numeric "
-        "and data.categorical (default 1), also alone",
+        description="backbone: weight, `concatenate` says of what; metadata: weight of "
+        "data.numeric and data.categorical (default 1), also alone",
     )
     concatenate: Literal["scaled", "pca", "importance"] = Field(
         "scaled",
-        description="scaled: a weight multiplies its block; pca, importance: a backbone's is the share "
-        "of the block's dimensions that is kept, in (0, 1], 0 for none: the first principal axes, or "
-        "the dimensions whose squared correlation with the target's columns is highest on average "
-        "(the order of F-scores; scikit-learn's f_regression); fitted inside the fold",
+        description="scaled: a weight multiplies its block; pca, importance: a backbone's is the "
+        "share of the block's dimensions that is kept, in (0, 1], 0 for none: the first principal "
+        "axes, or the dimensions whose squared correlation with the target's columns is highest "
+        "on average (the order of F-scores; scikit-learn's f_regression); fitted inside the fold",
     )
     transform: Literal["none", "sqrt"] = Field(
         "sqrt", description="sqrt: signed square root of features (Arandjelovic 2012)"

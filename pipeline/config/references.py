@@ -6,7 +6,15 @@ from typing import get_args
 
 from pipeline.config.errors import nearest
 from pipeline.config.members import METADATA
-from pipeline.config.schema import AnyMember, BlendKind, Config, External, Learner, Network
+from pipeline.config.schema import (
+    AnyMember,
+    BlendKind,
+    Config,
+    External,
+    Learner,
+    Network,
+    Pseudo,
+)
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
@@ -55,6 +63,8 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
             yield ("members", name, key), f"no teacher {teacher!r}{near}"
         elif _depends_on(config, teacher, name):
             yield ("members", name, key), "its teacher is, in the end, itself"
+    if (pseudo := getattr(member, "pseudo", None)) is not None and pseudo.after is not None:
+        yield from _wrong_round_before(config, name, pseudo)
     start = getattr(member, "start", None)
     if start is None:
         return
@@ -74,6 +84,23 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
         if own != theirs:
             reason = f"{start.member} has {key} {theirs!r}, but {name} {own!r}: they must agree"
             yield ("members", name, "start"), reason
+
+
+def _wrong_round_before(config: Config, name: str, pseudo: Pseudo) -> Iterable[Problem]:
+    """What `pseudo.after` may not be."""
+    place = ("members", name, "pseudo", "after")
+    others = [other for other in config.members if other != name]
+    if pseudo.after not in others:
+        yield place, f"no member {pseudo.after!r}{nearest(pseudo.after, others)}"
+    elif isinstance(config.members[pseudo.after], External):
+        yield (
+            place,
+            f"{pseudo.after} was made elsewhere: nobody knows which rows its test part saw",
+        )
+    elif pseudo.teacher not in (*BLENDS, pseudo.after):
+        yield place, f"{pseudo.after} joins a blend that teaches, but {pseudo.teacher} is a member"
+    elif pseudo.teacher in BLENDS and _depends_on(config, pseudo.after, name):
+        yield place, "the round before is, in the end, itself"
 
 
 def _backbones(member: AnyMember) -> list[str]:

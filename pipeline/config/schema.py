@@ -322,6 +322,17 @@ class Config(Section):
                 and member.sampling != "all"
                 and (kind == "regression" or member.sampling == "smote")
             ]
+            problems += [
+                f"members.{name}: pseudo.{key} needs one class per row, but task.kind is {kind}"
+                for name, pseudo in self._pseudo_labels()
+                for key in ("agreement", "balance")
+                if getattr(pseudo, key)
+            ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _pseudo_labels(self) -> list[tuple[str, Pseudo]]:
+        """Members with pseudo-labels, and these, each as it was written (round 1)."""
+        found = [(name, getattr(member, "pseudo", None)) for name, member in self.members.items()]
+        return [(name, pseudo) for name, pseudo in found if pseudo and pseudo.after is None]

@@ -1,13 +1,17 @@
 """Pseudo-labels: which test rows a teacher is sure of, and what it says of them.
 
-Source: Lee 2013, Pseudo-Label; soft labels as in Xie 2020, Noisy Student.
+Source: Lee 2013, Pseudo-Label; soft labels and class balance after Xie 2020, Noisy Student, who
+also repeat images of rare classes: ours only caps the frequent ones.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.config.schema import Kind, Pseudo
+
+SHOWN_CLASSES = 20  # in the log: of more, those with the most rows
 
 
 @dataclass(frozen=True)
@@ -18,23 +22,38 @@ class PseudoLabels:
         rows: (P,) positions among the test rows.
         targets: (P, C) one-hot or 0/1 if hard, probabilities if soft, values for regression.
         weights: (P,) of these rows in the loss.
+        per_class: (C,) how many of these rows are said to be of each class; None for regression.
+        dropped: name of a filter: how many rows it took of those that the filters before it left.
     """
 
     rows: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+    per_class: np.ndarray | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
-def choose_pseudo_labels(values: np.ndarray, settings: Pseudo, *, kind: Kind) -> PseudoLabels:
+def choose_pseudo_labels(
+    values: np.ndarray,
+    settings: Pseudo,
+    *,
+    kind: Kind,
+    member_values: np.ndarray | None = None,
+    class_shares: np.ndarray | None = None,
+) -> PseudoLabels:
     """Keep the confident rows of one teacher's test predictions.
 
     A row's confidence is its highest probability; for multilabel the mean over columns of
-    max(p, 1 - p); a regression has none, all rows are kept. `threshold` and `top_share` both apply
-    where both are given; `top_share` is taken within each predicted class, so that rare classes
-    keep their share.
+    max(p, 1 - p); a regression has none, all rows are kept. `threshold`, `top_share` and
+    `agreement` look at all rows, and all apply where several are given; `top_share` is taken within
+    each predicted class, so that rare classes keep their share. `balance` comes last: it caps each
+    class at its share of the rows that are left. Classes below theirs stay as they are, so that one
+    that is never predicted does not take all others with it.
 
     Args:
         values: (N, C) predictions of the teacher.
+        member_values: (M, N, C) of the members that must agree, for `agreement`.
+        class_shares: (C,) of the training rows, for `balance`.
     """
     if kind == "regression":
         rows = np.arange(len(values))
@@ -46,22 +65,64 @@ def choose_pseudo_labels(values: np.ndarray, settings: Pseudo, *, kind: Kind) ->
     else:
         confidence, predicted = values.max(1), values.argmax(1)
         hard = np.eye(values.shape[1])[predicted]
-    keep = np.ones(len(values), dtype=bool)
+    left, dropped = np.arange(len(values)), {}
+
+    def keep(name: str, passed: np.ndarray) -> None:
+        """Narrow `left` to rows that passed: of (N,)."""
+        nonlocal left
+        dropped[name] = int(np.sum(~passed[left]))
+        left = left[passed[left]]
+
     if settings.threshold is not None:
-        keep &= confidence >= settings.threshold
+        keep("threshold", confidence >= settings.threshold)
     if settings.top_share is not None:
-        keep &= _top_share(confidence, predicted, settings.top_share)
-    rows = np.flatnonzero(keep)
+        limits = _rounded_up(settings.top_share * np.bincount(predicted))
+        keep("top_share", _most_confident(confidence, predicted, limits))
+    if settings.agreement is not None:
+        assert member_values is not None, "agreement with whom"
+        agreeing = (member_values.argmax(-1) == predicted).mean(0)
+        keep("agreement", agreeing >= settings.agreement)
+    if settings.balance:
+        assert class_shares is not None, "balance of what"
+        passed = np.zeros(len(values), dtype=bool)
+        limits = _rounded_up(class_shares * len(left))
+        passed[left] = _most_confident(confidence[left], predicted[left], limits)
+        keep("balance", passed)
     targets = hard if settings.labels == "hard" else values
-    return PseudoLabels(rows, targets[rows], np.full(len(rows), settings.weight))
+    return PseudoLabels(
+        left,
+        targets[left],
+        np.full(len(left), settings.weight),
+        hard[left].sum(axis=0).astype(int),
+        dropped,
+    )
 
 
-def _top_share(confidence: np.ndarray, predicted: np.ndarray, share: float) -> np.ndarray:
-    """(N,) whether a row is among the most confident `share` of its predicted class."""
+def in_words(labels: PseudoLabels, classes: Sequence[str]) -> str:
+    """How many rows are taught, of which classes, and how many each filter dropped; for the log."""
+    words = f"{len(labels.rows)} pseudo-labels"
+    if labels.per_class is not None:
+        most_first = np.argsort(-labels.per_class, kind="stable")
+        counts = [f"{classes[c]} {labels.per_class[c]}" for c in most_first[:SHOWN_CLASSES]]
+        hidden = len(classes) - len(counts)
+        words += f": {', '.join(counts)}" + (f" and {hidden} classes more" if hidden else "")
+    if labels.dropped:
+        words += "; dropped by " + ", ".join(f"{name} {n}" for name, n in labels.dropped.items())
+    return words
+
+
+def _most_confident(
+    confidence: np.ndarray, predicted: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """(N,) whether a row is among the `limits[c]` most confident of its predicted class c."""
     keep = np.zeros(len(confidence), dtype=bool)
-    for label in np.unique(predicted):
+    for label, limit in enumerate(limits):
         rows = np.flatnonzero(predicted == label)
         best_first = rows[np.argsort(-confidence[rows], kind="stable")]
-        # Rounded first: 0.07 * 100 is a trifle above 7, and would keep eight.
-        keep[best_first[: int(np.ceil(round(share * len(rows), 6)))]] = True
+        keep[best_first[:limit]] = True
     return keep
+
+
+def _rounded_up(counts: np.ndarray) -> np.ndarray:
+    """Whole rows; rounded first: 0.07 * 100 is a trifle above 7, and would keep eight."""
+    return np.ceil(np.round(counts, 6)).astype(int)

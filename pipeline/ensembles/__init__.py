@@ -85,6 +85,7 @@ def fit_blend(
     seed: int,
     threshold: float = 0.5,
     calibrate: Calibrate = "none",
+    prune: bool = True,
     fit_decisions: bool = False,
 ) -> Blend:
     """Fit a blend of members (M, N, C) to targets (N, C): calibration, near-copies, weights.
@@ -98,6 +99,7 @@ def fit_blend(
         threshold: a multilabel probability of at least this is a yes.
         calibrate: how members are calibrated; if at all, what is made of them is too, by
             temperature. Stackers calibrate themselves.
+        prune: leave out near-copies of members.
         fit_decisions: fit thresholds or cut-points too, where the metric has them.
     Raises:
         UserError: if the blend does not fit the task.
@@ -106,10 +108,11 @@ def fit_blend(
     how = {"kind": kind, "metric": metric, "levels": levels, "threshold": threshold}
     loss_kind = weights.loss_kind(kind, metric)
     raw = np.asarray(member_values, dtype=np.float64)
-    prepared = prepare(raw, targets, calibrate=calibrate, kind=loss_kind, levels=levels)
+    preparing = {"calibrate": calibrate, "prune": prune}
+    prepared = prepare(raw, targets, kind=loss_kind, levels=levels, **preparing)
 
     def fit(other: BlendKind, *rows: np.ndarray) -> Blend:
-        return fit_blend(other, *rows, seed=seed, calibrate=calibrate, **how)
+        return fit_blend(other, *rows, seed=seed, **preparing, **how)
 
     shares = None
     if blend_kind == "stack_two_level":  # each of its blends prepares the members itself

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.config.schema import BlendKind
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.rounds import Series, without
 
 SLOW = ("stack_lightgbm", "stack_two_level")  # fitted anew for each member left out: minutes
 
@@ -17,6 +18,7 @@ def scores_without_each(
     folds: np.ndarray,
     *,
     threshold: float,
+    series: Series = (),
     **how: Any,
 ) -> np.ndarray:
     """Score a cross-fitted blend of all members (M, N, C) but one, for each of them: (M,).
@@ -34,6 +36,15 @@ def scores_without_each(
         others = np.delete(oof, m, axis=0)
         # Nothing is said of test rows here, but every fold has a layer of them.
         layers = np.repeat(others[:, None, :1], len(np.unique(folds)), axis=1)
-        fitted = cross_fit(blend_kind, others, layers, targets, folds, threshold=threshold, **how)
+        fitted = cross_fit(
+            blend_kind,
+            others,
+            layers,
+            targets,
+            folds,
+            threshold=threshold,
+            series=without(series, m),
+            **how,
+        )
         scores[m] = how["metric"].score(targets, fitted.oof, **scoring)
     return scores

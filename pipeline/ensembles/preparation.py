@@ -45,12 +45,19 @@ def prepare(
     targets: np.ndarray,
     *,
     calibrate: Calibrate,
+    prune: bool,
     kind: Kind,
     levels: np.ndarray | None,
 ) -> Preparation:
-    """Fit the calibration of each member (M, N, C), and find copies among what it makes of them."""
+    """Fit the calibration of each member (M, N, C), and find copies among what it makes of them.
+
+    Args:
+        prune: whether copies are left out.
+    """
     calibrations = tuple(
         fit_calibration(calibrate, values, targets, kind=kind, levels=levels) for values in members
     )
+    if not prune:
+        return Preparation(calibrations, np.arange(len(members)))
     calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
     return Preparation(calibrations, originals(error_correlation(calibrated, targets)))

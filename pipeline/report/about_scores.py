@@ -6,6 +6,7 @@ from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.numbers import correlation
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
+from pipeline.report.rounds import round_columns, round_rows
 
 
 def estimate(found: Findings) -> Section:
@@ -93,6 +94,7 @@ def members(found: Findings) -> Section:
                 f"Correlation of out-of-fold predictions of {', '.join(names)}",
             )
         )
+    parts += _rounds(found)
     views = _view_scores(found)
     look = "Look for blends that beat all members by more than the spread of folds."
     return Section("Members and blends", look, [*parts, *views])
@@ -125,6 +127,25 @@ def _contestants(found: Findings) -> Table:
         bold=[number for number, entry in enumerate(entries) if entry["name"] == chosen],
         words=["weights"],
     )
+
+
+def _rounds(found: Findings) -> list[Part]:
+    """What each round of pseudo-labels brought, a table for each student."""
+    look = (
+        "Gain over the round before, above 0 is better; its probability and interval come from "
+        "the same resampled rows. Each fold's blend leaves out the rounds from the first without "
+        "a gain on, by the rows that it is fitted on."
+    )
+    return [
+        Table(
+            f"Rounds of pseudo-labels: {rounds[-1]['member']}",
+            look,
+            round_columns(found.summary["metric"]),
+            round_rows(rounds, found.summary["folds"]),
+            words=["member"],
+        )
+        for rounds in found.summary.get("rounds", [])
+    ]
 
 
 def _view_scores(found: Findings) -> list[Part]:

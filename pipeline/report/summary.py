@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipeline.core.artifacts import read_meta
 from pipeline.report import sentences
+from pipeline.report.rounds import round_columns, round_rows
 
 SENTENCES = (
     sentences.expected,
@@ -39,6 +40,8 @@ def print_summary(submissions: Path, root: Path) -> None:
         if text := sentence(summary):
             console.print(text, markup=False)
     console.print(f"Submission: [bold]{summary['submission']}[/bold] ({summary['test_rows']} rows)")
+    for rounds in summary.get("rounds", []):
+        console.print(_rounds(summary, rounds))
     for hint in _hints(summary):
         console.print(f"Try next: {hint}", style="dim", markup=False)
 
@@ -61,6 +64,15 @@ def _contestants(summary: dict[str, Any]) -> Table:
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )
+    return table
+
+
+def _rounds(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> Table:
+    table = Table(title="Rounds of pseudo-labels", box=SIMPLE_HEAD)
+    for column in round_columns(summary["metric"]):
+        table.add_column(column, no_wrap=True)
+    for cells in round_rows(rounds, summary["folds"]):
+        table.add_row(*cells)
     return table
 
 

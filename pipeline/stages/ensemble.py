@@ -19,10 +19,12 @@ from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.interval import bootstrap_interval
 from pipeline.ensembles.left_out import SLOW, scores_without_each
+from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.estimate import estimate
 from pipeline.stages.last_submission import against_last, read_ledger
 from pipeline.stages.project import Project, open_project
+from pipeline.stages.rounds import gains_of_students, positions_by_round
 
 log = logging.getLogger(__name__)
 LEVEL = 0.90  # of the interval
@@ -39,7 +41,8 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     singles = {
         name: _single(project, oof[m : m + 1], test[m : m + 1]) for m, name in enumerate(members)
     }
-    blends = {name: _cross_fit(project, name, oof, test) for name in config.blends}
+    series = positions_by_round(config)
+    blends = {name: _cross_fit(project, name, oof, test, series=series) for name in config.blends}
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
@@ -80,6 +83,12 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "better_than_last": against_last(project, fitted.oof, fingerprint, level=LEVEL),
         "contestants": contestants,
         "diversity": diversity,
+        "rounds": gains_of_students(
+            project,
+            {name: fit.oof for name, fit in singles.items()},
+            next(iter(blends.values())).stays,
+            **outputs.bootstrap_settings(project),
+        ),
         "members": {name: oof.meta for name, (oof, _) in members.items()},
         "fingerprint": fingerprint,
         "config": config.model_dump(mode="json"),
@@ -91,9 +100,11 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
 
 
 def _cross_fit(
-    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray
+    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, *, series: Series = ()
 ) -> CrossFitted:
-    return outputs.cross_fit_members(project, blend, oof, test, **_what_is_fitted(project))
+    return outputs.cross_fit_members(
+        project, blend, oof, test, series=series, **_what_is_fitted(project)
+    )
 
 
 def _what_is_fitted(project: Project) -> dict[str, Any]:
@@ -140,6 +151,7 @@ def _diversity(
         oof,
         targets,
         project.folds.folds,
+        series=positions_by_round(project.config),
         **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )

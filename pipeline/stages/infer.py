@@ -1,7 +1,6 @@
 """Infer stage: reads weights, writes oof.npz (N, C) and test.npz (K, N, C) of each member."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.core import artifacts, predictions
 from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.stages.outputs import ALL_ROWS_TEST
+from pipeline.stages.outputs import ALL_ROWS_TEST, read_fold_test
 from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project, open_project
@@ -61,13 +60,14 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
         refuse_seen_rows(oof.ids, plan.train(member, fold).folder / "trained_on.txt")
         oof = oof.in_order_of(competition.ids[held_out], where=str(part / "oof.npz"))
         oof_values[held_out] = oof.values
-        test_values.append(_test_part(project, member, fold).values)
+        test_values.append(read_fold_test(project, member, fold))
         view_values.append((held_out, np.load(part / "oof_views.npy")))
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, view_values)
     if config.members[member].all_rows:
-        said = _test_part(project, member, ALL_ROWS)
-        replace(said, meta=meta).save(folder / ALL_ROWS_TEST)
+        said = read_fold_test(project, member, ALL_ROWS)
+        all_rows = Predictions(competition.test_ids, said, competition.classes, meta=meta)
+        all_rows.save(folder / ALL_ROWS_TEST)
     oof = Predictions(competition.ids, oof_values, competition.classes, folds.folds, meta)
     test = Predictions(competition.test_ids, np.stack(test_values), competition.classes, meta=meta)
     _finish_member(folder, fingerprint, project, member, oof, test)
@@ -99,14 +99,6 @@ def _finish_member(
         folder, fingerprint, member=member, metric=project.metric.name, oof_score=score
     )
     log.info("infer %s oof %s %.4f -> %s", member, project.metric.name, score, folder)
-
-
-def _test_part(project: Project, member: str, fold: int) -> Predictions:
-    """What one model says of the test rows, in their order."""
-    path = Plan(project).predict(member, fold).folder / "test.npz"
-    expected = {"folds_digest": project.folds.digest, "fold": fold, "member": member}
-    test = predictions.load(path, classes=project.competition.classes, **expected)
-    return test.in_order_of(project.competition.test_ids, where=str(path))
 
 
 def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
-from pipeline.core import predictions
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
@@ -17,7 +16,12 @@ from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
 from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import WEIGHTS
-from pipeline.stages.outputs import blend_settings, cross_fit_members, read_member
+from pipeline.stages.outputs import (
+    blend_settings,
+    cross_fit_members,
+    read_fold_test,
+    read_member,
+)
 from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project
@@ -30,28 +34,32 @@ class FoldRows:
     Attributes:
         rows: (n,) with targets (n, C), hard or soft, and weights (n,).
         held_out: (m,) training rows of this fold.
-        num_taught: how many of `rows` are pseudo-labelled.
+        taught: those of `rows`, at their end, that are pseudo-labelled.
     """
 
     rows: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
     held_out: np.ndarray
-    num_taught: int
+    taught: PseudoLabels | None = None
+
+    @property
+    def num_taught(self) -> int:
+        """How many of `rows` are pseudo-labelled."""
+        return 0 if self.taught is None else len(self.taught.rows)
 
 
 def fold_rows(project: Project, member: str, fold: int) -> FoldRows:
     """All rows but one fold's, and what the member's teacher says of test rows."""
     competition, folds = project.competition, project.folds.folds
     rows, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    targets, weights, num_taught = competition.targets[rows], np.ones(len(rows)), 0
+    targets, weights, taught = competition.targets[rows], np.ones(len(rows)), None
     if project.member(member).pseudo is not None:
         taught = _pseudo_labels(project, member, fold)
         rows = np.concatenate([rows, project.num_train + taught.rows])
         targets = np.concatenate([targets, taught.targets])
         weights = np.concatenate([weights, taught.weights])
-        num_taught = len(taught.rows)
-    return FoldRows(rows, targets, weights, held_out, num_taught)
+    return FoldRows(rows, targets, weights, held_out, taught)
 
 
 def fit_fold(
@@ -122,7 +130,7 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
     teacher, rows = project.member(member).distill.teacher, np.arange(len(project.index.paths))
     if teacher in project.config.members:
         return predict_rows(project, teacher, fold, rows)[0]
-    names = _members_of_teacher(project, teacher, member)
+    names = _members_of_teacher(project, teacher, member, "distill")
     said = np.stack([predict_rows(project, name, fold, rows)[0] for name in names])
     oof = np.stack([read_member(project, name)[0].values for name in names])
     seen = project.folds.folds != fold
@@ -131,6 +139,7 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
         oof[:, seen],
         project.competition.targets[seen],
         project.folds.folds[seen],
+        prune=False,
         **blend_settings(project),
     )
     return blend.apply(said)
@@ -139,24 +148,30 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
 def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
     """What the teacher that never saw this fold says of the test rows (law 4).
 
-    A blend as teacher is fitted without this fold's rows, on members of round 0, and applied to
-    what their models of this fold say.
+    A blend as teacher is fitted without this fold's rows, on members of round 0 (and the student of
+    the round before), and applied to what their models of this fold say. Members that must agree
+    are asked through their models of this fold, and classes' shares are of the other folds' rows.
     """
     config, pseudo = project.config, project.config.members[member].pseudo
-    if pseudo.teacher in config.members and fold == ALL_ROWS:
-        _, said = read_member(project, pseudo.teacher)
-        return choose_pseudo_labels(_layer(said.values, fold), pseudo, kind=config.task.kind)
     if pseudo.teacher in config.members:
-        path = Plan(project).predict(pseudo.teacher, fold).folder / "test.npz"
-        said = predictions.load(
-            path,
-            classes=project.competition.classes,
-            folds_digest=project.folds.digest,
-            fold=fold,
-        ).in_order_of(project.competition.test_ids, where=str(path))
-        return choose_pseudo_labels(said.values, pseudo, kind=config.task.kind)
-    blended = _cross_fit_teacher(project, pseudo.teacher, member)
-    return choose_pseudo_labels(_layer(blended.test, fold), pseudo, kind=config.task.kind)
+        said = _test_values(project, pseudo.teacher, fold)
+    else:
+        said = _layer(_cross_fit_teacher(project, pseudo.teacher, member).test, fold)
+    asked = [] if pseudo.agreement is None else Plan(project).untaught_members
+    return choose_pseudo_labels(
+        said,
+        pseudo,
+        kind=config.task.kind,
+        member_values=np.stack([_test_values(project, n, fold) for n in asked]) if asked else None,
+        class_shares=project.competition.targets[project.folds.folds != fold].mean(axis=0),
+    )
+
+
+def _test_values(project: Project, member: str, fold: int) -> np.ndarray:
+    """(N_test, C) of a member's model that never saw a fold; for all rows, the mean of all."""
+    if fold == ALL_ROWS:
+        return _layer(read_member(project, member)[1].values, fold)
+    return read_fold_test(project, member, fold)
 
 
 def _layer(test: np.ndarray, fold: int) -> np.ndarray:
@@ -165,19 +180,22 @@ def _layer(test: np.ndarray, fold: int) -> np.ndarray:
 
 
 def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> CrossFitted:
-    joined = [read_member(project, name) for name in _members_of_teacher(project, blend, member)]
-    # Without calibration, so that a blend without weights owes nothing to this fold's labels: the
-    # temperature would, through members' predictions of other folds' rows.
+    names = _members_of_teacher(project, blend, member, "pseudo")
+    joined = [read_member(project, name) for name in names]
+    # Neither calibrated nor pruned, so that a blend without weights owes nothing to this fold's
+    # labels: temperatures would, and the choice among near-copies (a student is soon one), through
+    # members' predictions of other folds' rows.
     return cross_fit_members(
         project,
         blend,
         np.stack([oof.values for oof, _ in joined]),
         np.stack([test.values for _, test in joined]),
         calibrate="none",
+        prune=False,
     )
 
 
-def _members_of_teacher(project: Project, blend: BlendKind, member: str) -> list[str]:
-    if names := Plan(project).untaught_members:
+def _members_of_teacher(project: Project, blend: BlendKind, member: str, key: str) -> list[str]:
+    if names := Plan(project).blended_for(member, key):
         return names
     raise UserError(f"member {member}: teacher {blend} has no members to blend.")

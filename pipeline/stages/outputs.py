@@ -57,6 +57,18 @@ def read_member(
     return oof, test
 
 
+def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
+    """What one model of a member says of the test rows, in their order: (N_test, C).
+
+    Raises:
+        UserError: if it was made of other rows, classes or folds.
+    """
+    path = Plan(project).predict(member, fold).folder / "test.npz"
+    expected = {"folds_digest": project.folds.digest, "fold": fold, "member": member}
+    test = predictions.load(path, classes=project.competition.classes, **expected)
+    return test.in_order_of(project.competition.test_ids, where=str(path)).values
+
+
 def cross_fit_members(
     project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, **settings: Any
 ) -> CrossFitted:

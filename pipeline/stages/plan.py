@@ -4,13 +4,14 @@ All fingerprints are made here, and nowhere else, so that one page answers the q
 computed anew when I change this?". A fingerprint is a recipe: it never depends on the machine.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
 from typing import Any
 
 from pipeline.config.errors import UserError
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, External, Learner, Member, Network
+from pipeline.config.schema import Backbone, External, Learner, Network, Pseudo, Section
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
@@ -22,8 +23,10 @@ from pipeline.stages.project import Project
 FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 3, "report": 3}
 FORMAT["blend"] = 2  # what a blend says to those it teaches
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
+YOUNGER_OF_PSEUDO = ("agreement", "balance", "rounds", "after")  # the same of students
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
 YOUNGER_OF_MEMBERS = ("concatenate", "search")  # the same of what was trained
+UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -52,11 +55,25 @@ def folds_job(project: Project) -> Job:
     )
 
 
+def _once(make: Callable[..., Job]) -> Callable[..., Job]:
+    """Remember a plan's jobs: those of later rounds stand on the same ones, over and over."""
+
+    @wraps(make)
+    def remembered(plan: "Plan", *which: str | int) -> Job:
+        key = (make.__name__, *which)
+        if key not in plan.made:
+            plan.made[key] = make(plan, *which)
+        return plan.made[key]
+
+    return remembered
+
+
 @dataclass(frozen=True)
 class Plan:
     """Jobs of a project whose folds are made."""
 
     project: Project
+    made: dict[tuple[str | int, ...], Job] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
@@ -111,6 +128,7 @@ class Plan:
             return [self.block(name) for name in settings.backbones]
         return [self.cache(self.image_size(member))]
 
+    @_once
     def train(self, member: str, fold: int) -> Job:
         """One fold's model. Its recipe knows nothing of test rows, unless they teach it."""
         project, settings = self.project, self.project.member(member)
@@ -131,9 +149,7 @@ class Plan:
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
-            settings=settings.model_dump(
-                exclude={"all_rows", *MULTIPLIERS, *unused_keys(settings)}
-            ),
+            settings=settings_recipe(settings),
             made_from=made_from,
             task=config.task.model_dump(exclude={"metric"}),
             rows=project.competition.rows_digest,
@@ -158,23 +174,36 @@ class Plan:
     def taught_by(self, member: str, fold: int) -> list[Job]:
         """What one fold's model learns from besides labels: predictions, or another's weights.
 
-        A member's predictions of this fold, or of all folds for a model of all rows; a blend's are
-        made of all its members'.
+        A member's predictions of this fold, or of all folds for a model of all rows, and for
+        pseudo-labels those of the members that must agree; a blend's are made of all its members'.
         """
         settings = self.project.config.members[member]
         jobs = []
-        for teacher in settings.teachers.values():
+        for key, teacher in settings.teachers.items():
             if teacher not in self.project.config.members:
-                jobs += [self.join(name) for name in self.untaught_members]
-            elif fold != ALL_ROWS:
-                jobs.append(self.predict(teacher, fold))
+                jobs += [self.join(name) for name in self.blended_for(member, key)]
             else:
-                jobs.append(self.join(teacher))
+                jobs.append(self.said(teacher, fold))
+        if settings.pseudo is not None and settings.pseudo.agreement is not None:
+            jobs += [self.said(name, fold) for name in self.untaught_members]
         if fold == ALL_ROWS and getattr(settings, "patience", 0):
             jobs += [self.train(member, other) for other in range(self.project.folds.num_folds)]
         if isinstance(settings, Network) and settings.start is not None:
             jobs.append(self.train(settings.start.member, fold))
         return list(dict.fromkeys(jobs))
+
+    def said(self, member: str, fold: int) -> Job:
+        """What a member's model of a fold says, once it is there; for all rows, all its models."""
+        return self.join(member) if fold == ALL_ROWS else self.predict(member, fold)
+
+    def blended_for(self, member: str, key: str) -> list[str]:
+        """Members of the blend that teaches a member by `pseudo` or `distill`.
+
+        Those of round 0; in later rounds of pseudo-labels also the student of the round before.
+        """
+        pseudo = self.project.config.members[member].pseudo
+        joins = [pseudo.after] if key == "pseudo" and pseudo.after is not None else []
+        return list(dict.fromkeys([*self.untaught_members, *joins]))
 
     def blend_recipe(self, member: str) -> list | None:
         """What a blend used as teacher depends on besides its members' predictions."""
@@ -186,6 +215,7 @@ class Plan:
             config.task.metric,
             config.submission.threshold,
             config.seed,
+            UNPRUNED,
         ]
         if teachers.get("distill", member) not in config.members:
             recipe.append(DISTILLED)
@@ -213,6 +243,7 @@ class Plan:
         folds = list(range(self.project.folds.num_folds))
         return [*folds, ALL_ROWS] if self.project.config.members[member].all_rows else folds
 
+    @_once
     def predict(self, member: str, fold: int) -> Job:
         """One fold's model on the rows that it held out and on the test rows."""
         project, trained = self.project, self.train(member, fold)
@@ -254,6 +285,7 @@ class Plan:
             arguments=self.arguments | {"member": member},
         )
 
+    @_once
     def join(self, member: str) -> Job:
         """A member's oof and test predictions, of all folds, and of the model of all rows."""
         if isinstance(self.project.config.members[member], External):
@@ -315,14 +347,20 @@ class Plan:
         )
 
 
-def unused_keys(settings: Member) -> list[str]:
-    """Those of YOUNGER_OF_MEMBERS that a member leaves at their default."""
-    keys = type(settings).model_fields
-    return [
-        key
-        for key in YOUNGER_OF_MEMBERS
-        if key in keys and getattr(settings, key) == keys[key].default
-    ]
+def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
+    """A member's settings without what changes nothing in one of its models."""
+    recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
+    _forget_defaults(recipe, type(settings), YOUNGER_OF_MEMBERS)
+    if settings.pseudo is not None:
+        _forget_defaults(recipe["pseudo"], Pseudo, YOUNGER_OF_PSEUDO)
+    return recipe
+
+
+def _forget_defaults(recipe: dict[str, Any], section: type[Section], keys: Iterable[str]) -> None:
+    """Take out, in place, those keys that are at their section's default."""
+    for key in keys:
+        if key in recipe and recipe[key] == section.model_fields[key].default:
+            del recipe[key]
 
 
 def model_name(fold: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
+from pipeline.core.pseudo import in_words
 from pipeline.core.runtime import stream_seed
 from pipeline.networks.device import choose_device, choose_precision, choose_workers
 from pipeline.networks.training import train_fold as train_network
@@ -25,8 +26,9 @@ def train_fold(
     """Fit one member on all rows but one fold's, and on what its teachers say."""
     project = open_project(config, root)
     rows = fold_rows(project, member, fold)
-    if rows.num_taught:
-        log.info("train %s %s: %d pseudo-labels", member, model_name(fold), rows.num_taught)
+    if rows.taught is not None:
+        said = in_words(rows.taught, project.competition.classes)
+        log.info("train %s %s %s", member, model_name(fold), said)
     is_learner = isinstance(project.member(member), Learner)
     fit = _fit_learner if is_learner else _fit_network
     scores = fit(folder, project, member, fold, rows)

@@ -1,0 +1,71 @@
+"""Rounds of pseudo-labels: what each brings over the one before, and where the gain ends.
+
+How many rounds to use is chosen by targets, so it is fitted like a blend's weights: each fold's
+blend counts the rounds on the rows that it is fitted on, and a row's target has no say in which
+rounds predict it. Training all rounds that were asked for is what makes this possible: one that
+stopped by its out-of-fold score would let fold k's targets decide what fold k's models are.
+
+What remains: the table of gains is of all rows, so the best of several rounds is best by luck in
+part, and whoever sets `rounds` by it has chosen with the rows that are scored. And a member's
+predictions of other folds' rows come from models that learnt from this fold's (see `cross_fit`).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.metrics import Metric
+from pipeline.ensembles.interval import probability_better
+
+Series = Sequence[Sequence[int]]  # positions of members in the order of their rounds
+
+
+def while_gaining(
+    members: np.ndarray, targets: np.ndarray, series: Series, *, metric: Metric, **scoring: Any
+) -> np.ndarray:
+    """Leave out rounds from the first that scores no better than the one before on.
+
+    Args:
+        members: (M, N, C) with targets (N, C).
+        series: the first of each stays.
+        scoring: what `Metric.score` takes.
+    Returns:
+        (M,) whether a member stays.
+    """
+    stays = np.ones(len(members), dtype=bool)
+    for rounds in series:
+        scores = [metric.score(targets, members[m], **scoring) for m in rounds]
+        gains = [metric.is_better(after, before) for before, after in pairwise(scores)]
+        stays[list(rounds)[1:]] &= np.logical_and.accumulate(gains)
+    return stays
+
+
+def without(series: Series, m: int) -> Series:
+    """The same series where member m is not there, and those after it have moved up."""
+    return [[other - (other > m) for other in rounds if other != m] for rounds in series]
+
+
+def gains_by_round(
+    rounds: Sequence[np.ndarray], targets: np.ndarray, *, metric: Metric, **how: Any
+) -> list[dict[str, Any]]:
+    """Score each round's predictions (N, C), and compare them with the round before.
+
+    Args:
+        how: what `probability_better` takes; both are scored on the same resampled rows.
+    Returns:
+        Of each round: score, gain over the one before (above 0 is better, whatever the metric),
+        the probability that it is one, and its interval (low, high); the first has a score only.
+    """
+    scoring = {key: how[key] for key in ("kind", "levels", "threshold")}
+    scores = [metric.score(targets, values, **scoring) for values in rounds]
+    found: list[dict[str, Any]] = [{"score": scores[0]}]
+    sign = 1 if metric.greater_is_better else -1
+    for (before, after), score, former in zip(pairwise(rounds), scores[1:], scores, strict=False):
+        probability, low, high = probability_better(targets, after, before, metric=metric, **how)
+        gain = sign * (score - former)
+        found.append(
+            {"score": score, "gain": gain, "probability": probability, "low": low, "high": high}
+        )
+    return found
