@@ -1,6 +1,7 @@
 """Greedy selection: members are picked one by one on the metric, in bags of members."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,7 @@ def select_in_bags(
         bags = [np.arange(num_members)]
     else:
         bags = [np.sort(rng.choice(num_members, size, replace=False)) for _ in range(BAGS)]
-    weights = np.zeros(num_members)
-    for bag in bags:
-        weights[bag] += select_greedily(members[bag], targets, **how)
-    return weights / len(bags)
+    return select_greedily(members, targets, bags=bags, **how)
 
 
 def select_greedily(
@@ -50,24 +48,42 @@ def select_greedily(
     levels: np.ndarray | None,
     threshold: float = 0.5,
     rounds: int = ROUNDS,
+    bags: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Pick members one by one, with replacement, each the one that helps the metric most.
 
     The best prefix of the picks is kept; weights (M,) are its shares. Ties, many where the metric
     counts labels, go to the smaller `MixtureLoss`, then to the earlier member.
+
+    Args:
+        bags: positions of members, the mean of whose selections is taken; default: one, of all.
     """
     loss = MixtureLoss.of(members, targets, kind=loss_kind(kind, metric), levels=levels)
     smooth = _orders_alike(loss, metric, targets)
-    if smooth:
-        choose, better = _on_loss(loss), np.less
-    else:
-        how = {"kind": kind, "levels": levels, "threshold": threshold}
-        choose, better = _on_metric(members, targets, metric, loss, **how), metric.is_better
-    counts = best_counts = np.zeros(len(members))
-    best_score, best_loss, since = np.inf if smooth else metric.worst, np.inf, 0
+    better = np.less if smooth else metric.is_better
+    worst = np.inf if smooth else metric.worst
+    how = {"kind": kind, "levels": levels, "threshold": threshold}
+    bags = [np.arange(len(members))] if bags is None else bags
+    weights = np.zeros(len(members))
+    for bag in bags:
+        of_bag = replace(loss, predictions=loss.predictions[bag])
+        if smooth:
+            choose = _on_loss(of_bag)
+        else:
+            choose = _on_metric(members[bag], targets, metric, of_bag, **how)
+        weights[bag] += _select(choose, better, len(bag), rounds=rounds, worst=worst)
+    return weights / len(bags)
+
+
+def _select(
+    choose: Choose, better: Callable[..., bool], size: int, *, rounds: int, worst: float
+) -> np.ndarray:
+    """Shares (size,) of the best prefix of picks."""
+    counts = best_counts = np.zeros(size)
+    best_score, best_loss, since = worst, np.inf, 0
     for _ in range(rounds):
         pick, score, pick_loss = choose(counts)
-        counts = counts + (np.arange(len(members)) == pick)
+        counts = counts + (np.arange(size) == pick)
         since += 1
         if better(score, best_score) or (score == best_score and pick_loss < best_loss):
             best_score, best_loss, best_counts, since = score, pick_loss, counts, 0
@@ -86,18 +102,21 @@ def _orders_alike(loss: MixtureLoss, metric: Metric, targets: np.ndarray) -> boo
 def _on_loss(loss: MixtureLoss) -> Choose:
     """Pick by the smooth loss, computing only candidates that its slope does not rule out."""
     total = np.zeros(loss.predictions.shape[1])
+    tried = np.empty_like(total)
 
     def choose(counts: np.ndarray) -> tuple[int, float, float]:
         size = counts.sum()
         bounds = np.full(len(counts), -np.inf)
         if size:
-            now, slopes = loss(counts / size)
+            np.divide(total, size, out=tried)
+            now, slopes = loss.at(tried), loss.gradient(tried)
             bounds = now + (slopes - slopes @ counts / size) / (size + 1)  # for it is convex
         pick, least = 0, np.inf
         for m in np.argsort(bounds, kind="stable"):
             if bounds[m] >= least:
                 break
-            value = loss.at((total + loss.predictions[m]) / (size + 1))
+            np.add(total, loss.predictions[m], out=tried)
+            value = loss.at(np.divide(tried, size + 1, out=tried))
             if value < least:
                 pick, least = int(m), value
         total[:] += loss.predictions[pick]

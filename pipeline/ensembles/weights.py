@@ -1,6 +1,7 @@
 """Weights of members, at least 0 with sum 1, of least smooth loss: one set, or one per class."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import nnls
@@ -14,6 +15,7 @@ from pipeline.ensembles.voting import normalise
 ROWS_FOR_OWN_WEIGHTS = 100
 NEWTON_STEPS = 50
 TOLERANCE = 1e-9
+FACTORS = 8  # multiplied before a logarithm is taken: EPS to this power is still a float
 
 
 def weighted_mean(member_values: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
@@ -70,28 +72,41 @@ class MixtureLoss:
         if kind == "multilabel":  # 1 - weighted mean is the weighted mean of 1 - p
             members = np.concatenate([members, 1 - members], axis=-1)
             targets = np.concatenate([targets, 1 - targets], axis=-1)
-        rows, columns = np.nonzero(targets > 0)
-        mass = targets[rows, columns] / targets.sum()
-        return cls(np.maximum(members[:, rows, columns], EPS), mass, True)
+        happened = np.flatnonzero(targets)
+        predictions = np.take(members.reshape(len(members), -1), happened, axis=1)
+        mass = targets.ravel()[happened] / targets.sum()
+        return cls(np.maximum(predictions, EPS, out=predictions), mass, True)
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient (M,) at weights that sum to 1."""
         mixed = weights @ self.predictions
-        if self.is_log:
-            return self.at(mixed), -self.predictions @ (self.aims / mixed)
-        return self.at(mixed), 2 * self.predictions @ (mixed - self.aims) / mixed.size
+        return self.at(mixed), self.gradient(mixed)
 
     def at(self, mixed: np.ndarray) -> float:
         """The loss of what a mixture says of the R numbers."""
+        if not self.is_log:
+            return float(np.mean((mixed - self.aims) ** 2))
+        if self._aims_are_even:
+            return float(-self.aims[0] * _sum_of_logs(mixed))
+        return float(-self.aims @ np.log(mixed))
+
+    def gradient(self, mixed: np.ndarray) -> np.ndarray:
+        """By the weights (M,), where the mixture says `mixed` (R,)."""
         if self.is_log:
-            return float(-self.aims @ np.log(mixed))
-        return float(np.mean((mixed - self.aims) ** 2))
+            return -(self.predictions @ (self.aims / mixed))
+        return self.predictions @ (mixed - self.aims) * (2 / mixed.size)
+
+    @cached_property
+    def _aims_are_even(self) -> bool:
+        """Whether all numbers count alike, as those of hard labels do."""
+        return bool((self.aims == self.aims[0]).all())
 
     def least(self) -> np.ndarray:
         """Weights (M,) on the simplex at which the loss is least."""
         found = self._least_log() if self.is_log else self._least_squares()
         even = np.full(len(found), 1 / len(found))
-        return found if self(found)[0] <= self(even)[0] else even
+        losses = [self.at(weights @ self.predictions) for weights in (found, even)]
+        return found if losses[0] <= losses[1] else even
 
     def _least_squares(self) -> np.ndarray:
         """Exactly: a mean's error is the errors' mean, so what is sought is a shortest mean error.
@@ -113,8 +128,9 @@ class MixtureLoss:
         """
         weights = np.full(len(self.predictions), 1 / len(self.predictions))
         mixed = weights @ self.predictions
+        ratios = np.empty_like(self.predictions)
         for _ in range(NEWTON_STEPS):
-            ratios = self.predictions * (np.sqrt(self.aims) / mixed)
+            np.multiply(self.predictions, np.sqrt(self.aims) / mixed, out=ratios)
             curvature = ratios @ ratios.T
             pull = curvature @ weights  # minus the gradient of the log loss
             if pull.max() <= 1 + TOLERANCE:
@@ -181,3 +197,10 @@ def _shares(weights: np.ndarray) -> np.ndarray:
     if not np.isfinite(weights).all() or weights.max() <= 0:
         return np.full(len(weights), 1 / len(weights))
     return weights / weights.sum()
+
+
+def _sum_of_logs(values: np.ndarray) -> float:
+    """Of positive values (R,); a logarithm costs more than a product."""
+    whole = len(values) // FACTORS * FACTORS
+    products = np.multiply.reduce(values[:whole].reshape(FACTORS, -1), axis=0)
+    return np.log(products).sum() + np.log(values[whole:]).sum()
