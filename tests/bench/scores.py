@@ -10,12 +10,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
-from pipeline.core.competition import read_competition
+from pipeline.core.competition import Competition, read_competition
 from pipeline.core.metrics import get_metric
 from pipeline.core.submission import values_of_submission
 
@@ -26,9 +27,7 @@ def main(answers: Path, names: list[str]) -> None:
     print("| competition | metric | blend | estimate | 90% interval | test score | inside |")
     print("|---|---|---|---|---|---|---|")
     for name in names:
-        folder = Path("submissions") / name
-        summary = json.loads((folder / read_meta(folder)["summary"]).read_text())
-        config = Config.model_validate(summary["config"])
+        config, summary = newest(name)
         score = test_score(config, Path(summary["submission"]), answers / f"{name}.csv")
         estimate = summary["estimate"]
         inside = "yes" if estimate["low"] <= score <= estimate["high"] else "no"
@@ -40,6 +39,13 @@ def main(answers: Path, names: list[str]) -> None:
             loss = log_loss(config, summary)
             notes.append(f"{name}: out-of-fold log loss of {estimate['name']} {loss:.4f}")
     print("\n".join(["", *notes]))
+
+
+def newest(name: str) -> tuple[Config, dict]:
+    """A competition's newest submission: its config and its summary."""
+    folder = Path("submissions") / name
+    summary = json.loads((folder / read_meta(folder)["summary"]).read_text())
+    return Config.model_validate(summary["config"]), summary
 
 
 def log_loss(config: Config, summary: dict) -> float:
@@ -54,18 +60,20 @@ def log_loss(config: Config, summary: dict) -> float:
 def test_score(config: Config, submission: Path, answers: Path) -> float:
     """Score a submission's CSV against a CSV of the same columns that holds the truth."""
     competition = read_competition(Path("input") / config.competition, config.task, config.data)
-    truth = pd.read_csv(answers, dtype=str).set_index(config.data.id)
-    truth = truth.loc[competition.test_ids].reset_index()
-    written = pd.read_csv(submission, dtype=str).set_index(config.data.id)
-    written = written.loc[competition.test_ids].reset_index()
     metric = get_metric(config.task.metric, config.task.kind)
     return metric.score(
-        values_of_submission(truth, competition),
-        values_of_submission(written, competition),
+        values_of_file(answers, competition),
+        values_of_file(submission, competition),
         kind=config.task.kind,
         levels=competition.levels,
         threshold=config.submission.threshold,
     )
+
+
+def values_of_file(path: Path, competition: Competition) -> np.ndarray:
+    """A submission's, or the answers', values (N_test, C), in the order of the test rows."""
+    table = pd.read_csv(path, dtype=str).set_index(competition.data.id)
+    return values_of_submission(table.loc[competition.test_ids].reset_index(), competition)
 
 
 if __name__ == "__main__":
