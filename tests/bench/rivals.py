@@ -67,8 +67,7 @@ def main(options: argparse.Namespace) -> None:
     for name in options.competitions:
         config, summary = newest(name)
         project = open_project(config, Path.cwd())
-        rivals = ours(project, summary)
-        rivals.append(stacking(project))
+        rivals = [*ours(project, summary), stacking(project)]
         if options.autogluon and Path(options.autogluon).exists():
             seconds = options.seconds or rivals[0].seconds
             rivals.append(autogluon(project, options.autogluon, axes=options.axes, seconds=seconds))
