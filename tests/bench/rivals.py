@@ -14,6 +14,9 @@ its own, see rivals_autogluon.py. Its estimate is of rows that its models did no
 weights of its ensemble did. Neither knows several labels or levels: both get one column after the
 other, and levels as numbers.
 
+Run it on an idle machine. On a busy one AutoGluon's threads wait for each other, and each of a
+model's folds is stopped wherever its share of the time ends.
+
 ANSWERS_FOLDER/<competition>.csv is read last, for the test score alone.
 """
 
