@@ -192,11 +192,10 @@ IN_ROUNDS = ("student", "student_round-2", "student_round-3")
 
 
 def members_in_rounds(teacher: str, **settings) -> dict:
-    """Two learners of round 0, and a student of three rounds."""
+    """Two learners of round 0, one of them last by alphabet, and a student of three rounds."""
     linear, pseudo = CONFIG["members"]["linear"], ROUNDS | {"teacher": teacher} | settings
     ridge = {"learner": "ridge", "blocks": {"small": 1.0}}
-    student = linear | {"pseudo": pseudo}  # first, so that it asks for what it needs
-    return {"student": student, "linear": linear, "ridge": ridge}
+    return {"linear": linear, "student": linear | {"pseudo": pseudo}, "voter": ridge}
 
 
 @pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
@@ -234,12 +233,12 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
     write_competition(tmp_path)
     members = members_in_rounds("soft_vote", agreement=1.0, balance=False)
     with caplog.at_level("INFO"):
-        run(tmp_path, members=members)
+        run(tmp_path, "report", members=members)
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
     for teachers, student in (
-        (["linear", "ridge"], "student"),
-        (["linear", "ridge", "student"], "student_round-2"),
-        (["linear", "ridge", "student_round-2"], "student_round-3"),
+        (["linear", "voter"], "student"),
+        (["linear", "voter", "student"], "student_round-2"),
+        (["linear", "voter", "student_round-2"], "student_round-3"),
     ):
         taught = fold_rows(project, student, 1).taught
         said = [load(tmp_path, name, "test").values[1] for name in teachers]
@@ -252,6 +251,8 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
     line = f"train student_round-3 fold 2 [0-9]+ pseudo-labels: {counts}; dropped by threshold "
     assert re.search(line + "[0-9]+, agreement [0-9]+", caplog.text)
     summary = json.loads(submission(tmp_path).with_suffix(".json").read_text())
+    page = (tmp_path / "submissions" / "tiny" / "report.html").read_text()
+    assert "Rounds of pseudo-labels: student_round-3" in page
     (rounds,) = summary["rounds"]
     scores = {entry["name"]: entry["score"] for entry in summary["contestants"]}
     assert [entry["member"] for entry in rounds] == ["linear", *IN_ROUNDS]

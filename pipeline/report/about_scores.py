@@ -6,7 +6,7 @@ from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.numbers import correlation
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
-from pipeline.report.rounds import round_columns, round_rows
+from pipeline.report.rounds import COLUMNS, round_rows
 
 
 def estimate(found: Findings) -> Section:
@@ -132,15 +132,16 @@ def _contestants(found: Findings) -> Table:
 def _rounds(found: Findings) -> list[Part]:
     """What each round of pseudo-labels brought, a table for each student."""
     look = (
-        "Gain over the round before, above 0 is better; its probability and interval come from "
-        "the same resampled rows. Each fold's blend leaves out the rounds from the first without "
-        "a gain on, by the rows that it is fitted on."
+        f"Out-of-fold {found.summary['metric']}. Gain over the round before, above 0 is better; "
+        "the probability that it is better and the interval come from the same resampled rows. "
+        "Each fold's blend leaves out the rounds from the first without a gain on, by the rows "
+        "that it is fitted on."
     )
     return [
         Table(
             f"Rounds of pseudo-labels: {rounds[-1]['member']}",
             look,
-            round_columns(found.summary["metric"]),
+            COLUMNS,
             round_rows(rounds, found.summary["folds"]),
             words=["member"],
         )

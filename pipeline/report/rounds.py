@@ -2,14 +2,12 @@
 
 from typing import Any
 
-
-def round_columns(metric: str) -> list[str]:
-    """Headings."""
-    return ["round", "member", metric, "gain", "better with probability", "90% interval", "blends"]
+COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 
 
 def round_rows(rounds: list[dict[str, Any]], num_folds: int) -> list[list[str]]:
-    """Cells: each round's score, what it gained over the one before, how many blends take it."""
+    """Cells of each round: its score, the gain over the one before (above 0 is better), the
+    probability that it is one, its interval, and how many folds' blends take the member."""
     return [
         [
             str(entry["round"]),

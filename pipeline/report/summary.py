@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.core.artifacts import read_meta
 from pipeline.report import sentences
-from pipeline.report.rounds import round_columns, round_rows
+from pipeline.report.rounds import COLUMNS, round_rows
 
 SENTENCES = (
     sentences.expected,
@@ -68,9 +68,10 @@ def _contestants(summary: dict[str, Any]) -> Table:
 
 
 def _rounds(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> Table:
-    table = Table(title="Rounds of pseudo-labels", box=SIMPLE_HEAD)
-    for column in round_columns(summary["metric"]):
-        table.add_column(column, no_wrap=True)
+    title = f"Rounds of pseudo-labels: out-of-fold {summary['metric']}, gain over the round before"
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for column in COLUMNS:
+        table.add_column(column, no_wrap=column != "member", overflow="fold")
     for cells in round_rows(rounds, summary["folds"]):
         table.add_row(*cells)
     return table
