@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.metrics import get_metric
 from pipeline.core.predictions import Predictions
 from pipeline.stages.last_submission import against_last
+from pipeline.stages.outputs import bootstrap_settings
 
 IDS = np.array([f"{row:03d}.jpg" for row in range(400)])
 TARGETS = np.eye(2)[np.zeros(400, dtype=int)]
@@ -26,7 +27,7 @@ def project(tmp_path):
     folder = tmp_path / "submissions" / "tiny"
     folder.mkdir(parents=True)
     return SimpleNamespace(
-        config=SimpleNamespace(seed=0, folds=SimpleNamespace(scheme="kfold")),
+        config=SimpleNamespace(seed=0, submission=SimpleNamespace(test_split="random")),
         workspace=SimpleNamespace(root=tmp_path, submissions=folder),
         competition=SimpleNamespace(ids=IDS, classes=("a", "b"), targets=TARGETS),
         metric=get_metric("accuracy", "binary"),
@@ -93,3 +94,10 @@ def test_a_file_that_is_gone_is_no_error(project):
     submit(project, "first", right(320))
     (project.workspace.submissions / "first.npz").unlink()
     assert "first.npz is not there" in compare(project, right(320))["refused"]
+
+
+@pytest.mark.parametrize("split", ["random", "stratified"])
+def test_rows_are_drawn_as_the_test_set_was(project, split):
+    project.config.submission.test_split = split
+    assert bootstrap_settings(project)["stratified"] == (split == "stratified")
+    assert bootstrap_settings(project)["groups"] is IDS

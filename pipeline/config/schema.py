@@ -243,6 +243,11 @@ class Submission(Section):
         description="fitted: thresholds for F1 (and binary balanced accuracy) and cut-points for "
         "ordinal kappa, without the rows that are scored; fixed: threshold, or the nearest level",
     )
+    test_split: Literal["random", "stratified"] = Field(
+        "random",
+        description="how the test rows are thought to have been parted from train; stratified: "
+        "class by class, so that intervals need not count that the classes' shares vary",
+    )
     public_share: float | None = Field(
         0.3,
         gt=0,

@@ -97,13 +97,9 @@ def fits_decisions(project: Project) -> bool:
 
 
 def bootstrap_settings(project: Project) -> dict[str, Any]:
-    """How rows are resampled wherever scores are: groups and copies whole.
-
-    Class by class where folds are stratified: they say how the test set is thought to be parted.
-    """
-    stratified = project.config.folds.scheme in ("stratified", "stratified_group")
+    """How rows are resampled wherever scores are: groups and copies whole."""
     return {
         **blend_settings(project),
         "groups": project.folds.groups,
-        "stratified": stratified,
+        "stratified": project.config.submission.test_split == "stratified",
     }

@@ -20,7 +20,7 @@ from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 3, "report": 3}
+FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 4, "report": 3}
 FORMAT["blend"] = 2  # what a blend says to those it teaches
 YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
 YOUNGER_OF_PSEUDO = ("agreement", "balance", "rounds", "after")  # the same of students

@@ -135,14 +135,14 @@ def measured(project, name, oof, test, targets, answers, folds, groups, split) -
     gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
     draw = {"groups": groups, **how}
     size = {"test_rows": len(answers), "gain": gain, **draw}
-    by_class = prediction_interval(targets, chosen.oof, stratified=True, **size)
     plain = prediction_interval(targets, chosen.oof, **size)
+    by_class = prediction_interval(targets, chosen.oof, stratified=True, **size)
     own = bootstrap_interval(targets, chosen.oof, **draw)
-    ends = ("low", "high", "low_plain", "high_plain", "own_low", "own_high")
+    ends = ("low", "high", "low_by_class", "high_by_class", "own_low", "own_high")
     return {
         "estimate": metric.score(targets, chosen.oof, **scoring),
         "gain": gain,
-        **dict(zip(ends, (*by_class, *plain, *own), strict=True)),
+        **dict(zip(ends, (*plain, *by_class, *own), strict=True)),
         "best_of": metric.score(targets, best.oof, **scoring),
         "naive": max(naive) if metric.greater_is_better else min(naive),
         "one_model": np.mean([metric.score(answers, layer, **scoring) for layer in chosen.test]),
@@ -157,7 +157,7 @@ def report(found: pd.DataFrame) -> None:
         print(f"{name}, {len(rows)} splits; held out {truth.mean():.4f}")
         for what, low, high in (
             ("the interval, as it is", rows["low"], rows["high"]),
-            ("  drawn without regard to class", rows["low_plain"], rows["high_plain"]),
+            ("  test_split: stratified", rows["low_by_class"], rows["high_by_class"]),
             ("  without the gain of averaging", rows["low"] - gain, rows["high"] - gain),
             ("of the out-of-fold score alone", rows["own_low"], rows["own_high"]),
         ):
