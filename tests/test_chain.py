@@ -550,6 +550,30 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
         assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
 
 
+def test_law_9_holds_where_folds_choose_different_blends(copied: Path, monkeypatch) -> None:
+    choices = iter(["soft_vote", "weighted", "weighted"])
+    monkeypatch.setattr("pipeline.ensembles.choice.best_blend", lambda *_, **__: next(choices))
+    run(copied, members=CONFIG["members"] | {"net": NETWORK}, seed=7)
+    csv = submission(copied)
+    summary = json.loads(csv.with_suffix(".json").read_text())
+    assert summary["estimate"]["name"] == "best"
+    assert summary["choice"]["by_fold"] == ["soft_vote", "weighted", "weighted"]
+    oof = predictions.load(csv.with_suffix(".npz"))
+    members = [load(copied, name, "oof") for name in ("linear", "net")]
+    in_first = oof.folds == 0
+    mean = np.mean([member.values for member in members], axis=0)
+    np.testing.assert_allclose(oof.values[in_first], mean[in_first])
+    assert not np.allclose(oof.values[~in_first], mean[~in_first])
+    truth = pd.read_csv(copied / "input" / "tiny" / "train.csv")["label"]
+    of_truth = oof.values[range(len(truth)), [CLASSES.index(label) for label in truth]]
+    assert summary["estimate"]["score"] == pytest.approx(-np.log(of_truth).mean())
+    # A third of the submission is the first fold's soft vote, the rest nearly the better member.
+    linear, net = (load(copied, name, "test").values for name in ("linear", "net"))
+    layers = [(linear[0] + net[0]) / 2, linear[1], linear[2]]
+    written = pd.read_csv(csv).set_index("id").loc[load(copied, "net", "test").ids]
+    np.testing.assert_allclose(written[list(CLASSES)], np.mean(layers, axis=0), atol=0.02)
+
+
 def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
     copied: Path, capsys: pytest.CaptureFixture
 ) -> None:
