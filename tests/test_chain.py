@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from pipeline.core import artifacts, predictions
 from pipeline.networks.trainer import Trainer
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
-from pipeline.stages.plan import settings_recipe
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import open_project
+from pipeline.stages.recipes import settings_recipe
 
 pytestmark = pytest.mark.slow
 CLASSES = ("blue", "green", "red")
@@ -153,6 +154,37 @@ def test_law_2_predictions_of_other_folds_are_refused(copied: Path) -> None:
         run(copied, members=CONFIG["members"] | {"net": NETWORK}, blends=["soft_vote"])
 
 
+def check_fold_0_is_blind_to(
+    plant: Callable[[pd.DataFrame], None], tmp_path: Path, *, members: dict, names: Iterable[str]
+) -> dict:
+    """Other labels in fold 0 change nothing that its models say, and do change what others say.
+
+    Args:
+        plant: changes labels of fold 0 in train.csv's table.
+    Returns:
+        What was said: (planted, name): (oof of fold 0, test of its model); with "others": the oof
+        of the other folds.
+    """
+    said = {}
+    for planted in (False, True):
+        root = tmp_path / f"planted_{planted}"
+        folder = write_competition(root)
+        if planted:
+            table = pd.read_csv(folder / "train.csv")
+            plant(table)
+            table.to_csv(folder / "train.csv", index=False)
+        run(root, "infer", members=members)
+        for name in names:
+            oof, test = load(root, name, "oof"), load(root, name, "test")
+            said[planted, name] = oof.values[oof.folds == 0], test.values[0]
+            said[planted, name, "others"] = oof.values[oof.folds != 0]
+    for name in names:
+        for clean, leaked in zip(said[False, name], said[True, name], strict=True):
+            assert np.array_equal(clean, leaked), name
+        assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
+    return said
+
+
 @pytest.mark.parametrize("teacher", ["linear", "soft_vote"])
 def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
     tmp_path: Path, teacher: str
@@ -167,24 +199,12 @@ def test_laws_3_and_4_a_fold_s_labels_never_reach_what_is_predicted_for_it(
         "net_student_2": NETWORK | {"start": {"member": "net_student"}},
         "distilled": NETWORK | {"distill": {"teacher": teacher}},
     }
-    said = {}
-    for planted in (False, True):
-        root = tmp_path / f"planted_{planted}"
-        folder = write_competition(root)
-        if planted:
-            table = pd.read_csv(folder / "train.csv")
-            in_fold = table["given_fold"] == 0
-            table.loc[in_fold, "label"] = np.roll(table.loc[in_fold, "label"], 1)
-            table.to_csv(folder / "train.csv", index=False)
-        run(root, "infer", members=members)
-        for name in members:
-            oof, test = load(root, name, "oof"), load(root, name, "test")
-            said[planted, name] = oof.values[oof.folds == 0], test.values[0]
-            said[planted, name, "others"] = oof.values[oof.folds != 0]
-    for name in members:
-        for clean, leaked in zip(said[False, name], said[True, name], strict=True):
-            assert np.array_equal(clean, leaked), name
-        assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
+
+    def roll_labels(table: pd.DataFrame) -> None:
+        in_fold = table["given_fold"] == 0
+        table.loc[in_fold, "label"] = np.roll(table.loc[in_fold, "label"], 1)
+
+    check_fold_0_is_blind_to(roll_labels, tmp_path, members=members, names=members)
 
 
 ROUNDS = {"threshold": 0.35, "agreement": 0.5, "balance": True, "labels": "soft", "rounds": 3}
@@ -205,24 +225,12 @@ def test_law_4_a_fold_s_labels_reach_it_in_no_round(tmp_path: Path, teacher: str
     Each leak would differ: a teacher of another fold, agreement with members of another fold, the
     shares of all rows' classes for balance.
     """
-    said = {}
-    for planted in (False, True):
-        root = tmp_path / f"planted_{planted}"
-        folder = write_competition(root)
-        if planted:
-            table = pd.read_csv(folder / "train.csv")
-            changed = (table["given_fold"] == 0) & (table["label"] == "blue")
-            table.loc[changed, "label"] = "red"
-            table.to_csv(folder / "train.csv", index=False)
-        run(root, "infer", members=members_in_rounds(teacher))
-        for name in IN_ROUNDS:
-            oof, test = load(root, name, "oof"), load(root, name, "test")
-            said[planted, name] = oof.values[oof.folds == 0], test.values[0]
-            said[planted, name, "others"] = oof.values[oof.folds != 0]
-    for name in IN_ROUNDS:
-        for clean, leaked in zip(said[False, name], said[True, name], strict=True):
-            assert np.array_equal(clean, leaked), name
-        assert not np.array_equal(said[False, name, "others"], said[True, name, "others"])
+
+    def blue_to_red(table: pd.DataFrame) -> None:
+        table.loc[(table["given_fold"] == 0) & (table["label"] == "blue"), "label"] = "red"
+
+    members = members_in_rounds(teacher)
+    said = check_fold_0_is_blind_to(blue_to_red, tmp_path, members=members, names=IN_ROUNDS)
     for earlier, later in pairwise(IN_ROUNDS):
         assert not np.array_equal(said[False, earlier][1], said[False, later][1])
 

@@ -6,7 +6,7 @@ Importing this module loads numpy only: names and directions are needed wherever
 import difflib
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -111,6 +111,14 @@ class Metric:
         if np.isnan(a) or np.isnan(b):
             return bool(np.isnan(b) and not np.isnan(a))
         return a > b if self.greater_is_better else a < b
+
+    def best(self, scores: Sequence[float]) -> int:
+        """Position of the score that none beats; of equals, the first."""
+        best = 0
+        for place, score in enumerate(scores):
+            if self.is_better(score, scores[best]):
+                best = place
+        return best
 
     @property
     def worst(self) -> float:

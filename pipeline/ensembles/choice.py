@@ -19,12 +19,8 @@ def best_blend(
     blends: dict[str, CrossFitted], targets: np.ndarray, *, metric: Metric, **scoring: Any
 ) -> str:
     """The name of the blend whose out-of-fold score is best; of equals, the first."""
-    scores = {name: metric.score(targets, blend.oof, **scoring) for name, blend in blends.items()}
-    best = next(iter(scores))
-    for name, score in scores.items():
-        if metric.is_better(score, scores[best]):
-            best = name
-    return best
+    scores = [metric.score(targets, blend.oof, **scoring) for blend in blends.values()]
+    return list(blends)[metric.best(scores)]
 
 
 def choose_by_fold(

@@ -132,11 +132,7 @@ def _best(history: list[dict], metric: Metric) -> int:
     """Index of the first epoch that no other beats; the last where none was scored."""
     if not history or history[-1]["val_score"] is None:
         return len(history) - 1
-    best = 0
-    for index, entry in enumerate(history):
-        if metric.is_better(entry["val_score"], history[best]["val_score"]):
-            best = index
-    return best
+    return metric.best([entry["val_score"] for entry in history])
 
 
 def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> bool:

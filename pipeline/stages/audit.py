@@ -15,7 +15,6 @@ from rich.table import Table
 
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import write_json
-from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import Alarm, notes_of, worst_first
@@ -151,7 +150,7 @@ def _oof(project: Project, blocks: dict[str, np.ndarray]) -> np.ndarray:
         rows = fold_rows(project, CANARY, fold)
         held_out, seed = rows.held_out, stream_seed(settings.seed, CANARY, fold)
         fitted = fit_fold(project, CANARY, rows, blocks, seed=seed)
-        metadata = encode_metadata(competition, held_out=held_out) if settings.metadata else None
+        metadata = project.metadata(CANARY, held_out=held_out)
         oof[held_out] = fitted.predict(
             {name: block[held_out] for name, block in blocks.items()},
             metadata=None if metadata is None else metadata[held_out],

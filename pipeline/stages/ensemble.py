@@ -216,11 +216,7 @@ def _choose(
 
 
 def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
-    best = contestants[0]
-    for entry in contestants[1:]:
-        if project.metric.is_better(entry["score"], best["score"]):
-            best = entry
-    return best
+    return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
 def _save_oof(project: Project, path: Path, fitted: CrossFitted, fingerprint: str) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core.folds import ALL_ROWS
-from pipeline.core.metadata import encode_metadata
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles import fit_blend
@@ -71,7 +70,7 @@ def fit_fold(
         blocks: by name, each (N + N_test, V, D).
     """
     competition, settings = project.competition, project.member(member)
-    metadata = encode_metadata(competition, held_out=rows.held_out) if settings.metadata else None
+    metadata = project.metadata(member, held_out=rows.held_out)
     return fit_searched(
         settings,
         {name: block[rows.rows] for name, block in blocks.items()},

@@ -2,31 +2,24 @@
 
 All fingerprints are made here, and nowhere else, so that one page answers the question "what is
 computed anew when I change this?". A fingerprint is a recipe: it never depends on the machine.
+Which settings are part of one, and in which version of the code, says `recipes.py`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from typing import Any
 
 from pipeline.config.errors import UserError
-from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, External, Learner, Network, Pseudo, Section
+from pipeline.config.schema import External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
+from pipeline.stages.recipes import DISTILLED, FORMAT, UNPRUNED, backbone_recipe, settings_recipe
 
-# Raise one when its code changes what it writes: everything made by the old code is made anew.
-FORMAT = {"folds": 3, "cache": 1, "block": 2, "train": 2, "predict": 1, "ensemble": 4, "report": 3}
-FORMAT["blend"] = 2  # what a blend says to those it teaches
-YOUNGER = ("stages", "pool")  # keys that blocks on disk did not know: no part of it by default
-YOUNGER_OF_PSEUDO = ("agreement", "balance", "rounds", "after")  # the same of students
-DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
-YOUNGER_OF_MEMBERS = ("concatenate", "search")  # the same of what was trained
-UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -83,11 +76,7 @@ class Plan:
     def how(self, backbone: str) -> str:
         """Fingerprint of what one image's features depend on, besides the image and the view."""
         settings = self.project.config.backbones[backbone]
-        made_from = settings.model_dump() | {"weights": weights_identity(settings.weights)}
-        for key in YOUNGER:
-            if made_from[key] == Backbone.model_fields[key].default:
-                del made_from[key]
-        return fingerprint(format=FORMAT["block"], **made_from)
+        return fingerprint(format=FORMAT["block"], **backbone_recipe(settings))
 
     def block(self, backbone: str) -> Job:
         """Frozen features of all images, train and test."""
@@ -345,22 +334,6 @@ class Plan:
             arguments=self.arguments,
             needs=(ensemble,),
         )
-
-
-def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
-    """A member's settings without what changes nothing in one of its models."""
-    recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
-    _forget_defaults(recipe, type(settings), YOUNGER_OF_MEMBERS)
-    if settings.pseudo is not None:
-        _forget_defaults(recipe["pseudo"], Pseudo, YOUNGER_OF_PSEUDO)
-    return recipe
-
-
-def _forget_defaults(recipe: dict[str, Any], section: type[Section], keys: Iterable[str]) -> None:
-    """Take out, in place, those keys that are at their section's default."""
-    for key in keys:
-        if key in recipe and recipe[key] == section.model_fields[key].default:
-            del recipe[key]
 
 
 def model_name(fold: int) -> str:

@@ -4,7 +4,6 @@ import numpy as np
 
 from pipeline.config.schema import Learner
 from pipeline.core.averaging import average_values
-from pipeline.core.metadata import encode_metadata
 from pipeline.data.images import ImageCache
 from pipeline.learners import fit as learners
 from pipeline.networks.device import choose_device, choose_precision
@@ -32,12 +31,9 @@ def _predict_learner(
     project: Project, member: str, fold: int, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     config, plan = project.config, Plan(project)
-    settings = config.members[member]
     learner = learners.load(plan.train(member, fold).folder)
     held_out = np.flatnonzero(project.folds.folds == fold)
-    metadata = None
-    if settings.metadata:
-        metadata = encode_metadata(project.competition, held_out=held_out)
+    metadata = project.metadata(member, held_out=held_out)
     metadata = None if metadata is None else metadata[rows]
     blocks = {name: block[rows] for name, block in read_blocks(project, member).items()}
     values = learner.predict(blocks, metadata=metadata, average=config.tta.average)

@@ -11,6 +11,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
+from pipeline.core.metadata import encode_metadata
 from pipeline.core.metrics import Metric, get_metric
 from pipeline.core.runtime import stream
 from pipeline.core.submission import check_layout
@@ -66,6 +67,12 @@ class Project:
         settings = self.config.members[name]
         seed = self.config.seed if settings.seed is None else settings.seed
         return settings.model_copy(update={"seed": seed})
+
+    def metadata(self, learner: str, *, held_out: np.ndarray) -> np.ndarray | None:
+        """CSV columns that a learner sees, encoded without rows held out: (N + N_test, P)."""
+        if not self.config.members[learner].metadata:
+            return None
+        return encode_metadata(self.competition, held_out=held_out)
 
     @property
     def scoring(self) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""A competition's sections of the YAML: the task, where its files are, how rows are held out."""
+
+from string import Formatter
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config.section import Section
+
+Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
+DEFAULT_METRICS: dict[str, str] = {
+    "binary": "roc_auc",
+    "multiclass": "accuracy",
+    "multilabel": "average_precision",
+    "ordinal": "quadratic_weighted_kappa",
+    "regression": "rmse",
+}
+
+
+class Task(Section):
+    """What is predicted and how it is scored."""
+
+    kind: Kind = Field(description="what the target is")
+    target: str | list[str] = Field(
+        description="target column of train.csv, or a list of columns (multilabel, regression)"
+    )
+    metric: str = Field(
+        "", description="metric's name, or module:function; default by kind (see METRICS)"
+    )
+    classes: list[str] | None = Field(
+        None, description="class names in order; default: sorted values found in train.csv"
+    )
+    separator: str = Field(
+        " ", min_length=1, description="between labels, where one multilabel cell holds several"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_metric(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not raw.get("metric"):
+            raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
+        return raw
+
+    @property
+    def targets(self) -> list[str]:
+        """Target columns, always a list."""
+        return [self.target] if isinstance(self.target, str) else list(self.target)
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> "Task":
+        if len(self.targets) != 1 and self.kind not in ("multilabel", "regression"):
+            raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
+        if self.classes is not None:
+            if self.kind == "regression" or len(self.targets) > 1:
+                raise ValueError("`classes` names labels in one column; here columns are named")
+            if len(set(self.classes)) != len(self.classes):
+                raise ValueError(f"`classes` names one twice: {self.classes}")
+        return self
+
+
+class Data(Section):
+    """Where the rows and their images are, relative to input/<competition>/."""
+
+    id: str = Field("id", description="column that identifies a row, the same in every CSV")
+    train_images: str = Field(
+        "train/{id}",
+        description="path of a training image; any column of train.csv may stand in braces",
+    )
+    test_images: str = Field("test/{id}", description="the same for test.csv")
+    train_csv: str = Field("train.csv", description="training rows with targets")
+    test_csv: str = Field(
+        "test.csv", description="test rows; where the file is absent, the sample's ids are taken"
+    )
+    sample_submission: str = Field(
+        "sample_submission.csv", description="the file whose columns and rows are copied"
+    )
+    group: str | None = Field(
+        None, description="column of what must not straddle folds (a person, a patient, a site)"
+    )
+    allow_shared_ids: bool = Field(
+        False, description="ids that stand in both train and test mean different images"
+    )
+    subset: float = Field(
+        1.0, gt=0, le=1, description="stratified share of the training rows, for quick tries"
+    )
+    numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
+    categorical: list[str] = Field(
+        [],
+        description="columns that learners see, one-hot; times mlp's first layer an embedding",
+    )
+
+    @field_validator("train_images", "test_images")
+    @classmethod
+    def _readable_template(cls, template: str) -> str:
+        try:
+            columns = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            template.format_map(dict.fromkeys(columns, "1"))
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
+        return template
+
+
+class Folds(Section):
+    """How training rows are held out."""
+
+    scheme: Literal[
+        "stratified",
+        "kfold",
+        "group",
+        "stratified_group",
+        "multilabel_stratified",
+        "binned_stratified",
+        "column",
+    ] = Field(
+        "stratified",
+        description="`stratified` means: as the task asks for, and by group where one is named",
+    )
+    n: int = Field(5, ge=2, le=50, description="number of folds K")
+    seed: int | None = Field(None, description="default: the config's seed")
+    column: str | None = Field(None, description="column of train.csv with ready folds 0..K-1")
+    bins: int = Field(10, ge=2, description="quantile bins of binned_stratified")
+    keep_duplicates_together: bool = Field(
+        True, description="exact and near-duplicate images share a fold"
+    )
+
+    @model_validator(mode="after")
+    def _column_goes_with_its_scheme(self) -> "Folds":
+        if (self.scheme == "column") != (self.column is not None):
+            raise ValueError("`scheme: column` and `column: NAME` go together")
+        return self
