@@ -453,6 +453,25 @@ def test_metadata_beside_blocks_and_alone_goes_through_the_whole_chain(tmp_path:
         )
 
 
+def test_law_3_numbers_of_rows_held_out_scale_nothing(tmp_path: Path) -> None:
+    """A giant in fold 0 squeezes all other numbers, for the models that learnt from it only."""
+    said = {}
+    for giant in (1.0, 1e6):
+        root = tmp_path / f"{giant:g}"
+        folder = write_competition(root)
+        for name in ("train", "test"):
+            table = pd.read_csv(folder / f"{name}.csv")
+            table["age"] = np.arange(len(table)) % 7.0
+            if name == "train":
+                table.loc[0, "age"] = giant  # its given fold is 0
+            table.to_csv(folder / f"{name}.csv", index=False)
+        alone = {"learner": "logistic", "blocks": {"metadata": 1.0}}
+        run(root, "infer", data={"numeric": ["age"]}, members={"alone": alone})
+        said[giant] = load(root, "alone", "test").values
+    assert np.array_equal(said[1.0][0], said[1e6][0])
+    assert not np.allclose(said[1.0][1:], said[1e6][1:])
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, cleaning up aside."""
 
