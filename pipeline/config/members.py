@@ -184,8 +184,8 @@ class Learner(Member):
 
     @property
     def backbones(self) -> list[str]:
-        """Backbones that it sees."""
-        return [name for name in self.blocks if name != METADATA]
+        """Backbones that it sees, by name: their order in the YAML has no meaning."""
+        return sorted(name for name in self.blocks if name != METADATA)
 
     @property
     def metadata_weight(self) -> float:

@@ -142,7 +142,7 @@ def standard_scaling(rows: np.ndarray, weights: np.ndarray) -> Scaling:
 
 
 def weighted_blocks(settings: Learner) -> list[tuple[str, float]]:
-    """Backbones' blocks in the config's order; a weight of 0 leaves a block out."""
+    """Backbones' blocks in the order of their names; a weight of 0 leaves a block out."""
     chosen = [(name, settings.blocks[name]) for name in settings.backbones if settings.blocks[name]]
     if not chosen and not (settings.metadata and settings.blocks.get(METADATA)):
         raise UserError(f"All blocks have weight 0: {settings.blocks}. Give one another weight.")
