@@ -13,8 +13,8 @@ FORMAT = {
     "block": 2,
     "train": 2,
     "predict": 1,
-    "blend": 2,  # what a blend says to those it teaches
-    "ensemble": 4,
+    "blend": 3,  # what a blend says to those it teaches
+    "ensemble": 5,
     "report": 3,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
