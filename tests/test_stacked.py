@@ -235,11 +235,14 @@ def test_it_is_made_anew_when_what_it_stacks_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_predicting_anew_needs_what_is_stacked_and_brings_it_back(stacked: Path) -> None:
-    project = opened(stacked)
-    job = Plan(project).predict("stacked", 1)
-    needs = {need.name for need in job.needs}
-    assert needs == {"train stacked fold 1", "features small", "train linear fold 1"}
+def test_predicting_anew_needs_what_is_stacked_and_its_blocks(tmp_path: Path) -> None:
+    write_competition(tmp_path)
+    backbones = CONFIG["backbones"] | {"large": CONFIG["backbones"]["small"] | {"image_size": 48}}
+    members = MEMBERS | {"linear": MEMBERS["linear"] | {"blocks": {"large": 1.0}}}
+    run(tmp_path, "folds", members=members, backbones=backbones)
+    needs = [job.name for job in Plan(opened(tmp_path)).predict("stacked", 1).needs]
+    models = ["train stacked fold 1", "train linear fold 1"]
+    assert sorted(needs) == sorted([*models, "features small", "features large"])
 
 
 @pytest.mark.slow
