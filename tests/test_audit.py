@@ -166,6 +166,18 @@ def test_blocks_that_are_there_are_used(tmp_path, clean):
     assert audit.sing(project).seen.startswith("logistic on small")
 
 
+def test_a_learner_that_stacks_others_is_a_canary_of_its_features_alone(tmp_path, clean):
+    write_competition(tmp_path)
+    shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
+    members = {
+        "mlp": {"learner": "mlp", "blocks": {"small": 1.0}},
+        "trees": {"learner": "extra_trees", "blocks": {"small": 1.0}, "stacks": ["mlp"]},
+    }
+    project = open_project(Config(**SETTINGS | {"members": members}), tmp_path)
+    write_block(project, np.random.default_rng(0).normal(size=(len(project.index.paths), 2, 6)))
+    assert audit.sing(project).seen.startswith("extra_trees on small")
+
+
 def test_alarms_are_printed_worst_first_with_what_to_do(capsys):
     alarms = [
         audit.Alarm("b", "note", "seen b", "do b", examples=["[x].jpg"]),

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.linear_model import Ridge
 
 from pipeline.config.load import load_config
+from pipeline.config.members import CHOOSES_NOTHING, STACKED
 from pipeline.config.schema import (
     BLENDS_OF_PROBABILITIES,
     DEFAULT_METRICS,
@@ -28,11 +29,13 @@ from pipeline.core.metrics import get_metric
 from pipeline.ensembles import Blend, fit_blend
 from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.voting import clipped_log, clipped_logit
 from pipeline.learners.fit import RECIPES, fit_learner
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
 from pipeline.stages.outputs import read_blocks
 from pipeline.stages.project import open_project
+from pipeline.stages.stacked import nested_predictions
 
 pytestmark = pytest.mark.slow
 NUM_ROWS, NUM_FOLDS = 600, 3
@@ -151,6 +154,47 @@ def test_the_canary_sings_where_a_learner_saw_the_rows(learner: str) -> None:
     assert (gains(oof, targets, "multiclass") > MAX_DEVIATIONS).all()
 
 
+def stacked_oof(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
+    """Of a learner that sees a ridge beside features; leaky: its out-of-fold predictions."""
+    blocks, targets = dealt_out(kind)
+    ridge = Learner(learner="ridge", blocks={"b": 1.0}, strength=0.001)
+    params = QUICK[learner] | ({"epochs": 150} if learner == "mlp" else {})
+    settings = Learner(learner=learner, blocks={"b": 1.0}, stacks=["ridge"], params=params)
+    how = {"kind": kind, "levels": settings_of(kind)["levels"], "seed": 1}
+
+    def refit(fitted_on: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        fitted = fit_learner(ridge, {"b": blocks["b"][fitted_on]}, targets[fitted_on], **how)
+        return fitted.predict({"b": blocks["b"][asked]})
+
+    oof, ridge_oof = np.empty(targets.shape), np.empty(targets.shape)
+    for fold in range(NUM_FOLDS):
+        held_out = fold == FOLDS
+        ridge_oof[held_out] = refit(np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    for fold in range(NUM_FOLDS):
+        held_out = fold == FOLDS
+        said = ridge_oof if leaky else nested_predictions(FOLDS, fold, refit)
+        said = np.where(held_out[:, None], ridge_oof, said)
+        if kind != "regression":
+            said = clipped_logit(said) if kind == "multilabel" else clipped_log(said)
+        seen = blocks | {STACKED: said[:, None]}
+        rows = {name: block[~held_out] for name, block in seen.items()}
+        fitted = fit_learner(settings, rows, targets[~held_out], **how)
+        oof[held_out] = fitted.predict({name: block[held_out] for name, block in seen.items()})
+    return oof
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "multilabel"])
+@pytest.mark.parametrize("learner", CHOOSES_NOTHING)
+def test_learners_that_stack_are_at_chance(learner: str, kind: Kind) -> None:
+    assert_at_chance(stacked_oof(learner, kind), dealt_out(kind)[1], kind)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression", "multilabel"])
+def test_the_canary_sings_where_a_learner_stacks_out_of_fold_predictions(kind: Kind) -> None:
+    oof = stacked_oof("mlp", kind, leaky=True)
+    assert (gains(oof, dealt_out(kind)[1], kind) > MAX_DEVIATIONS).all()
+
+
 @pytest.mark.parametrize(
     ("blend", "kind"),
     [
@@ -196,6 +240,7 @@ TAUGHT = {
 MEMBERS = {
     "ridge": RIDGE,
     "neighbours": {"learner": "knn", "blocks": {"small": 1.0}},
+    "stacked": {"learner": "mlp", "blocks": {"small": 1.0}, "stacks": ["ridge", "neighbours"]},
     "net": NETWORK,
     **TAUGHT,
 }

@@ -368,9 +368,11 @@ def test_several_weightings_are_members_and_vote(tmp_path: Path) -> None:
 
 
 def test_keys_that_came_later_leave_what_was_trained_before_valid() -> None:
-    later = {"concatenate", "search"}
+    later = {"concatenate", "search", "stacks"}
     assert not later & set(settings_recipe(Learner(**CONFIG["members"]["linear"])))
-    assert later <= set(settings_recipe(Learner(**SEARCHED)))
+    assert later - {"stacks"} <= set(settings_recipe(Learner(**SEARCHED)))
+    trees = Learner(learner="lightgbm", blocks={"small": 1.0}, stacks=["linear"])
+    assert "stacks" in settings_recipe(trees)
     assert "epochs" in settings_recipe(Network(**NETWORK))
 
 
@@ -466,10 +468,13 @@ def test_law_3_numbers_of_rows_held_out_scale_nothing(tmp_path: Path) -> None:
                 table.loc[0, "age"] = giant  # its given fold is 0
             table.to_csv(folder / f"{name}.csv", index=False)
         alone = {"learner": "logistic", "blocks": {"metadata": 1.0}}
-        run(root, "infer", data={"numeric": ["age"]}, members={"alone": alone})
-        said[giant] = load(root, "alone", "test").values
-    assert np.array_equal(said[1.0][0], said[1e6][0])
-    assert not np.allclose(said[1.0][1:], said[1e6][1:])
+        members = {"alone": alone, "stacked": alone | {"learner": "mlp", "stacks": ["alone"]}}
+        run(root, "infer", data={"numeric": ["age"]}, members=members)
+        for member in members:
+            said[member, giant] = load(root, member, "test").values
+    for member in members:
+        assert np.array_equal(said[member, 1.0][0], said[member, 1e6][0]), member
+        assert not np.allclose(said[member, 1.0][1:], said[member, 1e6][1:]), member
 
 
 class Killed(BaseException):

@@ -201,6 +201,54 @@ WRONG = {
         GOOD + "  b: {extends: linear, learner: mlp, strength: [1, 2]}\n",
         r"c\.yaml:9: `members\.b`: strength: mlp takes one; say `vary: \{strength:",
     ),
+    "stacks of nobody": (
+        GOOD + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [liner]}\n",
+        r"c\.yaml:9: no other member 'liner' to stack; did you mean `linear`",
+    ),
+    "stacks of itself": (
+        GOOD + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [linear, b]}\n",
+        r"c\.yaml:9: no other member 'b' to stack; known: linear, net",
+    ),
+    "stacks of a network": (
+        GOOD + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [net]}\n",
+        r"c\.yaml:9: net is a network, to be trained K - 1 times more in each of K folds; only",
+    ),
+    "stacks of what was made elsewhere": (
+        GOOD
+        + "  x: {external: there}\n"
+        + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [x]}\n",
+        r"c\.yaml:10: x was made elsewhere and cannot be fitted again without a fold",
+    ),
+    "stacks of a student": (
+        GOOD
+        + "  x: {extends: linear, pseudo: {teacher: net}}\n"
+        + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [x]}\n",
+        r"c\.yaml:10: x follows \['net'\], whose models saw what a refit must not",
+    ),
+    "stacks in a circle": (
+        GOOD
+        + "  a: {learner: mlp, blocks: {small: 1}, stacks: [b]}\n"
+        + "  b: {learner: mlp, blocks: {small: 1}, stacks: [a]}\n",
+        r"c\.yaml:9: b follows \['a'\].*c\.yaml:10: a follows \['b'\]",
+    ),
+    "stacks of a student's own": (
+        GOOD
+        + "  b: {learner: mlp, blocks: {small: 1}, stacks: [linear], pseudo: {teacher: net}}\n",
+        r"c\.yaml:9: `members\.b`: stacks: not with pseudo: labels of test rows repeat",
+    ),
+    "stacks and a search": (
+        GOOD
+        + "  b: {learner: mlp, blocks: {small: 1}, stacks: [linear], search: {strength: [1, 2]}}\n",
+        r"c\.yaml:9: `members\.b`: stacks: search chooses by rows whose labels the stacked",
+    ),
+    "stacks and a penalty that is chosen": (
+        GOOD + "  b: {extends: linear, stacks: [net]}\n",
+        r"stacks: learner logistic chooses by rows whose labels.*'lightgbm', 'extra_trees', 'mlp'",
+    ),
+    "backbone like what is stacked": (
+        GOOD.replace("large:", "stacks:"),
+        r"c\.yaml:5: backbones name 'stacks' is taken",
+    ),
     "nothing to vary": (
         GOOD + "  b: {extends: net, vary: {lr: []}}\n",
         r"c\.yaml:9: `members\.b\.vary\.lr`: List should have at least 1 item",

@@ -28,7 +28,7 @@ def unbalanced(kind: str = "multiclass") -> TrainingRows:
         kind=kind,
         levels=None,
         folds=np.repeat(folds, VIEWS),
-        num_metadata=0,
+        num_columns=0,
     )
 
 

@@ -289,7 +289,7 @@ def ridge_rows(kind: str = "regression", *, num_dims: int = 12) -> TrainingRows:
         kind=kind,
         levels=None,
         folds=np.arange(NUM_ROWS) % 4,
-        num_metadata=0,
+        num_columns=0,
     )
 
 

@@ -8,6 +8,7 @@ from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
 METADATA = "metadata"  # among a learner's blocks: the encoded columns of the CSVs
+STACKED = "stacks"  # beside them: what the learners that it stacks say
 
 
 class Pseudo(Section):
@@ -130,6 +131,7 @@ PARAMS: dict[str, tuple[str, ...] | None] = {  # that a learner knows; None: its
     "knn": ("k", "temperature"),
     "mlp": ("hidden", "epochs", "batch", "lr", "dropout"),
 }
+CHOOSES_NOTHING = ("lightgbm", "extra_trees", "mlp")  # inside a fold; the others, at least how sure
 
 
 class Learner(Member):
@@ -181,6 +183,18 @@ class Learner(Member):
     search: Search | None = Field(
         None, description="choose params, strength or block weights inside the fold"
     )
+    stacks: list[str] = Field(
+        [],
+        description="learners whose predictions join the blocks (Wolpert 1992, here beside the "
+        "features), as logarithms but for regression, a block of weight 1; those of a training row "
+        "are by models that saw neither its fold nor the held-out one, which costs, for K folds, "
+        "K - 1 fits more of each learner in each fold",
+    )
+
+    @property
+    def stands_on(self) -> list[str]:
+        """Members or blends that must be there first."""
+        return [*super().stands_on, *self.stacks]
 
     @property
     def backbones(self) -> list[str]:
@@ -208,6 +222,25 @@ class Learner(Member):
             )
         if self.learner in ("extra_trees", "knn") and self.search and self.search.strength:
             raise ValueError(f"search: {self.learner} has no strength")
+        return self
+
+    @model_validator(mode="after")
+    def _stacks_stay_nested(self) -> "Learner":
+        if not self.stacks:
+            return self
+        if self.pseudo is not None:
+            raise ValueError(
+                "stacks: not with pseudo: labels of test rows repeat what the stacked learners say "
+                "there, and it would learn to believe them. Remove one of them"
+            )
+        # Whatever is chosen by rows that inner folds hold out: the columns beside them know these
+        # labels, and the weakest penalty wins (a ridge's, on noise).
+        if self.search is not None or self.learner not in CHOOSES_NOTHING:
+            what = "search" if self.search is not None else f"learner {self.learner}"
+            raise ValueError(
+                f"stacks: {what} chooses by rows whose labels the stacked learners saw; say one "
+                f"of {list(CHOOSES_NOTHING)}, without search"
+            )
         return self
 
     @model_validator(mode="after")

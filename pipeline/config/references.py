@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from pipeline.config.errors import nearest
-from pipeline.config.members import METADATA
+from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import (
     AnyMember,
     BlendKind,
@@ -18,7 +18,7 @@ from pipeline.config.schema import (
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
-    "backbones": ("images", METADATA),
+    "backbones": ("images", METADATA, STACKED),
     "members": ("attic", "best", *BLENDS),
 }
 SAME_FOR_START = ("network", "channels", "pool", "stages")
@@ -45,6 +45,7 @@ def wrong_references(config: Config) -> Iterable[Problem]:
             reason = f"{METADATA} is made of data.numeric and data.categorical; name columns there"
             yield ("members", name, "blocks"), reason
         yield from _wrong_teachers(config, name)
+        yield from _wrong_stacks(config, name)
     if config.submission.blend not in ("best", *config.blends, *config.members):
         names = ["best", *config.blends, *config.members]
         near = nearest(config.submission.blend, names)
@@ -84,6 +85,24 @@ def _wrong_teachers(config: Config, name: str) -> Iterable[Problem]:
         if own != theirs:
             reason = f"{start.member} has {key} {theirs!r}, but {name} {own!r}: they must agree"
             yield ("members", name, "start"), reason
+
+
+def _wrong_stacks(config: Config, name: str) -> Iterable[Problem]:
+    """Members that cannot be fitted anew without two folds, as stacking with features needs."""
+    place = ("members", name, "stacks")
+    others = [other for other in config.members if other != name]
+    for stacked in getattr(config.members[name], "stacks", []):
+        member = config.members.get(stacked)
+        if stacked not in others:
+            yield place, f"no other member {stacked!r} to stack{nearest(stacked, others)}"
+        elif isinstance(member, External):
+            yield place, f"{stacked} was made elsewhere and cannot be fitted again without a fold"
+        elif isinstance(member, Network):
+            reason = f"{stacked} is a network, to be trained K - 1 times more in each of K folds"
+            yield place, f"{reason}; only learners are stacked with features, blends stack the rest"
+        elif member.stands_on:
+            reason = f"{stacked} follows {member.stands_on}, whose models saw what a refit must not"
+            yield place, reason
 
 
 def _wrong_round_before(config: Config, name: str, pseudo: Pseudo) -> Iterable[Problem]:

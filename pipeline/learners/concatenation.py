@@ -1,8 +1,8 @@
 """Concatenation of blocks: what turns (N, V, D) features of several backbones into one matrix.
 
 Each block goes through transform -> views -> scale -> weight, then all stand side by side:
-[w1 * block1, w2 * block2, ..., w * metadata]; or a backbone's weight is the share of its dimensions
-that stays.
+[w1 * block1, w2 * block2, ..., what is stacked, w * metadata]; or a backbone's weight is the share
+of its dimensions that stays.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.config.members import METADATA
+from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.learners.projection import along, fit_axes
 
@@ -48,10 +48,11 @@ class Concatenation:
         """Concatenate the blocks of any rows, with what was fitted on the training rows.
 
         Args:
-            blocks: each (N, V, D); blocks of weight 0 may be absent.
+            blocks: each (N, V, D); blocks of weight 0 may be absent. STACKED is one where the
+                settings have `stacks`.
             metadata: (N, P) or None, as when fitting.
         Returns:
-            (N * R, D1 + D2 + ... + P) float32; R is 1, or V for `views: rows` (an image's views
+            (N * R, D1 + D2 + ... + S + P) float32; R is 1, or V for `views: rows` (an image's views
             are neighbours).
         Raises:
             UserError: if a block is missing or its width differs from the fitted one.
@@ -63,6 +64,8 @@ class Concatenation:
                 weighted_blocks(self.settings), prepared(self.settings, blocks), strict=True
             )
         ]
+        if self.settings.stacks:
+            parts.append(self._scaled(STACKED, by_view(blocks[STACKED], self.settings)))
         if METADATA in self.scalings:
             if metadata is None:
                 raise UserError("The learner was fitted with metadata columns; give them here too.")
@@ -123,6 +126,10 @@ def fit_concatenation(
             of_targets = None if targets is None else np.repeat(targets, views, axis=0)
             scaled = fitted._scaled(name, rows)
             fitted.axes[name] = fit_axes(settings, scaled, row_weights, of_targets, share=share)
+    if settings.stacks:
+        rows = by_view(blocks[STACKED], settings)
+        row_weights = np.repeat(weights, len(rows) // len(weights))
+        fitted.scalings[STACKED] = standard_scaling(rows, row_weights)
     if settings.metadata_weight and metadata is not None and metadata.shape[1]:
         fitted.scalings[METADATA] = standard_scaling(metadata, weights)
     return fitted
@@ -165,4 +172,9 @@ def as_rows(block: np.ndarray, settings: Learner) -> np.ndarray:
     """
     if settings.transform == "sqrt":
         block = np.sign(block) * np.sqrt(np.abs(block))
+    return by_view(block, settings)
+
+
+def by_view(block: np.ndarray, settings: Learner) -> np.ndarray:
+    """(N, V, D) -> (N, D) or (N * V, D), as `views` says."""
     return block.mean(axis=1) if settings.views == "mean" else block.reshape(-1, block.shape[-1])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 import lightgbm as lgb
 import numpy as np
 
-from pipeline.config.members import METADATA
+from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
@@ -189,7 +189,7 @@ def fit_learner(
     )
     features = concatenation(blocks, metadata)
     views = len(features) // len(targets)  # more than 1 for `views: rows`
-    scaled_metadata = concatenation.scalings.get(METADATA)
+    columns = [concatenation.scalings.get(name) for name in (STACKED, METADATA)]
     rows = TrainingRows(
         features=features,
         targets=np.repeat(targets, views, axis=0),
@@ -197,7 +197,7 @@ def fit_learner(
         kind=kind,
         levels=levels,
         folds=np.repeat(folds, views),
-        num_metadata=0 if scaled_metadata is None else len(scaled_metadata.centre),
+        num_columns=sum(len(scaling.centre) for scaling in columns if scaling is not None),
     )
     rows = resample(rows, sampling=settings.sampling, views=views, rng=stream(seed, "resampling"))
     strengths = recipe.strengths if settings.strength is None else settings.strength

@@ -16,7 +16,8 @@ class TrainingRows:
     """What every learner is fitted on; each uses what it needs.
 
     Attributes:
-        features: (N, D) concatenated; the last `num_metadata` dimensions are metadata columns.
+        features: (N, D) concatenated; the last `num_columns` dimensions are what is stacked,
+            and metadata.
         targets: (N, C) in the form of the kind, may be soft.
         weights: (N,) not negative, not all 0.
         kind: the task's. levels: (C,) ascending, for ordinal.
@@ -29,7 +30,7 @@ class TrainingRows:
     kind: str
     levels: np.ndarray | None
     folds: np.ndarray
-    num_metadata: int
+    num_columns: int
 
     def of(self, chosen: np.ndarray) -> "TrainingRows":
         """Some of the rows, or some several times: positions."""

@@ -99,14 +99,14 @@ def fit_lightgbm(
 
 def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The first axes of the features, metadata columns as they are: a centre (D,) and (D, A)."""
-    num_rotated = rows.features.shape[1] - rows.num_metadata
+    num_rotated = rows.features.shape[1] - rows.num_columns
     if not num_rotated:
-        return np.zeros(rows.num_metadata), np.eye(rows.num_metadata)
+        return np.zeros(rows.num_columns), np.eye(rows.num_columns)
     to_rotate = rows.features[:, :num_rotated]
     pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
     pca.fit(to_rotate)
-    centre = np.concatenate([pca.mean_, np.zeros(rows.num_metadata)])
-    return centre, block_diag(pca.components_.T, np.eye(rows.num_metadata))
+    centre = np.concatenate([pca.mean_, np.zeros(rows.num_columns)])
+    return centre, block_diag(pca.components_.T, np.eye(rows.num_columns))
 
 
 def booster_tasks(

@@ -137,7 +137,7 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
         blocks = {THUMBNAILS: pixels / np.float32(255)}
     weakest = min(RECIPES[settings.learner].strengths)
     settings = settings.model_copy(
-        update={"strength": weakest, "blocks": {block: 1.0}, "search": None}
+        update={"strength": weakest, "blocks": {block: 1.0}, "search": None, "stacks": []}
     )
     return settings, {block: blocks[block]}
 

@@ -111,10 +111,12 @@ class Plan:
         return settings.image_size or self.project.config.backbones[settings.network].image_size
 
     def inputs(self, member: str) -> list[Job]:
-        """Blocks of a learner, or cached images of a network."""
-        settings = self.project.config.members[member]
+        """Blocks of a learner and of those that it stacks, or cached images of a network."""
+        members = self.project.config.members
+        settings = members[member]
         if isinstance(settings, Learner):
-            return [self.block(name) for name in settings.backbones]
+            seen = [name for one in (member, *settings.stacks) for name in members[one].backbones]
+            return [self.block(name) for name in dict.fromkeys(seen)]
         return [self.cache(self.image_size(member))]
 
     @_once
@@ -135,6 +137,8 @@ class Plan:
         else:
             made_from = {name: self.how(name) for name in settings.backbones}
             made_from["views"] = config.tta.views
+            if settings.stacks:
+                made_from["average"] = config.tta.average  # of what is stacked
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
@@ -179,7 +183,17 @@ class Plan:
             jobs += [self.train(member, other) for other in range(self.project.folds.num_folds)]
         if isinstance(settings, Network) and settings.start is not None:
             jobs.append(self.train(settings.start.member, fold))
-        return list(dict.fromkeys(jobs))
+        return list(dict.fromkeys([*jobs, *self.stacked(member, fold)]))
+
+    def stacked(self, member: str, fold: int) -> list[Job]:
+        """One fold's models of the learners that a learner stacks."""
+        names = getattr(self.project.config.members[member], "stacks", [])
+        if names and self.project.folds.num_folds < 3:
+            raise UserError(
+                f"members.{member}: stacks needs rows outside two folds, but there are only two. "
+                "Make three folds or more, or leave stacks out."
+            )
+        return [self.train(name, fold) for name in names]
 
     def said(self, member: str, fold: int) -> Job:
         """What a member's model of a fold says, once it is there; for all rows, all its models."""
@@ -249,7 +263,7 @@ class Plan:
             folder=trained.folder / "predictions",
             fingerprint=recipe,
             arguments=self.arguments | {"member": member, "fold": fold},
-            needs=(trained, *self.inputs(member)),
+            needs=(trained, *self.inputs(member), *self.stacked(member, fold)),
             wants_gpu=trained.wants_gpu,
         )
 

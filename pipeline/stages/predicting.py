@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.averaging import average_values
 from pipeline.data.images import ImageCache
+from pipeline.ensembles.voting import clipped_log, clipped_logit
 from pipeline.learners import fit as learners
 from pipeline.networks.device import choose_device, choose_precision
 from pipeline.networks.inference import predict_views
@@ -27,6 +29,18 @@ def predict_rows(
     return predict(project, member, fold, rows)
 
 
+def stacked_block(project: Project, said: list[np.ndarray]) -> np.ndarray:
+    """What S stacked learners say (n, C) as a learner sees it, the same beside each view.
+
+    Returns:
+        (n, V, S * C): logarithms of probabilities, log odds for multilabel, values for regression.
+    """
+    columns, kind = np.concatenate(said, axis=1), project.config.task.kind
+    if kind != "regression":
+        columns = clipped_logit(columns) if kind == "multilabel" else clipped_log(columns)
+    return np.repeat(columns[:, None], len(project.config.tta.views), axis=1)
+
+
 def _predict_learner(
     project: Project, member: str, fold: int, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +50,9 @@ def _predict_learner(
     metadata = project.metadata(member, held_out=held_out)
     metadata = None if metadata is None else metadata[rows]
     blocks = {name: block[rows] for name, block in read_blocks(project, member).items()}
+    if stacks := config.members[member].stacks:
+        said = [predict_rows(project, name, fold, rows)[0] for name in stacks]
+        blocks[STACKED] = stacked_block(project, said)
     values = learner.predict(blocks, metadata=metadata, average=config.tta.average)
     each = [
         learner.predict(

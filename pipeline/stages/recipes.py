@@ -21,7 +21,7 @@ FORMAT = {
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
-    Learner: ("concatenate", "search"),
+    Learner: ("concatenate", "search", "stacks"),
 }
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
 UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pipeline.config.members import STACKED
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
@@ -16,6 +17,7 @@ from pipeline.stages.lessons import FoldRows, fit_fold, fold_rows, network_lesso
 from pipeline.stages.outputs import read_blocks
 from pipeline.stages.plan import Plan, model_name
 from pipeline.stages.project import Project, open_project
+from pipeline.stages.stacked import stacked_training_block
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,10 @@ def _fit_learner(
     rows: FoldRows,
 ) -> dict[str, Any]:
     seed = stream_seed(project.member(member).seed, "learner", member, fold)
-    fitted = fit_fold(project, member, rows, read_blocks(project, member), seed=seed)
+    blocks = read_blocks(project, member)
+    if project.member(member).stacks:
+        blocks[STACKED] = stacked_training_block(project, member, fold)
+    fitted = fit_fold(project, member, rows, blocks, seed=seed)
     fitted.save(folder)
     if not (found := fitted.searched):
         return {}
