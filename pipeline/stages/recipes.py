@@ -14,8 +14,8 @@ FORMAT = {
     "train": 2,
     "predict": 1,
     "blend": 2,  # what a blend says to those it teaches
-    "ensemble": 4,
-    "report": 3,
+    "ensemble": 5,
+    "report": 4,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
