@@ -18,7 +18,14 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
-from pipeline.stages.recipes import DISTILLED, FORMAT, UNPRUNED, backbone_recipe, settings_recipe
+from pipeline.stages.recipes import (
+    DISTILLED,
+    FORMAT,
+    GREEDY,
+    UNPRUNED,
+    backbone_recipe,
+    settings_recipe,
+)
 
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
@@ -208,6 +215,8 @@ class Plan:
         ]
         if teachers.get("distill", member) not in config.members:
             recipe.append(DISTILLED)
+        if "greedy" in teachers.values():
+            recipe.append(GREEDY)
         return recipe
 
     @property

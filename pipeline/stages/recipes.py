@@ -24,6 +24,7 @@ YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Learner: ("concatenate", "search"),
 }
 DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
+GREEDY = "each of few left out once"  # what a greedy blend teaches; once, of parts at random
 UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them
 
 
