@@ -1,14 +1,16 @@
-"""Decision rules: thresholds and cut-points by hand, what they gain unseen, and no leak (law 3)."""
+"""Decisions: thresholds, cut-points and factors by hand, their gain unseen, no leak (law 3)."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from pipeline.core.metrics import get_metric
+from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.decisions import (
     fit_cuts,
+    fit_rule,
     fit_threshold,
     has_rule,
     move_cuts,
@@ -21,13 +23,25 @@ CASES = [
     ("binary", "f1"),
     ("binary", "f1_macro"),
     ("binary", "balanced_accuracy"),
+    ("multiclass", "f1_macro"),
+    ("multiclass", "balanced_accuracy"),
     ("multilabel", "f1_macro"),
+    ("multilabel", "accuracy"),
     ("ordinal", "quadratic_weighted_kappa"),
 ]
 
 
-def rare_and_uncertain(kind, *, rows=900, seed=0):
-    """Targets (N, C) and members (M, N, C), calibrated, of rare classes that are hard to tell."""
+UNEVEN = np.array([0.8, 0.15, 0.05])
+
+
+def drawn_from(probs, rng):
+    """One-hot targets (N, C) that probabilities (N, C) are right about."""
+    below = np.cumsum(probs, axis=1)[:, :-1]
+    return np.eye(probs.shape[1])[(rng.random((len(probs), 1)) > below).sum(axis=1)]
+
+
+def rare_and_uncertain(kind, metric, *, rows=900, seed=0):
+    """Targets (N, C) and members (M, N, C) of rare classes that are hard to tell."""
     rng = np.random.default_rng(seed)
     if kind == "ordinal":
         level = rng.choice(4, size=rows, p=[0.6, 0.1, 0.1, 0.2])
@@ -35,6 +49,11 @@ def rare_and_uncertain(kind, *, rows=900, seed=0):
         odds = -((noise[..., None] - LEVELS) ** 2) / 6 + np.log([0.6, 0.1, 0.1, 0.2])
         probs = np.exp(odds)
         return np.eye(4)[level], probs / probs.sum(axis=-1, keepdims=True)
+    if kind == "multiclass" or metric == "accuracy":  # labels of which each row has one
+        odds = rng.normal(size=(rows, 3)) * 1.5 + (np.log(UNEVEN) if kind == "multiclass" else 0)
+        targets = drawn_from(softmax(odds, axis=1), rng)
+        odds[:, 0] += 1.0 if kind == "multiclass" else 0.0  # members say the commonest too often
+        return targets, softmax(odds + 0.3 * rng.normal(size=(3, rows, 3)), axis=-1)
     odds = rng.normal(size=(rows, 1 if kind == "binary" else 3)) * 1.5 - 2.5
     targets = (rng.random(odds.shape) < expit(odds)).astype(float)
     probs = expit(odds + 0.3 * rng.normal(size=(3, *odds.shape)))
@@ -57,6 +76,80 @@ def test_a_threshold_by_hand():
     mostly_no = np.where(probs == 0.3, np.arange(1000) % 10 == 0, truth)
     assert fit_threshold(mostly_no, probs, goal="f1", rng=rng) == pytest.approx(0.375)
     assert fit_threshold(np.zeros(5), np.full(5, 0.3), goal="f1", rng=rng) == 0.5
+
+
+def test_factors_are_one_over_a_class_s_share_where_probabilities_are_right():
+    # Each class's odds are drawn alike, so that every class is found best at its factor.
+    rng = np.random.default_rng(0)
+    targets = np.eye(3)[rng.choice(3, size=6000, p=UNEVEN)]
+    likelihoods = np.exp(1.5 * (1.5 * targets + rng.normal(size=targets.shape)))
+    probs = likelihoods * UNEVEN / (likelihoods * UNEVEN).sum(axis=1, keepdims=True)
+    found = fit_class_factors(probs, targets, goal="balanced_accuracy", rng=rng)
+    assert_allclose(found / found[0], UNEVEN[0] / UNEVEN, rtol=0.2)
+
+
+def test_factors_undo_what_a_member_says_too_often():
+    rng = np.random.default_rng(0)
+    probs = softmax(1.5 * rng.normal(size=(6000, 3)), axis=1)
+    targets, bias = drawn_from(probs, rng), np.array([1.0, 4.0, 0.5])
+    for goal in ("balanced_accuracy", "f1_macro"):
+        biased = probs * bias / (probs * bias).sum(axis=1, keepdims=True)
+        found = fit_class_factors(biased, targets, goal=goal, rng=rng)
+        assert_allclose(found / found[0], 1 / bias, rtol=0.2)
+
+
+def test_thresholds_fall_where_each_row_has_one_label():
+    # Nine rows of ten: 0.4 in the right column, 0.3 in two wrong ones. All are right in between.
+    rng = np.random.default_rng(0)
+    targets = np.eye(3)[np.arange(600) % 3]
+    probs = np.where(targets == 1, 0.4, 0.3)
+    probs[::10] = np.where(targets[::10] == 1, 0.9, 0.05)
+    found = fit_joint_thresholds(probs, targets, plain=0.5, rng=rng)
+    assert (found > 0.3).all()
+    assert (found <= 0.4).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [("multiclass", "f1_macro"), ("multiclass", "balanced_accuracy"), ("multilabel", "accuracy")],
+)
+def test_where_nothing_is_to_be_gained_nothing_is_lost(kind, metric):
+    """Even classes and columns of their own, of which probabilities are right: 60 to 240 rows."""
+    scoring, gains = settings_of(kind, metric), []
+    score = scoring["metric"].score
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        odds = 2 * rng.normal(size=(3000, 3))
+        probs = softmax(odds, axis=1) if kind == "multiclass" else expit(odds)
+        targets = drawn_from(probs, rng) if kind == "multiclass" else rng.random((3000, 3)) < probs
+        seen, unseen = slice(60 + 6 * seed), slice(300, None)
+        rule = fit_rule(probs[seen], targets[seen] + 0.0, rng=rng, **scoring)
+        how = {"kind": kind}
+        after, before = (
+            score(targets[unseen] + 0.0, values, **how)
+            for values in (rule(probs[unseen]), probs[unseen])
+        )
+        gains.append(after - before)
+    assert np.mean(gains) > -0.003
+
+
+def test_factors_keep_the_form_and_classes_that_no_row_has():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(4, 0.5), size=30)
+    targets = np.eye(4)[rng.integers(2, size=30)]
+    for goal in ("balanced_accuracy", "f1_macro"):
+        rule = fit_rule(probs, targets, rng=rng, **settings_of("multiclass", goal))
+        moved = rule(np.vstack([probs, np.eye(4)]))
+        assert np.isfinite(moved).all()
+        assert_allclose(moved.sum(axis=1), 1)
+
+
+def test_one_row_leaves_decisions_as_they_are():
+    rng = np.random.default_rng(0)
+    one = np.array([[0.7, 0.2, 0.1]])
+    factors = fit_class_factors(one, np.eye(3)[[1]], goal="f1_macro", rng=rng)
+    assert_allclose(factors, 1)
+    assert_allclose(fit_joint_thresholds(one, np.eye(3)[[1]], plain=0.3, rng=rng), 0.3)
 
 
 @pytest.mark.parametrize("to", [0.5, 0.3])
@@ -98,7 +191,7 @@ def test_cut_points_find_where_the_levels_part():
 
 @pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_fitted_decisions_are_better_on_rows_that_they_did_not_see(kind, metric):
-    targets, oof = rare_and_uncertain(kind)
+    targets, oof = rare_and_uncertain(kind, metric)
     how, folds = settings_of(kind, metric), np.arange(len(targets)) % 4
     test = np.repeat(oof[:, None, :3], 4, axis=1)
     fixed, fitted = (
@@ -112,7 +205,7 @@ def test_fitted_decisions_are_better_on_rows_that_they_did_not_see(kind, metric)
 @pytest.mark.parametrize(("kind", "metric"), CASES)
 @pytest.mark.parametrize("blend", ["soft_vote", "stack"])
 def test_a_folds_targets_never_decide_about_its_rows(kind, metric, blend):
-    targets, oof = rare_and_uncertain(kind, rows=150)
+    targets, oof = rare_and_uncertain(kind, metric, rows=150)
     folds = np.arange(150) % 3
     test = np.repeat(oof[:, None, :5], 3, axis=1)
     planted = targets.copy()
@@ -132,7 +225,7 @@ def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monke
         return fit_stack(blend_kind, members, targets, **how)
 
     monkeypatch.setattr("pipeline.ensembles.stacking.fit_stack", spy)
-    targets, oof = rare_and_uncertain("binary", rows=90)
+    targets, oof = rare_and_uncertain("binary", "f1", rows=90)
     test = np.repeat(oof[:, None, :1], 3, axis=1)
     cross_fit(
         "stack", oof, test, targets, np.arange(90) % 3,
@@ -143,6 +236,7 @@ def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monke
 
 def test_metrics_without_decisions_have_no_rule():
     assert not has_rule(get_metric("roc_auc", "binary"), "binary")
-    assert not has_rule(get_metric("accuracy", "multilabel"), "multilabel")
+    assert not has_rule(get_metric("accuracy", "multiclass"), "multiclass")
+    assert not has_rule(get_metric("f1_macro", "ordinal"), "ordinal")
     assert not has_rule(get_metric("rmse", "regression"), "regression")
     assert all(has_rule(get_metric(metric, kind), kind) for kind, metric in CASES)

@@ -123,6 +123,20 @@ def test_bags_that_lack_the_best_member_pick_others(monkeypatch):
     assert_array_equal(bagged, same)
 
 
+@pytest.mark.parametrize("num_members", [2, 3, 4, 5, 7])
+def test_of_few_members_each_is_left_out_once_and_of_three_none(num_members):
+    targets, members = make_task("binary", members=num_members, seed=1)
+    how = settings_of("binary", "log_loss")
+    found = select_in_bags(members, targets, rng=np.random.default_rng(0), **how)
+    wanted = np.zeros(num_members)
+    for m in range(num_members):
+        others = np.delete(np.arange(num_members), m)
+        wanted[others] += select_greedily(members[others], targets, **how) / num_members
+    if num_members <= 3:
+        wanted = select_greedily(members, targets, **how)
+    assert_allclose(found, wanted)
+
+
 def test_each_class_leans_on_the_member_that_knows_it():
     rng = np.random.default_rng(0)
     targets = np.eye(3)[rng.integers(3, size=3000)]

@@ -31,7 +31,7 @@ from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.voting import clipped_log, clipped_logit
 from pipeline.learners.fit import RECIPES, fit_learner
-from pipeline.stages import chain
+from pipeline.stages import chain, lessons
 from pipeline.stages.lessons import fold_rows, network_lesson
 from pipeline.stages.outputs import read_blocks
 from pipeline.stages.project import open_project
@@ -244,12 +244,11 @@ MEMBERS = {
     "net": NETWORK,
     **TAUGHT,
 }
+DISTILLED = ("distilled", "distilled_of_blend")
 
 
-@pytest.fixture(scope="module")
-def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A competition of noise whose labels were dealt out, after `make infer`."""
-    root = tmp_path_factory.mktemp("canary")
+def infer_on_noise(root: Path, kind: Kind, members: dict[str, dict], of: str = "") -> Path:
+    """A competition of noise whose labels were dealt out, after `make infer MEMBER=of`."""
     folder, rng = root / "input" / "noise", np.random.default_rng(3)
     ids = [f"{row:03d}.png" for row in range(360)]
     for row, name in enumerate(ids):
@@ -257,18 +256,18 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((36, 36), Image.Resampling.BILINEAR).save(path)
-    table = pd.DataFrame({"id": ids, "label": np.array(list("abc"))[rng.permutation(360) % 3]})
+    names = LEVELS.astype(int) if kind == "ordinal" else np.array(list("abc"))
+    labels = rng.normal(size=360) if kind == "regression" else names[rng.permutation(360) % 3]
+    table = pd.DataFrame({"id": ids, "label": labels})
     table["given_fold"] = np.arange(360) % NUM_FOLDS
     table[:240].to_csv(folder / "train.csv", index=False)
     table[240:][["id"]].to_csv(folder / "test.csv", index=False)
-    sample = table[240:][["id"]].assign(a=0.3, b=0.3, c=0.4)
-    sample.to_csv(folder / "sample_submission.csv", index=False)
     config = {
         "competition": "noise",
-        "task": {"kind": "multiclass", "target": "label", "metric": "log_loss"},
+        "task": {"kind": kind, "target": "label", "metric": SMOOTH[kind]},
         "folds": {"scheme": "column", "column": "given_fold"},
         "backbones": {"small": SMALL},
-        "members": MEMBERS,
+        "members": members,
         "blends": ["soft_vote", "stack"],
         "tta": {"views": ["original"]},
         "runtime": {"device": "cpu", "workers": 0},
@@ -277,10 +276,28 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(root)
     try:
-        chain.run("infer", "noise.yaml", [])
+        chain.run("infer", "noise.yaml", [], members=of)
     finally:
         os.chdir(before)
     return root
+
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All members, on classes."""
+    return infer_on_noise(tmp_path_factory.mktemp("canary"), "multiclass", MEMBERS)
+
+
+@pytest.fixture(scope="module", params=["multiclass", "ordinal", "regression"])
+def with_teachers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those that networks distil from; of numbers, nothing else."""
+    if request.param == "multiclass":
+        return request.getfixturevalue("chained")
+    # Linear ones only, for a ridge cannot learn by heart what nearest neighbours say.
+    teachers = {"ridge": RIDGE | {"strength": 1.0}, "stiff": RIDGE | {"strength": 10.0}}
+    members = teachers | {name: TAUGHT[name] for name in DISTILLED}
+    root = tmp_path_factory.mktemp(request.param)
+    return infer_on_noise(root, request.param, members, of=",".join(teachers))
 
 
 @pytest.mark.parametrize("member", MEMBERS)
@@ -291,18 +308,20 @@ def test_members_and_their_students_are_at_chance(chained: Path, member: str) ->
     assert_at_chance(oof.values, targets, "multiclass")
 
 
-@pytest.mark.parametrize("student", ["distilled", "distilled_of_blend"])
+@pytest.mark.parametrize("student", DISTILLED)
 def test_a_teacher_tells_a_student_nothing_of_the_rows_that_it_is_scored_on(
-    chained: Path, student: str
+    with_teachers: Path, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ridge in the network's place learns its teacher's words by heart, as a good one would."""
-    project = open_project(load_config(str(chained / "noise.yaml")), chained)
+    monkeypatch.setattr(lessons, "ImageCache", lambda _: None)  # only networks need it
+    project = open_project(load_config(str(with_teachers / "noise.yaml")), with_teachers)
+    kind = project.config.task.kind
     features = read_blocks(project, "ridge")["small"].mean(axis=1)
     targets, oof = project.competition.targets, np.empty(project.competition.targets.shape)
     for fold in range(NUM_FOLDS):
         rows = fold_rows(project, student, fold)
         teacher = network_lesson(project, student, fold, rows).teacher
         ideal = Ridge(1e-3).fit(features[rows.rows], teacher)
-        oof[rows.held_out] = ideal.predict(features[rows.held_out])
-    said = np.exp(oof) / np.exp(oof).sum(axis=1, keepdims=True)
-    assert_at_chance(said, targets, "multiclass")
+        oof[rows.held_out] = ideal.predict(features[rows.held_out]).reshape(-1, oof.shape[1])
+    said = oof if kind == "regression" else np.exp(oof) / np.exp(oof).sum(axis=1, keepdims=True)
+    assert_at_chance(said, targets, kind)

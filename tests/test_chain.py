@@ -582,6 +582,22 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
         assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("blend", "left_out_of"),
+    [("soft_vote", "soft_vote"), ("stack_two_level", "weighted")],  # where all are slow, weighted
+)
+def test_of_two_members_each_is_what_is_left_without_the_other(
+    copied: Path, blend: str, left_out_of: str
+) -> None:
+    run(copied, members=CONFIG["members"] | {"net": NETWORK}, blends=[blend])
+    summary = json.loads(submission(copied).with_suffix(".json").read_text())
+    scores = {entry["name"]: entry["score"] for entry in summary["contestants"]}
+    worth, left = summary["diversity"], {"linear": scores["net"], "net": scores["linear"]}
+    assert worth["left_out_of"] == left_out_of
+    assert worth["score_without"] == pytest.approx(left)
+    assert worth["score_with_all"] == pytest.approx(scores.get(left_out_of, scores["linear"]), 0.05)
+
+
 def test_law_9_holds_where_folds_choose_different_blends(copied: Path, monkeypatch) -> None:
     choices = iter(["soft_vote", "weighted", "weighted"])
     monkeypatch.setattr("pipeline.ensembles.choice.best_blend", lambda *_, **__: next(choices))

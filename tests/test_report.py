@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.config.schema import Config
@@ -16,10 +17,11 @@ from pipeline.core import artifacts
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
 from pipeline.data.alarms import Alarm
-from pipeline.report import figures, numbers
+from pipeline.report import figures, numbers, sentences
 from pipeline.report.drawing import png
 from pipeline.report.numbers import ranking_scores, regression_scores
 from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
+from pipeline.report.summary import print_summary
 from pipeline.stages.project import open_project
 from pipeline.stages.report import make_report, read_alarms
 
@@ -65,16 +67,6 @@ def test_the_gap_between_distributions() -> None:
     assert numbers.distribution_gap(low, high) == pytest.approx(0.5)
     assert numbers.distribution_gap(low, low) == 0
     assert numbers.distribution_gap(low, high + 10) == 1
-
-
-def test_correlation_does_not_come_from_columns_that_differ_in_level() -> None:
-    levels = np.array([0.1, 0.9])
-    noise = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]]) / 100
-    other = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) / 100  # as often alike as unlike
-    matrix = numbers.correlation(np.stack([levels + noise, levels + 3 * noise, levels + other]))
-    assert matrix[0, 1] == pytest.approx(1)
-    swapped = (noise * other).sum() / np.sqrt((noise**2).sum() * (other**2).sum())
-    assert matrix[0, 2] == pytest.approx(swapped)
 
 
 def test_scores_of_one_column() -> None:
@@ -248,6 +240,14 @@ def write_predictions(root: Path, config: Config) -> None:
             {"name": "first", "is": "member", "weights": None, **scores, "score": 0.79991},
             entry,
         ],
+        "diversity": {
+            "error_correlation": {
+                "first": {"first": 1, "net": 0.4},
+                "net": {"first": 0.4, "net": 1},
+            },
+            **{"left_out_of": "soft_vote", "score_with_all": 0.81237},
+            "score_without": {"first": 0.80001, "net": 0.82227},
+        },
         "members": dict.fromkeys(config.members, meta | views),
         "fingerprint": "abc",
         "config": config.model_dump(mode="json"),
@@ -314,6 +314,50 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     assert summary["submission"] in html
     assert "first 0.75, net 0.25" in html
     assert "0.7999" in html
+
+
+def test_what_is_lost_without_a_member_is_below_0(reported: tuple) -> None:
+    _, folder, html = reported
+    summary = json.loads((folder / "blend.json").read_text())
+    table = html[html.index("<h3>Without each member") : html.index("<h3>How alike")]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    needed = ["-0.0124", "+0.0099"] if summary["greater_is_better"] else ["+0.0124", "-0.0099"]
+    assert cells == ["first", "0.8000", needed[0], "net", "0.8223", needed[1]]
+    assert "of soft_vote: 0.8124 with all members" in table
+
+
+def test_the_terminal_says_what_each_member_is_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_project(tmp_path, "multiclass")
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Without first: soft_vote 0.8000, -0.0124 (worse)" in lines
+    assert "Without net: soft_vote 0.8223, +0.0099 (better)" in lines
+
+
+def test_a_member_on_its_own_or_without_worth_in_words() -> None:
+    diversity = {"left_out_of": "greedy", "score_with_all": 0.3, "score_without": {"a": None}}
+    summary = {"greater_is_better": False, "diversity": diversity}
+    assert sentences.without_members(summary) == ""
+    diversity["score_without"] = {"a": 0.30004, "b": 0.35}
+    assert sentences.without_members(summary).splitlines() == [
+        "Without a: greedy 0.3000, +0.0000 (the same)",
+        "Without b: greedy 0.3500, -0.0500 (worse)",
+    ]
+
+
+def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, drawn = [], figures.heat_map
+
+    def spy(matrix: np.ndarray, names: list[str]) -> Figure:
+        shown.append((matrix.tolist(), names))
+        return drawn(matrix, names)
+
+    monkeypatch.setattr(figures, "heat_map", spy)
+    config = write_project(tmp_path, "multiclass")
+    make_report(tmp_path / "report", "print", config=config, root=tmp_path)
+    assert shown == [([[1, 0.4], [0.4, 1]], ["first", "net"])]
 
 
 def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:

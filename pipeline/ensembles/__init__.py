@@ -100,7 +100,7 @@ def fit_blend(
         calibrate: how members are calibrated; if at all, what is made of them is too, by
             temperature. Stackers calibrate themselves.
         prune: leave out near-copies of members.
-        fit_decisions: fit thresholds or cut-points too, where the metric has them.
+        fit_decisions: fit thresholds, cut-points or factors too, where the metric has them.
     Raises:
         UserError: if the blend does not fit the task.
     """

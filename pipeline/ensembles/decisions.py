@@ -1,8 +1,9 @@
-"""Decision rules fitted to a metric: thresholds for F1, cut-points for kappa.
+"""Decision rules fitted to a metric: thresholds, cut-points for kappa, factors of classes.
 
-A rule is kept as a rising function of predictions, so that deciding as always (at the config's
-threshold, by the likeliest class, by the nearest level) decides by the rule. Estimate, submission
-and report then need to know nothing of it, and layers of several folds' rules can be averaged.
+A rule is kept as a rising function of predictions (or of their odds), so that deciding as always
+(at the config's threshold, by the likeliest class, by the nearest level) decides by the rule.
+Estimate, submission and report then need to know nothing of it, and layers of several folds' rules
+can be averaged.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import numpy as np
 from pipeline.config.schema import Kind
 from pipeline.core.levels import interpolate_levels
 from pipeline.core.metrics import Metric
+from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
+from pipeline.ensembles.voting import normalise
 
 Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
 
@@ -19,16 +22,17 @@ BAGS = 20  # bootstrap samples; one sample's best threshold jumps about
 EDGE = 1e-6
 CANDIDATES = 30  # positions tried for each cut-point, between its neighbours
 PASSES = 3
-BINARY = ("f1", "f1_macro", "balanced_accuracy")
+RULES = {  # metrics that another decision than the usual may do good
+    "binary": ("f1", "f1_macro", "balanced_accuracy"),
+    "multiclass": ("f1_macro", "balanced_accuracy"),
+    "multilabel": ("f1_macro", "accuracy"),
+    "ordinal": ("quadratic_weighted_kappa",),
+}
 
 
 def has_rule(metric: Metric, kind: Kind) -> bool:
-    """Whether there is a decision to fit: F1 of yes and no, kappa of levels."""
-    if kind == "ordinal":
-        return metric.name == "quadratic_weighted_kappa"
-    return (kind == "binary" and metric.name in BINARY) or (
-        kind == "multilabel" and metric.name == "f1_macro"
-    )
+    """Whether there is a decision to fit."""
+    return metric.name in RULES.get(kind, ())
 
 
 def fit_rule(
@@ -53,9 +57,14 @@ def fit_rule(
     if kind == "binary":
         found = fit_threshold(targets[:, 1], values[:, 1], goal=metric.name, rng=rng)
         return lambda probs: _two_columns(move_threshold(probs[:, 1], found, to=0.5))
-    found = np.array(
-        [fit_threshold(t, v, goal="f1", rng=rng) for t, v in zip(targets.T, values.T, strict=True)]
-    )
+    if kind == "multiclass":
+        factors = fit_class_factors(values, targets, goal=metric.name, rng=rng)
+        return lambda probs: normalise(probs * factors, kind=kind)
+    if metric.name == "accuracy":
+        found = fit_joint_thresholds(values, targets, plain=threshold, rng=rng)
+    else:
+        columns = zip(targets.T, values.T, strict=True)
+        found = np.array([fit_threshold(t, v, goal="f1", rng=rng) for t, v in columns])
     return lambda probs: move_threshold(probs, found, to=threshold)
 
 

@@ -21,8 +21,8 @@ from pipeline.ensembles.voting import clipped_log, clipped_logit, normalise
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
 
-# Cross-fitted on 2 to 5 members of each of four competitions, 0.01 to 10 tried: the least log loss or
-# at most 0.003 more (signdigits: 0.010). 0.03 doubts too much: 0.01 to 0.1 more.
+# Cross-fitted on 2 to 5 members of each of four competitions, 0.01 to 10 tried: the least log loss
+# or at most 0.003 more (signdigits: 0.010). 0.03 doubts too much: 0.01 to 0.1 more.
 LOGISTIC_C = 0.3
 # From nearly least squares to nearly the members' plain mean; leave-one-out chooses.
 RIDGE_ALPHAS = np.logspace(-1, 6, 15)

@@ -4,9 +4,9 @@ import numpy as np
 
 from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
-from pipeline.report.numbers import correlation
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
 from pipeline.report.rounds import COLUMNS, round_rows
+from pipeline.report.sentences import without_each
 
 
 def estimate(found: Findings) -> Section:
@@ -70,7 +70,6 @@ def members(found: Findings) -> Section:
     """Who contributes what."""
     summary = found.summary
     chosen, entries = summary["estimate"]["name"], summary["contestants"]
-    names = list(found.config.members)
     parts: list[Part] = [
         _contestants(found),
         Picture(
@@ -83,21 +82,9 @@ def members(found: Findings) -> Section:
             f"Scores with intervals of {', '.join(entry['name'] for entry in entries)}",
         ),
     ]
-    if len(names) > 1:
-        matrix = correlation(found.member_oof)
-        parts.append(
-            Picture(
-                "How alike members are",
-                "The lower the correlation of two good members, the more their blend gains; near "
-                "1.00, one of them could go.",
-                figures.heat_map(matrix, names),
-                f"Correlation of out-of-fold predictions of {', '.join(names)}",
-            )
-        )
-    parts += _rounds(found)
-    views = _view_scores(found)
+    parts += [*_diversity(found), *_rounds(found), *_view_scores(found)]
     look = "Look for blends that beat all members by more than the spread of folds."
-    return Section("Members and blends", look, [*parts, *views])
+    return Section("Members and blends", look, parts)
 
 
 def _contestants(found: Findings) -> Table:
@@ -127,6 +114,35 @@ def _contestants(found: Findings) -> Table:
         bold=[number for number, entry in enumerate(entries) if entry["name"] == chosen],
         words=["weights"],
     )
+
+
+def _diversity(found: Findings) -> list[Part]:
+    """What a blend is without each member, and whose errors are whose."""
+    diversity, names = found.summary["diversity"], list(found.config.members)
+    if len(names) == 1:
+        return []
+    by_name = diversity["error_correlation"]
+    matrix = np.array([[by_name[one][other] for other in names] for one in names])
+    return [
+        Table(
+            "Without each member",
+            f"Out-of-fold {found.summary['metric']} of {diversity['left_out_of']}: "
+            f"{diversity['score_with_all']:.4f} with all members. Change by leaving one out, below "
+            "0 is worse: that member is needed; near or above 0, it could go.",
+            ["member", "score without it", "change"],
+            [
+                [name, f"{score:.4f}", f"{change:+.4f}"]
+                for name, score, change in without_each(found.summary)
+            ],
+        ),
+        Picture(
+            "How alike members' errors are",
+            "The lower the correlation of two good members' errors, the more their blend gains; "
+            "near 1.00, one of them could go.",
+            figures.heat_map(matrix, names),
+            f"Correlation of out-of-fold errors of {', '.join(names)}",
+        ),
+    ]
 
 
 def _rounds(found: Findings) -> list[Part]:

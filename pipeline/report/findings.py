@@ -26,7 +26,6 @@ class Findings:
         index: images of training rows, then of test rows.
         summary: submissions/<c>/<name>.json.
         oof: (N, C) the submitted blend's out-of-fold predictions.
-        member_oof: (M, N, C).
         test: (N_test, C), and `test_source`, a sentence on where they come from.
         spread: (N_test,) how far the folds' models and members lie apart.
         alarms: what the leak radar saw.
@@ -39,7 +38,6 @@ class Findings:
     index: ImageIndex
     summary: dict[str, Any]
     oof: np.ndarray
-    member_oof: np.ndarray
     test: np.ndarray
     test_source: str
     spread: np.ndarray

@@ -95,14 +95,6 @@ def regression_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, flo
     return mean_square**0.5, float(np.abs(residuals).mean()), explained
 
 
-def correlation(member_values: np.ndarray) -> np.ndarray:
-    """Correlations (M, M) of predictions (M, N, C), each column's mean taken off first."""
-    centred = member_values - member_values.mean(axis=1, keepdims=True)
-    flat = centred.reshape(len(centred), -1)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a constant member correlates with none
-        return np.corrcoef(flat)
-
-
 def distribution_gap(a: np.ndarray, b: np.ndarray) -> float:
     """Largest distance between two samples' cumulative shares, 0 to 1 (Kolmogorov-Smirnov)."""
     points = np.concatenate([a, b])

@@ -72,6 +72,30 @@ def shake_up(summary: dict[str, Any]) -> str:
     )
 
 
+def without_members(summary: dict[str, Any]) -> str:
+    """What each member is worth, a line for each; empty where there is one only."""
+    blend = summary["diversity"]["left_out_of"]
+    return "\n".join(
+        f"Without {name}: {blend} {score:.4f}, {change:+.4f} "
+        f"({'worse' if change < 0 else 'better' if change > 0 else 'the same'})"
+        for name, score, change in without_each(summary)
+    )
+
+
+def without_each(summary: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """Members by name: the blend's score without it, and by how much that is better.
+
+    Changes are rounded as they are shown, so that none of them reads -0.0000.
+    """
+    diversity = summary["diversity"]
+    direction = 1 if summary["greater_is_better"] else -1
+    return [
+        (name, score, round(direction * (score - diversity["score_with_all"]), 4) + 0.0)
+        for name, score in diversity["score_without"].items()
+        if score is not None
+    ]
+
+
 def _better(gain: dict[str, float]) -> str:
     return (
         f"better with probability {gain['probability']:.2f}, by {gain['low']:+.4f} to "

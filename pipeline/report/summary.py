@@ -18,6 +18,7 @@ SENTENCES = (
     sentences.against_best_single,
     sentences.against_last,
     sentences.shake_up,
+    sentences.without_members,
 )
 
 

@@ -46,7 +46,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    diversity = _diversity(project, oof, contestants)
+    diversity = _diversity(project, oof, test, contestants)
     best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
@@ -137,15 +137,20 @@ def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
 
 
 def _diversity(
-    project: Project, oof: np.ndarray, contestants: list[dict[str, Any]]
+    project: Project, oof: np.ndarray, test: np.ndarray, contestants: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Correlation of members' errors; the score of the best blend without each of them.
+    """Correlation of members' errors; the score of the best blend with all, and without each.
 
     Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
     """
     names, targets = list(project.config.members), project.competition.targets
     quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
-    blend = _best(project, quick)["name"] if quick else "weighted"
+    if quick:
+        best = _best(project, quick)
+        blend, with_all = best["name"], best["score"]
+    else:
+        blend, series = "weighted", positions_by_round(project.config)
+        with_all = project.score(_cross_fit(project, blend, oof, test, series=series).oof)
     scores = scores_without_each(
         blend,
         oof,
@@ -161,6 +166,7 @@ def _diversity(
             for name, row in zip(names, error_correlation(oof, targets).tolist(), strict=True)
         },
         "left_out_of": blend,
+        "score_with_all": with_all,
         "score_without": {
             name: None if np.isnan(score) else score
             for name, score in zip(names, scores.tolist(), strict=True)

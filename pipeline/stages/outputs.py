@@ -90,7 +90,7 @@ def blend_settings(project: Project) -> dict[str, Any]:
 
 
 def fits_decisions(project: Project) -> bool:
-    """Whether thresholds or cut-points are fitted, as the config and the metric have it."""
+    """Whether thresholds, cut-points or factors are fitted: by the config and the metric."""
     config = project.config
     wanted = config.submission.decisions == "fitted"
     return wanted and has_rule(project.metric, config.task.kind)

@@ -18,7 +18,7 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
-from pipeline.stages.recipes import DISTILLED, FORMAT, UNPRUNED, backbone_recipe, settings_recipe
+from pipeline.stages.recipes import FORMAT, backbone_recipe, settings_recipe
 
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
@@ -213,16 +213,7 @@ class Plan:
         config, teachers = self.project.config, self.project.config.members[member].teachers
         if all(name in config.members for name in teachers.values()):
             return None
-        recipe = [
-            FORMAT["blend"],
-            config.task.metric,
-            config.submission.threshold,
-            config.seed,
-            UNPRUNED,
-        ]
-        if teachers.get("distill", member) not in config.members:
-            recipe.append(DISTILLED)
-        return recipe
+        return [FORMAT["blend"], config.task.metric, config.submission.threshold, config.seed]
 
     @property
     def untaught_members(self) -> list[str]:

@@ -14,8 +14,8 @@ FORMAT = {
     "train": 2,
     "predict": 1,
     "blend": 3,  # what a blend says to those it teaches
-    "ensemble": 5,
-    "report": 3,
+    "ensemble": 6,
+    "report": 4,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
@@ -23,8 +23,6 @@ YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks"),
 }
-DISTILLED = "by the fold's models"  # what a blend teaches; once, it was by all folds' models
-UNPRUNED = "of near-copies, too"  # what a blend that teaches is made of; once, the first of them
 
 
 def backbone_recipe(settings: Backbone) -> dict[str, Any]:

@@ -61,10 +61,9 @@ def gather(project: Project) -> Findings:
     summary = json.loads(path.read_text(encoding="utf-8"))
     loaded = predictions.load(path.with_suffix(".npz"), classes=competition.classes)
     oof = loaded.in_order_of(competition.ids, where=str(path.with_suffix(".npz")))
-    member_oof, member_test, spreads = [], [], []
+    member_test, spreads = [], []
     for name in project.config.members:
-        out_of_fold, test = read_member(project, name)
-        member_oof.append(out_of_fold.values)
+        _, test = read_member(project, name)
         member_test.append(test.values.mean(axis=0))
         spreads.append(test.values.std(axis=0))
     means = np.stack(member_test)
@@ -79,7 +78,6 @@ def gather(project: Project) -> Findings:
         index=project.index,
         summary=summary,
         oof=oof.values,
-        member_oof=np.stack(member_oof),
         test=test,
         test_source=source,
         spread=spread.mean(axis=1),
