@@ -31,7 +31,7 @@ from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.learners.fit import RECIPES, fit_learner
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
-from pipeline.stages.outputs import read_blocks
+from pipeline.stages.outputs import cross_fit_members, read_blocks, read_member
 from pipeline.stages.project import open_project
 
 pytestmark = pytest.mark.slow
@@ -199,11 +199,23 @@ MEMBERS = {
     "net": NETWORK,
     **TAUGHT,
 }
+QUICK_MEMBERS = ("ridge", "neighbours", "student_of_member", "student_of_blend")
 
 
 @pytest.fixture(scope="module")
 def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A competition of noise whose labels were dealt out, after `make infer`."""
+    return chain_on_noise(tmp_path_factory, {"scheme": "column", "column": "given_fold"}, MEMBERS)
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, its rows held out twice; with members that take seconds."""
+    quick = {name: MEMBERS[name] for name in QUICK_MEMBERS}
+    return chain_on_noise(tmp_path_factory, {"n": NUM_FOLDS, "repeats": 2}, quick)
+
+
+def chain_on_noise(tmp_path_factory: pytest.TempPathFactory, folds: dict, members: dict) -> Path:
     root = tmp_path_factory.mktemp("canary")
     folder, rng = root / "input" / "noise", np.random.default_rng(3)
     ids = [f"{row:03d}.png" for row in range(360)]
@@ -221,9 +233,9 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {
         "competition": "noise",
         "task": {"kind": "multiclass", "target": "label", "metric": "log_loss"},
-        "folds": {"scheme": "column", "column": "given_fold"},
+        "folds": folds,
         "backbones": {"small": SMALL},
-        "members": MEMBERS,
+        "members": members,
         "blends": ["soft_vote", "stack"],
         "tta": {"views": ["original"]},
         "runtime": {"device": "cpu", "workers": 0},
@@ -240,8 +252,30 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_and_their_students_are_at_chance(chained: Path, member: str) -> None:
-    oof = predictions.load(chained / "models" / "noise" / member / "oof.npz")
-    table = pd.read_csv(chained / "input" / "noise" / "train.csv").set_index("id")
+    assert_member_at_chance(chained, member)
+
+
+@pytest.mark.parametrize("member", QUICK_MEMBERS)
+def test_the_mean_of_repeats_is_at_chance(repeated: Path, member: str) -> None:
+    assert_member_at_chance(repeated, member)
+
+
+def test_what_blends_make_of_repeats_is_at_chance(repeated: Path) -> None:
+    """Blends are fitted by the first repeat's folds on means over all repeats."""
+    project = open_project(load_config(str(repeated / "noise.yaml")), repeated)
+    oof, test = (
+        np.stack([said.values for said in part])
+        for part in zip(*(read_member(project, name) for name in QUICK_MEMBERS), strict=True)
+    )
+    assert project.folds.num_repeats == 2
+    for blend in ("soft_vote", "weighted", "stack", "stack_lightgbm"):
+        blended = cross_fit_members(project, blend, oof, test, calibrate="temperature").oof
+        assert_at_chance(blended, project.competition.targets, "multiclass")
+
+
+def assert_member_at_chance(root: Path, member: str) -> None:
+    oof = predictions.load(root / "models" / "noise" / member / "oof.npz")
+    table = pd.read_csv(root / "input" / "noise" / "train.csv").set_index("id")
     targets = np.eye(3)[["abc".index(label) for label in table.loc[oof.ids, "label"]]]
     assert_at_chance(oof.values, targets, "multiclass")
 
