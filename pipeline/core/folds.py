@@ -138,7 +138,7 @@ def _numbers(column: pd.Series, path: Path) -> np.ndarray:
     if numbers.isna().any() or found != list(range(len(found))) or len(found) < 2:
         raise UserError(
             f"{path}: folds must be 0, 1, ... K-1 without gaps, K at least 2; "
-            f"found {sorted(column.unique())[:8]} in column {column.name}. Mend it, or delete it to "
-            "make it anew."
+            f"found {sorted(column.unique())[:8]} in column {column.name}. Mend it, or delete "
+            "it to make it anew."
         )
     return numbers.to_numpy(dtype=int)
