@@ -26,7 +26,9 @@ Overrides = Annotated[
 ]
 MemberOption = Annotated[str, typer.Option("--member", help="Only these members: linear,net")]
 SetOption = Annotated[str, typer.Option("--set", help="The same as one text: 'folds.n=3 seed=1'")]
-FoldOption = Annotated[str, typer.Option("--fold", help="Only these folds: 0,1")]
+FoldOption = Annotated[
+    str, typer.Option("--fold", help="Only these folds: 0,1; of each repeat K more")
+]
 
 
 @app.command()

@@ -78,7 +78,7 @@ def open_planted(
     index = refresh_index(root / "index.npz", folder, competition.paths)
     rng = np.random.default_rng([seed, 1])
     folds = rng.permutation(len(competition.ids)) % 5
-    return competition, index, FoldTable(folds, competition.ids, "digest")
+    return competition, index, FoldTable(folds[None], competition.ids, ("digest",))
 
 
 def by_number(table: pd.DataFrame, images: list) -> None:

@@ -33,7 +33,7 @@ from pipeline.ensembles.voting import clipped_log, clipped_logit
 from pipeline.learners.fit import RECIPES, fit_learner
 from pipeline.stages import chain, lessons
 from pipeline.stages.lessons import fold_rows, network_lesson
-from pipeline.stages.outputs import read_blocks
+from pipeline.stages.outputs import cross_fit_members, read_blocks, read_member
 from pipeline.stages.project import open_project
 from pipeline.stages.stacked import nested_predictions
 
@@ -245,9 +245,13 @@ MEMBERS = {
     **TAUGHT,
 }
 DISTILLED = ("distilled", "distilled_of_blend")
+QUICK_MEMBERS = ("ridge", "neighbours", "student_of_member", "student_of_blend")
+GIVEN = {"scheme": "column", "column": "given_fold"}
 
 
-def infer_on_noise(root: Path, kind: Kind, members: dict[str, dict], of: str = "") -> Path:
+def infer_on_noise(
+    root: Path, kind: Kind, members: dict[str, dict], *, of: str = "", folds: dict = GIVEN
+) -> Path:
     """A competition of noise whose labels were dealt out, after `make infer MEMBER=of`."""
     folder, rng = root / "input" / "noise", np.random.default_rng(3)
     ids = [f"{row:03d}.png" for row in range(360)]
@@ -265,7 +269,7 @@ def infer_on_noise(root: Path, kind: Kind, members: dict[str, dict], of: str = "
     config = {
         "competition": "noise",
         "task": {"kind": kind, "target": "label", "metric": SMOOTH[kind]},
-        "folds": {"scheme": "column", "column": "given_fold"},
+        "folds": folds,
         "backbones": {"small": SMALL},
         "members": members,
         "blends": ["soft_vote", "stack"],
@@ -288,6 +292,14 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return infer_on_noise(tmp_path_factory.mktemp("canary"), "multiclass", MEMBERS)
 
 
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows held out twice, with members that take seconds."""
+    quick = {name: MEMBERS[name] for name in QUICK_MEMBERS}
+    twice = {"n": NUM_FOLDS, "repeats": 2}
+    return infer_on_noise(tmp_path_factory.mktemp("repeated"), "multiclass", quick, folds=twice)
+
+
 @pytest.fixture(scope="module", params=["multiclass", "ordinal", "regression"])
 def with_teachers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those that networks distil from; of numbers, nothing else."""
@@ -302,8 +314,30 @@ def with_teachers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_and_their_students_are_at_chance(chained: Path, member: str) -> None:
-    oof = predictions.load(chained / "models" / "noise" / member / "oof.npz")
-    table = pd.read_csv(chained / "input" / "noise" / "train.csv").set_index("id")
+    assert_member_at_chance(chained, member)
+
+
+@pytest.mark.parametrize("member", QUICK_MEMBERS)
+def test_the_mean_of_repeats_is_at_chance(repeated: Path, member: str) -> None:
+    assert_member_at_chance(repeated, member)
+
+
+def test_what_blends_make_of_repeats_is_at_chance(repeated: Path) -> None:
+    """Blends are fitted by the first repeat's folds on means over all repeats."""
+    project = open_project(load_config(str(repeated / "noise.yaml")), repeated)
+    oof, test = (
+        np.stack([said.values for said in part])
+        for part in zip(*(read_member(project, name) for name in QUICK_MEMBERS), strict=True)
+    )
+    assert project.folds.num_repeats == 2
+    for blend in ("soft_vote", "weighted", "stack", "stack_lightgbm"):
+        blended = cross_fit_members(project, blend, oof, test, calibrate="temperature").oof
+        assert_at_chance(blended, project.competition.targets, "multiclass")
+
+
+def assert_member_at_chance(root: Path, member: str) -> None:
+    oof = predictions.load(root / "models" / "noise" / member / "oof.npz")
+    table = pd.read_csv(root / "input" / "noise" / "train.csv").set_index("id")
     targets = np.eye(3)[["abc".index(label) for label in table.loc[oof.ids, "label"]]]
     assert_at_chance(oof.values, targets, "multiclass")
 

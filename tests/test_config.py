@@ -303,6 +303,11 @@ WRONG = {
         "competition: x\ntask: {kind: multilabel, target: [a, b], classes: [c, d]}\n",
         "`classes` names labels in one column",
     ),
+    "repeats of a column": (
+        "competition: x\ntask: {kind: multiclass, target: a}\n"
+        "folds: {scheme: column, column: part, repeats: 2}\n",
+        r"`folds`: a column of train\.csv is one repeat: leave `repeats` out, and add .*fold_2",
+    ),
     "class twice": (
         "competition: x\ntask: {kind: multiclass, target: a, classes: [c, c]}\n",
         "`classes` names one twice",

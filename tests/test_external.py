@@ -13,7 +13,7 @@ from pipeline.core.external import read_external
 from pipeline.core.folds import FoldTable
 
 IDS, TEST_IDS = ["a", "b", "c", "d"], ["007", "x"]
-FOLDS = FoldTable(np.array([0, 1, 2, 0]), np.array(IDS), "digest")
+FOLDS = FoldTable(np.array([[0, 1, 2, 0]]), np.array(IDS), ("digest",))
 OOF = pd.DataFrame(
     {"fold": [0, 2, 1, 0], "id": ["d", "c", "b", "a"], "no": [0.4, 0.3, 0.2, 0.1]}
 ).assign(yes=lambda table: 1 - table.no)

@@ -1,6 +1,7 @@
 """Folds part the rows, keep groups whole, and are as alike as can be."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -81,6 +82,59 @@ def test_another_seed_gives_other_folds(kind, scheme):
     targets = draw_targets(kind, 100, 1)
     one, other = (assign_folds(config(5, scheme), targets, kind=kind, seed=s) for s in (1, 2))
     assert (one.folds != other.folds).mean() > 0.3
+
+
+@quick
+@given(st.sampled_from(KINDS), st.booleans(), st.integers(1, 9), st.integers(0, 99))
+def test_each_repeat_parts_the_rows_and_keeps_groups_whole(kind, grouped, repeat, seed):
+    targets, groups = draw_targets(kind, 80, seed), draw_groups(80, seed) if grouped else None
+    made = assign_folds(config(3), targets, kind=kind, seed=seed, groups=groups, repeat=repeat)
+    again = assign_folds(config(3), targets, kind=kind, seed=seed, groups=groups, repeat=repeat)
+    assert (made.folds == again.folds).all()
+    assert set(made.folds) == {0, 1, 2}
+    assert not grouped or all(len(set(made.folds[groups == group])) == 1 for group in groups)
+
+
+def test_the_first_repeat_is_the_draw_of_a_single_one():
+    targets = draw_targets("multiclass", 100, 1)
+    plain = assign_folds(config(5), targets, kind="multiclass", seed=42).folds
+    first = assign_folds(config(5, repeats=3), targets, kind="multiclass", seed=42, repeat=0).folds
+    assert (plain == first).all()
+    # As drawn before there were repeats: what was trained on them stays valid.
+    assert plain[:10].tolist() == [2, 0, 1, 4, 0, 1, 1, 2, 1, 0]
+    groups = np.arange(100) // 3
+    grouped = assign_folds(config(5), targets, kind="multiclass", seed=42, groups=groups).folds
+    assert grouped[::3][:10].tolist() == [0, 1, 1, 2, 0, 3, 3, 3, 0, 2]
+
+
+def alike(folds: np.ndarray, others: np.ndarray) -> float:
+    """Of two rows in one fold, how often they share one in the other repeat too."""
+    together = np.tril(folds[:, None] == folds, -1)
+    return (others[:, None] == others)[together].mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_repeats_hold_out_other_rows_together(kind):
+    targets = draw_targets(kind, 300, 1)
+    repeats = [
+        assign_folds(config(5), targets, kind=kind, seed=0, repeat=r).folds for r in range(3)
+    ]
+    for one, other in combinations(repeats, 2):
+        assert alike(one, other) < 0.25  # chance: 0.2
+
+
+def test_repeats_part_groups_of_different_sizes_otherwise_and_as_evenly():
+    """No two groups are as large, so that nothing is left to the lot."""
+    groups = np.repeat(np.arange(40), np.arange(10, 50))
+    targets = draw_targets("multiclass", len(groups), 3)
+    repeats = [
+        assign_folds(config(5), targets, kind="multiclass", seed=0, groups=groups, repeat=r).folds
+        for r in range(3)
+    ]
+    for one, other in combinations(repeats, 2):
+        assert alike(one, other) < 0.35  # a tenth of the pairs are of one group
+    for folds in repeats:
+        assert np.ptp(np.bincount(folds)) < 0.03 * len(groups)
 
 
 @quick

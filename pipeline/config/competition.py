@@ -116,6 +116,13 @@ class Folds(Section):
         description="`stratified` means: as the task asks for, and by group where one is named",
     )
     n: int = Field(5, ge=2, le=50, description="number of folds K")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="how often rows are parted into K folds, each time by a draw of its own; a "
+        "member has a model per fold and repeat, and says their mean",
+    )
     seed: int | None = Field(None, description="default: the config's seed")
     column: str | None = Field(None, description="column of train.csv with ready folds 0..K-1")
     bins: int = Field(10, ge=2, description="quantile bins of binned_stratified")
@@ -127,4 +134,9 @@ class Folds(Section):
     def _column_goes_with_its_scheme(self) -> "Folds":
         if (self.scheme == "column") != (self.column is not None):
             raise ValueError("`scheme: column` and `column: NAME` go together")
+        if self.scheme == "column" and self.repeats > 1:
+            raise ValueError(
+                "a column of train.csv is one repeat: leave `repeats` out, and add columns fold_2, "
+                "fold_3 ... to the folds.csv that `make folds` writes"
+            )
         return self

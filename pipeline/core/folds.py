@@ -1,5 +1,11 @@
-"""folds.csv: which fold holds each training row out. Written once; a person may replace it."""
+"""folds.csv: which fold holds each training row out. Written once; a person may replace it.
 
+Rows may be parted several times: R repeats of K folds. A member then has R * K models, and number
+r * K + k is the one without the rows that repeat r has in fold k. What stands beside all of them,
+as a model of all rows does, knows of the first repeat only, so that more repeats leave it as it is.
+"""
+
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +23,63 @@ class FoldTable:
     """Folds joined to the competition's training rows by id.
 
     Attributes:
-        folds: (N,) 0..K-1.
+        repeats: (R, N) 0..K-1.
         groups: (N,) what was kept together; rows without a group have their own id.
-        digest: of ids and folds, in the order of training rows.
+        digests: R, each of ids and one repeat's folds, in the order of training rows.
     """
 
-    folds: np.ndarray
+    repeats: np.ndarray
     groups: np.ndarray
-    digest: str
+    digests: tuple[str, ...]
+
+    @property
+    def folds(self) -> np.ndarray:
+        """(N,) the first repeat's folds, by which all is scored and blended."""
+        return self.repeats[0]
+
+    @property
+    def digest(self) -> str:
+        """Of all repeats; a single one's own."""
+        return self.digests[0] if self.num_repeats == 1 else fingerprint(repeats=self.digests)
 
     @property
     def num_folds(self) -> int:
         """K."""
         return int(self.folds.max()) + 1
 
+    @property
+    def num_repeats(self) -> int:
+        """R."""
+        return len(self.repeats)
 
-def folds_text(ids: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> str:
-    """The CSV: id, fold and group of each row."""
-    table = pd.DataFrame({"id": ids, "fold": folds, "group": groups})
+    @property
+    def models(self) -> range:
+        """Numbers of a member's models, those of the first repeat first."""
+        return range(self.num_repeats * self.num_folds)
+
+    def models_in(self, repeat: int) -> range:
+        """Numbers of one repeat's models."""
+        return self.models[repeat * self.num_folds :][: self.num_folds]
+
+    def repeat_of(self, model: int) -> int:
+        """The only repeat that a model knows of; 0 for a model of all rows."""
+        return 0 if model == ALL_ROWS else model // self.num_folds
+
+    def digest_of(self, model: int) -> str:
+        """The digest of a model's repeat."""
+        return self.digests[self.repeat_of(model)]
+
+    def held_out(self, model: int) -> np.ndarray:
+        """(N,) whether a row is kept from a model; none is from a model of all rows."""
+        if model == ALL_ROWS:
+            return np.zeros(len(self.folds), dtype=bool)
+        return self.repeats[self.repeat_of(model)] == model % self.num_folds
+
+
+def folds_text(ids: np.ndarray, repeats: np.ndarray, groups: np.ndarray) -> str:
+    """The CSV: id, fold, fold_2 ... fold_R, and group of each row; of repeats (R, N), or (N,)."""
+    folds = {_column(repeat): folds for repeat, folds in enumerate(np.atleast_2d(repeats))}
+    table = pd.DataFrame({"id": ids, **folds, "group": groups})
     return table.to_csv(index=False, lineterminator="\n")
 
 
@@ -43,7 +88,7 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
 
     Raises:
         UserError: for a missing file or column, ids that are not the training rows', folds that
-            are not 0..K-1 with K of 2 or more.
+            are not 0..K-1 with K of 2 or more, the same K in each repeat.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -53,9 +98,12 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
         raise UserError(
             f"{path}: not readable as CSV: {error}. Delete it to make it anew."
         ) from None
-    if absent := {"id", "fold"} - set(table.columns):
+    num_repeats = 1 + sum(bool(re.fullmatch(r"fold_\d+", name)) for name in table.columns)
+    columns = [_column(repeat) for repeat in range(num_repeats)]
+    if absent := {"id", *columns} - set(table.columns):
         raise UserError(
-            f"{path}: no column {sorted(absent)}; it needs id and fold, may have group."
+            f"{path}: no column {sorted(absent)}; it needs id and fold, may have group, and for "
+            "further repeats fold_2, fold_3 ... without gaps."
         )
     missing, unknown = set(ids.tolist()) - set(table["id"]), set(table["id"]) - set(ids.tolist())
     if missing or unknown or table["id"].duplicated().any():
@@ -65,14 +113,32 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
             f"{int(table['id'].duplicated().sum())} repeated. Delete it to make it anew."
         )
     table = table.set_index("id").loc[ids]
-    numbers = pd.to_numeric(table["fold"], errors="coerce")
+    repeats = np.stack([_numbers(table[column], path) for column in columns])
+    if len(counts := set((repeats.max(axis=1) + 1).tolist())) > 1:
+        raise UserError(
+            f"{path}: repeats of {sorted(counts)} folds; all of {', '.join(columns)} must have as "
+            "many. Mend it, or delete it to make it anew."
+        )
+    groups = (table["group"] if "group" in table else pd.Series(ids)).to_numpy(dtype=str)
+    return FoldTable(
+        repeats=repeats,
+        groups=np.where(groups == "", ids, groups),
+        digests=tuple(fingerprint(ids=ids.tolist(), folds=folds.tolist()) for folds in repeats),
+    )
+
+
+def _column(repeat: int) -> str:
+    return "fold" if repeat == 0 else f"fold_{repeat + 1}"
+
+
+def _numbers(column: pd.Series, path: Path) -> np.ndarray:
+    """One repeat's folds (N,), checked."""
+    numbers = pd.to_numeric(column, errors="coerce")
     found = sorted(set(numbers.dropna().tolist()))
     if numbers.isna().any() or found != list(range(len(found))) or len(found) < 2:
         raise UserError(
             f"{path}: folds must be 0, 1, ... K-1 without gaps, K at least 2; "
-            f"found {sorted(table['fold'].unique())[:8]}. Mend it, or delete it to make it anew."
+            f"found {sorted(column.unique())[:8]} in column {column.name}. Mend it, or delete "
+            "it to make it anew."
         )
-    folds = numbers.to_numpy(dtype=int)
-    groups = (table["group"] if "group" in table else pd.Series(ids)).to_numpy(dtype=str)
-    digest = fingerprint(ids=ids.tolist(), folds=folds.tolist())
-    return FoldTable(folds=folds, groups=np.where(groups == "", ids, groups), digest=digest)
+    return numbers.to_numpy(dtype=int)

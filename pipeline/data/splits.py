@@ -24,6 +24,7 @@ KINDS_OF_SCHEME: dict[str, tuple[Kind, ...]] = {
 }
 # What a grouped scheme comes to where every row is its own group.
 PLAIN_SCHEMES = {"group": "kfold", "stratified_group": "stratified"}
+REPEAT_SPREAD = 0.5  # up to this share of its size a group loses its turn in later repeats
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def assign_folds(
     seed: int,
     groups: np.ndarray | None = None,
     column: np.ndarray | None = None,
+    repeat: int = 0,
 ) -> Assignment:
     """Hold out every row once, in folds as alike as can be; a group never crosses folds.
 
@@ -57,6 +59,7 @@ def assign_folds(
         targets: (N, C), see contracts; soft rows count as their likeliest class.
         groups: (N,) names of what must share a fold, by `merge_groups`; missing: a row of its own.
         column: (N,) ready folds, for the scheme `column`; these may part a group, which is noted.
+        repeat: which draw of the same kind it is; each has a stream of its own.
     Raises:
         UserError: if the scheme does not fit the task, or there is less to part than folds.
     """
@@ -80,8 +83,9 @@ def assign_folds(
                 f"folds.n is {settings.n}, but there are only {units} {what}. "
                 f"Set folds.n to {units} or less."
             )
-        draw = stream_seed(seed, "folds")
-        folds = _split(scheme, labels, groups, num_folds=settings.n, seed=draw)
+        draw = stream_seed(seed, "folds", repeat) if repeat else stream_seed(seed, "folds")
+        spread = REPEAT_SPREAD if repeat else 0.0
+        folds = _split(scheme, labels, groups, num_folds=settings.n, seed=draw, spread=spread)
     notes = _group_notes(folds, groups)
     if kind != "regression":
         notes += _label_notes(folds, labels)
@@ -162,14 +166,20 @@ def _one_hot(codes: np.ndarray, num_codes: int | None = None) -> np.ndarray:
 
 
 def _split(
-    scheme: str, labels: np.ndarray, groups: np.ndarray | None, *, num_folds: int, seed: int
+    scheme: str,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    num_folds: int,
+    seed: int,
+    spread: float,
 ) -> np.ndarray:
     if scheme == "kfold":
         return _held_out(KFold(num_folds, shuffle=True, random_state=seed), labels)
     if scheme == "group":
-        return _balance_groups(labels[:, :0], groups, num_folds=num_folds, seed=seed)
-    if scheme == "stratified_group":
-        return _balance_groups(labels, groups, num_folds=num_folds, seed=seed)
+        labels = labels[:, :0]
+    if scheme in ("group", "stratified_group"):
+        return _balance_groups(labels, groups, num_folds=num_folds, seed=seed, spread=spread)
     if labels.shape[1] == 1:
         return _stratify_classes(labels[:, 0].astype(int), num_folds=num_folds, seed=seed)
     if (labels.sum(axis=1) == 1).all():
@@ -207,7 +217,7 @@ def _stratify_labels(labels: np.ndarray, *, num_folds: int, seed: int) -> np.nda
 
 
 def _balance_groups(
-    labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int
+    labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int, spread: float
 ) -> np.ndarray:
     """Give each group, large ones first, to the fold that stays most even by it.
 
@@ -215,14 +225,20 @@ def _balance_groups(
     labels weigh most; sizes are one more label. scikit-learn's StratifiedGroupKFold has the same
     idea for one class per row; this takes any labels, and 15 microseconds a group. A fold without
     rows is always the most even choice, so none stays empty where there are groups enough.
+
+    Args:
+        spread: groups of different sizes leave nothing to the lot, so that every seed gives the
+            same folds. Above 0, the turn goes by sizes up to this share smaller than they are.
     """
     with_size = np.column_stack([labels, np.ones(len(labels), dtype=bool)])
     counts = np.zeros((groups.max() + 1, with_size.shape[1]))
     np.add.at(counts, groups, with_size)
     shares = counts / np.maximum(counts.sum(axis=0), 1)
     # Equal sizes: the rarest labels first, while there is still room to even out; then by lot.
-    lot = np.random.default_rng(seed).permutation(len(counts))
-    order = np.lexsort([lot, -shares.max(axis=1), -counts[:, -1]])
+    rng = np.random.default_rng(seed)
+    lot = rng.permutation(len(counts))
+    sizes = counts[:, -1] * rng.uniform(1 - spread, 1, len(counts))
+    order = np.lexsort([lot, -shares.max(axis=1), -sizes])
     held = np.zeros((num_folds, shares.shape[1]))
     fold_of_group = np.empty(len(counts), dtype=int)
     for group in order:

@@ -23,7 +23,7 @@ def training(found: Findings) -> Section:
             continue
         paths = {
             fold: found.workspace.fold(name, fold) / "log.csv"
-            for fold in range(found.summary["folds"])
+            for fold in range(found.summary["folds"] * found.summary.get("repeats", 1))
         }
         logs = {fold: pd.read_csv(path) for fold, path in paths.items() if path.exists()}
         if logs:

@@ -4,12 +4,19 @@ from collections import Counter
 from typing import Any
 
 
+def folds(summary: dict[str, Any]) -> str:
+    """How rows were held out: "5 folds, 3 repeats"."""
+    repeats = summary.get("repeats", 1)
+    return f"{summary['folds']} folds" + (f", {repeats} repeats" if repeats > 1 else "")
+
+
 def expected(summary: dict[str, Any]) -> str:
     """The score of the test rows, and what it is told from."""
     entry = summary["estimate"]
     gain = entry["expected"] - entry["score"]
+    num_models = summary["folds"] * summary.get("repeats", 1)
     averaged = (
-        f"a test row is predicted by the mean of {summary['folds']} models, which should move the "
+        f"a test row is predicted by the mean of {num_models} models, which should move the "
         f"score by {gain:+.4f}; "
         if gain
         else ""

@@ -145,15 +145,15 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
 def _oof(project: Project, blocks: dict[str, np.ndarray]) -> np.ndarray:
     """The canary's out-of-fold predictions (N, C), made as the train and infer stages make them."""
     competition, settings = project.competition, project.member(CANARY)
-    oof = np.empty(competition.targets.shape)
-    for fold in range(project.folds.num_folds):
+    oof = np.zeros(competition.targets.shape)
+    for fold in project.folds.models:
         rows = fold_rows(project, CANARY, fold)
         held_out, seed = rows.held_out, stream_seed(settings.seed, CANARY, fold)
         fitted = fit_fold(project, CANARY, rows, blocks, seed=seed)
         metadata = project.metadata(CANARY, held_out=held_out)
-        oof[held_out] = fitted.predict(
+        oof[held_out] += fitted.predict(
             {name: block[held_out] for name, block in blocks.items()},
             metadata=None if metadata is None else metadata[held_out],
             average=project.config.tta.average,
         )
-    return oof
+    return oof / project.folds.num_repeats

@@ -72,7 +72,7 @@ def audit(config_name: str, overrides: list[str]) -> None:
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     config = plan.project.config
     names = _chosen(members, list(config.members), "MEMBER")
-    numbers = _chosen(folds, [str(k) for k in range(plan.project.folds.num_folds)], "FOLD")
+    numbers = _chosen(folds, [str(fold) for fold in plan.project.folds.models], "FOLD")
     if stage == "features":
         return [plan.block(name) for name in _used_backbones(config)]
     models = [

@@ -69,6 +69,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
         "folds": project.folds.num_folds,
+        "repeats": project.folds.num_repeats,
         "rows": project.num_train,
         "test_rows": len(project.competition.test_ids),
         "choice": choice,

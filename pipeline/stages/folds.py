@@ -5,6 +5,7 @@ The audit: twins, and what the leak radar saw.
 
 import hashlib
 import logging
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +39,21 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
         competition.groups, twins if config.folds.keep_duplicates_together else None
     )
     column = config.folds.column
-    assignment = assign_folds(
-        config.folds,
-        competition.targets,
-        kind=config.task.kind,
-        seed=config.seed if config.folds.seed is None else config.folds.seed,
-        groups=groups,
-        column=None if column is None else competition.train[column].to_numpy(),
-    )
+    assignments = [
+        assign_folds(
+            config.folds,
+            competition.targets,
+            kind=config.task.kind,
+            seed=config.seed if config.folds.seed is None else config.folds.seed,
+            groups=groups,
+            column=None if column is None else competition.train[column].to_numpy(),
+            repeat=repeat,
+        )
+        for repeat in range(config.folds.repeats)
+    ]
     csv = project.workspace.folds_csv
-    text = folds_text(competition.ids, assignment.folds, _names(project, groups))
+    repeats = np.stack([assignment.folds for assignment in assignments])
+    text = folds_text(competition.ids, repeats, _names(project, groups))
     ours = hashlib.sha256(text.encode()).hexdigest()
     if replaced_by_hand(project):
         log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
@@ -57,16 +63,18 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
         artifacts.finish(folder, "unfinished", folds_csv=[*_our_digests(folder), ours])
         artifacts.write_text(csv, text)
     table = read_folds(csv, competition.ids)
-    audit = _audit(project, pairs, table.folds)
+    audit = _audit(project, pairs, table.repeats)
     alarms = _look_around(project, table)
     audit["notes"] += notes_of(alarms)
     audit["radar"] = [alarm.as_json() for alarm in [*_alarms_of_twins(project, audit), *alarms]]
     artifacts.write_json(folder / "audit.json", audit)
     artifacts.finish(folder, fingerprint, folds_csv=[ours])
-    for note in [*assignment.notes, *audit["notes"]]:
+    notes = [note for assignment in assignments for note in assignment.notes]
+    for note in dict.fromkeys([*notes, *audit["notes"]]):
         log.warning("folds: %s", note)
-    sizes = np.bincount(table.folds)
-    log.info("folds: %s, rows per fold %s -> %s", assignment.scheme, sizes.tolist(), csv)
+    for folds in table.repeats:
+        sizes = np.bincount(folds).tolist()
+        log.info("folds: %s, rows per fold %s -> %s", assignments[0].scheme, sizes, csv)
 
 
 def replaced_by_hand(project: Project) -> bool:
@@ -92,8 +100,12 @@ def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:
     return np.array([name_of[group] for group in groups])
 
 
-def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
-    """What the audit found, for the report: duplicates, twins across the split, torn groups."""
+def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
+    """What the audit found, for the report: duplicates, twins across the split, torn groups.
+
+    Args:
+        repeats: (R, N) folds.
+    """
     paths, num_train = project.index.paths, project.num_train
     targets = project.competition.targets
     in_train = pairs[(pairs.a < num_train) & (pairs.b < num_train)]
@@ -108,9 +120,15 @@ def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
         notes.append(f"{len(across)} pairs of twins, one in train, one in test, see audit.json")
     if contradicting:
         notes.append(f"{len(contradicting)} pairs of twins have different targets, see audit.json")
-    straddling = in_train[folds[in_train.a] != folds[in_train.b]]
+    straddling = in_train[(repeats[:, in_train.a] != repeats[:, in_train.b]).any(axis=0)]
     if len(straddling):
         notes.append(f"{len(straddling)} pairs of twins straddle folds")
+    for one, other in combinations(range(len(repeats)), 2):
+        if _part_alike(repeats[one], repeats[other]):
+            notes.append(
+                f"repeats {one + 1} and {other + 1} hold out the same rows together: there are few "
+                "groups to part, and fewer folds.repeats would do"
+            )
     return {
         "notes": notes,
         "duplicates": _listed(in_train, paths),
@@ -118,6 +136,11 @@ def _audit(project: Project, pairs: pd.DataFrame, folds: np.ndarray) -> dict:
         "contradicting": [[str(paths[a]), str(paths[b])] for a, b in contradicting],
         "straddling": len(straddling),
     }
+
+
+def _part_alike(folds: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two repeats part the rows into the same sets, whatever their numbers."""
+    return np.unique(np.stack([folds, others]), axis=1).shape[1] == folds.max() + 1
 
 
 def _look_around(project: Project, table: FoldTable) -> list[Alarm]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Config
-from pipeline.core import artifacts, predictions
+from pipeline.core import artifacts
 from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.stages.outputs import ALL_ROWS_TEST, read_fold_test
+from pipeline.stages.outputs import ALL_ROWS_TEST, read_fold_test, read_repeat
 from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project, open_project
@@ -26,10 +25,11 @@ def predict_fold(
     """One fold's model on the rows that it held out and on the test rows, in one pass (law 5)."""
     project = open_project(config, root)
     competition = project.competition
-    held_out = np.flatnonzero(project.folds.folds == fold)
+    held_out = np.flatnonzero(project.folds.held_out(fold))
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
     values, view_values = predict_rows(project, member, fold, rows)
-    meta = _meta(project, member, fingerprint) | {"fold": fold}
+    meta = _meta(project, member, fingerprint)
+    meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}
     oof = Predictions(
         competition.ids[held_out],
         values[: len(held_out)],
@@ -47,29 +47,23 @@ def predict_fold(
 
 
 def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, member: str) -> None:
-    """All folds' predictions as one oof and one test file; refuse what saw its own row (law 3)."""
+    """All models' predictions as one oof and one test file; refuse what saw its own row (law 3).
+
+    Of several repeats, each row gets the mean of the R models that held it out, and so does each of
+    the K test layers, so that a layer is a predictor of the kind that oof is scored with.
+    """
     project = open_project(config, root)
-    competition, folds, plan = project.competition, project.folds, Plan(project)
-    oof_values = np.full((project.num_train, len(competition.classes)), np.nan)
-    test_values, view_values = [], []
-    for fold in range(folds.num_folds):
-        part = plan.predict(member, fold).folder
-        expected = {"folds_digest": folds.digest, "fold": fold, "member": member}
-        held_out = np.flatnonzero(folds.folds == fold)
-        oof = predictions.load(part / "oof.npz", classes=competition.classes, **expected)
-        refuse_seen_rows(oof.ids, plan.train(member, fold).folder / "trained_on.txt")
-        oof = oof.in_order_of(competition.ids[held_out], where=str(part / "oof.npz"))
-        oof_values[held_out] = oof.values
-        test_values.append(read_fold_test(project, member, fold))
-        view_values.append((held_out, np.load(part / "oof_views.npy")))
+    competition, folds = project.competition, project.folds
+    said = [read_repeat(project, member, repeat) for repeat in range(folds.num_repeats)]
+    oof_values, test_values = (np.mean(values, axis=0) for values in zip(*said, strict=True))
     meta = _meta(project, member, fingerprint)
-    meta["view_scores"] = _view_scores(project, view_values)
+    meta["view_scores"] = _view_scores(project, member)
     if config.members[member].all_rows:
         said = read_fold_test(project, member, ALL_ROWS)
         all_rows = Predictions(competition.test_ids, said, competition.classes, meta=meta)
         all_rows.save(folder / ALL_ROWS_TEST)
     oof = Predictions(competition.ids, oof_values, competition.classes, folds.folds, meta)
-    test = Predictions(competition.test_ids, np.stack(test_values), competition.classes, meta=meta)
+    test = Predictions(competition.test_ids, test_values, competition.classes, meta=meta)
     _finish_member(folder, fingerprint, project, member, oof, test)
 
 
@@ -101,31 +95,14 @@ def _finish_member(
     log.info("infer %s oof %s %.4f -> %s", member, project.metric.name, score, folder)
 
 
-def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:
-    """Check that a model never learnt from the rows that it is scored on.
-
-    Args:
-        trained_on: the ids that the model was fitted on, one a line.
-    Raises:
-        UserError: naming some that it saw.
-    """
-    if seen := sorted(set(ids.tolist()) & set(trained_on.read_text().splitlines())):
-        raise UserError(
-            f"{trained_on.parent}: this model was trained on {len(seen)} of the rows that it is "
-            f"scored on, e.g. {seen[:3]}. Delete the folder and run `make train infer` again."
-        )
-
-
-def _view_scores(project: Project, parts: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+def _view_scores(project: Project, member: str) -> dict[str, float]:
     """Out-of-fold score of each view alone, to tell which helps."""
-    views = project.config.tta.views
-    scores = {}
-    for index, view in enumerate(views):
-        values = np.empty((project.num_train, len(project.competition.classes)))
-        for rows, view_values in parts:
-            values[rows] = view_values[index]
-        scores[view] = project.score(values)
-    return scores
+    views, folds, plan = project.config.tta.views, project.folds, Plan(project)
+    values = np.zeros((len(views), project.num_train, len(project.competition.classes)))
+    for fold in folds.models:
+        said = np.load(plan.predict(member, fold).folder / "oof_views.npy")
+        values[:, folds.held_out(fold)] += said / folds.num_repeats
+    return {view: project.score(alone) for view, alone in zip(views, values, strict=True)}
 
 
 def _meta(project: Project, member: str, fingerprint: str) -> dict[str, Any]:

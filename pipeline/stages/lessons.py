@@ -10,7 +10,6 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles import fit_blend
-from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
 from pipeline.networks.lesson import Lesson
@@ -19,7 +18,7 @@ from pipeline.stages.outputs import (
     blend_settings,
     cross_fit_members,
     read_fold_test,
-    read_member,
+    read_repeat,
 )
 from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
@@ -50,8 +49,8 @@ class FoldRows:
 
 def fold_rows(project: Project, member: str, fold: int) -> FoldRows:
     """All rows but one fold's, and what the member's teacher says of test rows."""
-    competition, folds = project.competition, project.folds.folds
-    rows, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    competition, kept_from_it = project.competition, project.folds.held_out(fold)
+    rows, held_out = np.flatnonzero(~kept_from_it), np.flatnonzero(kept_from_it)
     targets, weights, taught = competition.targets[rows], np.ones(len(rows)), None
     if project.member(member).pseudo is not None:
         taught = _pseudo_labels(project, member, fold)
@@ -120,24 +119,27 @@ def _teacher_values(project: Project, member: str, fold: int) -> np.ndarray:
     labels again (on noise: 8 standard deviations better than chance). For a student of all rows,
     the mean of all folds' models.
     """
-    folds = range(project.folds.num_folds) if fold == ALL_ROWS else [fold]
+    folds = project.folds.models_in(0) if fold == ALL_ROWS else [fold]
     return np.mean([_said_without(project, member, one) for one in folds], axis=0)
 
 
 def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
-    """What the teacher's models that never saw a fold say of train and test rows: (N, C)."""
+    """What the teacher's models that never saw a fold say of train and test rows: (N, C).
+
+    A blend as teacher is fitted on what the models of the same repeat say.
+    """
     teacher, rows = project.member(member).distill.teacher, np.arange(len(project.index.paths))
     if teacher in project.config.members:
         return predict_rows(project, teacher, fold, rows)[0]
     names = _members_of_teacher(project, teacher, member, "distill")
     said = np.stack([predict_rows(project, name, fold, rows)[0] for name in names])
-    oof = np.stack([read_member(project, name)[0].values for name in names])
-    seen = project.folds.folds != fold
+    repeat, seen = project.folds.repeat_of(fold), ~project.folds.held_out(fold)
+    oof = np.stack([read_repeat(project, name, repeat)[0] for name in names])
     blend = fit_blend(
         teacher,
         oof[:, seen],
         project.competition.targets[seen],
-        project.folds.folds[seen],
+        project.folds.repeats[repeat][seen],
         prune=False,
         **blend_settings(project),
     )
@@ -148,50 +150,50 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
     """What the teacher that never saw this fold says of the test rows (law 4).
 
     A blend as teacher is fitted without this fold's rows, on members of round 0 (and the student of
-    the round before), and applied to what their models of this fold say. Members that must agree
-    are asked through their models of this fold, and classes' shares are of the other folds' rows.
+    the round before), and applied to what their models of this fold say; of several repeats it
+    hears this fold's alone. Members that must agree are asked through their models of this fold,
+    and classes' shares are of the other folds' rows.
     """
     config, pseudo = project.config, project.config.members[member].pseudo
     if pseudo.teacher in config.members:
         said = _test_values(project, pseudo.teacher, fold)
     else:
-        said = _layer(_cross_fit_teacher(project, pseudo.teacher, member).test, fold)
+        said = _blended_test(project, pseudo.teacher, member, fold)
     asked = [] if pseudo.agreement is None else Plan(project).untaught_members
     return choose_pseudo_labels(
         said,
         pseudo,
         kind=config.task.kind,
         member_values=np.stack([_test_values(project, n, fold) for n in asked]) if asked else None,
-        class_shares=project.competition.targets[project.folds.folds != fold].mean(axis=0),
+        class_shares=project.competition.targets[~project.folds.held_out(fold)].mean(axis=0),
     )
 
 
 def _test_values(project: Project, member: str, fold: int) -> np.ndarray:
     """(N_test, C) of a member's model that never saw a fold; for all rows, the mean of all."""
     if fold == ALL_ROWS:
-        return _layer(read_member(project, member)[1].values, fold)
+        return read_repeat(project, member, project.folds.repeat_of(fold))[1].mean(0)
     return read_fold_test(project, member, fold)
 
 
-def _layer(test: np.ndarray, fold: int) -> np.ndarray:
-    """What the teacher's models say of test rows: of (K, N, C) the fold's layer, or their mean."""
-    return test.mean(0) if fold == ALL_ROWS else test[fold]
-
-
-def _cross_fit_teacher(project: Project, blend: BlendKind, member: str) -> CrossFitted:
+def _blended_test(project: Project, blend: BlendKind, member: str, fold: int) -> np.ndarray:
+    """(N_test, C) of a blend of the models that never saw a fold; for all rows, the mean of all."""
     names = _members_of_teacher(project, blend, member, "pseudo")
-    joined = [read_member(project, name) for name in names]
+    repeat = project.folds.repeat_of(fold)
+    said = [read_repeat(project, name, repeat) for name in names]
     # Neither calibrated nor pruned, so that a blend without weights owes nothing to this fold's
     # labels: temperatures would, and the choice among near-copies (a student is soon one), through
     # members' predictions of other folds' rows.
-    return cross_fit_members(
+    test = cross_fit_members(
         project,
         blend,
-        np.stack([oof.values for oof, _ in joined]),
-        np.stack([test.values for _, test in joined]),
+        np.stack([oof for oof, _ in said]),
+        np.stack([test for _, test in said]),
+        repeat=repeat,
         calibrate="none",
         prune=False,
-    )
+    ).test
+    return test.mean(0) if fold == ALL_ROWS else test[fold % len(test)]
 
 
 def _members_of_teacher(project: Project, blend: BlendKind, member: str, key: str) -> list[str]:

@@ -1,10 +1,12 @@
 """What one stage reads of another's artifacts, checked on the way."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
@@ -57,6 +59,39 @@ def read_member(
     return oof, test
 
 
+def read_repeat(project: Project, member: str, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a member's K models of one repeat say: oof (N, C) and test (K, N_test, C).
+
+    Raises:
+        UserError: if it was made of other rows, classes or folds, or a model saw a row of its own.
+    """
+    competition, folds, plan = project.competition, project.folds, Plan(project)
+    oof_values, test_values = np.full((project.num_train, len(competition.classes)), np.nan), []
+    for fold in folds.models_in(repeat):
+        path, held_out = plan.predict(member, fold).folder / "oof.npz", folds.held_out(fold)
+        expected = {"folds_digest": folds.digest_of(fold), "fold": fold, "member": member}
+        oof = predictions.load(path, classes=competition.classes, **expected)
+        refuse_seen_rows(oof.ids, plan.train(member, fold).folder / "trained_on.txt")
+        oof_values[held_out] = oof.in_order_of(competition.ids[held_out], where=str(path)).values
+        test_values.append(read_fold_test(project, member, fold))
+    return oof_values, np.stack(test_values)
+
+
+def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:
+    """Check that a model never learnt from the rows that it is scored on.
+
+    Args:
+        trained_on: the ids that the model was fitted on, one a line.
+    Raises:
+        UserError: naming some that it saw.
+    """
+    if seen := sorted(set(ids.tolist()) & set(trained_on.read_text().splitlines())):
+        raise UserError(
+            f"{trained_on.parent}: this model was trained on {len(seen)} of the rows that it is "
+            f"scored on, e.g. {seen[:3]}. Delete the folder and run `make train infer` again."
+        )
+
+
 def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
     """What one model of a member says of the test rows, in their order: (N_test, C).
 
@@ -64,21 +99,27 @@ def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
         UserError: if it was made of other rows, classes or folds.
     """
     path = Plan(project).predict(member, fold).folder / "test.npz"
-    expected = {"folds_digest": project.folds.digest, "fold": fold, "member": member}
+    expected = {"folds_digest": project.folds.digest_of(fold), "fold": fold, "member": member}
     test = predictions.load(path, classes=project.competition.classes, **expected)
     return test.in_order_of(project.competition.test_ids, where=str(path)).values
 
 
 def cross_fit_members(
-    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, **settings: Any
+    project: Project,
+    blend: BlendKind,
+    oof: np.ndarray,
+    test: np.ndarray,
+    *,
+    repeat: int = 0,
+    **settings: Any,
 ) -> CrossFitted:
-    """Cross-fit a blend of members' oof (M, N, C) and test (M, K, N_test, C)."""
+    """Cross-fit a blend of members' oof (M, N, C) and test (M, K, N_test, C) on a repeat."""
     return cross_fit(
         blend,
         oof,
         test,
         project.competition.targets,
-        project.folds.folds,
+        project.folds.repeats[repeat],
         **blend_settings(project),
         **settings,
     )

@@ -5,7 +5,7 @@ computed anew when I change this?". A fingerprint is a recipe: it never depends 
 Which settings are part of one, and in which version of the code, says `recipes.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from typing import Any
@@ -18,8 +18,9 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
-from pipeline.stages.recipes import FORMAT, backbone_recipe, settings_recipe
+from pipeline.stages.recipes import FORMAT, backbone_recipe, folds_recipe, settings_recipe
 
+Taught = tuple[str, tuple[Job, ...]]  # a fingerprint of what teaches, and the jobs that make it
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -30,7 +31,7 @@ def folds_job(project: Project) -> Job:
     column = config.folds.column
     recipe = fingerprint(
         format=FORMAT["folds"],
-        folds=config.folds.model_dump(),
+        folds=folds_recipe(config.folds),
         seed=config.seed,
         task=[config.task.kind, config.task.targets],
         rows=competition.rows_digest,
@@ -148,9 +149,9 @@ class Plan:
             rows=project.competition.rows_digest,
             metadata=[config.data.numeric, config.data.categorical],
             images=project.train_index.digest,
-            folds=project.folds.digest,
+            folds=project.folds.digest_of(fold),
             fold=fold,
-            teachers=[job.fingerprint for job in taught_by],
+            teachers=[taught for taught, _ in taught_by],
             blend=self.blend_recipe(member),
         )
         return Job(
@@ -159,31 +160,34 @@ class Plan:
             folder=project.workspace.fold(member, fold),
             fingerprint=recipe,
             arguments=self.arguments | {"member": member, "fold": fold},
-            needs=(*self.inputs(member), *taught_by),
+            needs=(*self.inputs(member), *(job for _, jobs in taught_by for job in jobs)),
             wants_gpu=isinstance(settings, Network),
             attic=project.workspace.models / "attic",
         )
 
-    def taught_by(self, member: str, fold: int) -> list[Job]:
+    def taught_by(self, member: str, fold: int) -> list[Taught]:
         """What one fold's model learns from besides labels: predictions, or another's weights.
 
         A member's predictions of this fold, or of all folds for a model of all rows, and for
         pseudo-labels those of the members that must agree; a blend's are made of all its members'.
+        Nothing of another repeat.
         """
         settings = self.project.config.members[member]
-        jobs = []
+        taught = []
         for key, teacher in settings.teachers.items():
             if teacher not in self.project.config.members:
-                jobs += [self.join(name) for name in self.blended_for(member, key)]
+                names = self.blended_for(member, key)
+                taught += [self.said(name, fold, in_blend=True) for name in names]
             else:
-                jobs.append(self.said(teacher, fold))
+                taught.append(self.said(teacher, fold))
         if settings.pseudo is not None and settings.pseudo.agreement is not None:
-            jobs += [self.said(name, fold) for name in self.untaught_members]
+            taught += [self.said(name, fold) for name in self.untaught_members]
         if fold == ALL_ROWS and getattr(settings, "patience", 0):
-            jobs += [self.train(member, other) for other in range(self.project.folds.num_folds)]
+            taught += [_alone(self.train(member, k)) for k in self.project.folds.models_in(0)]
         if isinstance(settings, Network) and settings.start is not None:
-            jobs.append(self.train(settings.start.member, fold))
-        return list(dict.fromkeys([*jobs, *self.stacked(member, fold)]))
+            taught.append(_alone(self.train(settings.start.member, fold)))
+        taught += map(_alone, self.stacked(member, fold))
+        return list(dict.fromkeys(taught))
 
     def stacked(self, member: str, fold: int) -> list[Job]:
         """One fold's models of the learners that a learner stacks."""
@@ -195,9 +199,12 @@ class Plan:
             )
         return [self.train(name, fold) for name in names]
 
-    def said(self, member: str, fold: int) -> Job:
-        """What a member's model of a fold says, once it is there; for all rows, all its models."""
-        return self.join(member) if fold == ALL_ROWS else self.predict(member, fold)
+    def said(self, member: str, fold: int, *, in_blend: bool = False) -> Taught:
+        """What a member's model of a fold says; for all rows or a blend, its repeat's models."""
+        if fold != ALL_ROWS and not in_blend:
+            return _alone(self.predict(member, fold))
+        parts = self.parts(member, [self.project.folds.repeat_of(fold)])
+        return fingerprint(parts=[part.fingerprint for part in parts]), parts
 
     def blended_for(self, member: str, key: str) -> list[str]:
         """Members of the blend that teaches a member by `pseudo` or `distill`.
@@ -234,7 +241,7 @@ class Plan:
         """Folds that a member is trained for; with `all_rows` what stands for none, too."""
         if isinstance(self.project.config.members[member], External):
             return []
-        folds = list(range(self.project.folds.num_folds))
+        folds = list(self.project.folds.models)
         return [*folds, ALL_ROWS] if self.project.config.members[member].all_rows else folds
 
     @_once
@@ -279,12 +286,18 @@ class Plan:
             arguments=self.arguments | {"member": member},
         )
 
+    def parts(self, member: str, repeats: Sequence[int]) -> tuple[Job, ...]:
+        """Predictions of a member's models of some repeats, and of its model of all rows."""
+        of = self.project.folds.repeat_of
+        folds = [fold for fold in self.models_of(member) if fold == ALL_ROWS or of(fold) in repeats]
+        return tuple(self.predict(member, fold) for fold in folds)
+
     @_once
     def join(self, member: str) -> Job:
         """A member's oof and test predictions, of all folds, and of the model of all rows."""
         if isinstance(self.project.config.members[member], External):
             return self.adopt(member)
-        parts = tuple(self.predict(member, fold) for fold in self.models_of(member))
+        parts = self.parts(member, range(self.project.folds.num_repeats))
         return Job(
             name=f"infer {member}",
             function="pipeline.stages.infer:join_folds",
@@ -339,6 +352,10 @@ class Plan:
             arguments=self.arguments,
             needs=(ensemble,),
         )
+
+
+def _alone(job: Job) -> Taught:
+    return job.fingerprint, (job,)
 
 
 def model_name(fold: int) -> str:

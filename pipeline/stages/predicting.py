@@ -46,7 +46,7 @@ def _predict_learner(
 ) -> tuple[np.ndarray, np.ndarray]:
     config, plan = project.config, Plan(project)
     learner = learners.load(plan.train(member, fold).folder)
-    held_out = np.flatnonzero(project.folds.folds == fold)
+    held_out = np.flatnonzero(project.folds.held_out(fold))
     metadata = project.metadata(member, held_out=held_out)
     metadata = None if metadata is None else metadata[rows]
     blocks = {name: block[rows] for name, block in read_blocks(project, member).items()}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, Learner, Network, Pseudo, Section
+from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section
 from pipeline.core.weights import weights_identity
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
@@ -22,6 +22,7 @@ YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks"),
+    Folds: ("repeats",),
 }
 
 
@@ -29,6 +30,11 @@ def backbone_recipe(settings: Backbone) -> dict[str, Any]:
     """What the features of a backbone depend on, besides images and views."""
     weights = {"weights": weights_identity(settings.weights)}
     return _without_younger(settings, settings.model_dump()) | weights
+
+
+def folds_recipe(settings: Folds) -> dict[str, Any]:
+    """How rows are held out, besides the rows themselves."""
+    return _without_younger(settings, settings.model_dump())
 
 
 def settings_recipe(settings: Learner | Network) -> dict[str, Any]:

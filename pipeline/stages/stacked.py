@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.core.folds import ALL_ROWS
 from pipeline.core.runtime import stream_seed
 from pipeline.stages.lessons import FoldRows, fit_fold
 from pipeline.stages.outputs import read_blocks
@@ -22,13 +23,15 @@ Refit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def stacked_training_block(project: Project, member: str, fold: int) -> np.ndarray:
     """What a fold's model of a learner sees of those that it stacks, in training: (N, V, D)."""
-    said = []
+    table, said = project.folds, []
+    folds = table.repeats[table.repeat_of(fold)]
+    held_out = fold if fold == ALL_ROWS else fold % table.num_folds
     for name in project.config.members[member].stacks:
 
         def refit(fitted_on: np.ndarray, asked: np.ndarray, name: str = name) -> np.ndarray:
-            return _refit(project, name, fitted_on, asked)
+            return _refit(project, name, folds, fitted_on, asked)
 
-        said.append(nested_predictions(project.folds.folds, fold, refit))
+        said.append(nested_predictions(folds, held_out, refit))
     return stacked_block(project, said)
 
 
@@ -51,12 +54,14 @@ def nested_predictions(folds: np.ndarray, fold: int, refit: Refit) -> np.ndarray
     return values
 
 
-def _refit(project: Project, name: str, fitted_on: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _refit(
+    project: Project, name: str, folds: np.ndarray, fitted_on: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
     """What a learner says of rows when it is fitted on others, as the two stages do both."""
     targets = project.competition.targets[fitted_on]
     left_out = np.setdiff1d(np.arange(project.num_train), fitted_on)
     rows = FoldRows(fitted_on, targets, np.ones(len(fitted_on)), left_out)
-    without = np.unique(project.folds.folds[left_out]).tolist()
+    without = np.unique(folds[left_out]).tolist()
     seed = stream_seed(project.member(name).seed, "learner", name, *without)
     blocks = read_blocks(project, name)
     fitted = fit_fold(project, name, rows, blocks, seed=seed)

@@ -98,6 +98,6 @@ def _with_known_epochs(project: Project, member: str, fold: int) -> Network:
     if fold != ALL_ROWS or not settings.patience:
         return settings
     plan = Plan(project)
-    jobs = [plan.train(member, other) for other in range(project.folds.num_folds)]
+    jobs = [plan.train(member, other) for other in project.folds.models_in(0)]
     used = [artifacts.read_meta(job.folder)["epoch_used"] for job in jobs]
     return settings.model_copy(update={"epochs": round(median(used))})
