@@ -245,7 +245,7 @@ MEMBERS = {
     **TAUGHT,
 }
 DISTILLED = ("distilled", "distilled_of_blend")
-QUICK_MEMBERS = ("ridge", "neighbours", "student_of_member", "student_of_blend")
+QUICK_MEMBERS = ("ridge", "neighbours", "stacked", "student_of_member", "student_of_blend")
 GIVEN = {"scheme": "column", "column": "given_fold"}
 
 
