@@ -18,7 +18,7 @@ def estimate(found: Findings) -> Section:
         ("expected on test rows", f"{entry['expected']:.4f}"),
         (f"{entry['level']:.0%} interval", f"{entry['low']:.4f} to {entry['high']:.4f}"),
         ("submitted", f"{entry['is']} {entry['name']}"),
-        ("held out in", sentences.folds(summary)),
+        ("folds", f"{summary['folds']}{sentences.repeats(summary)}"),
         ("seed", str(entry["seed"])),
         ("training rows", f"{summary['rows']:,}"),
         ("test rows", f"{summary['test_rows']:,}"),

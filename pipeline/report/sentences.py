@@ -4,10 +4,10 @@ from collections import Counter
 from typing import Any
 
 
-def folds(summary: dict[str, Any]) -> str:
-    """How rows were held out: "5 folds, 3 repeats"."""
-    repeats = summary.get("repeats", 1)
-    return f"{summary['folds']} folds" + (f", {repeats} repeats" if repeats > 1 else "")
+def repeats(summary: dict[str, Any]) -> str:
+    """What follows the number of folds: ", 3 repeats"; empty where there is one."""
+    number = summary.get("repeats", 1)
+    return f", {number} repeats" if number > 1 else ""
 
 
 def expected(summary: dict[str, Any]) -> str:

@@ -33,9 +33,9 @@ def print_summary(submissions: Path, root: Path) -> None:
     sign = "higher" if summary["greater_is_better"] else "lower"
     console.print(
         f"Out of fold: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is "
-        f"better), blend {estimate['name']}, {summary['rows']} rows, {sentences.folds(summary)}, "
-        f"seed {estimate['seed']}; every row scored by models, weights and a choice of blend "
-        "made without it."
+        f"better), blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds"
+        f"{sentences.repeats(summary)}, seed {estimate['seed']}; every row scored by models, "
+        "weights and a choice of blend made without it."
     )
     for sentence in SENTENCES:
         if text := sentence(summary):
