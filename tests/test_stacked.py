@@ -1,5 +1,6 @@
 """Stacking with features: who may say what of which row, by hand; and that it is worth its cost."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from pipeline.config.load import load_config
 from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
 from pipeline.core import artifacts
-from pipeline.core.folds import ALL_ROWS
+from pipeline.core.folds import ALL_ROWS, FoldTable
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.concatenation import fit_concatenation
@@ -131,6 +132,18 @@ def test_training_columns_are_those_of_a_refit_without_both_folds(stacked: Path)
         np.log(load(stacked, "linear", "oof").values[project.folds.folds == 0]),
         atol=1e-3,
     )
+
+
+@pytest.mark.slow
+def test_in_another_repeat_its_own_folds_are_left_out(stacked: Path) -> None:
+    project = opened(stacked)
+    folds = project.folds.folds
+    table = FoldTable(np.stack([folds, np.roll(folds, 5)]), project.folds.groups, ("", ""))
+    vars(project)["folds"] = table  # as if read from folds.csv
+    block = stacked_training_block(project, "stacked", 3 + 1)
+    np.testing.assert_array_equal(np.isnan(block[:, 0, 0]), table.repeats[1] == 1)
+    vars(project)["folds"] = replace(table, repeats=table.repeats[1:])
+    np.testing.assert_array_equal(stacked_training_block(project, "stacked", 1), block)
 
 
 @pytest.mark.slow
