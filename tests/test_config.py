@@ -464,6 +464,14 @@ def test_a_file_extends_a_shipped_config(tmp_path):
     assert config.members == load_config("clothing").members
 
 
+def test_null_leaves_out_a_member_of_the_base_file(tmp_path):
+    write(tmp_path, GOOD, "base.yaml")
+    path = write(tmp_path, "extends: base.yaml\nmembers: {linear: null}\n", "top.yaml")
+    assert list(load_config(path).members) == ["net"]
+    top = "extends: base.yaml\nmembers: {net: null, b: {extends: net}}\n"
+    assert "no member 'net'" in error_of(tmp_path, top)
+
+
 def test_a_mistake_in_the_base_file_is_placed_there(tmp_path):
     write(tmp_path, GOOD + "folds: {m: 7}\n", "base.yaml")
     assert "base.yaml:9: unknown key `folds.m`" in error_of(tmp_path, "extends: base.yaml\n")

@@ -87,7 +87,12 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
     sibling = path.parent / str(base_name)
     base_path = sibling if sibling.is_file() else find_config(str(base_name))
     base, base_places = _read(base_path, (*above, path.resolve()))
-    return merge(base, raw), base_places | places
+    merged, inherited = merge(base, raw), base.get("members")
+    if isinstance(inherited, dict) and isinstance(merged["members"], dict):
+        for name in inherited:
+            if merged["members"][name] is None:  # `trees: null` leaves a member of the base out
+                del merged["members"][name]
+    return merged, base_places | places
 
 
 def _note_places(node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: Place) -> None:
