@@ -576,10 +576,12 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
     of_truth = oof.values[range(len(truth)), [CLASSES.index(label) for label in truth["label"]]]
     assert summary["estimate"]["name"] == blend
     assert summary["estimate"]["score"] == pytest.approx(-np.log(of_truth).mean())
+    written = pd.read_csv(csv).set_index("id")[list(CLASSES)]
+    kept = predictions.load(csv.with_suffix(".test.npz"), classes=CLASSES)
+    assert np.allclose(written.loc[kept.ids], kept.values, atol=1e-6)
     if blend == "soft_vote":
         mean = np.mean([load(copied, name, "test").values.mean(0) for name in members], axis=0)
-        written = pd.read_csv(csv).set_index("id").loc[load(copied, "net", "test").ids]
-        assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
+        assert np.allclose(written.loc[load(copied, "net", "test").ids], mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(

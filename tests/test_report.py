@@ -23,7 +23,7 @@ from pipeline.report.numbers import ranking_scores, regression_scores
 from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
 from pipeline.report.summary import print_summary
 from pipeline.stages.project import open_project
-from pipeline.stages.report import make_report, read_alarms
+from pipeline.stages.report import gather, make_report, read_alarms
 
 NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
 LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
@@ -127,8 +127,8 @@ def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
         assert 1000 < len(png(figure)) < 400_000
 
 
-def write_project(root: Path, kind: str) -> Config:
-    """A finished ensemble of one member, as files, without any model behind it."""
+def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "net")) -> Config:
+    """A finished ensemble of a learner and a network, as files, without any model behind it."""
     columns = TARGETS[kind]
     folder = root / "input" / "tiny"
     rng = np.random.default_rng(0)
@@ -140,6 +140,7 @@ def write_project(root: Path, kind: str) -> Config:
         Image.fromarray(pixels).save(path)
     pd.DataFrame({"id": ids[:NUM_TRAIN], **columns}).to_csv(folder / "train.csv", index=False)
     pd.DataFrame({"id": ids[NUM_TRAIN:]}).to_csv(folder / "test.csv", index=False)
+    members = {"first": {"learner": "ridge", "blocks": {"b": 1.0}}, "net": {"network": "b"}}
     config = Config.model_validate(
         {
             "competition": "tiny",
@@ -148,10 +149,7 @@ def write_project(root: Path, kind: str) -> Config:
                 "target": list(columns) if kind == "multilabel" else next(iter(columns)),
             },
             "backbones": {"b": {"arch": "a", "weights": "random"}},
-            "members": {
-                "first": {"learner": "ridge", "blocks": {"b": 1.0}},
-                "net": {"network": "b"},
-            },
+            "members": {name: members[name] for name in names},
             "blends": ["soft_vote"],
         }
     )
@@ -203,6 +201,9 @@ def write_predictions(root: Path, config: Config) -> None:
     (models / "net" / "fold0").mkdir()
     log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
     saved.save(submissions / "blend.npz")
+    Predictions(competition.test_ids, test[0], competition.classes, meta=meta).save(
+        submissions / "blend.test.npz"
+    )
     pd.DataFrame({"id": competition.test_ids, "guess": 0}).to_csv(
         submissions / "blend.csv", index=False
     )
@@ -367,6 +368,22 @@ def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
     # The config's views are original and mirrored: only these are judged.
     assert (f"{worse} (in first, net)" in html) == (worse == "mirrored")
     assert f"{better} (in" not in html
+
+
+def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_path: Path) -> None:
+    # JSON sorts keys: the summary names the weights of `first` and `net`, the config `net` first.
+    config = write_project(tmp_path, "multiclass", names=("net", "first"))
+    project = open_project(config, tmp_path)
+    ids, classes = project.competition.test_ids, project.competition.classes
+    meta = {"competition": "tiny", "folds_digest": project.folds.digest}
+    said = {"first": one_hot([0] * NUM_TEST, 3), "net": one_hot([2] * NUM_TEST, 3)}
+    for name, values in said.items():
+        test = Predictions(ids, np.stack([values] * NUM_FOLDS), classes, meta=meta)
+        test.save(tmp_path / "models" / "tiny" / name / "test.npz")
+    submitted = Predictions(ids, 0.75 * said["first"] + 0.25 * said["net"], classes, meta=meta)
+    submitted.save(tmp_path / "submissions" / "tiny" / "blend.test.npz")
+    shown = gather(project).test
+    np.testing.assert_array_equal(shown, [[0.75, 0, 0.25]] * NUM_TEST)
 
 
 def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:

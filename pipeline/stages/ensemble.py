@@ -1,4 +1,7 @@
-"""Ensemble stage: reads members' oof and test, writes the submission, its .json and the ledger."""
+"""Ensemble stage: reads members' oof and test; writes the submission and what is known of it.
+
+NAME.csv, NAME.npz (N, C) out of fold, NAME.test.npz (N_test, C), NAME.json, a line in the ledger.
+"""
 
 import json
 import logging
@@ -62,7 +65,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         metric=project.metric,
         settings=config.submission,
     )
-    _save_oof(project, csv.with_suffix(".npz"), fitted, fingerprint)
+    _save_predictions(project, csv, fitted, fingerprint)
     summary = {
         "competition": config.competition,
         "submission": str(csv.relative_to(root)),
@@ -226,18 +229,19 @@ def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]
     return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
-def _save_oof(project: Project, path: Path, fitted: CrossFitted, fingerprint: str) -> None:
-    """The submitted blend's own out-of-fold predictions, for the report and for later blends."""
+def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerprint: str) -> None:
+    """What the submitted blend says of train, out of fold, for later blends, and of test."""
     meta = {
         "competition": project.config.competition,
         "metric": project.metric.name,
         "folds_digest": project.folds.digest,
         "fingerprint": fingerprint,
     }
-    competition = project.competition
-    Predictions(competition.ids, fitted.oof, competition.classes, project.folds.folds, meta).save(
-        path
-    )
+    competition, folds = project.competition, project.folds.folds
+    oof = Predictions(competition.ids, fitted.oof, competition.classes, folds, meta)
+    oof.save(csv.with_suffix(".npz"))
+    test = Predictions(competition.test_ids, fitted.test.mean(0), competition.classes, meta=meta)
+    test.save(csv.with_suffix(".test.npz"))
 
 
 def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
