@@ -20,8 +20,8 @@ from pipeline.core.submission import write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval
-from pipeline.ensembles.left_out import SLOW, scores_without_each
+from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.estimate import estimate
@@ -49,7 +49,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    diversity = _diversity(project, oof, test, contestants)
+    diversity = _diversity(project, oof, test, contestants, blends)
     best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
@@ -141,41 +141,66 @@ def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
 
 
 def _diversity(
-    project: Project, oof: np.ndarray, test: np.ndarray, contestants: list[dict[str, Any]]
+    project: Project,
+    oof: np.ndarray,
+    test: np.ndarray,
+    contestants: list[dict[str, Any]],
+    blends: dict[str, CrossFitted],
 ) -> dict[str, Any]:
     """Correlation of members' errors; the score of the best blend with all, and without each.
 
     Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
     """
     names, targets = list(project.config.members), project.competition.targets
+    series = positions_by_round(project.config)
     quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
     if quick:
-        best = _best(project, quick)
-        blend, with_all = best["name"], best["score"]
+        blend = _best(project, quick)["name"]
+        with_all = blends[blend].oof
     else:
-        blend, series = "weighted", positions_by_round(project.config)
-        with_all = project.score(_cross_fit(project, blend, oof, test, series=series).oof)
-    scores = scores_without_each(
+        blend = "weighted"
+        with_all = _cross_fit(project, blend, oof, test, series=series).oof
+    without = oof_without_each(
         blend,
         oof,
         targets,
         project.folds.folds,
-        series=positions_by_round(project.config),
+        series=series,
         **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )
+    left = dict(zip(names, without, strict=True)) if without else {}
+    scores = {name: project.score(values) for name, values in left.items()}
+    score = project.score(with_all)
     return {
         "error_correlation": {
             name: dict(zip(names, row, strict=True))
             for name, row in zip(names, error_correlation(oof, targets).tolist(), strict=True)
         },
         "left_out_of": blend,
-        "score_with_all": with_all,
+        "score_with_all": score,
         "score_without": {
-            name: None if np.isnan(score) else score
-            for name, score in zip(names, scores.tolist(), strict=True)
+            name: None if np.isnan(value) else value
+            for name, value in (dict.fromkeys(names, np.nan) | scores).items()
+        },
+        "better_without": {
+            name: _paired(project, left[name], with_all)
+            for name in left
+            if project.metric.is_better(scores[name], score)
         },
     }
+
+
+def _paired(project: Project, ours: np.ndarray, rival: np.ndarray) -> dict[str, float]:
+    """Whether predictions (N, C) are better than a rival's, on the same resampled rows."""
+    better = probability_better(
+        project.competition.targets,
+        ours,
+        rival,
+        level=LEVEL,
+        **outputs.bootstrap_settings(project),
+    )
+    return dict(zip(("probability", "low", "high"), better, strict=True))
 
 
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
@@ -217,9 +242,9 @@ def _choose(
     naive, nested = project.score(blends[favourite].oof), project.score(fitted.oof)
     counts = Counter(by_fold).most_common()
     log.info(
-        "ensemble chosen nested %s %.4f, naive %.4f (%s); folds chose %s",
-        *(project.metric.name, nested, naive, favourite),
+        "ensemble folds chose %s: %s %.4f; %s alone, picked by the rows that score it, %.4f",
         ", ".join(f"{name} {count}" for name, count in counts),
+        *(project.metric.name, nested, favourite, naive),
     )
     name = by_fold[0] if len(counts) == 1 else "best"
     return name, fitted, {"by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
