@@ -597,6 +597,9 @@ def test_of_two_members_each_is_what_is_left_without_the_other(
     worth, left = summary["diversity"], {"linear": scores["net"], "net": scores["linear"]}
     assert worth["left_out_of"] == left_out_of
     assert worth["score_without"] == pytest.approx(left)
+    better = {name for name, score in left.items() if score < worth["score_with_all"]}  # log loss
+    assert set(worth["better_without"]) == better
+    assert all(gain["high"] >= gain["low"] for gain in worth["better_without"].values())
     assert worth["score_with_all"] == pytest.approx(scores.get(left_out_of, scores["linear"]), 0.05)
 
 
@@ -644,9 +647,9 @@ def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
     last = after["better_than_last"]
     assert last["submission"] == before["submission"]
     assert 0 <= last["probability"] <= 1
-    assert f"Against the last submission ({first.name}): better" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Against the last submission ({first.name}): " in said
+    assert "Submitted is the best single member, linear." in said
 
 
 def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts, predictions
-from pipeline.core.workspace import Workspace
-from pipeline.data.alarms import Alarm
+from pipeline.data.alarms import read_alarms
 from pipeline.report import (
     about_data,
     about_errors,
@@ -70,16 +69,6 @@ def gather(project: Project) -> Findings:
         spread=_spread(project),
         alarms=read_alarms(project.workspace),
     )
-
-
-def read_alarms(workspace: Workspace) -> list[Alarm]:
-    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`."""
-    alarms = json.loads(workspace.audit_json.read_text(encoding="utf-8"))["radar"]
-    if workspace.radar_json.exists():
-        completed = json.loads(workspace.radar_json.read_text(encoding="utf-8"))
-        if completed[: len(alarms)] == alarms:
-            alarms = completed
-    return [Alarm(**alarm) for alarm in alarms]
 
 
 def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> None:
