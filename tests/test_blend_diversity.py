@@ -8,7 +8,7 @@ from pipeline.core.metrics import get_metric
 from pipeline.ensembles import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
-from pipeline.ensembles.left_out import scores_without_each
+from pipeline.ensembles.left_out import oof_without_each
 
 BINARY = {"kind": "binary", "metric": get_metric("log_loss", "binary"), "levels": None}
 
@@ -91,22 +91,23 @@ def test_leaving_out_the_best_member_costs_most():
     targets, members = make_members(rows=600)
     folds = np.arange(600) % 3
     how = BINARY | {"threshold": 0.5, "seed": 0}
-    scores = scores_without_each("weighted", members, targets, folds, **how)
+    left = oof_without_each("weighted", members, targets, folds, **how)
+    scores = [how["metric"].score(targets, oof, kind="binary") for oof in left]
     test = np.repeat(members[:, None, :1], 3, axis=1)
     all_of_them = cross_fit("weighted", members, test, targets, folds, **how).oof
     assert scores[0] > max(scores[1:])
     assert scores[0] > how["metric"].score(targets, all_of_them, kind="binary")
-    assert np.isnan(scores_without_each("weighted", members[:1], targets, folds, **how)).all()
+    assert oof_without_each("weighted", members[:1], targets, folds, **how) == []
 
 
 @pytest.mark.parametrize("m", range(3))
-def test_a_score_without_a_member_is_that_of_the_blend_of_the_others(m):
+def test_what_is_said_without_a_member_is_said_by_the_blend_of_the_others(m):
     targets, members = make_members()
     folds = np.arange(300) % 3
     how = BINARY | {"threshold": 0.5, "seed": 0}
-    scores = scores_without_each("weighted", members, targets, folds, **how)
+    left = oof_without_each("weighted", members, targets, folds, **how)
     others = np.delete(members, m, axis=0)
     fitted = cross_fit(
         "weighted", others, np.repeat(others[:, None, :9], 3, axis=1), targets, folds, **how
     )
-    assert scores[m] == how["metric"].score(targets, fitted.oof, kind="binary")
+    assert_array_equal(left[m], fitted.oof)

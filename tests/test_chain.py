@@ -576,10 +576,12 @@ def test_law_9_estimate_and_submission_come_from_the_same_blend(copied: Path, bl
     of_truth = oof.values[range(len(truth)), [CLASSES.index(label) for label in truth["label"]]]
     assert summary["estimate"]["name"] == blend
     assert summary["estimate"]["score"] == pytest.approx(-np.log(of_truth).mean())
+    written = pd.read_csv(csv).set_index("id")[list(CLASSES)]
+    kept = predictions.load(csv.with_suffix(".test.npz"), classes=CLASSES)
+    assert np.allclose(written.loc[kept.ids], kept.values, atol=1e-6)
     if blend == "soft_vote":
         mean = np.mean([load(copied, name, "test").values.mean(0) for name in members], axis=0)
-        written = pd.read_csv(csv).set_index("id").loc[load(copied, "net", "test").ids]
-        assert np.allclose(written[list(CLASSES)], mean, atol=1e-6)
+        assert np.allclose(written.loc[load(copied, "net", "test").ids], mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -595,6 +597,9 @@ def test_of_two_members_each_is_what_is_left_without_the_other(
     worth, left = summary["diversity"], {"linear": scores["net"], "net": scores["linear"]}
     assert worth["left_out_of"] == left_out_of
     assert worth["score_without"] == pytest.approx(left)
+    better = {name for name, score in left.items() if score < worth["score_with_all"]}  # log loss
+    assert set(worth["better_without"]) == better
+    assert all(gain["high"] >= gain["low"] for gain in worth["better_without"].values())
     assert worth["score_with_all"] == pytest.approx(scores.get(left_out_of, scores["linear"]), 0.05)
 
 
@@ -642,9 +647,9 @@ def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
     last = after["better_than_last"]
     assert last["submission"] == before["submission"]
     assert 0 <= last["probability"] <= 1
-    assert f"Against the last submission ({first.name}): better" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Against the last submission ({first.name}): " in said
+    assert "Submitted is the best single member, linear." in said
 
 
 def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:

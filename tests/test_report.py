@@ -16,14 +16,15 @@ from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
-from pipeline.data.alarms import Alarm
+from pipeline.data.alarms import Alarm, read_alarms
 from pipeline.report import figures, numbers, sentences
 from pipeline.report.drawing import png
+from pipeline.report.hints import hints
 from pipeline.report.numbers import ranking_scores, regression_scores
 from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
 from pipeline.report.summary import print_summary
 from pipeline.stages.project import open_project
-from pipeline.stages.report import make_report, read_alarms
+from pipeline.stages.report import gather, make_report
 
 NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
 LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
@@ -127,8 +128,8 @@ def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
         assert 1000 < len(png(figure)) < 400_000
 
 
-def write_project(root: Path, kind: str) -> Config:
-    """A finished ensemble of one member, as files, without any model behind it."""
+def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "net")) -> Config:
+    """A finished ensemble of a learner and a network, as files, without any model behind it."""
     columns = TARGETS[kind]
     folder = root / "input" / "tiny"
     rng = np.random.default_rng(0)
@@ -140,6 +141,7 @@ def write_project(root: Path, kind: str) -> Config:
         Image.fromarray(pixels).save(path)
     pd.DataFrame({"id": ids[:NUM_TRAIN], **columns}).to_csv(folder / "train.csv", index=False)
     pd.DataFrame({"id": ids[NUM_TRAIN:]}).to_csv(folder / "test.csv", index=False)
+    members = {"first": {"learner": "ridge", "blocks": {"b": 1.0}}, "net": {"network": "b"}}
     config = Config.model_validate(
         {
             "competition": "tiny",
@@ -148,10 +150,7 @@ def write_project(root: Path, kind: str) -> Config:
                 "target": list(columns) if kind == "multilabel" else next(iter(columns)),
             },
             "backbones": {"b": {"arch": "a", "weights": "random"}},
-            "members": {
-                "first": {"learner": "ridge", "blocks": {"b": 1.0}},
-                "net": {"network": "b"},
-            },
+            "members": {name: members[name] for name in names},
             "blends": ["soft_vote"],
         }
     )
@@ -203,6 +202,9 @@ def write_predictions(root: Path, config: Config) -> None:
     (models / "net" / "fold0").mkdir()
     log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
     saved.save(submissions / "blend.npz")
+    Predictions(competition.test_ids, test[0], competition.classes, meta=meta).save(
+        submissions / "blend.test.npz"
+    )
     pd.DataFrame({"id": competition.test_ids, "guess": 0}).to_csv(
         submissions / "blend.csv", index=False
     )
@@ -298,12 +300,15 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     assert facts["submitted"] == "blend soft_vote"
     assert (facts["folds"], facts["seed"]) == ("3", "42")
     assert (facts["training rows"], facts["test rows"]) == ("12", "6")
-    assert "probability 0.63" in html
-    assert "-0.0123 to +0.0234" in html
+    assert "(first): better with a probability of 63%" in html
+    assert "gain is 90% sure to be between -0.0123 and +0.0234" in html
     assert facts["expected on test rows"] == "0.8174"
-    assert "should move the score by +0.0050" in html
-    assert "chosen nested 0.8124, naive 0.8224 (soft_vote); folds chose soft_vote 3" in html
-    assert "last submission (before.csv): better with probability 0.71, by -0.0223" in html
+    name = summary["metric"]
+    assert f"{name} 0.8174, 90% sure to be between 0.7124 and 0.9124." in html
+    assert "out-of-fold score 0.8124 +0.0050: test rows get the mean of 3 models" in html
+    assert "Blend: soft_vote, which every fold chose" in html
+    assert "last submission (before.csv): better with a probability of 71%" in html
+    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in html
     assert (facts["better than best member"], facts["better than last submission"]) == (
         "63%",
         "71%",
@@ -347,6 +352,105 @@ def test_a_member_on_its_own_or_without_worth_in_words() -> None:
     ]
 
 
+def summary_of(root: Path, kind: str) -> dict:
+    """The summary of a written project, in which the estimate is of the blend."""
+    write_project(root, kind)
+    return json.loads((root / "submissions" / "tiny" / "blend.json").read_text())
+
+
+def test_what_is_worth_knowing_is_said_in_one_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("Expected on the test set") == 1
+    assert "accuracy 0.8174, 90% sure to be between 0.7124 and 0.9124." in said
+    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in said
+    (tmp_path / "features" / "tiny" / "audit.json").unlink()  # as where only predictions are
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    assert "suspicious" not in capsys.readouterr().out
+    summary["estimate"]["expected"] = summary["estimate"]["score"] + 0.00004
+    assert sentences.averaging(summary) == ""
+
+
+def test_what_is_the_same_is_not_called_better(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    same = {"probability": 0.5, "low": -0.00001, "high": 0.0}
+    summary["better_than_best_single"] = same
+    summary["better_than_last"] |= same
+    assert sentences.against_best_single(summary).endswith("(first): the same score.")
+    assert sentences.against_last(summary).endswith("(before.csv): the same score.")
+    summary["estimate"]["name"] = "first"
+    assert sentences.against_best_single(summary) == "Submitted is the best single member, first."
+
+
+def test_a_choice_that_differs_by_fold_says_what_it_cost(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    summary["choice"]["by_fold"] = ["soft_vote", "greedy", "greedy"]
+    said = sentences.choice(summary)
+    assert "(greedy in 2, soft_vote in 1), which scores 0.8124. soft_vote alone shows 0.82" in said
+    summary["choice"] = None
+    assert sentences.choice(summary) == ""
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low
+def test_a_better_member_is_named_first_with_the_key_that_submits_it(
+    tmp_path: Path, kind: str
+) -> None:
+    summary = summary_of(tmp_path, kind)
+    sign = 1 if summary["greater_is_better"] else -1
+    member, blend = summary["contestants"]
+    member["score"] = blend["score"] + sign * 0.01
+    first = hints(summary)[0]
+    assert (
+        'SET="submission.blend=first" submits first, though the difference may be chance' in first
+    )
+    summary["better_than_best_single"] = {"probability": 0.0, "low": -0.02, "high": -0.001}
+    assert hints(summary)[0].endswith("submits first.")
+    member["score"] = blend["score"] - sign * 0.01
+    assert not any("submission.blend" in hint for hint in hints(summary))
+
+
+def test_the_teacher_proposed_is_the_best_that_may_teach(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+
+    def teacher() -> str:
+        (hint,) = (hint for hint in hints(summary) if "pseudo" in hint)
+        return re.search(r"teacher: (\w+)", hint)[1]
+
+    assert teacher() == "soft_vote"
+    better = {"score": 0.9, "name": "first"}
+    summary["contestants"][0] |= better
+    assert teacher() == "first"
+    summary["contestants"].append(summary["contestants"][1] | {"name": "best", "score": 0.95})
+    assert teacher() == "first"  # a choice that differs by fold teaches nobody
+    summary["config"]["members"]["first"] = {"external": "elsewhere"}
+    assert teacher() == "soft_vote"
+    summary["config"]["members"]["net"]["pseudo"] = {"teacher": "first"}
+    assert not any("pseudo" in hint for hint in hints(summary))
+
+
+def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    better = summary["diversity"]["better_without"] = {"net": {"low": -0.001, "high": 0.02}}
+    assert not any("leave" in hint for hint in hints(summary))
+    better["net"]["low"] = 0.001
+    assert (
+        "leave net out of `members`: soft_vote scores 0.8223 without it, 0.8124 with it."
+        in hints(summary)
+    )
+
+
+def test_fewer_views_are_advised_for_more_than_noise_only(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    entry, of_view = summary["contestants"][0], summary["members"]["first"]["view_scores"]
+    of_view["original"] = entry["score"] + 0.0024
+    assert not any("tta.views" in hint for hint in hints(summary))
+    of_view["original"] = entry["score"] + 0.11  # half of its interval is 0.10
+    assert any("a shorter tta.views than original, mirrored" in hint for hint in hints(summary))
+
+
 def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, drawn = [], figures.heat_map
 
@@ -367,6 +471,22 @@ def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
     # The config's views are original and mirrored: only these are judged.
     assert (f"{worse} (in first, net)" in html) == (worse == "mirrored")
     assert f"{better} (in" not in html
+
+
+def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_path: Path) -> None:
+    # JSON sorts keys: the summary names the weights of `first` and `net`, the config `net` first.
+    config = write_project(tmp_path, "multiclass", names=("net", "first"))
+    project = open_project(config, tmp_path)
+    ids, classes = project.competition.test_ids, project.competition.classes
+    meta = {"competition": "tiny", "folds_digest": project.folds.digest}
+    said = {"first": one_hot([0] * NUM_TEST, 3), "net": one_hot([2] * NUM_TEST, 3)}
+    for name, values in said.items():
+        test = Predictions(ids, np.stack([values] * NUM_FOLDS), classes, meta=meta)
+        test.save(tmp_path / "models" / "tiny" / name / "test.npz")
+    submitted = Predictions(ids, 0.75 * said["first"] + 0.25 * said["net"], classes, meta=meta)
+    submitted.save(tmp_path / "submissions" / "tiny" / "blend.test.npz")
+    shown = gather(project).test
+    np.testing.assert_array_equal(shown, [[0.75, 0, 0.25]] * NUM_TEST)
 
 
 def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.core.metrics import get_metric
 from pipeline.ensembles import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.left_out import scores_without_each
+from pipeline.ensembles.left_out import oof_without_each
 from pipeline.ensembles.rounds import gains_by_round, while_gaining, without
 from pipeline.report.rounds import round_rows
 
@@ -97,12 +97,11 @@ def test_copies_among_those_that_stay_are_named_by_their_place_among_all():
 def test_what_a_round_is_worth_is_told_with_the_others_in_their_places():
     # Without member 0 the series is of 1 and 2: the second loses, and leaves 1 alone.
     folds, members = np.arange(60) % 3, saying(0.9, 0.6, 0.55)
-    scores = scores_without_each(
-        "soft_vote", members, TARGETS, folds, seed=0, series=[[1, 2]], **scoring()
-    )
+    left = oof_without_each("soft_vote", members, TARGETS, folds, seed=0, series=[[1, 2]], **how())
+    score = how()["metric"].score(TARGETS, left[0], kind="binary")
     alone = fit_blend("soft_vote", members[1:2], TARGETS, seed=0, **how()).apply(members[1:2])
-    assert scores[0] == pytest.approx(how()["metric"].score(TARGETS, alone, kind="binary"))
-    assert scores[0] == pytest.approx(-np.log(0.6))
+    assert score == pytest.approx(how()["metric"].score(TARGETS, alone, kind="binary"))
+    assert score == pytest.approx(-np.log(0.6))
 
 
 def test_a_row_of_the_table():

@@ -1,7 +1,10 @@
 """Alarms: what the radar says of one thing that it looked at."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
+
+from pipeline.core.workspace import Workspace
 
 Grade = Literal["suspicious", "note", "quiet"]
 GRADES = get_args(Grade)
@@ -36,6 +39,16 @@ class Alarm:
             for key, value in asdict(self).items()
         }
         return rounded | {"advice": "" if self.grade == "quiet" else self.advice}
+
+
+def read_alarms(workspace: Workspace) -> list[Alarm]:
+    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`."""
+    alarms = json.loads(workspace.audit_json.read_text(encoding="utf-8"))["radar"]
+    if workspace.radar_json.exists():
+        completed = json.loads(workspace.radar_json.read_text(encoding="utf-8"))
+        if completed[: len(alarms)] == alarms:
+            alarms = completed
+    return [Alarm(**alarm) for alarm in alarms]
 
 
 def worst_first(alarms: list[Alarm]) -> list[Alarm]:

@@ -28,7 +28,8 @@ def estimate(found: Findings) -> Section:
         ("last submission", summary["better_than_last"]),
     ):
         if gain is not None and "refused" not in gain:
-            facts.append((f"better than {rival}", f"{gain['probability']:.0%}"))
+            same = sentences.are_same(gain)
+            facts.append((f"better than {rival}", "same" if same else f"{gain['probability']:.0%}"))
     look = (
         "Expect the leaderboard's score inside the interval, if test images come from where "
         "training images come from; every row was scored by models, weights and a choice of blend "
@@ -36,6 +37,8 @@ def estimate(found: Findings) -> Section:
     )
     said = [
         sentences.expected(summary),
+        sentences.suspicious(found.alarms),
+        sentences.averaging(summary),
         sentences.choice(summary),
         sentences.against_best_single(summary),
         sentences.against_last(summary),

@@ -30,7 +30,7 @@ def test_set(found: Findings) -> Section:
     ]
     look = (
         "Do you agree with the sure ones? The unsure ones show what kind of image is missing in "
-        f"train. {found.test_source}"
+        "train. These are the predictions that the submitted file is made of."
     )
     if found.kind == "regression":
         look += " Sure means that folds' models and members agree; in units of the target's spread."

@@ -26,7 +26,7 @@ class Findings:
         index: images of training rows, then of test rows.
         summary: submissions/<c>/<name>.json.
         oof: (N, C) the submitted blend's out-of-fold predictions.
-        test: (N_test, C), and `test_source`, a sentence on where they come from.
+        test: (N_test, C) what the submitted file is made of.
         spread: (N_test,) how far the folds' models and members lie apart.
         alarms: what the leak radar saw.
     """
@@ -39,7 +39,6 @@ class Findings:
     summary: dict[str, Any]
     oof: np.ndarray
     test: np.ndarray
-    test_source: str
     spread: np.ndarray
     alarms: list[Alarm]
 

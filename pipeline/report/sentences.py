@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from pipeline.data.alarms import Alarm
+
 
 def repeats(summary: dict[str, Any]) -> str:
     """What follows the number of folds: ", 3 repeats"; empty where there is one."""
@@ -11,39 +13,49 @@ def repeats(summary: dict[str, Any]) -> str:
 
 
 def expected(summary: dict[str, Any]) -> str:
-    """The score of the test rows, and what it is told from."""
+    """The one line to remember: the score to expect of the test set, and its interval."""
+    entry = summary["estimate"]
+    return (
+        f"Expected on the test set: {summary['metric']} {entry['expected']:.4f}, "
+        f"{entry['level']:.0%} sure to be between {entry['low']:.4f} and {entry['high']:.4f}."
+    )
+
+
+def averaging(summary: dict[str, Any]) -> str:
+    """Why more is expected than the out-of-fold score; empty where it is not."""
     entry = summary["estimate"]
     gain = entry["expected"] - entry["score"]
+    if is_zero(gain):
+        return ""
     num_models = summary["folds"] * summary.get("repeats", 1)
-    averaged = (
-        f"a test row is predicted by the mean of {num_models} models, which should move the "
-        f"score by {gain:+.4f}; "
-        if gain
-        else ""
-    )
     return (
-        f"Expect {entry['expected']:.4f} on the test rows: {averaged}{entry['level']:.0%} of test "
-        f"sets of {summary['test_rows']} rows score {entry['low']:.4f} to {entry['high']:.4f}. The "
-        f"out-of-fold score alone is sure to {entry['score_low']:.4f} to {entry['score_high']:.4f}."
+        f"That is the out-of-fold score {entry['score']:.4f} {gain:+.4f}: test rows get the mean "
+        f"of {num_models} models, training rows only models that did not see them."
     )
 
 
 def choice(summary: dict[str, Any]) -> str:
-    """What choosing among blends cost; empty where the config names one."""
+    """Which blends folds chose, and what choosing cost; empty where the config names one."""
     made = summary["choice"]
     if made is None:
         return ""
-    folds = ", ".join(f"{name} {count}" for name, count in Counter(made["by_fold"]).most_common())
+    counts = Counter(made["by_fold"]).most_common()
+    if len(counts) == 1:
+        return f"Blend: {counts[0][0]}, which every fold chose by the other folds' rows."
+    folds = ", ".join(f"{name} in {count}" for name, count in counts)
     return (
-        f"Choice among blends: {summary['metric']} chosen nested {made['nested']:.4f}, naive "
-        f"{made['naive']:.4f} ({made['of']}); folds chose {folds}."
+        f"Blend: each fold takes the one that is best on the other folds ({folds}), which scores "
+        f"{made['nested']:.4f}. {made['of']} alone shows {made['naive']:.4f}, but was picked by "
+        "the rows that score it."
     )
 
 
 def against_best_single(summary: dict[str, Any]) -> str:
     """Whether blending was worth it."""
-    rival = f"the best single member ({summary['best_single']})"
-    return f"Against {rival}: {_better(summary['better_than_best_single'])}"
+    best = summary["best_single"]
+    if best == summary["estimate"]["name"]:
+        return f"Submitted is the best single member, {best}."
+    return f"Against the best single member ({best}): {_better(summary, 'better_than_best_single')}"
 
 
 def against_last(summary: dict[str, Any]) -> str:
@@ -54,7 +66,7 @@ def against_last(summary: dict[str, Any]) -> str:
     name = last["submission"].rpartition("/")[2]
     if "refused" in last:
         return f"Against the last submission ({name}): not compared, {last['refused']}."
-    return f"Against the last submission ({name}): {_better(last)}"
+    return f"Against the last submission ({name}): {_better(summary, 'better_than_last')}"
 
 
 def shake_up(summary: dict[str, Any]) -> str:
@@ -103,8 +115,32 @@ def without_each(summary: dict[str, Any]) -> list[tuple[str, float, float]]:
     ]
 
 
-def _better(gain: dict[str, float]) -> str:
+def suspicious(alarms: list[Alarm]) -> str:
+    """What the leak radar holds against the estimate; empty where that is nothing."""
+    names = [alarm.name for alarm in alarms if alarm.grade == "suspicious"]
+    if not names:
+        return ""
     return (
-        f"better with probability {gain['probability']:.2f}, by {gain['low']:+.4f} to "
-        f"{gain['high']:+.4f}, positive meaning better."
+        f"{len(names)} suspicious finding{'s' if len(names) > 1 else ''} by the leak radar "
+        f"({', '.join(names)}): the estimate may not hold; `make audit CONFIG=...` says more."
+    )
+
+
+def are_same(gain: dict[str, float]) -> bool:
+    """Whether two submissions score the same on all resampled rows, as far as is shown."""
+    return is_zero(gain["low"]) and is_zero(gain["high"])
+
+
+def is_zero(number: float) -> bool:
+    """Whether a number is shown as 0.0000."""
+    return round(number, 4) == 0
+
+
+def _better(summary: dict[str, Any], key: str) -> str:
+    gain, level = summary[key], summary["estimate"]["level"]
+    if are_same(gain):
+        return "the same score."
+    return (
+        f"better with a probability of {gain['probability']:.0%}; the gain is {level:.0%} sure to "
+        f"be between {gain['low']:+.4f} and {gain['high']:+.4f}."
     )

@@ -9,11 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.core.artifacts import read_meta
+from pipeline.core.workspace import Workspace
+from pipeline.data.alarms import Alarm, read_alarms
 from pipeline.report import sentences
+from pipeline.report.hints import hints
 from pipeline.report.rounds import COLUMNS, round_rows
 
 SENTENCES = (
-    sentences.expected,
+    sentences.averaging,
     sentences.choice,
     sentences.against_best_single,
     sentences.against_last,
@@ -29,6 +32,9 @@ def print_summary(submissions: Path, root: Path) -> None:
     summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
     console = Console(highlight=False)
     console.print(_contestants(summary))
+    console.print(sentences.expected(summary), style="bold", markup=False)
+    if doubt := sentences.suspicious(_alarms(submissions, root)):
+        console.print(doubt, style="bold red", markup=False)
     estimate = summary["estimate"]
     sign = "higher" if summary["greater_is_better"] else "lower"
     console.print(
@@ -43,8 +49,14 @@ def print_summary(submissions: Path, root: Path) -> None:
     console.print(f"Submission: [bold]{summary['submission']}[/bold] ({summary['test_rows']} rows)")
     for rounds in summary.get("rounds", []):
         console.print(_rounds(summary, rounds))
-    for hint in _hints(summary):
+    for hint in hints(summary):
         console.print(f"Try next: {hint}", style="dim", markup=False)
+
+
+def _alarms(submissions: Path, root: Path) -> list[Alarm]:
+    """What the leak radar saw; nothing where folds were made elsewhere."""
+    workspace = Workspace(root, submissions.name)
+    return read_alarms(workspace) if workspace.audit_json.exists() else []
 
 
 def _contestants(summary: dict[str, Any]) -> Table:
@@ -76,22 +88,3 @@ def _rounds(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> Table:
     for cells in round_rows(rounds, summary["folds"]):
         table.add_row(*cells)
     return table
-
-
-def _hints(summary: dict[str, Any]) -> list[str]:
-    """What is worth trying, from what this run shows."""
-    hints = []
-    config = summary["config"]
-    for entry in summary["contestants"]:
-        views = summary["members"].get(entry["name"], {}).get("view_scores", {})
-        alone = views.get("original", entry["score"])
-        if alone != entry["score"] and (alone > entry["score"]) == summary["greater_is_better"]:
-            hints.append(
-                f"{entry['name']} scores {alone:.4f} on the original alone, {entry['score']:.4f} "
-                f"on all views: a shorter tta.views than {', '.join(views)}."
-            )
-    if not any("network" in member for member in config["members"].values()):
-        hints.append("fine-tune a backbone: add `net: {network: NAME}` to `members`.")
-    if not any(member.get("pseudo") for member in config["members"].values()):
-        hints.append("learn from test images: a member with `pseudo: {teacher: soft_vote}`.")
-    return hints

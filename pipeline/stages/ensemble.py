@@ -1,4 +1,7 @@
-"""Ensemble stage: reads members' oof and test, writes the submission, its .json and the ledger."""
+"""Ensemble stage: reads members' oof and test; writes the submission and what is known of it.
+
+NAME.csv, NAME.npz (N, C) out of fold, NAME.test.npz (N_test, C), NAME.json, a line in the ledger.
+"""
 
 import json
 import logging
@@ -17,8 +20,8 @@ from pipeline.core.submission import write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval
-from pipeline.ensembles.left_out import SLOW, scores_without_each
+from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.estimate import estimate
@@ -46,7 +49,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     _log_copies(list(members), blends)
     contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    diversity = _diversity(project, oof, test, contestants)
+    diversity = _diversity(project, oof, test, contestants, blends)
     best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
@@ -62,7 +65,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         metric=project.metric,
         settings=config.submission,
     )
-    _save_oof(project, csv.with_suffix(".npz"), fitted, fingerprint)
+    _save_predictions(project, csv, fitted, fingerprint)
     summary = {
         "competition": config.competition,
         "submission": str(csv.relative_to(root)),
@@ -138,41 +141,66 @@ def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
 
 
 def _diversity(
-    project: Project, oof: np.ndarray, test: np.ndarray, contestants: list[dict[str, Any]]
+    project: Project,
+    oof: np.ndarray,
+    test: np.ndarray,
+    contestants: list[dict[str, Any]],
+    blends: dict[str, CrossFitted],
 ) -> dict[str, Any]:
     """Correlation of members' errors; the score of the best blend with all, and without each.
 
     Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
     """
     names, targets = list(project.config.members), project.competition.targets
+    series = positions_by_round(project.config)
     quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
     if quick:
-        best = _best(project, quick)
-        blend, with_all = best["name"], best["score"]
+        blend = _best(project, quick)["name"]
+        with_all = blends[blend].oof
     else:
-        blend, series = "weighted", positions_by_round(project.config)
-        with_all = project.score(_cross_fit(project, blend, oof, test, series=series).oof)
-    scores = scores_without_each(
+        blend = "weighted"
+        with_all = _cross_fit(project, blend, oof, test, series=series).oof
+    without = oof_without_each(
         blend,
         oof,
         targets,
         project.folds.folds,
-        series=positions_by_round(project.config),
+        series=series,
         **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )
+    left = dict(zip(names, without, strict=True)) if without else {}
+    scores = {name: project.score(values) for name, values in left.items()}
+    score = project.score(with_all)
     return {
         "error_correlation": {
             name: dict(zip(names, row, strict=True))
             for name, row in zip(names, error_correlation(oof, targets).tolist(), strict=True)
         },
         "left_out_of": blend,
-        "score_with_all": with_all,
+        "score_with_all": score,
         "score_without": {
-            name: None if np.isnan(score) else score
-            for name, score in zip(names, scores.tolist(), strict=True)
+            name: None if np.isnan(value) else value
+            for name, value in (dict.fromkeys(names, np.nan) | scores).items()
+        },
+        "better_without": {
+            name: _paired(project, left[name], with_all)
+            for name in left
+            if project.metric.is_better(scores[name], score)
         },
     }
+
+
+def _paired(project: Project, ours: np.ndarray, rival: np.ndarray) -> dict[str, float]:
+    """Whether predictions (N, C) are better than a rival's, on the same resampled rows."""
+    better = probability_better(
+        project.competition.targets,
+        ours,
+        rival,
+        level=LEVEL,
+        **outputs.bootstrap_settings(project),
+    )
+    return dict(zip(("probability", "low", "high"), better, strict=True))
 
 
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
@@ -214,9 +242,9 @@ def _choose(
     naive, nested = project.score(blends[favourite].oof), project.score(fitted.oof)
     counts = Counter(by_fold).most_common()
     log.info(
-        "ensemble chosen nested %s %.4f, naive %.4f (%s); folds chose %s",
-        *(project.metric.name, nested, naive, favourite),
+        "ensemble folds chose %s: %s %.4f; %s alone, picked by the rows that score it, %.4f",
         ", ".join(f"{name} {count}" for name, count in counts),
+        *(project.metric.name, nested, favourite, naive),
     )
     name = by_fold[0] if len(counts) == 1 else "best"
     return name, fitted, {"by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
@@ -226,18 +254,19 @@ def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]
     return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
-def _save_oof(project: Project, path: Path, fitted: CrossFitted, fingerprint: str) -> None:
-    """The submitted blend's own out-of-fold predictions, for the report and for later blends."""
+def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerprint: str) -> None:
+    """What the submitted blend says of train, out of fold, for later blends, and of test."""
     meta = {
         "competition": project.config.competition,
         "metric": project.metric.name,
         "folds_digest": project.folds.digest,
         "fingerprint": fingerprint,
     }
-    competition = project.competition
-    Predictions(competition.ids, fitted.oof, competition.classes, project.folds.folds, meta).save(
-        path
-    )
+    competition, folds = project.competition, project.folds.folds
+    oof = Predictions(competition.ids, fitted.oof, competition.classes, folds, meta)
+    oof.save(csv.with_suffix(".npz"))
+    test = Predictions(competition.test_ids, fitted.test.mean(0), competition.classes, meta=meta)
+    test.save(csv.with_suffix(".test.npz"))
 
 
 def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:

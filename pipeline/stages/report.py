@@ -5,12 +5,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts, predictions
-from pipeline.core.workspace import Workspace
-from pipeline.data.alarms import Alarm
+from pipeline.data.alarms import read_alarms
 from pipeline.report import (
     about_data,
     about_errors,
@@ -53,23 +51,12 @@ def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -
 
 
 def gather(project: Project) -> Findings:
-    """Read the last submission's summary, its oof, and the members it was made of."""
+    """Read the last submission's summary, what it says of train and test, and its members."""
     submissions, competition = project.workspace.submissions, project.competition
     meta = artifacts.read_meta(submissions)
     assert meta is not None, f"{submissions} has no finished ensemble"
     path = submissions / meta["summary"]
     summary = json.loads(path.read_text(encoding="utf-8"))
-    loaded = predictions.load(path.with_suffix(".npz"), classes=competition.classes)
-    oof = loaded.in_order_of(competition.ids, where=str(path.with_suffix(".npz")))
-    member_test, spreads = [], []
-    for name in project.config.members:
-        _, test = read_member(project, name)
-        member_test.append(test.values.mean(axis=0))
-        spreads.append(test.values.std(axis=0))
-    means = np.stack(member_test)
-    width = np.maximum(competition.targets.std(axis=0), EPS)
-    spread = (np.mean(spreads, axis=0) + means.std(axis=0)) / width
-    test, source = _test_predictions(project, summary, path.with_suffix(".csv"), means)
     return Findings(
         config=project.config,
         workspace=project.workspace,
@@ -77,22 +64,11 @@ def gather(project: Project) -> Findings:
         metric=project.metric,
         index=project.index,
         summary=summary,
-        oof=oof.values,
-        test=test,
-        test_source=source,
-        spread=spread.mean(axis=1),
+        oof=_read(path.with_suffix(".npz"), competition.ids, competition.classes),
+        test=_read(path.with_suffix(".test.npz"), competition.test_ids, competition.classes),
+        spread=_spread(project),
         alarms=read_alarms(project.workspace),
     )
-
-
-def read_alarms(workspace: Workspace) -> list[Alarm]:
-    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`."""
-    alarms = json.loads(workspace.audit_json.read_text(encoding="utf-8"))["radar"]
-    if workspace.radar_json.exists():
-        completed = json.loads(workspace.radar_json.read_text(encoding="utf-8"))
-        if completed[: len(alarms)] == alarms:
-            alarms = completed
-    return [Alarm(**alarm) for alarm in alarms]
 
 
 def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> None:
@@ -103,24 +79,15 @@ def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> Non
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def _test_predictions(
-    project: Project, summary: dict, csv: Path, means: np.ndarray
-) -> tuple[np.ndarray, str]:
-    """(N_test, C) and where they come from: the file that is submitted, if it says enough."""
-    competition = project.competition
-    written = pd.read_csv(csv, dtype={competition.data.id: str}, keep_default_na=False)
-    written = written.set_index(competition.data.id)
-    if set(written.columns) == set(competition.classes):
-        values = written.loc[competition.test_ids, list(competition.classes)].to_numpy(dtype=float)
-        if project.config.task.kind == "regression" or not np.isin(values, [0, 1]).all():
-            return values, "Predictions are those of the submitted file."
-    weights = np.array(list((summary["estimate"]["weights"] or {}).values()) or [0.0])
-    if len(weights) != len(means) or weights.min() < 0 or weights.sum() <= 0:
-        return means.mean(axis=0), (
-            "The submitted file has no number per class, so what is shown here is the mean "
-            "of the members' test predictions."
-        )
-    return np.tensordot(weights / weights.sum(), means, axes=1), (
-        "The submitted file has no number per class, so what is shown here is the average of the "
-        "members' test predictions with the blend's weights."
-    )
+def _read(path: Path, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """What the submitted blend says of rows, in the order of `ids`."""
+    return predictions.load(path, classes=classes).in_order_of(ids, where=str(path)).values
+
+
+def _spread(project: Project) -> np.ndarray:
+    """(N_test,) how far folds' models and members lie apart, in units of the targets' spread."""
+    tests = [read_member(project, name)[1].values for name in project.config.members]
+    among_folds = np.mean([test.std(axis=0) for test in tests], axis=0)
+    among_members = np.std([test.mean(axis=0) for test in tests], axis=0)
+    width = np.maximum(project.competition.targets.std(axis=0), EPS)
+    return ((among_folds + among_members) / width).mean(axis=1)
