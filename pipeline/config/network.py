@@ -121,7 +121,7 @@ class Inputs(Section):
         "smallest class; weighted: by row weights; rows drawn anew each epoch",
     )
     augment: Literal["none", "light", "medium", "heavy"] | list[dict[str, Any]] = Field(
-        "medium", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
+        "light", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
     )
     mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
     cutmix: float = Field(0.0, ge=0, description="alpha; 0: off (Yun 2019)")
