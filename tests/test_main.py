@@ -51,6 +51,40 @@ def test_wrong_input_is_one_message_and_exit_code_2(
     assert not (tmp_path / "features").exists()
 
 
+# Ctrl-C reaches all processes of the terminal's group, here while workers hand out batches.
+INTERRUPTED = """
+import os, signal, sys
+from pipeline.__main__ import main
+from pipeline.data.batches import validation_loader
+from pipeline.stages import chain
+
+def run(*arguments, **more):
+    rows = {(0, row, 0): row for row in range(8)}
+    for _ in validation_loader(rows, batch_size=2, workers=WORKERS):
+        os.killpg(0, signal.SIGINT)
+
+chain.run = run
+sys.argv = ["pipeline", "train"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.replace("WORKERS", str(workers))],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=120,
+    )
+    said = "interrupted: what is finished is kept; the same command goes on from there\n"
+    assert (done.returncode, done.stderr) == (130, said)
+
+
 @pytest.mark.slow
 def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     done = pipeline(tmp_path, "trian")
