@@ -143,8 +143,13 @@ def show_config(
 ) -> None:
     """Print every key of the YAML with its default; with --show, a config fully resolved."""
     from pipeline.config import describe
+    from pipeline.core.metrics import METRICS_OF_KIND
 
-    describe.show(config, _split(overrides, more)) if show or config else describe.schema()
+    if show or config:
+        describe.show(config, _split(overrides, more))
+        return
+    describe.schema()
+    describe.metrics(METRICS_OF_KIND)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def run(
         members, folds: "linear,net" and "0,1" limit train and infer to a part.
     """
     root = Path.cwd()
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
     _check_what_needs_no_data(stage, config, root, members, folds)
     project = open_project(config, root)
     done = _bring_up_to_date(config, [folds_job(project)])
@@ -52,7 +52,7 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     Raises:
         UserError: for wrong input, and where there is no network to check.
     """
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
     networks = _networks(config)
     if not networks:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
@@ -68,10 +68,22 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
 
 def audit(config_name: str, overrides: list[str]) -> None:
     """Bring folds up to date and complete their radar with what needs features or a fit."""
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
     resolve("pipeline.stages.audit:audit_competition")(project)
+
+
+def _load(config_name: str, overrides: list[str]) -> Config:
+    """Load a config; of the demo's, which stands for none, say so where there are no digits."""
+    config = load_config(config_name, overrides)
+    folder = Workspace(Path.cwd(), config.competition).input
+    if config_name == DEMO_CONFIG and not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder. Without CONFIG= the demo's config, {DEMO_CONFIG}, is "
+            "taken: say CONFIG=path/to/yours.yaml, or run `make demo` first."
+        )
+    return config
 
 
 def _check_what_needs_no_data(
