@@ -20,6 +20,9 @@ PART = --member "$$MEMBER" --fold "$$FOLD"
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@echo
+	@echo 'CONFIG=NAME or CONFIG=path/to/file.yaml says which competition (default: digits, the demo);'
+	@echo 'SET="folds.n=3 seed=1" overrides keys of it; MEMBER=linear,net and FOLD=0,1 do a part.'
 
 install: $(READY) ## Make .venv and install the pinned lock
 

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 
 from pipeline.config.errors import UserError
 from pipeline.core.runtime import start_logging, tune_allocator
+
+INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
 app = typer.Typer(
     help="From a folder of images to an accepted submission and an honest score estimate.",
@@ -140,16 +143,30 @@ def show_config(
 ) -> None:
     """Print every key of the YAML with its default; with --show, a config fully resolved."""
     from pipeline.config import describe
+    from pipeline.core.metrics import METRICS_OF_KIND
 
-    describe.show(config, _split(overrides, more)) if show or config else describe.schema()
+    if show or config:
+        describe.show(config, _split(overrides, more))
+        return
+    describe.schema()
+    describe.metrics(METRICS_OF_KIND)
 
 
 def main() -> None:
-    """Run a command; what a user caused is one message and exit code 2, never a traceback."""
+    """Run a command; what a user caused is one message and exit code 2, never a traceback.
+
+    Ctrl-C: one message and exit code 130.
+    """
     tune_allocator()
     start_logging()
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
+            _interrupted()
+        raise
     except UserError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
@@ -164,6 +181,15 @@ def _split(overrides: list[str] | None, more: str) -> list[str]:
     """Overrides as a list; a value may hold spaces, a new one begins at `key=`."""
     texts = re.split(r"\s+(?=[\w.-]+=)", more.strip())
     return [*(overrides or []), *filter(None, texts)]
+
+
+def _interrupted() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C waits for no worker
+    print(
+        "interrupted: what is finished is kept; the same command goes on from there",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
 
 
 def _refuse(message: str) -> int:

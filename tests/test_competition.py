@@ -140,7 +140,8 @@ def test_any_column_may_stand_in_the_template(make_competition):
     table = pd.DataFrame({"id": ["1", "2"], "label": ["a", "b"], "stem": ["a1", "a2"]})
     folder = make_competition(train=table)
     data = Data(train_images="{where}/{stem}.png", test_images="test/{id}")
-    assert "train.csv: no column 'where'" in error_of(folder, **data.model_dump())
+    said = "train.csv: no column 'where', but data.train_images names {where}; it has ['id'"
+    assert said in error_of(folder, **data.model_dump())
     data = Data(train_images="train/{stem}.png", test_images="test/{id}")
     competition = read_competition(folder, MULTICLASS, data)
     assert competition.paths[:2] == ["train/a1.png", "train/a2.png"]
@@ -208,19 +209,20 @@ WRONG = {
         {"train": train(["a", "b"], "lable")},
         Y,
         {},
-        r"train\.csv: no column 'label'; it has \['id', 'lable'\]\. Did you mean `lable`\?",
+        r"train\.csv: no column 'label' \(task\.target\); it has \['id', 'lable'\]\. Did you mean "
+        r"`lable`\?",
     ),
     "no id column": (
         {},
         Y,
         {"id": "image_id"},
-        r"train\.csv: no column 'image_id'.*test\.csv: no.*sample_submission\.csv: no",
+        r"train\.csv: no column 'image_id' \(data\.id\).*test\.csv: no.*sample_submission\.csv: no",
     ),
     "no metadata column in test": (
         {"test": pd.DataFrame({"id": TEST})},
         Y,
         {"numeric": ["age"]},
-        r"/test\.csv: no column 'age'",
+        r"/test\.csv: no column 'age' \(data\.numeric\)",
     ),
     "no metadata column in the sample that stands for test": (
         {"test": None},
@@ -228,7 +230,12 @@ WRONG = {
         {"numeric": ["age"]},
         r"/sample_submission\.csv: no column 'age'",
     ),
-    "no group column": ({}, Y, {"group": "signer"}, r"train\.csv: no column 'signer'"),
+    "no group column": (
+        {},
+        Y,
+        {"group": "signer"},
+        r"train\.csv: no column 'signer' \(data\.group\)",
+    ),
     "no image": (
         {},
         Y,
@@ -257,9 +264,14 @@ WRONG = {
         {"train": pd.DataFrame({"id": ["a1.png", " "], "label": ["x", "y"]})},
         Y,
         {},
-        r"train\.csv: 1 rows have no 'id'",
+        r"train\.csv: 1 rows have no 'id', e\.g\. row 2 below the header",
     ),
-    "blank label": ({"train": train(["a", "", "b"])}, Y, {}, r"train\.csv: 1 rows have no 'label'"),
+    "blank label": (
+        {"train": train(["a", "", "b"])},
+        Y,
+        {},
+        rf"train\.csv: 1 rows have no 'label': those of ids \['{TRAIN[1]}'\]",
+    ),
     "label with spaces": (
         {"train": train(["a", " b", "a"])},
         Y,

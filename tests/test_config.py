@@ -289,7 +289,7 @@ WRONG = {
     ),
     "extends nobody": (GOOD + "  b: {extends: nett}\n", r"c\.yaml:9: no member 'nett'; did.*`net`"),
     "extends a list": (GOOD + "  b: {extends: [net]}\n", r"c\.yaml:9: no member \['net'\]"),
-    "no YAML": ("a: [1\n", r"c\.yaml: not valid YAML.*line 2"),
+    "no YAML": ("a: [1\n", r'c\.yaml: not valid YAML.*c\.yaml", line 2'),
     "no mapping": ("- a\n", r"c\.yaml: expected `key: value` lines, found list"),
     "column without its scheme": (
         GOOD + "folds: {scheme: column}\n",
@@ -334,6 +334,37 @@ def test_several_mistakes_are_said_at_once(tmp_path):
 def test_several_dangling_names_are_said_at_once(tmp_path):
     text = GOOD + "  b: {network: x}\n  c: {learner: ridge, blocks: {y: 1, z: 1}}\n"
     assert len(error_of(tmp_path, text).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("augment: strong", r"'medium' or 'heavy', or a valid list \(got 'strong'\)\.$"),
+        ("augment: [3]", r"`members\.bad\.augment\.0`: Input should be a valid dictionary"),
+        ("loss: {focl: 1}", r"`members\.bad\.loss\.focl`"),
+        ("loss: [focal]", r"`members\.bad\.loss`: Input should be .*, or a valid dictionary"),
+        ("lr: {at: 1}", r"`members\.bad\.lr`: Input should be a valid number"),
+        ("lr: fast", r"`members\.bad\.lr`"),
+        ("epoch: 3", r"unknown key `members\.bad\.epoch`; did you mean `epochs`"),
+        ("pseudo: {teacher: nett}", r"no teacher 'nett'; did you mean `net`"),
+    ],
+)
+def test_one_mistake_is_said_once_where_it_stands(tmp_path, wrong, said):
+    """By one line: not for each type that the key may have, nor for those who extend the member."""
+    text = GOOD + (
+        f"  heir: {{extends: bad, seeds: [1, 2]}}\n  bad: {{extends: net, {wrong}}}\n"
+        "  last: {extends: heir, batch_size: 8}\n"
+    )
+    (line,) = error_of(tmp_path, text).splitlines()
+    assert "c.yaml:10: " in line
+    assert re.search(said, line)
+
+
+def test_a_mistake_of_an_heir_is_its_own(tmp_path):
+    text = (
+        GOOD.replace("epochs: 3", "augment: strong") + "  b: {extends: net, augment: strongest}\n"
+    )
+    assert len(error_of(tmp_path, text).splitlines()) == 2
 
 
 def test_a_member_extends_a_member_that_extends(tmp_path):

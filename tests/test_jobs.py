@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config.errors import JobFailed, UserError
 from pipeline.core import artifacts, jobs
-from pipeline.core.jobs import Job, execute, pending, resolve
+from pipeline.core.jobs import Job, _alike, _left, execute, pending, resolve
 
 PLAN = Path(jobs.__file__).parent.parent / "stages" / "plan.py"
 DONE: list[str] = []
@@ -113,6 +113,26 @@ def test_the_log_numbers_jobs(tmp_path, caplog):
         execute([job(tmp_path, "a"), job(tmp_path, "b")])
     assert caplog.messages[0] == "[1/2] a"
     assert re.fullmatch(r"\[2/2, about \d+s left\] b", caplog.messages[1])
+
+
+def test_time_left_is_said_once_all_that_costs_was_timed(tmp_path):
+    def model(member: str, fold: int) -> Job:
+        return job(tmp_path, f"{member}{fold}", arguments={"member": member, "fold": fold})
+
+    joins = [Job(f"join {name}", "x:join", tmp_path / name, "r", {"member": name}) for name in "ab"]
+    blend = Job("ensemble", "x:blend", tmp_path / "e", "r")
+    block = Job("features", "x:block", tmp_path / "f", "r", {"backbone": "f"})
+    a, b = model("a", 1), model("b", 1)
+    seconds = {_alike(a): [2.0, 4.0]}
+    assert _left([a, a], {}) == ""
+    assert _left([a, a], seconds) == ", about 6s left"
+    assert _left([a, b], seconds) == ""
+    assert _left([a, block], seconds) == ""
+    assert _left([a, *joins], seconds) == ""
+    assert _left([a, joins[0], blend], seconds) == ", about 3s left and 2 not timed yet"
+    seconds |= {_alike(b): [100.0], _alike(joins[1]): [1.0]}
+    assert _left([a, b, *joins, blend], seconds) == ", about 105s left and 1 not timed yet"
+    assert _left([blend], seconds) == ""
 
 
 @pytest.mark.parametrize(

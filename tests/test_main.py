@@ -1,5 +1,6 @@
 """The command line: exit codes, one message, and what it says when there is nothing to do."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import _split
+from pipeline.core.metrics import METRICS
 
 CODE = Path(__file__).resolve().parents[1]
 CONFIG = "competition: tiny\ntask: {kind: multiclass, target: label}\n"
@@ -49,6 +51,56 @@ def test_wrong_input_is_one_message_and_exit_code_2(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.slow
+def test_without_a_config_or_digits_it_says_what_was_taken(tmp_path: Path) -> None:
+    done = pipeline(tmp_path, "ensemble")
+    assert done.returncode == 2
+    assert "input/digits: no such folder. Without CONFIG= the demo's config" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_of_keys_ends_with_the_metrics(tmp_path: Path) -> None:
+    page = pipeline(tmp_path, "config").stdout
+    assert "(see METRICS)" in page
+    listed = page.split("\nMETRICS: ")[1]
+    assert "  regression: mae, rmse, rmsle\n" in listed
+    assert set(re.findall(r"\w+", listed)) >= set(METRICS)
+
+
+# Ctrl-C reaches all processes of the terminal's group, here while workers hand out batches.
+INTERRUPTED = """
+import os, signal, sys
+from pipeline.__main__ import main
+from pipeline.data.batches import validation_loader
+from pipeline.stages import chain
+
+def run(*arguments, **more):
+    rows = {(0, row, 0): row for row in range(8)}
+    for _ in validation_loader(rows, batch_size=2, workers=WORKERS):
+        os.killpg(0, signal.SIGINT)
+
+chain.run = run
+sys.argv = ["pipeline", "train"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.replace("WORKERS", str(workers))],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=120,
+    )
+    said = "interrupted: what is finished is kept; the same command goes on from there\n"
+    assert (done.returncode, done.stderr) == (130, said)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import torch
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Config
-from pipeline.stages.chain import _try_out
+from pipeline.stages.chain import _check_what_needs_no_data, _try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
+COLUMN = {"scheme": "column", "column": "part"}  # folds whose number nobody knows yet
 
 
 def config(**changes) -> Config:
@@ -58,6 +59,41 @@ def config(**changes) -> Config:
 def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         _try_out(config(**changes), backbones=["small"], networks=["net"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "message"),
+    [
+        ({}, {"members": "nett"}, r"MEMBER=nett: no \['nett'\]; there are \['net'\]"),
+        ({}, {"folds": "5"}, r"FOLD=5: no \['5'\]; there are \['0', .*'4'\]"),
+        ({"folds": {"n": 3, "repeats": 2}}, {"folds": "6"}, r"FOLD=6.*'5'\]"),
+        ({"folds": COLUMN}, {"folds": "9,one"}, r"FOLD=9,one: no number: \['one'\]"),
+        (
+            {"backbones": {"small": SMALL | {"weights": "file:w/no.pth"}}},
+            {},
+            r"backbones\.small: weights 'file:w/no\.pth': no such file \(relative paths start at /",
+        ),
+        ({"backbones": {"small": SMALL | {"weights": "package:no_such"}}}, {}, "not installed"),
+        pytest.param(
+            {"runtime": {"device": "cuda"}},
+            {},
+            "runtime.device: cuda is not there",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is there"),
+        ),
+    ],
+)
+def test_what_needs_no_data_fails_before_any_work(changes, asked, message, tmp_path) -> None:
+    asked = {"members": "", "folds": ""} | asked
+    with pytest.raises(UserError, match=message):
+        _check_what_needs_no_data("train", config(**changes), tmp_path, **asked)
+
+
+def test_what_nobody_asks_for_or_knows_yet_is_not_refused(tmp_path) -> None:
+    missing = {"small": SMALL, "large": SMALL | {"weights": "file:no.pth"}}
+    two = {"net": {"network": "small"}, "other": {"network": "large"}}
+    some = config(backbones=missing, members=two, folds=COLUMN)
+    _check_what_needs_no_data("train", some, tmp_path, "net", "9")
+    _check_what_needs_no_data("folds", some, tmp_path, "", "")
 
 
 @pytest.mark.parametrize("asked", [{"backbones": ["small"]}, {"networks": ["net"]}])

@@ -158,6 +158,9 @@ def test_a_class_of_one_row_is_noted_as_never_seen():
     targets = np.eye(2)[[0] * 20 + [1]]
     made = assign_folds(config(4), targets, kind="multiclass", seed=0)
     assert "1 classes lie in one fold only" in made.notes[1]
+    named = assign_folds(config(4), targets, kind="multiclass", seed=0, classes=["cat", "lynx"])
+    assert named.notes[0].endswith("groups: ['lynx'] with [1] rows")
+    assert named.notes[1].endswith("never saw one: ['lynx']")
 
 
 @pytest.mark.parametrize("grouped", [False, True])

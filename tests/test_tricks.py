@@ -1,5 +1,7 @@
 """Each trick in a whole training: the key turns it on, and it does what it says."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from small_training import BACKBONE, EVERYTHING, SIZE, fit, lesson, new_trainer,
 from pipeline.config.schema import Network
 from pipeline.networks.backbones import create_backbone
 from pipeline.networks.trainer import Trainer
+from pipeline.networks.training import time_left
 
 # Without chance: two trainings differ by what a test changes alone.
 CALM = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
@@ -166,6 +169,15 @@ def test_rows_that_weigh_more_are_drawn_more_and_weigh_the_same():
     about.weights[:5] = 4.0
     trainer = new_trainer(about=about, sampling="weighted")
     assert trainer.weights.tolist() == [1.0] * 45
+
+
+def test_an_epoch_says_how_long_those_to_come_take(tmp_path, caplog):
+    assert time_left([9.0, 11.0], 3) == " about 30s left"
+    with caplog.at_level("INFO"):
+        fit(tmp_path, epochs=2)
+    first, last = (text for text in caplog.messages if re.search(r" epoch \d/2 ", text))
+    assert re.search(r" about \d+s left$", first)
+    assert last.endswith("GiB")
 
 
 def test_an_epochs_cost_is_in_the_log(tmp_path, caplog):

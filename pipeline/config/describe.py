@@ -18,6 +18,13 @@ def show(config: str, overrides: list[str]) -> None:
     print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
+def metrics(of_kind: dict[str, list[str]]) -> None:
+    """Print the names that `task.metric` may have, a line for each kind of task."""
+    print("METRICS: names for task.metric (K any number), or module:function of your own")
+    for kind, names in of_kind.items():
+        print(f"  {kind}: {', '.join(names)}")
+
+
 def schema() -> None:
     """Print every key: its type, default and meaning."""
     print("# Keys of pipeline/configs/*.yaml. A key without a default is required.\n")

@@ -17,8 +17,10 @@ from pipeline.config.members import KINDS, member_kind
 from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner
 
+UNNAMED = "<unicode string>"  # what PyYAML calls a text
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
+Found = tuple[tuple[str, ...], str, dict[str, Any]]  # path of a key, message, pydantic's problem
 
 
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
@@ -41,11 +43,13 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(problem, raw, places, path) for problem in error.errors()]
+        found = _first_hand(_gathered(error.errors(), raw), places)
+        lines = [_explain(*finding, raw, places, path) for finding in found]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
-    if problems := list(wrong_references(config)):
+    if dangling := [(keys, text, {}) for keys, text in wrong_references(config)]:
+        found = _first_hand(dangling, places)
         raise UserError(
-            "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text in problems)
+            "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text, _ in found)
         )
     return config
 
@@ -78,7 +82,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
         places: Place = {}
         _note_places(yaml.compose(text), (), path, places)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+        reason = str(error).replace(UNNAMED, str(path))
+        raise UserError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected `key: value` lines, found {type(raw).__name__}.")
     base_name = raw.pop("extends", None)
@@ -126,15 +131,65 @@ def _override(raw: dict[str, Any], override: str, places: Place) -> None:
     try:
         section[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"SET {override!r}: the value is not valid YAML: {error}") from None
+        reason = str(error).replace(UNNAMED, "the value")
+        raise UserError(f"SET {override!r}: the value is not valid YAML: {reason}") from None
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"
 
 
-def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> str:
-    """One validation problem as one line: file, line, key, what came, what was expected."""
-    keys = _written_keys(problem["loc"], raw)
+def _gathered(problems: list[dict[str, Any]], raw: dict) -> list[Found]:
+    """One finding per written key, though each branch of a union has an opinion of it.
+
+    Where a branch was entered, the others' refusal of the value as a whole says nothing.
+    """
+    gathered: dict[tuple[tuple[str, ...], str], Found] = {}
+    for problem in problems:
+        keys, message = _written_keys(problem, raw), problem["msg"]
+        of = keys, problem["type"] if problem["type"] in ("missing", "extra_forbidden") else ""
+        if of in gathered:
+            message = _either(gathered[of][1], message)
+        gathered[of] = keys, message, problem
+    entered = {keys[:depth] for keys, *_ in gathered.values() for depth in range(len(keys))}
+    return [
+        found
+        for (keys, _), found in gathered.items()
+        if keys not in entered or found[2]["type"] == "value_error"
+    ]
+
+
+def _either(one: str, other: str) -> str:
+    """Two messages of pydantic as one: "Input should be this or that"."""
+    shared = "Input should be "
+    if one == other or not (one.startswith(shared) and other.startswith(shared)):
+        return one if one == other else f"{one}; or: {other}"
+    first, second = (text.partition(", unable to")[0] for text in (one, other))
+    return f"{first}, or {second.removeprefix(shared)}"
+
+
+def _first_hand(findings: list[Found], places: Place) -> list[Found]:
+    """Findings without those of a member that only inherited what another one is blamed for."""
+
+    def inherits(keys: tuple[str, ...]) -> bool:
+        return keys[:1] == ("members",) and keys not in places
+
+    said = {(keys[2:], message) for keys, message, _ in findings if not inherits(keys)}
+    return [
+        finding
+        for finding in findings
+        if not inherits(finding[0]) or (finding[0][2:], finding[1]) not in said
+    ]
+
+
+def _explain(
+    keys: tuple[str, ...],
+    message: str,
+    problem: dict[str, Any],
+    raw: dict,
+    places: Place,
+    path: Path,
+) -> str:
+    """One finding as one line: file, line, key, what came, what was expected."""
     where, dotted = _place(keys, places, path), ".".join(keys)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], raw)
@@ -144,18 +199,20 @@ def _explain(problem: dict[str, Any], raw: dict, places: Place, path: Path) -> s
     came = problem.get("input")
     shown = f" (got {came!r})" if not isinstance(came, dict) else ""
     if not keys:  # of sections that do not fit each other
-        return f"{where}: {problem['msg'].removeprefix('Value error, ')}."
-    return f"{where}: `{dotted}`: {problem['msg'].removeprefix('Value error, ')}{shown}."
+        return f"{where}: {message.removeprefix('Value error, ')}."
+    return f"{where}: `{dotted}`: {message.removeprefix('Value error, ')}{shown}."
 
 
-def _written_keys(loc: tuple[str | int, ...], raw: dict) -> tuple[str, ...]:
+def _written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:
     """A problem's place without what no user wrote: the names of a union's branches."""
+    loc = problem["loc"]
     if loc[:1] == ("members",):
         loc = loc[:2] + loc[3:]
     keys: list[str] = []
     section: Any = raw
-    for key in loc:
-        if isinstance(section, dict):
+    for depth, key in enumerate(loc):
+        missing = problem["type"] == "missing" and depth == len(loc) - 1
+        if isinstance(section, dict) and (missing or str(key) in map(str, section)):
             section = section.get(key)
         elif isinstance(section, list) and isinstance(key, int):
             section = section[key]

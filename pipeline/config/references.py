@@ -36,7 +36,7 @@ def wrong_references(config: Config) -> Iterable[Problem]:
                 yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
     for name, member in config.members.items():
         key = "blocks" if isinstance(member, Learner) else "network"
-        for block in _backbones(member):
+        for block in backbones_of(member):
             if block not in config.backbones:
                 near = nearest(block, config.backbones)
                 yield ("members", name, key), f"no backbone {block!r}{near}"
@@ -122,7 +122,7 @@ def _wrong_round_before(config: Config, name: str, pseudo: Pseudo) -> Iterable[P
         yield place, "the round before is, in the end, itself"
 
 
-def _backbones(member: AnyMember) -> list[str]:
+def backbones_of(member: AnyMember) -> list[str]:
     """Names of the backbones that a member uses."""
     if isinstance(member, Learner):
         return member.backbones

@@ -121,14 +121,16 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
         test, test_path = sample, folder / data.sample_submission
     if problems:
         raise UserError("\n".join(problems))
-    group = [data.group] if data.group else []
-    shared = [data.id, *data.numeric, *data.categorical]
+    shared = _columns(data, ("id", "numeric", "categorical"))
+    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **shared}
     problems += _missing_columns(
-        train, folder / data.train_csv, [*shared, *task.targets, *group], data.train_images
+        train, folder / data.train_csv, of_train, ("data.train_images", data.train_images)
     )
-    problems += _missing_columns(test, test_path, shared, data.test_images)
+    problems += _missing_columns(test, test_path, shared, ("data.test_images", data.test_images))
     if sample is not None:
-        problems += _missing_columns(sample, folder / data.sample_submission, [data.id])
+        problems += _missing_columns(
+            sample, folder / data.sample_submission, _columns(data, ("id",))
+        )
     if problems:
         raise UserError("\n".join(problems))
     problems += _bad_ids(train, folder / data.train_csv, data.id)
@@ -136,7 +138,9 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     problems += _shared_ids(train, test, folder, test_path.name, data)
     if sample is not None and test is not sample:
         problems += _strange_sample(test, sample, folder, data)
-    classes, targets = encode_targets(train, task, folder / data.train_csv, problems)
+    classes, targets = encode_targets(
+        train, task, folder / data.train_csv, problems, ids=train[data.id]
+    )
     for column in data.numeric:
         for rows, path in ((train, folder / data.train_csv), (test, test_path)):
             read_numbers(rows[column], path, problems, blank_allowed=True)
@@ -169,21 +173,44 @@ def _read_csv(path: Path, problems: list[str], *, optional: bool = False) -> pd.
     return rows
 
 
+def _columns(section: Task | Data, keys: tuple[str, ...]) -> dict[str, str]:
+    """Columns that a section of the config names: the key that names each."""
+    keys_of: dict[str, str] = {}
+    for key in keys:
+        named = getattr(section, key) or []
+        for column in [named] if isinstance(named, str) else named:
+            keys_of.setdefault(column, f"{type(section).__name__.lower()}.{key}")
+    return keys_of
+
+
 def _missing_columns(
-    rows: pd.DataFrame, path: Path, columns: list[str], template: str | None = None
+    rows: pd.DataFrame, path: Path, columns: dict[str, str], images: tuple[str, str] = ("", "")
 ) -> Iterator[str]:
-    in_braces = [name for _, name, _, _ in Formatter().parse(template or "") if name]
+    """Columns that are not there.
+
+    Args:
+        columns: which ones there must be: the key of the config that names each.
+        images: a key, and its template of paths.
+    """
+    images_key, template = images
+    in_braces = [name for _, name, _, _ in Formatter().parse(template) if name]
     for column in dict.fromkeys([*columns, *in_braces]):
-        if column not in rows.columns:
-            near = difflib.get_close_matches(column, rows.columns, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            yield f"{path}: no column {column!r}; it has {list(rows.columns)}.{hint}"
+        if column in rows.columns:
+            continue
+        near = difflib.get_close_matches(column, rows.columns, n=1)
+        has = f"it has {list(rows.columns)}." + (f" Did you mean `{near[0]}`?" if near else "")
+        if column in columns:
+            yield f"{path}: no column {column!r} ({columns[column]}); {has}"
+        else:
+            yield f"{path}: no column {column!r}, but {images_key} names {{{column}}}; {has}"
 
 
 def _bad_ids(rows: pd.DataFrame, path: Path, id_column: str) -> Iterator[str]:
     ids = rows[id_column]
-    if (blank := int((ids.str.strip() == "").sum())) > 0:
-        yield f"{path}: {blank} rows have no {id_column!r}."
+    blank = np.flatnonzero(ids.str.strip() == "")
+    if len(blank):
+        first = f"row {blank[0] + 1} below the header"
+        yield f"{path}: {len(blank)} rows have no {id_column!r}, e.g. {first}."
     if (repeated := ids[ids.duplicated()].unique()).size:
         yield (
             f"{path}: {repeated.size} ids stand more than once, e.g. {examples(repeated)}. "

@@ -7,6 +7,7 @@ a second run that finds everything done takes a second, not the time to import t
 import importlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,14 +125,27 @@ def _do(job: Job) -> bool:
     return True
 
 
-def _alike(job: Job) -> tuple[str, str | None]:
-    """Jobs that take about as long: the same function for the same member."""
-    return job.function, job.arguments.get("member")
+def _alike(job: Job) -> tuple[str | None, ...]:
+    """Jobs that take about as long: one member's models, their predictions, one backbone's block.
+
+    Where it is no model's, the member matters little: predictions of folds are joined in no time.
+    """
+    member = job.arguments.get("member") if "fold" in job.arguments else None
+    return job.function, member, job.arguments.get("backbone")
 
 
 def _left(jobs: list[Job], seconds: dict[tuple, list[float]]) -> str:
-    """An estimate from jobs alike that are done; "over" where some have no like yet."""
-    means = [mean(seconds[_alike(job)]) for job in jobs if _alike(job) in seconds]
-    if not means:
+    """An estimate from jobs alike that are done; nothing while it would leave much out.
+
+    Much: a model, a block, or several of a kind that was not timed yet. Of other kinds there is one
+    job, which nothing can time before it is done: these are counted beside the estimate.
+    """
+    kinds = Counter(map(_alike, jobs))
+    untimed = [job for job in jobs if _alike(job) not in seconds]
+    if len(untimed) == len(jobs) or any(
+        kinds[_alike(job)] > 1 or {"fold", "backbone"} & job.arguments.keys() for job in untimed
+    ):
         return ""
-    return f", {'about' if len(means) == len(jobs) else 'over'} {sum(means):.0f}s left"
+    total = sum(mean(seconds[kind]) * kinds[kind] for kind in kinds if kind in seconds)
+    beside = f" and {len(untimed)} not timed yet" if untimed else ""
+    return f", about {total:.0f}s left{beside}"

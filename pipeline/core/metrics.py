@@ -243,6 +243,10 @@ _BUILT_IN: dict[str, Metric] = {
     )
 }  # fmt: skip
 
+METRICS_OF_KIND: dict[str, list[str]] = {
+    kind: [name for name, metric in _BUILT_IN.items() if kind in metric.kinds]
+    for kind in get_args(Kind)
+}
 METRICS: dict[str, str] = {name: metric.summary for name, metric in _BUILT_IN.items()}
 
 _ALIASES = {

@@ -13,9 +13,13 @@ SHOWN = 5  # examples per problem
 
 
 def encode_targets(
-    train: pd.DataFrame, task: Task, path: Path, problems: list[str]
+    train: pd.DataFrame, task: Task, path: Path, problems: list[str], *, ids: pd.Series
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and the (N, C) target matrix; what is unclean is added to `problems`."""
+    """Class names and the (N, C) target matrix; what is unclean is added to `problems`.
+
+    Args:
+        ids: of the rows, for messages.
+    """
     columns = train[task.targets]
     if task.kind == "regression":
         numbers = [read_numbers(columns[name], path, problems) for name in columns]
@@ -27,8 +31,12 @@ def encode_targets(
         cells = [cell.split(task.separator) for cell in labels]
     else:
         cells = [[label] for label in labels]
-        if blank := int((labels.str.strip() == "").sum()):
-            problems.append(f"{path}: {blank} rows have no {task.targets[0]!r}.")
+        blank = (labels.str.strip() == "").to_numpy()
+        if blank.any():
+            problems.append(
+                f"{path}: {blank.sum()} rows have no {task.targets[0]!r}: those of ids "
+                f"{examples(ids[blank])}."
+            )
     found = sorted({label for cell in cells for label in cell if label.strip()})
     if padded := [label for label in found if label != label.strip()]:
         problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import file_digest
 
+UNFILED = ("hub", "random")
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -21,7 +22,8 @@ def weights_file(weights: str) -> Path:
         path = Path(name).expanduser()
         if not path.is_file():
             raise UserError(
-                f"weights {weights!r}: no such file. Give the path of a .pth or .safetensors."
+                f"weights {weights!r}: no such file (relative paths start at {Path.cwd()}). "
+                "Give the path of a .pth or .safetensors."
             )
         return path
     if kind != "package" or not name:
@@ -43,9 +45,26 @@ def weights_file(weights: str) -> Path:
     return files[0]
 
 
+def find_weights(backbones: dict[str, str]) -> None:
+    """Look for what the `weights` of named backbones stand for, without reading it.
+
+    Raises:
+        UserError: with all that is not there.
+    """
+    problems = []
+    for name, weights in backbones.items():
+        if weights not in UNFILED:
+            try:
+                weights_file(weights)
+            except UserError as error:
+                problems.append(f"backbones.{name}: {error}")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def weights_identity(weights: str) -> str:
     """What stands for the weights in a fingerprint: a digest of the file, or "hub" or "random"."""
-    if weights in ("hub", "random"):
+    if weights in UNFILED:
         return weights
     path = weights_file(weights)
     stat = path.stat()

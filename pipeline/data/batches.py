@@ -5,6 +5,7 @@ Every draw is keyed, not streamed: rows and order by (epoch), an image's augment
 batches.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -123,6 +124,10 @@ def _worker_settings(workers: int) -> dict:
 
 
 def _start_worker(worker: int) -> None:
-    """One thread per worker: more would fight over the same cores, or hang after a fork."""
+    """One thread per worker: more would fight over the same cores, or hang after a fork.
+
+    Ctrl-C reaches every process; the main one says so once, and ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)  # a spawned worker has imported nothing yet
     torch.set_num_threads(1)

@@ -5,6 +5,7 @@ what the groups are called), and the seed.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,7 @@ def assign_folds(
     groups: np.ndarray | None = None,
     column: np.ndarray | None = None,
     repeat: int = 0,
+    classes: Sequence[str] | None = None,
 ) -> Assignment:
     """Hold out every row once, in folds as alike as can be; a group never crosses folds.
 
@@ -60,6 +62,7 @@ def assign_folds(
         groups: (N,) names of what must share a fold, by `merge_groups`; missing: a row of its own.
         column: (N,) ready folds, for the scheme `column`; these may part a group, which is noted.
         repeat: which draw of the same kind it is; each has a stream of its own.
+        classes: C names, for notes; without them these count from 0.
     Raises:
         UserError: if the scheme does not fit the task, or there is less to part than folds.
     """
@@ -88,7 +91,7 @@ def assign_folds(
         folds = _split(scheme, labels, groups, num_folds=settings.n, seed=draw, spread=spread)
     notes = _group_notes(folds, groups)
     if kind != "regression":
-        notes += _label_notes(folds, labels)
+        notes += _label_notes(folds, labels, classes)
     return Assignment(folds, scheme, notes)
 
 
@@ -292,8 +295,9 @@ def _group_notes(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
     return notes
 
 
-def _label_notes(folds: np.ndarray, labels: np.ndarray) -> list[str]:
-    """Say which classes some folds lack, by their position."""
+def _label_notes(folds: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None) -> list[str]:
+    """Say which classes some folds lack."""
+    names = np.array(range(labels.shape[1]) if classes is None else classes)
     per_fold = np.stack([np.bincount(folds, column) for column in labels.T])
     present = per_fold.sum(axis=1) > 0
     confined = np.flatnonzero(present & ((per_fold > 0).sum(axis=1) == 1))
@@ -302,12 +306,12 @@ def _label_notes(folds: np.ndarray, labels: np.ndarray) -> list[str]:
     if len(absent):
         notes.append(
             f"{len(absent)} classes are missing from some held-out folds, having too few rows or "
-            f"groups: classes number {absent[:5].tolist()} with "
+            f"groups: {names[absent[:5]].tolist()} with "
             f"{per_fold[absent[:5]].sum(axis=1).astype(int).tolist()} rows"
         )
     if len(confined):
         notes.append(
             f"{len(confined)} classes lie in one fold only, and the model that is scored on them "
-            f"never saw one: classes number {confined[:5].tolist()}"
+            f"never saw one: {names[confined[:5]].tolist()}"
         )
     return notes

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ def train_fold(
     groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
     log.info("train %s learns %s", name, "; ".join(groups))
     history = checkpoint["history"] if checkpoint else []
+    seconds: list[float] = []  # of each epoch since this run began
     with _events(folder) as events:
         while len(history) < settings.epochs and not _out_of_patience(history, settings, metric):
             epoch, started = len(history), time.monotonic()
@@ -102,7 +104,8 @@ def train_fold(
             write_text(folder / "log.csv", _table(history))
             _save_checkpoint(folder / CHECKPOINT, trainer.state() | {"history": history})
             memory = peak_memory_gib(trainer.fabric.device)
-            _report(events, history[-1], settings, name, time.monotonic() - started, cost, memory)
+            seconds.append(time.monotonic() - started)
+            _report(events, history[-1], settings, name, seconds, cost, memory)
     return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
 
 
@@ -178,7 +181,7 @@ def _report(
     entry: dict[str, float],
     settings: Network,
     name: str,
-    seconds: float,
+    seconds: list[float],
     cost: Cost,
     memory_gib: float,
 ) -> None:
@@ -188,8 +191,9 @@ def _report(
         validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
     log.info(
         f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
-        f"{validated}lr {entry['lr']:.1e} {seconds:.1f}s {cost.images_per_second:.0f} images/s "
+        f"{validated}lr {entry['lr']:.1e} {seconds[-1]:.1f}s {cost.images_per_second:.0f} images/s "
         f"waiting {cost.wait_share:.0%} peak {memory_gib:.1f} GiB"
+        f"{time_left(seconds, epochs - epoch)}"
     )
     curves = entry | {
         "images_per_second": cost.images_per_second,
@@ -199,6 +203,11 @@ def _report(
     for key, value in curves.items():
         if key != "epoch" and value is not None:
             events.add_scalar(key, value, epoch)
+
+
+def time_left(seconds: list[float], epochs: int) -> str:
+    """How long some more epochs take, from those timed; early stopping may need fewer."""
+    return f" about {mean(seconds) * epochs:.0f}s left" if epochs else ""
 
 
 def _finish(

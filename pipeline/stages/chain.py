@@ -5,8 +5,11 @@ from pathlib import Path
 
 from pipeline.config.errors import UserError
 from pipeline.config.load import load_config
+from pipeline.config.references import backbones_of
 from pipeline.config.schema import Config, Network
 from pipeline.core.jobs import Job, execute, pending, resolve
+from pipeline.core.weights import find_weights
+from pipeline.core.workspace import Workspace
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
 from pipeline.stages.plan import Plan, folds_job
@@ -24,7 +27,8 @@ def run(
         members, folds: "linear,net" and "0,1" limit train and infer to a part.
     """
     root = Path.cwd()
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
+    _check_what_needs_no_data(stage, config, root, members, folds)
     project = open_project(config, root)
     done = _bring_up_to_date(config, [folds_job(project)])
     if stage != "folds":
@@ -48,11 +52,12 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     Raises:
         UserError: for wrong input, and where there is no network to check.
     """
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
     networks = _networks(config)
     if not networks:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
+    _check_what_needs_no_data("check", config, Path.cwd(), ",".join(names), "")
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
     _try_out(config, backbones=[], networks=names)
@@ -63,10 +68,46 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
 
 def audit(config_name: str, overrides: list[str]) -> None:
     """Bring folds up to date and complete their radar with what needs features or a fit."""
-    config = load_config(config_name, overrides)
+    config = _load(config_name, overrides)
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
     resolve("pipeline.stages.audit:audit_competition")(project)
+
+
+def _load(config_name: str, overrides: list[str]) -> Config:
+    """Load a config; of the demo's, which stands for none, say so where there are no digits."""
+    config = load_config(config_name, overrides)
+    folder = Workspace(Path.cwd(), config.competition).input
+    if config_name == DEMO_CONFIG and not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder. Without CONFIG= the demo's config, {DEMO_CONFIG}, is "
+            "taken: say CONFIG=path/to/yours.yaml, or run `make demo` first."
+        )
+    return config
+
+
+def _check_what_needs_no_data(
+    stage: str, config: Config, root: Path, members: str, folds: str
+) -> None:
+    """Refuse what would be refused after all images have been read.
+
+    Raises:
+        UserError: for members, folds, weights or a device that are not there.
+    """
+    names = _chosen(members, list(config.members), "MEMBER")
+    folds_csv = Workspace(root, config.competition).folds_csv
+    if config.folds.scheme != "column" and not folds_csv.exists():
+        numbers = range(config.folds.n * config.folds.repeats)
+        _chosen(folds, [str(number) for number in numbers], "FOLD")
+    elif wrong := [fold for fold in _names(folds) if not fold.isdecimal()]:
+        raise UserError(f"FOLD={folds}: no number: {wrong}; folds count from 0: FOLD=0,1.")
+    if stage == "folds":
+        return
+    used = {backbone for name in names for backbone in backbones_of(config.members[name])}
+    find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
+    # Only where nothing has been done yet: it takes seconds to import torch.
+    if config.runtime.device not in ("auto", "cpu") and not folds_csv.exists():
+        resolve("pipeline.networks.device:choose_device")(config.runtime.device)
 
 
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
@@ -100,10 +141,14 @@ def _used_backbones(config: Config) -> list[str]:
 
 
 def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
-    names = [name.strip() for name in wanted.split(",") if name.strip()] or known
+    names = _names(wanted) or known
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"{key}={wanted}: no {unknown}; there are {known}.")
     return names
+
+
+def _names(wanted: str) -> list[str]:
+    return [name.strip() for name in wanted.split(",") if name.strip()]
 
 
 def _bring_up_to_date(config: Config, targets: list[Job]) -> int:

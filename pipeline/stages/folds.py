@@ -48,6 +48,7 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
             groups=groups,
             column=None if column is None else competition.train[column].to_numpy(),
             repeat=repeat,
+            classes=competition.classes,
         )
         for repeat in range(config.folds.repeats)
     ]
