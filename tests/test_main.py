@@ -78,6 +78,8 @@ from pipeline.stages import chain
 
 def run(*arguments, **more):
     rows = {(0, row, 0): row for row in range(8)}
+    # Background jobs of shells ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in validation_loader(rows, batch_size=2, workers=WORKERS):
         os.killpg(0, signal.SIGINT)
 
