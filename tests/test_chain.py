@@ -21,6 +21,7 @@ from pipeline.core import artifacts, predictions
 from pipeline.networks.trainer import Trainer
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
+from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import open_project
 from pipeline.stages.recipes import settings_recipe
@@ -338,6 +339,20 @@ def test_cycles_are_members_that_start_where_the_last_one_ended(copied: Path) ->
         assert snapshot["settings"]["start"] == {"member": before, "head": "keep"}
     stages = {path.parent.name for path in models.glob("*/oof.npz")}
     assert {"net", "net_2", "net_3"} <= stages
+
+
+def test_law_7_what_was_fitted_when_order_counted_is_fitted_again(tmp_path: Path) -> None:
+    """Learners once read their blocks back in another order where the YAML's was not by name."""
+    write_competition(tmp_path)
+    backbones = {"small": BACKBONE, "large": BACKBONE | {"image_size": 48}}
+    linear = {"learner": "ridge", "blocks": {"small": 1.0, "large": 1.0}}
+    run(tmp_path, "folds", members={"linear": linear}, backbones=backbones)
+    recipes = []
+    for blocks in ("{large: 1.0, small: 1.0}", "{small: 1.0, large: 1.0}"):
+        config = load_config(str(tmp_path / "tiny.yaml"), [f"members.linear.blocks={blocks}"])
+        project = open_project(config, tmp_path)
+        recipes.append(Plan(project).train("linear", 0).fingerprint)
+    assert recipes[0] != recipes[1]
 
 
 def test_several_weightings_are_members_and_vote(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ class Plan:
                 made_from["last"] = "as the backbone pools it"  # once, its plain average
         else:
             made_from = {name: self.how(name) for name in settings.backbones}
+            if [name for name in settings.blocks if name in made_from] != list(made_from):
+                made_from["concatenated"] = "by name"  # once, fitted otherwise than read back
             made_from["views"] = config.tta.views
             if settings.stacks:
                 made_from["average"] = config.tta.average  # of what is stacked
