@@ -94,9 +94,11 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
     base, base_places = _read(base_path, (*above, path.resolve()))
     merged, inherited = merge(base, raw), base.get("members")
     if isinstance(inherited, dict) and isinstance(merged["members"], dict):
-        for name in inherited:
-            if merged["members"][name] is None:  # `trees: null` leaves a member of the base out
-                del merged["members"][name]
+        merged["members"] = {  # `trees: null` leaves a member of the base out
+            name: member
+            for name, member in merged["members"].items()
+            if member is not None or name not in inherited
+        }
     return merged, base_places | places
 
 

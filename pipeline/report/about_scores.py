@@ -6,7 +6,6 @@ from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
 from pipeline.report.rounds import COLUMNS, round_rows
-from pipeline.report.sentences import without_each
 
 
 def estimate(found: Findings) -> Section:
@@ -135,7 +134,7 @@ def _diversity(found: Findings) -> list[Part]:
             ["member", "score without it", "change"],
             [
                 [name, f"{score:.4f}", f"{change:+.4f}"]
-                for name, score, change in without_each(found.summary)
+                for name, score, change in sentences.without_each(found.summary)
             ],
         ),
         Picture(

@@ -20,7 +20,7 @@ from pipeline.core.submission import write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.interval import bootstrap_interval
 from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
@@ -184,23 +184,11 @@ def _diversity(
             for name, value in (dict.fromkeys(names, np.nan) | scores).items()
         },
         "better_without": {
-            name: _paired(project, left[name], with_all)
+            name: outputs.compare(project, left[name], with_all, level=LEVEL)
             for name in left
             if project.metric.is_better(scores[name], score)
         },
     }
-
-
-def _paired(project: Project, ours: np.ndarray, rival: np.ndarray) -> dict[str, float]:
-    """Whether predictions (N, C) are better than a rival's, on the same resampled rows."""
-    better = probability_better(
-        project.competition.targets,
-        ours,
-        rival,
-        level=LEVEL,
-        **outputs.bootstrap_settings(project),
-    )
-    return dict(zip(("probability", "low", "high"), better, strict=True))
 
 
 def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:

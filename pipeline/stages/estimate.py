@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.interval import prediction_interval, probability_better
+from pipeline.ensembles.interval import prediction_interval
 from pipeline.ensembles.shake_up import shake_up
 from pipeline.stages import outputs
 from pipeline.stages.project import Project
@@ -32,7 +32,6 @@ def estimate(
     gain = _gain(project, fitted)
     size = {"test_rows": test_rows, "gain": gain}
     low, high = prediction_interval(targets, fitted.oof, **size, **how)
-    better = probability_better(targets, fitted.oof, best_single, **how)
     shaken = None
     if share is not None and test_rows > 1:
         shaken = asdict(
@@ -49,7 +48,7 @@ def estimate(
             "level": level,
             "seed": config.seed,
         },
-        "better_than_best_single": dict(zip(("probability", "low", "high"), better, strict=True)),
+        "better_than_best_single": outputs.compare(project, fitted.oof, best_single, level=level),
         "shake_up": shaken,
     }
 

@@ -59,8 +59,8 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, member)
     if config.members[member].all_rows:
-        said = read_fold_test(project, member, ALL_ROWS)
-        all_rows = Predictions(competition.test_ids, said, competition.classes, meta=meta)
+        of_all_rows = read_fold_test(project, member, ALL_ROWS)
+        all_rows = Predictions(competition.test_ids, of_all_rows, competition.classes, meta=meta)
         all_rows.save(folder / ALL_ROWS_TEST)
     oof = Predictions(competition.ids, oof_values, competition.classes, folds.folds, meta)
     test = Predictions(competition.test_ids, test_values, competition.classes, meta=meta)

@@ -8,7 +8,6 @@ import numpy as np
 
 from pipeline.config.errors import UserError
 from pipeline.core import predictions
-from pipeline.ensembles.interval import probability_better
 from pipeline.stages import outputs
 from pipeline.stages.project import Project
 
@@ -43,14 +42,8 @@ def against_last(
         return {**named, "refused": f"{path.name} is not there, or not readable"}
     if differing := _what_differs(project, rival):
         return {**named, "refused": f"its {' and '.join(differing)} differ"}
-    better, low, high = probability_better(
-        project.competition.targets,
-        oof,
-        rival.in_order_of(project.competition.ids, where=str(path)).values,
-        level=level,
-        **outputs.bootstrap_settings(project),
-    )
-    return {**named, "probability": better, "low": low, "high": high}
+    said = rival.in_order_of(project.competition.ids, where=str(path)).values
+    return named | outputs.compare(project, oof, said, level=level)
 
 
 def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:

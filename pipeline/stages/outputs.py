@@ -12,6 +12,7 @@ from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.decisions import has_rule
+from pipeline.ensembles.interval import probability_better
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
@@ -135,6 +136,19 @@ def fits_decisions(project: Project) -> bool:
     config = project.config
     wanted = config.submission.decisions == "fitted"
     return wanted and has_rule(project.metric, config.task.kind)
+
+
+def compare(
+    project: Project, ours: np.ndarray, rival: np.ndarray, *, level: float
+) -> dict[str, float]:
+    """Whether predictions (N, C) of training rows are better than a rival's: `probability_better`.
+
+    Returns:
+        probability, low and high.
+    """
+    settings = bootstrap_settings(project)
+    found = probability_better(project.competition.targets, ours, rival, level=level, **settings)
+    return dict(zip(("probability", "low", "high"), found, strict=True))
 
 
 def bootstrap_settings(project: Project) -> dict[str, Any]:

@@ -7,6 +7,7 @@ training row's own and the held-out one.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -23,15 +24,13 @@ Refit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def stacked_training_block(project: Project, member: str, fold: int) -> np.ndarray:
     """What a fold's model of a learner sees of those that it stacks, in training: (N, V, D)."""
-    table, said = project.folds, []
+    table = project.folds
     folds = table.repeats[table.repeat_of(fold)]
     held_out = fold if fold == ALL_ROWS else fold % table.num_folds
-    for name in project.config.members[member].stacks:
-
-        def refit(fitted_on: np.ndarray, asked: np.ndarray, name: str = name) -> np.ndarray:
-            return _refit(project, name, folds, fitted_on, asked)
-
-        said.append(nested_predictions(folds, held_out, refit))
+    said = [
+        nested_predictions(folds, held_out, partial(_refit, project, name, folds))
+        for name in project.config.members[member].stacks
+    ]
     return stacked_block(project, said)
 
 
