@@ -199,7 +199,8 @@ def test_fitted_decisions_are_better_on_rows_that_they_did_not_see(kind, metric)
         for fit in (False, True)
     )
     score = how.pop("metric").score
-    assert score(targets, fitted.oof, **how) > score(targets, fixed.oof, **how) + 0.01
+    assert score(targets, fitted.scored_oof, **how) > score(targets, fixed.scored_oof, **how) + 0.01
+    assert_array_equal(fitted.oof, fixed.oof)  # probabilities stay what they are
 
 
 @pytest.mark.parametrize(("kind", "metric"), CASES)
@@ -212,9 +213,9 @@ def test_a_folds_targets_never_decide_about_its_rows(kind, metric, blend):
     planted[folds == 1] = np.roll(targets[folds == 1], 1, axis=1)
     how = settings_of(kind, metric) | {"seed": 0, "fit_decisions": True}
     clean, leaky = (cross_fit(blend, oof, test, t, folds, **how) for t in (targets, planted))
-    assert_array_equal(clean.oof[folds == 1], leaky.oof[folds == 1])
-    assert_array_equal(clean.test[1], leaky.test[1])
-    assert not np.array_equal(clean.oof[folds != 1], leaky.oof[folds != 1])
+    assert_array_equal(clean.scored_oof[folds == 1], leaky.scored_oof[folds == 1])
+    assert_array_equal(clean.submitted_test[1], leaky.submitted_test[1])
+    assert not np.array_equal(clean.scored_oof[folds != 1], leaky.scored_oof[folds != 1])
 
 
 def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monkeypatch):
@@ -229,7 +230,7 @@ def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monke
     test = np.repeat(oof[:, None, :1], 3, axis=1)
     cross_fit(
         "stack", oof, test, targets, np.arange(90) % 3,
-        seed=0, fit_decisions=True, **settings_of("binary", "f1"),
+        seed=0, cautious=False, fit_decisions=True, **settings_of("binary", "f1"),
     )  # fmt: skip
     assert sorted(seen) == [30] * 6 + [60] * 3  # of each 60 rows, 30 for the other 30
 

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.core.metrics import get_metric
 from pipeline.ensembles import fit_blend
+from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
 from pipeline.ensembles.left_out import oof_without_each
@@ -51,8 +52,9 @@ def test_a_near_copy_has_no_voice():
     nearly = members[0] + 1e-4 * np.random.default_rng(0).normal(size=targets.shape)
     doubled = np.stack([members[0], nearly, *members[1:]])
     for blend_kind in ("soft_vote", "weighted", "geometric", "stack"):
-        clean = fit_blend(blend_kind, members, targets, seed=0, **BINARY)
-        pruned = fit_blend(blend_kind, doubled, targets, seed=0, **BINARY)
+        how = {"seed": 0, "cautious": False, **BINARY}
+        clean = fit_blend(blend_kind, members, targets, **how)
+        pruned = fit_blend(blend_kind, doubled, targets, **how)
         assert_allclose(pruned.apply(doubled), clean.apply(members))
         assert_array_equal(pruned.first, [0, 0, 2, 3])
         if clean.weights is not None:
@@ -90,22 +92,25 @@ def test_a_folds_targets_do_not_choose_what_is_left_out_of_it():
 def test_leaving_out_the_best_member_costs_most():
     targets, members = make_members(rows=600)
     folds = np.arange(600) % 3
-    how = BINARY | {"threshold": 0.5, "seed": 0}
-    left = oof_without_each("weighted", members, targets, folds, **how)
+    how = BINARY | {"threshold": 0.5, "seed": 0, "cautious": False}
+    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
+    left = oof_without_each("weighted", members, targets, folds, base_levels=levels, **how)
     scores = [how["metric"].score(targets, oof, kind="binary") for oof in left]
     test = np.repeat(members[:, None, :1], 3, axis=1)
     all_of_them = cross_fit("weighted", members, test, targets, folds, **how).oof
     assert scores[0] > max(scores[1:])
     assert scores[0] > how["metric"].score(targets, all_of_them, kind="binary")
-    assert oof_without_each("weighted", members[:1], targets, folds, **how) == []
+    alone = {"base_levels": levels[:1], **how}
+    assert oof_without_each("weighted", members[:1], targets, folds, **alone) == []
 
 
 @pytest.mark.parametrize("m", range(3))
 def test_what_is_said_without_a_member_is_said_by_the_blend_of_the_others(m):
     targets, members = make_members()
     folds = np.arange(300) % 3
-    how = BINARY | {"threshold": 0.5, "seed": 0}
-    left = oof_without_each("weighted", members, targets, folds, **how)
+    how = BINARY | {"threshold": 0.5, "seed": 0, "cautious": False}
+    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
+    left = oof_without_each("weighted", members, targets, folds, base_levels=levels, **how)
     others = np.delete(members, m, axis=0)
     fitted = cross_fit(
         "weighted", others, np.repeat(others[:, None, :9], 3, axis=1), targets, folds, **how

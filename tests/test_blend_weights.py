@@ -242,7 +242,7 @@ def test_two_levels_do_not_fall_for_a_stacker_that_learnt_noise_by_heart():
     fresh_targets, fresh = make_task("multiclass", members=40, rows=2000, seed=9, skill=0.1)
     folds = np.arange(150) % 3
     two_level, stack = (
-        fit_blend(kind, members, targets, folds, seed=0, **how).apply(fresh)
+        fit_blend(kind, members, targets, folds, seed=0, cautious=False, **how).apply(fresh)
         for kind in ("stack_two_level", "stack")
     )
     score = how["metric"].score

@@ -211,7 +211,7 @@ def test_the_canary_sings_where_a_blend_was_fitted_on_all_rows(
     oof = members_of(kind)
 
     def on_all_rows(blend: BlendKind, *rows: np.ndarray, **how) -> Blend:
-        return fit_blend(blend, oof, targets, FOLDS, **how)
+        return fit_blend(blend, oof, targets, FOLDS, **how | {"groups": None, "cautious": False})
 
     monkeypatch.setattr(cross_fitting, "fit_blend", on_all_rows)
     test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)

@@ -8,6 +8,7 @@ from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 
 HOW = {"metric": get_metric("accuracy", "binary"), "kind": "binary", "levels": None}
+BY_METRIC = {**HOW, "choice": "metric"}
 FOLDS = np.repeat([0, 1, 2], 10)
 
 
@@ -27,8 +28,8 @@ def test_each_fold_takes_what_is_best_on_the_others():
     a = blend(row % 10 < np.repeat([9, 5, 5], 10), weights=np.full((3, 2), 0.5))
     b = blend(row % 10 < np.repeat([5, 6, 6], 10), layer=10.0, weights=np.full((3, 2), 0.1))
     # Without fold 0: 10 against 12; without fold 1 or 2: 14 against 11. On all, 19 against 17.
-    chosen, names = choose_by_fold({"a": a, "b": b}, labels(), FOLDS, **HOW)
-    assert names == ["b", "a", "a"]
+    chosen, names = choose_by_fold({"a": a, "b": b}, labels(), FOLDS, **BY_METRIC)
+    assert names == [["b"], ["a"], ["a"]]
     assert best_blend({"a": a, "b": b}, labels(), **HOW) == "a"
     assert (chosen.oof == np.where(FOLDS[:, None] == 0, b.oof, a.oof)).all()
     assert chosen.test[:, 0, 0].tolist() == [10, 1, 2]
@@ -43,11 +44,11 @@ def test_a_fold_s_own_rows_have_no_say_and_equals_go_to_the_first():
         for in_fold in (True, False):
             mine = np.where(fold == FOLDS, in_fold, hits_a)
             blends = {"a": blend(mine), "b": blend(hits_b)}
-            names.add(choose_by_fold(blends, labels(), FOLDS, **HOW)[1][fold])
+            names.add(choose_by_fold(blends, labels(), FOLDS, **BY_METRIC)[1][fold][0])
         assert len(names) == 1
     same = {"first": blend(hits_a), "second": blend(hits_a)}
-    chosen, names = choose_by_fold(same, labels(), FOLDS, **HOW)
-    assert names == ["first"] * 3
+    chosen, names = choose_by_fold(same, labels(), FOLDS, **BY_METRIC)
+    assert names == [["first"]] * 3
     assert chosen.weights is None
 
 
@@ -64,7 +65,7 @@ def test_the_best_of_equals_flatters_itself_and_the_nested_choice_does_not():
         }
         score = lambda fit: HOW["metric"].score(labels(100), fit.oof, kind="binary")  # noqa: E731
         naive.append(score(blends[best_blend(blends, labels(100), **HOW)]))
-        nested.append(score(choose_by_fold(blends, labels(100), folds, **HOW)[0]))
+        nested.append(score(choose_by_fold(blends, labels(100), folds, **BY_METRIC)[0]))
     # The highest of four normal draws lies 1.03 standard deviations (here 0.046) above their mean.
     assert np.mean(naive) == pytest.approx(0.7 + 1.03 * np.sqrt(0.21 / 100), abs=0.007)
     assert np.mean(nested) == pytest.approx(0.7, abs=0.007)  # three standard errors

@@ -14,6 +14,7 @@ from pipeline.config.load import load_config
 from pipeline.core import artifacts, predictions
 from pipeline.core.predictions import Predictions
 from pipeline.ensembles import fit_blend
+from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
@@ -159,7 +160,8 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(tmp_pat
     }
     run(tmp_path, "infer", members=members)
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
-    targets, how, names = project.competition.targets, blend_settings(project), ("linear", "voter")
+    targets, names = project.competition.targets, ("linear", "voter")
+    how, groups = blend_settings(project) | {"prune": False}, project.folds.groups
 
     def said_of_fold_1(of_oof: int, of_test: int, of_folds: int) -> np.ndarray:
         """What the blend says of test rows, put together from parts of these repeats."""
@@ -167,7 +169,7 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(tmp_pat
         layers = [3 * of_test + k for k in range(3)]
         test = np.array([[part(tmp_path, n, k, "test").values for k in layers] for n in names])
         folds = BY_HAND[of_folds]
-        return cross_fit("stack", oof, test, targets, folds, prune=False, **how).test[1]
+        return cross_fit("stack", oof, test, targets, folds, groups=groups, **how).test[1]
 
     for repeat in (0, 1):
         said = fold_rows(project, "student", 3 * repeat + 1).taught.targets
@@ -178,7 +180,10 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(tmp_pat
     rows = fold_rows(project, "distilled", 4)
     told = network_lesson(project, "distilled", 4, rows).teacher
     seen = BY_HAND[1] != 1
-    stack = fit_blend("stack", oof[:, seen], targets[seen], BY_HAND[1][seen], prune=False, **how)
+    test = np.stack([[part(tmp_path, n, k, "test").values for k in (3, 4, 5)] for n in names])
+    kind, folds = how["kind"], BY_HAND[1][seen]
+    known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, kind=kind), kind=kind)
+    stack = fit_blend("stack", known, targets[seen], folds, groups=groups[seen], **how)
     said = np.stack([predict_rows(project, name, 4, rows.rows)[0] for name in names])
     np.testing.assert_allclose(told, stack.apply(said))
 

@@ -97,7 +97,10 @@ def test_copies_among_those_that_stay_are_named_by_their_place_among_all():
 def test_what_a_round_is_worth_is_told_with_the_others_in_their_places():
     # Without member 0 the series is of 1 and 2: the second loses, and leaves 1 alone.
     folds, members = np.arange(60) % 3, saying(0.9, 0.6, 0.55)
-    left = oof_without_each("soft_vote", members, TARGETS, folds, seed=0, series=[[1, 2]], **how())
+    left = oof_without_each(
+        *("soft_vote", members, TARGETS, folds),
+        base_levels=np.full((3, 3, 2), np.nan), seed=0, series=[[1, 2]], **how(),
+    )  # fmt: skip
     score = how()["metric"].score(TARGETS, left[0], kind="binary")
     alone = fit_blend("soft_vote", members[1:2], TARGETS, seed=0, **how()).apply(members[1:2])
     assert score == pytest.approx(how()["metric"].score(TARGETS, alone, kind="binary"))

@@ -108,7 +108,13 @@ class Submission(Section):
 
     blend: str = Field(
         "best",
-        description="best: in each fold the blend that scores best on the others; or a name",
+        description="best: in each fold what `choice` takes, by the other folds' rows; or the name "
+        "of a blend or member",
+    )
+    choice: Literal["loss", "metric"] = Field(
+        "loss",
+        description="loss: the mean of all blends whose log loss (or squared error) is within two "
+        "standard errors of the least; metric: the one blend whose metric is best",
     )
     format: Literal["auto", "label", "probability", "value", "level", "labels"] = Field(
         "auto",

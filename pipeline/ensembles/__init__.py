@@ -25,8 +25,9 @@ from pipeline.ensembles import (
     weights,
 )
 from pipeline.ensembles.calibration import fit_calibration
-from pipeline.ensembles.nested import inner_oof
+from pipeline.ensembles.nested import Fit, inner_oof, inner_parts
 from pipeline.ensembles.preparation import prepare
+from pipeline.ensembles.row_loss import row_losses, surely_positive
 
 VOTES = {
     "soft_vote": voting.soft_vote,
@@ -47,17 +48,28 @@ class Blend:
 
     Attributes:
         combine: (M, N, C) -> (N, C).
+        rule: (N, C) -> (N, C), what is decided from `combine`'s values (see `decisions`); None
+            where decisions are not fitted.
         weights: (M,) shares of the members, sum 1; None where the blend has no such thing.
         first: (M,) the member that each is a near-copy of, its own position if it takes part.
+        useless: (M,) whether a member is left out, for it is no better than a constant.
+        is_equal: whether it is a soft vote because the fitted blend did not gain.
     """
 
     combine: Combine
+    rule: Combine | None
     weights: np.ndarray | None
     first: np.ndarray
+    useless: np.ndarray
+    is_equal: bool = False
 
     def apply(self, member_values: np.ndarray) -> np.ndarray:
         """Blend members' predictions (M, N, C) to (N, C), float64."""
         return self.combine(np.asarray(member_values, dtype=np.float64))
+
+    def decide(self, values: np.ndarray) -> np.ndarray:
+        """Move blended values (N, C) so that deciding as always decides by the fitted rule."""
+        return values if self.rule is None else self.rule(values)
 
 
 def check_blend(blend_kind: BlendKind, kind: Kind) -> None:
@@ -84,8 +96,10 @@ def fit_blend(
     levels: np.ndarray | None,
     seed: int,
     threshold: float = 0.5,
+    groups: np.ndarray | None = None,
     calibrate: Calibrate = "none",
     prune: bool = True,
+    cautious: bool = True,
     fit_decisions: bool = False,
 ) -> Blend:
     """Fit a blend of members (M, N, C) to targets (N, C): calibration, near-copies, weights.
@@ -97,45 +111,93 @@ def fit_blend(
         metric: what greedy, weighted_metric and decisions make better; others fit a smooth loss.
         levels: (C,) for ordinal.
         threshold: a multilabel probability of at least this is a yes.
+        groups: (N,) rows that vary together, for `cautious`.
         calibrate: how members are calibrated; if at all, what is made of them is too, by
             temperature. Stackers calibrate themselves.
-        prune: leave out near-copies of members.
+        prune: leave out near-copies of members, and members that are no better than a constant.
+        cautious: take a soft vote in place of a fitted blend whose smooth loss, on rows that it was
+            not fitted on, is not less than a soft vote's, and than a constant's by two standard
+            errors.
         fit_decisions: fit thresholds, cut-points or factors too, where the metric has them.
     Raises:
         UserError: if the blend does not fit the task.
     """
     check_blend(blend_kind, kind)
     how = {"kind": kind, "metric": metric, "levels": levels, "threshold": threshold}
-    loss_kind = weights.loss_kind(kind, metric)
+    smooth = {"kind": weights.loss_kind(kind, metric), "levels": levels}
     raw = np.asarray(member_values, dtype=np.float64)
     preparing = {"calibrate": calibrate, "prune": prune}
-    prepared = prepare(raw, targets, kind=loss_kind, levels=levels, **preparing)
 
     def fit(other: BlendKind, *rows: np.ndarray) -> Blend:
-        return fit_blend(other, *rows, seed=seed, **preparing, **how)
+        return fit_blend(other, *rows, seed=seed, cautious=False, **preparing, **how)
 
+    is_equal = False
+    if (
+        cautious
+        and blend_kind not in VOTES
+        and not _gains(
+            partial(fit, blend_kind),
+            partial(fit, "soft_vote"),
+            raw,
+            targets,
+            folds,
+            groups,
+            **smooth,
+        )
+    ):
+        blend_kind, is_equal = "soft_vote", True
+    prepared = prepare(raw, targets, **preparing, **how)
     shares = None
     if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
-        level = {"kind": loss_kind, "levels": levels}
-        combine = two_level.fit_two_level(fit, raw, targets, folds, **level)
+        combine = two_level.fit_two_level(fit, raw, targets, folds, **smooth)
     else:
         members = prepared(raw)
         mix, shares = _fit(blend_kind, members, targets, seed=seed, **how)
         finish: Combine = np.asarray
         # Members that err apart are, in their mean, right more often than the mean says.
         if calibrate != "none" and not blend_kind.startswith("stack"):
-            finish = fit_calibration(
-                "temperature", mix(members), targets, kind=loss_kind, levels=levels
-            )
+            finish = fit_calibration("temperature", mix(members), targets, **smooth)
 
         def combine(values: np.ndarray) -> np.ndarray:
             return finish(mix(prepared(values)))
 
-    rule: Combine = np.asarray
+    rule: Combine | None = None
     if fit_decisions and decisions.has_rule(metric, kind):
         honest = inner_oof(partial(fit, blend_kind), raw, targets, folds)
         rule = decisions.fit_rule(honest, targets, rng=stream(seed, "decisions"), **how)
-    return Blend(lambda values: rule(combine(values)), prepared.shares(shares), prepared.first)
+    return Blend(combine, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
+
+
+def _gains(
+    fit: Fit,
+    fit_equal: Fit,
+    members: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray | None,
+    groups: np.ndarray | None,
+    *,
+    kind: Kind,
+    levels: np.ndarray | None,
+) -> bool:
+    """Whether a blend is better than a soft vote, and surely than a constant, on rows left out.
+
+    Members' predictions of other folds come from models that learnt from this one's rows. What is
+    fitted on them finds a little of these labels again: where members know nothing, that is all
+    that it finds. Where they surely know more than a constant, it is little beside it.
+
+    Args:
+        kind: see `weights.loss_kind`.
+    """
+    parts = inner_parts(folds, len(targets))
+    constant = np.empty(targets.shape)
+    for part in np.unique(parts):
+        constant[parts == part] = targets[parts != part].mean(axis=0)
+    blended, equal = (inner_oof(one, members, targets, parts) for one in (fit, fit_equal))
+    loss, of_equal, of_constant = (
+        row_losses(values, targets, kind=kind, levels=levels)
+        for values in (blended, equal, constant)
+    )
+    return loss.mean() < of_equal.mean() and surely_positive(of_constant - loss, groups)
 
 
 def _fit(

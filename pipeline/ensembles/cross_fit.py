@@ -1,19 +1,20 @@
 """Cross-fitting: every row is blended by a blend that was fitted without it (law 3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.config.schema import BlendKind, Calibrate, Kind
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
-from pipeline.ensembles import fit_blend
+from pipeline.ensembles import Blend, fit_blend
+from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.rounds import Series, while_gaining
 
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """What K blends, one per fold, say.
+    """What K blends, one per fold, predict.
 
     Attributes:
         oof: (N, C), each row by the blend that did not see its target.
@@ -22,6 +23,10 @@ class CrossFitted:
         first: (K, M) the member that each is a near-copy of, its own position if it takes part;
             None where nothing was fitted.
         stays: (K, M) whether a member is no round of pseudo-labels after the gain's end.
+        useless: (K, M) whether a member is left out, for it is no better than a constant.
+        is_equal: (K,) whether a fold's blend is a soft vote, for the fitted one did not gain.
+        decided_oof, decided_test: as oof and test, moved by fitted decisions; None where decisions
+            are not fitted.
     """
 
     oof: np.ndarray
@@ -29,6 +34,24 @@ class CrossFitted:
     weights: np.ndarray | None
     first: np.ndarray | None = None
     stays: np.ndarray | None = None
+    useless: np.ndarray | None = None
+    is_equal: np.ndarray | None = None
+    decided_oof: np.ndarray | None = None
+    decided_test: np.ndarray | None = None
+
+    @property
+    def scored_oof(self) -> np.ndarray:
+        """(N, C) what the metric gets to see: decisions where they are fitted."""
+        return self.oof if self.decided_oof is None else self.decided_oof
+
+    @property
+    def submitted_test(self) -> np.ndarray:
+        """(K, N_test, C) what the submission is made of: decisions where they are fitted."""
+        return self.test if self.decided_test is None else self.decided_test
+
+    def without_decisions(self) -> "CrossFitted":
+        """The same, decided as always."""
+        return replace(self, decided_oof=None, decided_test=None)
 
 
 def cross_fit(
@@ -43,19 +66,24 @@ def cross_fit(
     levels: np.ndarray | None,
     seed: int,
     threshold: float = 0.5,
+    base_levels: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     calibrate: Calibrate = "none",
     prune: bool = True,
+    cautious: bool = True,
     fit_decisions: bool = False,
     series: Series = (),
 ) -> CrossFitted:
     """Fit one blend per fold on the other folds' rows; apply it to the fold and to its test layer.
 
     The same K blends make the estimate and the submission (law 9). Groups stay whole, for the folds
-    keep them whole. What remains: a member's oof in another fold came from a model that learnt from
-    this fold's rows. It is the same for every blend and not corrected here.
+    keep them whole. Members' predictions of other folds carry this fold's labels: their base rates
+    are taken out (`base_rates`), and a fitted blend is used only where it gains
+    (`fit_blend`, `cautious`).
 
     Args:
-        calibrate, prune, fit_decisions: see `fit_blend`.
+        base_levels: (M, K, C) of the members' models, see `model_levels`; default: of `test`.
+        groups, calibrate, prune, cautious, fit_decisions: see `fit_blend`.
         series: members that are rounds of one student; each fold's blend takes them while they
             gain, see `while_gaining`.
         oof: (M, N, C) members' out-of-fold predictions.
@@ -65,15 +93,16 @@ def cross_fit(
     """
     num_folds = test.shape[1]
     assert set(np.unique(folds)) == set(range(num_folds)), "folds against test layers"
-    blended_oof = np.empty(oof.shape[1:])
-    blended_test = np.empty(test.shape[1:])
-    first = np.tile(np.arange(len(oof)), (num_folds, 1))
-    weights: list[np.ndarray | None] = []
-    stays = np.ones((num_folds, len(oof)), dtype=bool)
+    if base_levels is None:
+        base_levels = model_levels(test, kind=kind)
+    scoring = {"metric": metric, "kind": kind, "levels": levels, "threshold": threshold}
+    blended_oof, decided_oof = np.empty(oof.shape[1:]), np.empty(oof.shape[1:])
+    blended_test, decided_test = np.empty(test.shape[1:]), np.empty(test.shape[1:])
+    blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
     for fold in range(num_folds):
         held_out = folds == fold
         known, known_targets = oof[:, ~held_out], targets[~held_out]
-        scoring = {"metric": metric, "kind": kind, "levels": levels, "threshold": threshold}
+        known = move_to_level_of(fold, known, folds[~held_out], base_levels, kind=kind)
         stays[fold] = while_gaining(known, known_targets, series, **scoring)
         used = np.flatnonzero(stays[fold])
         blend = fit_blend(
@@ -83,27 +112,44 @@ def cross_fit(
             folds[~held_out],
             seed=stream_seed(seed, "blend", blend_kind, fold),
             **scoring,
+            groups=None if groups is None else groups[~held_out],
             calibrate=calibrate,
             prune=prune,
+            cautious=cautious,
             fit_decisions=fit_decisions,
         )
         blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])
         blended_test[fold] = blend.apply(test[used, fold])
-        weights.append(_among_all(blend.weights, used, len(oof)))
-        first[fold, used] = used[blend.first]
+        decided_oof[held_out] = blend.decide(blended_oof[held_out])
+        decided_test[fold] = blend.decide(blended_test[fold])
+        blends.append(blend)
+    has_weights = all(blend.weights is not None for blend in blends)
+    has_rule = blends[0].rule is not None
     return CrossFitted(
         blended_oof,
         blended_test,
-        None if weights[0] is None else np.stack(weights),
-        first,
+        _among_all(stays, [blend.weights for blend in blends], 0.0) if has_weights else None,
+        _first_of_all(stays, blends),
         stays,
+        _among_all(stays, [blend.useless for blend in blends], False),
+        np.array([blend.is_equal for blend in blends]),
+        decided_oof if has_rule else None,
+        decided_test if has_rule else None,
     )
 
 
-def _among_all(weights: np.ndarray | None, used: np.ndarray, num_members: int) -> np.ndarray | None:
-    """Weights of those used as weights (M,): 0 for the others."""
-    if weights is None:
-        return None
-    whole = np.zeros(num_members)
-    whole[used] = weights
+def _among_all(stays: np.ndarray, of_used: list[np.ndarray], others: float | bool) -> np.ndarray:
+    """What each fold's blend has of the members that it uses, of all members: (K, M)."""
+    whole = np.full(stays.shape, others)
+    for fold, values in enumerate(of_used):
+        whole[fold, stays[fold]] = values
     return whole
+
+
+def _first_of_all(stays: np.ndarray, blends: list[Blend]) -> np.ndarray:
+    """`CrossFitted.first`."""
+    used = [np.flatnonzero(row) for row in stays]
+    first = np.tile(np.arange(stays.shape[1]), (len(stays), 1))
+    for fold, blend in enumerate(blends):
+        first[fold, used[fold]] = used[fold][blend.first]
+    return first

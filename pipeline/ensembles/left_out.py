@@ -17,12 +17,14 @@ def oof_without_each(
     targets: np.ndarray,
     folds: np.ndarray,
     *,
+    base_levels: np.ndarray,
     series: Series = (),
     **how: Any,
 ) -> list[np.ndarray]:
     """Cross-fit a blend of all members (M, N, C) but one, for each of them: M of (N, C).
 
     Args:
+        base_levels: (M, K, C) of members' models, see `base_rates.model_levels`.
         how: kind, metric, levels and what else `cross_fit` takes.
     Returns:
         What each of these blends says out of fold; nothing where there is one member only.
@@ -35,5 +37,12 @@ def oof_without_each(
         # Nothing is said of test rows here, but every fold has a layer of them.
         layers = np.repeat(others[:, None, :1], len(np.unique(folds)), axis=1)
         rest = without(series, m)
-        found.append(cross_fit(blend_kind, others, layers, targets, folds, series=rest, **how).oof)
+        levels = np.delete(base_levels, m, axis=0)
+        fit = cross_fit(
+            *(blend_kind, others, layers, targets, folds),
+            base_levels=levels,
+            series=rest,
+            **how,
+        )
+        found.append(fit.scored_oof)
     return found

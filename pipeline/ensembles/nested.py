@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 FALLBACK_PARTS = 5
+MOST_PARTS = 3  # of `inner_parts`; more cost more fits and tell little more
 
 
 class Applied(Protocol):
@@ -27,14 +28,26 @@ def inner_oof(
 ) -> np.ndarray:
     """What blends of members (M, N, C), each fitted without one of `folds` (N,), say of it: (N, C).
 
-    With folds of fewer than two values the rows are dealt out; groups may then straddle, which
-    makes what is fitted on it worse, but no estimate dishonest: the scored rows are not here.
+    With folds of fewer than two values the rows are parted one by one; groups may then straddle,
+    which makes what is fitted on it worse, but no estimate dishonest: the scored rows are not here.
     """
-    if folds is None or len(np.unique(folds)) < 2:
-        folds = np.arange(len(targets)) % FALLBACK_PARTS
+    folds = _two_or_more(folds, len(targets))
     blended = np.empty(targets.shape)
     for fold in np.unique(folds):
         held_out = folds == fold
         blend = fit(members[:, ~held_out], targets[~held_out], folds[~held_out])
         blended[held_out] = blend.apply(members[:, held_out])
     return blended
+
+
+def inner_parts(folds: np.ndarray | None, num_rows: int) -> np.ndarray:
+    """Join folds (N,) to at most MOST_PARTS parts of whole folds: (N,)."""
+    _, positions = np.unique(_two_or_more(folds, num_rows), return_inverse=True)
+    return positions % MOST_PARTS
+
+
+def _two_or_more(folds: np.ndarray | None, num_rows: int) -> np.ndarray:
+    """Folds (N,); where they are fewer than two, rows parted one by one."""
+    if folds is None or len(np.unique(folds)) < 2:
+        return np.arange(num_rows) % FALLBACK_PARTS
+    return folds

@@ -1,12 +1,17 @@
-"""What is done to members before any blend: each is calibrated, near-copies are left out."""
+"""What is done to members before any blend: each is calibrated, some are left out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.config.schema import Calibrate, Kind
+from pipeline.core.metrics import Metric
 from pipeline.ensembles.calibration import Calibration, fit_calibration
+from pipeline.ensembles.constant import best_constant
 from pipeline.ensembles.diversity import error_correlation, originals
+from pipeline.ensembles.row_loss import row_losses
+from pipeline.ensembles.weights import loss_kind
 
 
 @dataclass(frozen=True)
@@ -15,16 +20,18 @@ class Preparation:
 
     Attributes:
         calibrations: M functions (N, C) -> (N, C).
-        first: (M,) the member that each is a copy of; itself if it is kept.
+        first: (M,) the member that each is a copy of; itself if it is none.
+        useless: (M,) whether a member is left out, for it is no better than a constant.
     """
 
     calibrations: tuple[Calibration, ...]
     first: np.ndarray
+    useless: np.ndarray
 
     @property
     def kept(self) -> np.ndarray:
         """(M,) whether a member takes part."""
-        return self.first == np.arange(len(self.first))
+        return (self.first == np.arange(len(self.first))) & ~self.useless
 
     def __call__(self, members: np.ndarray) -> np.ndarray:
         """Members (M, N, C) as blends see them: those kept, calibrated."""
@@ -47,17 +54,53 @@ def prepare(
     calibrate: Calibrate,
     prune: bool,
     kind: Kind,
+    metric: Metric,
     levels: np.ndarray | None,
+    threshold: float,
 ) -> Preparation:
-    """Fit the calibration of each member (M, N, C), and find copies among what it makes of them.
+    """Fit the calibration of each member (M, N, C); find copies, and what a constant replaces.
 
     Args:
-        prune: whether copies are left out.
+        prune: whether copies and useless members are left out. Where all members are useless, all
+            stay: there is nothing to choose.
     """
+    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
     calibrations = tuple(
-        fit_calibration(calibrate, values, targets, kind=kind, levels=levels) for values in members
+        fit_calibration(calibrate, values, targets, **smooth) for values in members
     )
-    if not prune:
-        return Preparation(calibrations, np.arange(len(members)))
+    first, useless = np.arange(len(members)), np.zeros(len(members), dtype=bool)
+    if not prune or len(members) == 1:
+        return Preparation(calibrations, first, useless)
     calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
-    return Preparation(calibrations, originals(error_correlation(calibrated, targets)))
+    scoring = {"kind": kind, "levels": levels, "threshold": threshold}
+    useless = no_better_than_constant(calibrated, targets, metric=metric, **scoring)
+    if useless.all():
+        useless[:] = False
+    useful = np.flatnonzero(~useless)
+    first[useful] = useful[originals(error_correlation(calibrated[useful], targets))]
+    return Preparation(calibrations, first, useless)
+
+
+def no_better_than_constant(
+    members: np.ndarray, targets: np.ndarray, *, kind: Kind, metric: Metric, **scoring: Any
+) -> np.ndarray:
+    """Return whether neither metric nor smooth loss of members (M, N, C) beats a constant's: (M,).
+
+    Both, for a member may rank rows well whose probabilities are far off.
+
+    Args:
+        scoring: levels and threshold, as `Metric.score` takes them.
+    """
+    smooth = {"kind": loss_kind(kind, metric), "levels": scoring["levels"]}
+    scoring = {"kind": kind, **scoring}
+    constant = np.tile(best_constant(targets, metric=metric, **scoring), (len(targets), 1))
+    mean = np.tile(targets.mean(axis=0), (len(targets), 1))
+    to_beat = metric.score(targets, constant, **scoring)
+    loss_to_beat = row_losses(mean, targets, **smooth).mean()
+    return np.array(
+        [
+            not metric.is_better(metric.score(targets, values, **scoring), to_beat)
+            and row_losses(values, targets, **smooth).mean() >= loss_to_beat
+            for values in members
+        ]
+    )

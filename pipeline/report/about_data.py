@@ -40,7 +40,7 @@ def _class_counts(found: Findings) -> Part:
         look = "Predictions are narrower than truths; their centres should agree."
         return Picture("Targets", look, figure, "Histogram of targets")
     counts = found.targets.sum(axis=0).astype(int)[found.shown]
-    predicted = found.chosen(found.test).mean(axis=0)[found.shown]
+    predicted = found.chosen(found.decided_test).mean(axis=0)[found.shown]
     figure = figures.class_shares(found.shown_names, counts / len(found.targets), predicted, counts)
     more = len(found.classes) - len(found.shown)
     look = (

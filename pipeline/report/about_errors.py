@@ -81,7 +81,7 @@ def _label_and_likely(cell: Any) -> tuple[str, str]:
 
 
 def _confusion(found: Findings) -> list[Part]:
-    labels, predicted = found.targets.argmax(axis=1), decide(found.oof, **found.decision)
+    labels, predicted = found.targets.argmax(axis=1), decide(found.decided_oof, **found.decision)
     matrix = confusion_matrix(labels, predicted, len(found.classes))
     picture = figures.confusion(matrix[np.ix_(found.shown, found.shown)], found.shown_names)
     look = "Rows are labels, columns predictions; dark cells off the diagonal are confusions."
@@ -141,7 +141,7 @@ def _scores_per_column(found: Findings) -> Table:
         ]
         look = "R² near 0 means that the mean would do as well."
         return Table("Per target", look, columns, rows)
-    truth, chosen = found.targets >= 0.5, found.chosen(found.oof)
+    truth, chosen = found.targets >= 0.5, found.chosen(found.decided_oof)
     columns = ["class", "rows", "precision", "recall", "AP", "AUC"]
     rows = []
     for column in found.shown:

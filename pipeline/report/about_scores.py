@@ -35,10 +35,12 @@ def estimate(found: Findings) -> Section:
         "made without it."
     )
     said = [
+        sentences.nothing_learnt(summary),
         sentences.expected(summary),
         sentences.suspicious(found.alarms),
         sentences.averaging(summary),
         sentences.choice(summary),
+        sentences.no_better_members(summary),
         sentences.against_best_single(summary),
         sentences.against_last(summary),
         f"Submitted file: {summary['submission']}",
@@ -94,7 +96,7 @@ def _contestants(found: Findings) -> Table:
     level = found.summary["estimate"]["level"]
     rows = [
         [
-            f"{entry['is']} {entry['name']}",
+            f"{entry['is']} {entry['name']}".strip(),
             f"{entry['score']:.4f}",
             f"{entry['low']:.4f} to {entry['high']:.4f}",
             f"{min(entry['fold_scores']):.4f} to {max(entry['fold_scores']):.4f}",
@@ -110,7 +112,8 @@ def _contestants(found: Findings) -> Table:
     chosen = found.summary["estimate"]["name"]
     return Table(
         f"Out-of-fold {found.summary['metric']}",
-        "The bold row is submitted; all rows are scored on the same folds.",
+        "The bold row is submitted; all rows are scored on the same folds. "
+        + sentences.prepared(found.summary),
         ["", "score", f"{level:.0%} interval", "over folds", "weights"],
         rows,
         bold=[number for number, entry in enumerate(entries) if entry["name"] == chosen],

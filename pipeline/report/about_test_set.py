@@ -13,7 +13,7 @@ def test_set(found: Findings) -> Section:
     sure, name = _confidence(found)
     order = np.argsort(-sure, kind="stable")
     half = max(1, min(GALLERY // 2, len(order) // 2))
-    words = in_words(found.test, found.classes, **found.decision)
+    words = in_words(found.decided_test, found.classes, **found.decision)
     ids, start = found.competition.test_ids, len(found.targets)
     groups = [
         (
@@ -62,7 +62,7 @@ def _distributions(found: Findings, sure: np.ndarray) -> list[Part]:
     figure = figures.histograms({"": (of_train, sure)}, ("train, out of fold", "test"))
     look = "If test lies further left than train, test images are harder or of another kind."
     parts: list[Part] = [Picture("Confidence", look, figure, "Histogram of confidence")]
-    chosen = found.chosen(found.test)
+    chosen = found.chosen(found.decided_test)
     groups = [
         found.test[:, column] if multilabel else found.test[chosen[:, column], column]
         for column in found.shown

@@ -47,7 +47,7 @@ def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float
         axes.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2)
         axes.plot(entry["score"], place, "o", color=colour, markersize=7)
     axes.set_yticks(
-        range(len(contestants)), [f"{entry['is']} {entry['name']}" for entry in contestants]
+        range(len(contestants)), [f"{entry['is']} {entry['name']}".strip() for entry in contestants]
     )
     axes.set_ylim(len(contestants) - 0.5, -0.5)
     axes.set_xlabel(f"{metric}; line: {level:.0%} interval; small ticks: single folds")

@@ -26,7 +26,9 @@ class Findings:
         index: images of training rows, then of test rows.
         summary: submissions/<c>/<name>.json.
         oof: (N, C) the submitted blend's out-of-fold predictions.
-        test: (N_test, C) what the submitted file is made of.
+        test: (N_test, C) its test predictions.
+        decided_oof, decided_test: the same, moved by fitted decisions where there are such: what
+            scores and the submitted file are made of.
         spread: (N_test,) how far the folds' models and members lie apart.
         alarms: what the leak radar saw.
     """
@@ -39,6 +41,8 @@ class Findings:
     summary: dict[str, Any]
     oof: np.ndarray
     test: np.ndarray
+    decided_oof: np.ndarray
+    decided_test: np.ndarray
     spread: np.ndarray
     alarms: list[Alarm]
 

@@ -39,14 +39,55 @@ def choice(summary: dict[str, Any]) -> str:
     made = summary["choice"]
     if made is None:
         return ""
-    counts = Counter(made["by_fold"]).most_common()
+    counts = Counter(name for names in made["by_fold"] for name in names).most_common()
     if len(counts) == 1:
         return f"Blend: {counts[0][0]}, which every fold chose by the other folds' rows."
     folds = ", ".join(f"{name} in {count}" for name, count in counts)
+    taken = (
+        "the one that is best on the other folds"
+        if made["rule"] == "metric"
+        else "the mean of those whose loss on the other folds cannot be told from the least"
+    )
     return (
-        f"Blend: each fold takes the one that is best on the other folds ({folds}), which scores "
+        f"Blend: each fold takes {taken} ({folds} of {len(made['by_fold'])} folds), which scores "
         f"{made['nested']:.4f}. {made['of']} alone shows {made['naive']:.4f}, but was picked by "
         "the rows that score it."
+    )
+
+
+def nothing_learnt(summary: dict[str, Any]) -> str:
+    """Whether a constant does as well as the submission; empty where it does not."""
+    rival = summary["against_constant"]
+    if rival["low"] > 0:
+        return ""
+    return (
+        f"The images tell nothing yet: a constant scores {rival['score']:.4f} where this scores "
+        f"{summary['estimate']['score']:.4f}, a difference that may be chance (better with a "
+        f"probability of {rival['probability']:.0%})."
+    )
+
+
+def no_better_members(summary: dict[str, Any]) -> str:
+    """Which members are no better than a constant; empty where all are."""
+    rival = summary["against_constant"]
+    if not rival["no_better"]:
+        return ""
+    names = ", ".join(rival["no_better"])
+    return f"No better than a constant, which scores {rival['score']:.4f}: {names}."
+
+
+def prepared(summary: dict[str, Any]) -> str:
+    """What is done to members before they are scored; empty where it changes no score."""
+    raw = [
+        f"{entry['name']} {entry['as_predicted']:.4f}"
+        for entry in summary["contestants"]
+        if not is_zero(entry.get("as_predicted", entry["score"]) - entry["score"])
+    ]
+    if not raw:
+        return ""
+    return (
+        "Members are calibrated and decided as blends are, without the rows that are scored. As "
+        f"predicted they score: {', '.join(raw)}."
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.report.rounds import COLUMNS, round_rows
 SENTENCES = (
     sentences.averaging,
     sentences.choice,
+    sentences.no_better_members,
     sentences.against_best_single,
     sentences.against_last,
     sentences.shake_up,
@@ -32,6 +33,8 @@ def print_summary(submissions: Path, root: Path) -> None:
     summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
     console = Console(highlight=False)
     console.print(_contestants(summary))
+    if nothing := sentences.nothing_learnt(summary):
+        console.print(nothing, style="bold red", markup=False)
     console.print(sentences.expected(summary), style="bold", markup=False)
     if doubt := sentences.suspicious(_alarms(submissions, root)):
         console.print(doubt, style="bold red", markup=False)
@@ -61,7 +64,7 @@ def _alarms(submissions: Path, root: Path) -> list[Alarm]:
 
 def _contestants(summary: dict[str, Any]) -> Table:
     title = f"{summary['competition']}: out-of-fold {summary['metric']}"
-    table = Table(title=title, box=SIMPLE_HEAD)
+    table = Table(title=title, box=SIMPLE_HEAD, caption=sentences.prepared(summary))
     for column in ("", "score", "90% interval", "over folds"):
         table.add_column(column, no_wrap=True)
     table.add_column("weights")
@@ -70,7 +73,7 @@ def _contestants(summary: dict[str, Any]) -> Table:
         folds = entry["fold_scores"]
         weights = entry["weights"] or {}
         table.add_row(
-            f"{entry['is']} {entry['name']}{' *' if chosen else ''}",
+            f"{entry['is']} {entry['name']}{' *' if chosen else ''}".strip(),
             f"{entry['score']:.4f}",
             f"{entry['low']:.4f}–{entry['high']:.4f}",
             f"{min(folds):.4f}–{max(folds):.4f}",

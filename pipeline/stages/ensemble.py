@@ -1,6 +1,7 @@
 """Ensemble stage: reads members' oof and test; writes the submission and what is known of it.
 
 NAME.csv, NAME.npz (N, C) out of fold, NAME.test.npz (N_test, C), NAME.json, a line in the ledger.
+Where decisions are fitted, NAME.decided.npz and NAME.decided.test.npz hold what the CSV is made of.
 """
 
 import json
@@ -24,7 +25,7 @@ from pipeline.ensembles.interval import bootstrap_interval
 from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
-from pipeline.stages.estimate import estimate
+from pipeline.stages.estimate import against_constant, constant_of, estimate
 from pipeline.stages.last_submission import against_last, read_ledger
 from pipeline.stages.project import Project, open_project
 from pipeline.stages.rounds import gains_of_students, positions_by_round
@@ -36,31 +37,30 @@ LEVEL = 0.90  # of the interval
 def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     project = open_project(config, root)
-    members = {
-        name: outputs.read_member(project, name, for_submission=True) for name in config.members
-    }
-    oof = np.stack([oof.values for oof, _ in members.values()])
-    test = np.stack([test.values for _, test in members.values()])
-    singles = {
-        name: _single(project, oof[m : m + 1], test[m : m + 1]) for m, name in enumerate(members)
-    }
+    members = outputs.read_members(project)
+    singles = {name: _single(project, members, m) for m, name in enumerate(config.members)}
     series = positions_by_round(config)
-    blends = {name: _cross_fit(project, name, oof, test, series=series) for name in config.blends}
-    _log_copies(list(members), blends)
-    contestants = [_contestant(project, name, "member", fit) for name, fit in singles.items()]
+    blends = {name: _cross_fit(project, name, members, series=series) for name in config.blends}
+    _log_left_out(list(config.members), blends)
+    constant = constant_of(project)
+    contestants = [
+        _contestant(project, name, "member", fit) | {"as_predicted": project.score(values)}
+        for (name, fit), values in zip(singles.items(), members.oof, strict=True)
+    ]
     contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    diversity = _diversity(project, oof, test, contestants, blends)
+    diversity = _diversity(project, members, contestants, blends)
     best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
         contestants.append(_contestant(project, name, "blend", fitted))
+    contestants.append(_contestant(project, "constant", "", constant))
     chosen = next(entry for entry in contestants if entry["name"] == name)
     stem = f"{name}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
     # The submission is made by the very blends that the estimate was made with (law 9).
     write_submission(
         csv,
-        fitted.test.mean(0),
+        fitted.submitted_test.mean(0),
         competition=project.competition,
         metric=project.metric,
         settings=config.submission,
@@ -80,20 +80,23 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
             project,
             fitted,
             chosen=chosen,
-            best_single=singles[best_single["name"]].oof,
+            best_single=singles[best_single["name"]].scored_oof,
             level=LEVEL,
         ),
+        "against_constant": against_constant(
+            project, constant, fitted, singles=singles, level=LEVEL
+        ),
         "best_single": best_single["name"],
-        "better_than_last": against_last(project, fitted.oof, fingerprint, level=LEVEL),
+        "better_than_last": against_last(project, fitted.scored_oof, fingerprint, level=LEVEL),
         "contestants": contestants,
         "diversity": diversity,
         "rounds": gains_of_students(
             project,
-            {name: fit.oof for name, fit in singles.items()},
+            {name: fit.scored_oof for name, fit in singles.items()},
             next(iter(blends.values())).stays,
             **outputs.bootstrap_settings(project),
         ),
-        "members": {name: oof.meta for name, (oof, _) in members.items()},
+        "members": members.meta,
         "fingerprint": fingerprint,
         "config": config.model_dump(mode="json"),
     }
@@ -104,10 +107,20 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
 
 
 def _cross_fit(
-    project: Project, blend: BlendKind, oof: np.ndarray, test: np.ndarray, *, series: Series = ()
+    project: Project,
+    blend: BlendKind,
+    members: outputs.MemberPredictions,
+    *,
+    series: Series = (),
 ) -> CrossFitted:
     return outputs.cross_fit_members(
-        project, blend, oof, test, series=series, **_what_is_fitted(project)
+        project,
+        blend,
+        members.oof,
+        members.test,
+        base_levels=members.base_levels,
+        series=series,
+        **_what_is_fitted(project),
     )
 
 
@@ -120,16 +133,34 @@ def _what_is_fitted(project: Project) -> dict[str, Any]:
     }
 
 
-def _single(project: Project, oof: np.ndarray, test: np.ndarray) -> CrossFitted:
-    """A member (1, ...) on its own, with fitted decisions as blends have, for a fair comparison."""
-    if not outputs.fits_decisions(project):
-        return CrossFitted(oof[0], test[0], None)
-    return replace(_cross_fit(project, "soft_vote", oof, test), weights=None)
+def _single(project: Project, members: outputs.MemberPredictions, m: int) -> CrossFitted:
+    """A member on its own, calibrated and decided as blends are, for a fair comparison."""
+    alone = replace(
+        members, **{key: getattr(members, key)[[m]] for key in ("oof", "test", "base_levels")}
+    )
+    return replace(_cross_fit(project, "soft_vote", alone), weights=None)
 
 
-def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
-    """Say which members are left out of all blends, for their errors are another's."""
-    first = next(iter(blends.values())).first
+def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
+    """Say which members blends leave out: near-copies, and those no better than a constant.
+
+    And which blends are soft votes, for what was fitted did not gain.
+    """
+    some = next(iter(blends.values()))
+    for name, useless in zip(names, some.useless.sum(axis=0).tolist(), strict=True):
+        if useless:
+            log.info(
+                "ensemble leaves out %s: no better than a constant in %d of %d folds",
+                *(name, useless, len(some.useless)),
+            )
+    for name, fit in blends.items():
+        if fit.is_equal.any():
+            log.info(
+                "ensemble %s is a soft vote in %d of %d folds: on rows left out, what was fitted was "
+                "no better than that, or not surely better than a constant",
+                *(name, fit.is_equal.sum(), len(fit.is_equal)),
+            )
+    first = some.first
     for m, name in enumerate(names):
         others = first[first[:, m] != m, m]
         if len(others):
@@ -142,8 +173,7 @@ def _log_copies(names: list[str], blends: dict[str, CrossFitted]) -> None:
 
 def _diversity(
     project: Project,
-    oof: np.ndarray,
-    test: np.ndarray,
+    members: outputs.MemberPredictions,
     contestants: list[dict[str, Any]],
     blends: dict[str, CrossFitted],
 ) -> dict[str, Any]:
@@ -156,16 +186,18 @@ def _diversity(
     quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
     if quick:
         blend = _best(project, quick)["name"]
-        with_all = blends[blend].oof
+        with_all = blends[blend].scored_oof
     else:
         blend = "weighted"
-        with_all = _cross_fit(project, blend, oof, test, series=series).oof
+        with_all = _cross_fit(project, blend, members, series=series).scored_oof
     without = oof_without_each(
         blend,
-        oof,
+        members.oof,
         targets,
         project.folds.folds,
+        base_levels=members.base_levels,
         series=series,
+        groups=project.folds.groups,
         **outputs.blend_settings(project),
         **_what_is_fitted(project),
     )
@@ -175,7 +207,9 @@ def _diversity(
     return {
         "error_correlation": {
             name: dict(zip(names, row, strict=True))
-            for name, row in zip(names, error_correlation(oof, targets).tolist(), strict=True)
+            for name, row in zip(
+                names, error_correlation(members.oof, targets).tolist(), strict=True
+            )
         },
         "left_out_of": blend,
         "score_with_all": score,
@@ -195,17 +229,17 @@ def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dic
     """A member's or blend's honest score, with its interval and its spread over folds."""
     targets, folds = project.competition.targets, project.folds
     low, high = bootstrap_interval(
-        targets, fit.oof, level=LEVEL, **outputs.bootstrap_settings(project)
+        targets, fit.scored_oof, level=LEVEL, **outputs.bootstrap_settings(project)
     )
     fold_scores = [
-        project.metric.score(targets[rows], fit.oof[rows], **project.scoring)
+        project.metric.score(targets[rows], fit.scored_oof[rows], **project.scoring)
         for rows in (folds.folds == fold for fold in range(folds.num_folds))
     ]
     weights = None if fit.weights is None else fit.weights.mean(0).tolist()
     return {
         "name": name,
         "is": what,
-        "score": project.score(fit.oof),
+        "score": project.score(fit.scored_oof),
         "low": low,
         "high": high,
         "fold_scores": fold_scores,
@@ -225,17 +259,21 @@ def _choose(
     if wanted != "best":
         return wanted, {**singles, **blends}[wanted], None
     targets, how = project.competition.targets, {"metric": project.metric, **project.scoring}
-    fitted, by_fold = choose_by_fold(blends, targets, project.folds.folds, **how)
+    rule = project.config.submission.choice
+    fitted, by_fold = choose_by_fold(
+        *(blends, targets, project.folds.folds), choice=rule, groups=project.folds.groups, **how
+    )
     favourite = best_blend(blends, targets, **how)
-    naive, nested = project.score(blends[favourite].oof), project.score(fitted.oof)
-    counts = Counter(by_fold).most_common()
+    naive, nested = project.score(blends[favourite].scored_oof), project.score(fitted.scored_oof)
+    counts = Counter(name for names in by_fold for name in names).most_common()
     log.info(
         "ensemble folds chose %s: %s %.4f; %s alone, picked by the rows that score it, %.4f",
         ", ".join(f"{name} {count}" for name, count in counts),
         *(project.metric.name, nested, favourite, naive),
     )
-    name = by_fold[0] if len(counts) == 1 else "best"
-    return name, fitted, {"by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
+    name = by_fold[0][0] if by_fold == by_fold[:1] * len(by_fold) and len(counts) == 1 else "best"
+    choice = {"rule": rule, "by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
+    return name, fitted, choice
 
 
 def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
@@ -243,7 +281,11 @@ def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerprint: str) -> None:
-    """What the submitted blend says of train, out of fold, for later blends, and of test."""
+    """The submitted blend's predictions of train, out of fold, for later blends, and of test.
+
+    Probabilities and decisions are apart: labels are doubted by the former, scores are of the
+    latter.
+    """
     meta = {
         "competition": project.config.competition,
         "metric": project.metric.name,
@@ -251,10 +293,14 @@ def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerpr
         "fingerprint": fingerprint,
     }
     competition, folds = project.competition, project.folds.folds
-    oof = Predictions(competition.ids, fitted.oof, competition.classes, folds, meta)
-    oof.save(csv.with_suffix(".npz"))
-    test = Predictions(competition.test_ids, fitted.test.mean(0), competition.classes, meta=meta)
-    test.save(csv.with_suffix(".test.npz"))
+    saved = {"": (fitted.oof, fitted.test)}
+    if fitted.decided_oof is not None:
+        saved[".decided"] = (fitted.decided_oof, fitted.decided_test)
+    for what, (oof, layers) in saved.items():
+        train = Predictions(competition.ids, oof, competition.classes, folds, meta)
+        train.save(csv.with_suffix(f"{what}.npz"))
+        test = Predictions(competition.test_ids, layers.mean(0), competition.classes, meta=meta)
+        test.save(csv.with_suffix(f"{what}.test.npz"))
 
 
 def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:

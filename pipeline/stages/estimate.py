@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.ensembles.averaging_gain import gain_of_averaging
+from pipeline.ensembles.constant import cross_fit_constant
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.interval import prediction_interval
 from pipeline.ensembles.shake_up import shake_up
@@ -31,11 +32,11 @@ def estimate(
     test_rows, share = len(project.competition.test_ids), config.submission.public_share
     gain = _gain(project, fitted)
     size = {"test_rows": test_rows, "gain": gain}
-    low, high = prediction_interval(targets, fitted.oof, **size, **how)
+    low, high = prediction_interval(targets, fitted.scored_oof, **size, **how)
     shaken = None
     if share is not None and test_rows > 1:
         shaken = asdict(
-            shake_up(targets, fitted.oof, best_single, public_share=share, **size, **how)
+            shake_up(targets, fitted.scored_oof, best_single, public_share=share, **size, **how)
         )
     return {
         "estimate": {
@@ -48,8 +49,39 @@ def estimate(
             "level": level,
             "seed": config.seed,
         },
-        "better_than_best_single": outputs.compare(project, fitted.oof, best_single, level=level),
+        "better_than_best_single": outputs.compare(
+            project, fitted.scored_oof, best_single, level=level
+        ),
         "shake_up": shaken,
+    }
+
+
+def constant_of(project: Project) -> CrossFitted:
+    """The constant that the metric likes best, fitted without the rows that it is scored on."""
+    folds, how = project.folds, {"metric": project.metric, **project.scoring}
+    values = cross_fit_constant(project.competition.targets, folds.folds, **how)
+    layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
+    return CrossFitted(values, layers, None)
+
+
+def against_constant(
+    project: Project,
+    constant: CrossFitted,
+    fitted: CrossFitted,
+    *,
+    singles: dict[str, CrossFitted],
+    level: float,
+) -> dict[str, Any]:
+    """Compare the submission with a constant, and name the members that are no better than it."""
+    to_beat = project.score(constant.oof)
+    return {
+        "score": to_beat,
+        "no_better": [
+            name
+            for name, fit in singles.items()
+            if not project.metric.is_better(project.score(fit.scored_oof), to_beat)
+        ],
+        **outputs.compare(project, fitted.scored_oof, constant.oof, level=level),
     }
 
 

@@ -92,7 +92,7 @@ def _finish_member(
     artifacts.finish(
         folder, fingerprint, member=member, metric=project.metric.name, oof_score=score
     )
-    log.info("infer %s oof %s %.4f -> %s", member, project.metric.name, score, folder)
+    log.info("infer %s oof %s %.4f as predicted -> %s", member, project.metric.name, score, folder)
 
 
 def _view_scores(project: Project, member: str) -> dict[str, float]:

@@ -35,7 +35,10 @@ def against_last(
         return None
     last = others[-1]
     named = {"submission": last["submission"], "score": last["score"]}
-    path = (project.workspace.root / last["submission"]).with_suffix(".npz")
+    submission = project.workspace.root / last["submission"]
+    path = submission.with_suffix(".decided.npz")
+    if not path.exists():  # decisions were not fitted
+        path = submission.with_suffix(".npz")
     try:
         rival = predictions.load(path)
     except UserError:

@@ -10,6 +10,7 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
 from pipeline.data.images import ImageCache
 from pipeline.ensembles import fit_blend
+from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
 from pipeline.networks.lesson import Lesson
@@ -134,12 +135,21 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
     names = _members_of_teacher(project, teacher, member, "distill")
     said = np.stack([predict_rows(project, name, fold, rows)[0] for name in names])
     repeat, seen = project.folds.repeat_of(fold), ~project.folds.held_out(fold)
-    oof = np.stack([read_repeat(project, name, repeat)[0] for name in names])
+    oof, test = (
+        np.stack(part)
+        for part in zip(*(read_repeat(project, name, repeat) for name in names), strict=True)
+    )
+    kind, folds = project.config.task.kind, project.folds.repeats[repeat]
     blend = fit_blend(
         teacher,
-        oof[:, seen],
+        move_to_level_of(
+            *(fold % len(test[0]), oof[:, seen], folds[seen]),
+            levels=model_levels(test, kind=kind),
+            kind=kind,
+        ),
         project.competition.targets[seen],
-        project.folds.repeats[repeat][seen],
+        folds[seen],
+        groups=project.folds.groups[seen],
         prune=False,
         **blend_settings(project),
     )

@@ -1,6 +1,6 @@
 """What one stage reads of another's artifacts, checked on the way."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
+from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.decisions import has_rule
 from pipeline.ensembles.interval import probability_better
@@ -58,6 +59,42 @@ def read_member(
         test = replace(test, values=np.repeat(said[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
     return oof, test
+
+
+@dataclass(frozen=True)
+class MemberPredictions:
+    """All members' predictions, stacked in the order of the config.
+
+    Attributes:
+        oof: (M, N, C).
+        test: (M, K, N_test, C), a model of all rows in place of each fold's where there is one.
+        base_levels: (M, K, C) of the folds' models, see `base_rates.model_levels`.
+        meta: of each member's oof.
+    """
+
+    oof: np.ndarray
+    test: np.ndarray
+    base_levels: np.ndarray
+    meta: dict[str, dict[str, Any]]
+
+
+def read_members(project: Project) -> MemberPredictions:
+    """Read all members' predictions for the submission.
+
+    Raises:
+        UserError: if they were made of other rows, classes or folds.
+    """
+    found = {name: read_member(project, name) for name in project.config.members}
+    submitted = {
+        name: read_member(project, name, for_submission=True)[1] for name in project.config.members
+    }
+    layers = np.stack([test.values for _, test in found.values()])
+    return MemberPredictions(
+        oof=np.stack([oof.values for oof, _ in found.values()]),
+        test=np.stack([test.values for test in submitted.values()]),
+        base_levels=model_levels(layers, kind=project.config.task.kind),
+        meta={name: oof.meta for name, (oof, _) in found.items()},
+    )
 
 
 def read_repeat(project: Project, member: str, repeat: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,6 +158,7 @@ def cross_fit_members(
         test,
         project.competition.targets,
         project.folds.repeats[repeat],
+        groups=project.folds.groups,
         **blend_settings(project),
         **settings,
     )

@@ -57,6 +57,8 @@ def gather(project: Project) -> Findings:
     assert meta is not None, f"{submissions} has no finished ensemble"
     path = submissions / meta["summary"]
     summary = json.loads(path.read_text(encoding="utf-8"))
+    oof, decided_oof = _read(path, "npz", competition.ids, competition.classes)
+    test, decided_test = _read(path, "test.npz", competition.test_ids, competition.classes)
     return Findings(
         config=project.config,
         workspace=project.workspace,
@@ -64,8 +66,10 @@ def gather(project: Project) -> Findings:
         metric=project.metric,
         index=project.index,
         summary=summary,
-        oof=_read(path.with_suffix(".npz"), competition.ids, competition.classes),
-        test=_read(path.with_suffix(".test.npz"), competition.test_ids, competition.classes),
+        oof=oof,
+        test=test,
+        decided_oof=decided_oof,
+        decided_test=decided_test,
         spread=_spread(project),
         alarms=read_alarms(project.workspace),
     )
@@ -79,9 +83,16 @@ def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> Non
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def _read(path: Path, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    """What the submitted blend says of rows, in the order of `ids`."""
-    return predictions.load(path, classes=classes).in_order_of(ids, where=str(path)).values
+def _read(
+    summary: Path, ending: str, ids: np.ndarray, classes: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The submitted blend's predictions, and its decisions, in the order of `ids`."""
+    plain, decided = summary.with_suffix(f".{ending}"), summary.with_suffix(f".decided.{ending}")
+    values, decisions = (
+        predictions.load(path, classes=classes).in_order_of(ids, where=str(path)).values
+        for path in (plain, decided if decided.exists() else plain)
+    )
+    return values, decisions
 
 
 def _spread(project: Project) -> np.ndarray:

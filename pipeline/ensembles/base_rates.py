@@ -1,0 +1,73 @@
+"""Base rates of the training rows, taken out of members' predictions before a blend is fitted.
+
+A model that knows nothing predicts the mean of its training rows. That mean is low where the mean
+of the fold that it held out is high, so out-of-fold predictions fall as the truth rises. A blend
+that is fitted on the other folds learns this slope, and with it finds the labels of its own
+held-out fold again (AutoGluon issue 2779 describes the same leak in stacking). So the predictions
+of each fold's model are moved by how far its average prediction of the same test rows is from that
+of the model whose fold is scored. No label is used.
+"""
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from pipeline.config.schema import Kind
+from pipeline.ensembles.voting import clipped_log, clipped_logit
+
+# A probability is lifted to this in an average of logs: how sure a model is of what is absent tells
+# little of base rates.
+FLOOR = 1e-3
+
+
+def model_levels(layers: np.ndarray, *, kind: Kind) -> np.ndarray:
+    """Average each model's predictions of the test rows on the scale of `_linked`.
+
+    Args:
+        layers: (M, K, N_test, C), one layer per fold's model.
+    Returns:
+        (M, K, C); NaN for a member whose layers are all the same: it shows no models.
+    """
+    levels = _linked(layers, kind=kind, floor=FLOOR).mean(axis=2)
+    levels[(layers == layers[:, :1]).all(axis=(1, 2, 3))] = np.nan
+    return levels
+
+
+def move_to_level_of(
+    fold: int, values: np.ndarray, folds: np.ndarray, levels: np.ndarray, *, kind: Kind
+) -> np.ndarray:
+    """Move out-of-fold predictions to the level of the model that held `fold` out.
+
+    Where a member shows no models, each fold's predictions are moved to the mean of all folds'.
+
+    Args:
+        values: (M, N, C), of rows that are not in `fold`.
+        folds: (N,) the fold that holds each row out.
+        levels: (M, K, C), see `model_levels`.
+    Returns:
+        (M, N, C), in the task's form.
+    """
+    linked = _linked(values, kind=kind)
+    others = np.unique(folds)
+    own = np.stack([linked[:, folds == other].mean(axis=1) for other in others], axis=1)
+    common = own.mean(axis=1)
+    shows_models = ~np.isnan(levels).any(axis=(1, 2))[:, None]
+    for place, other in enumerate(others):
+        by_test = levels[:, fold] - levels[:, other]
+        change = np.where(shows_models, by_test, common - own[:, place])
+        linked[:, folds == other] += change[:, None]
+    return _unlinked(linked, kind=kind)
+
+
+def _linked(values: np.ndarray, *, kind: Kind, floor: float = 0.0) -> np.ndarray:
+    """Log odds of multilabel columns, log probabilities of classes, values of a regression."""
+    if kind == "regression":
+        return values.astype(float)
+    if kind == "multilabel":
+        return clipped_logit(np.clip(values, floor, 1 - floor))
+    return clipped_log(np.maximum(values, floor))
+
+
+def _unlinked(linked: np.ndarray, *, kind: Kind) -> np.ndarray:
+    if kind == "regression":
+        return linked
+    return expit(linked) if kind == "multilabel" else softmax(linked, axis=-1)
