@@ -124,6 +124,7 @@ def test_an_underconfident_member_gets_the_weight_that_it_deserves():
         fitted = cross_fit(
             "weighted", oof, test, targets, np.arange(2000) % 4,
             kind="multiclass", metric=metric, levels=None, seed=0, calibrate=method,
+            cautious=False,
         )  # fmt: skip
         scores[method] = metric.score(targets, fitted.oof, kind="multiclass")
         weights[method] = fitted.weights.mean(axis=0)[0]

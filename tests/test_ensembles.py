@@ -220,7 +220,9 @@ def test_the_targets_of_a_fold_never_reach_its_own_predictions(blend_kind, kind,
     assert_array_equal(clean.test[1], leaky.test[1])
     assert_obeys_the_form(clean.oof, kind)
     assert clean.test.shape == test.shape[1:]
-    if blend_kind in LEARNT and not cautious:  # the planted targets do reach the others, or the test tests nothing
+    if (
+        blend_kind in LEARNT and not cautious
+    ):  # the planted targets do reach the others, or the test tests nothing
         assert not np.array_equal(clean.oof[folds != 1], leaky.oof[folds != 1])
     if clean.weights is not None:
         assert clean.weights.shape == (3, 4)

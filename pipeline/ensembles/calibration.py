@@ -80,7 +80,11 @@ def _sharpness(logits: np.ndarray, targets: np.ndarray) -> float:
 
 
 def _slope_and_shift(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of least log loss for each column, (C,) and (C,): Newton steps, none longer than 1."""
+    """Of least log loss for each column, (C,) and (C,): Newton steps, none longer than 1.
+
+    No slope is below 0: a member that is right the wrong way round is so by chance, or because its
+    models saw the labels of the other folds.
+    """
     slope, shift = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     for _ in range(STEPS):
         probs = expit(slope * logits + shift)
@@ -90,8 +94,11 @@ def _slope_and_shift(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarra
         both, pure = np.sum(spread * logits, axis=0), np.sum(spread, axis=0) + 1
         steep = np.sum(spread * logits**2, axis=0) + 1
         area = steep * pure - both**2  # positive, by the prior
-        steps = np.stack([pure * by_slope - both * by_shift, steep * by_shift - both * by_slope])
-        steps = np.clip(steps / area, -1.0, 1.0)
+        joint = np.stack([pure * by_slope - both * by_shift, steep * by_shift - both * by_slope])
+        at_zero = (slope <= 0) & (by_slope > 0)
+        steps = np.where(at_zero, [np.zeros_like(slope), by_shift / pure], joint / area)
+        steps = np.clip(steps, -1.0, 1.0)
+        steps[0] = np.minimum(steps[0], slope)
         slope, shift = slope - steps[0], shift - steps[1]
         if np.abs(steps).max() < 1e-8:
             break

@@ -29,7 +29,6 @@ RIDGE_ALPHAS = np.logspace(-1, 6, 15)
 TREES = {
     "num_leaves": 4,
     "learning_rate": 0.05,
-    "min_data_in_leaf": 20,
     "lambda_l2": 1.0,
     "deterministic": True,
     "force_row_wise": True,  # else it times both ways, and the machine decides the result
@@ -37,6 +36,7 @@ TREES = {
     "verbosity": -1,
 }
 TREE_ROUNDS = 100
+LEAF_ROWS, LEAF_SHARE = 20, 0.2  # of a leaf, at least: the fewer of both
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,7 @@ def _fit_tree_values(x: np.ndarray, y: np.ndarray, seed: int) -> Predictor:
 
 
 def _fit_trees(x: np.ndarray, y: np.ndarray, parameters: dict) -> Predictor:
-    trees = lightgbm.train(TREES | parameters, lightgbm.Dataset(x, y), TREE_ROUNDS)
+    leaf = max(1, min(LEAF_ROWS, int(LEAF_SHARE * len(x))))
+    settings = TREES | {"min_data_in_leaf": leaf} | parameters
+    trees = lightgbm.train(settings, lightgbm.Dataset(x, y), TREE_ROUNDS)
     return lambda features: trees.predict(features, num_threads=1).reshape(len(features), -1)
