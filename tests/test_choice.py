@@ -69,3 +69,49 @@ def test_the_best_of_equals_flatters_itself_and_the_nested_choice_does_not():
     # The highest of four normal draws lies 1.03 standard deviations (here 0.046) above their mean.
     assert np.mean(naive) == pytest.approx(0.7 + 1.03 * np.sqrt(0.21 / 100), abs=0.007)
     assert np.mean(nested) == pytest.approx(0.7, abs=0.007)  # three standard errors
+
+
+def sure(probability, spread=0.0):
+    """Predictions (30, 2) that give the label so much, now a bit more, now a bit less."""
+    right = probability + spread * np.tile([1, -1], 15)
+    return CrossFitted(np.stack([right, 1 - right], axis=1), np.full((3, 4, 2), probability), None)
+
+
+def test_a_fold_takes_the_mean_of_what_cannot_be_told_from_the_least_loss():
+    # Losses -log(0.8), and nearly the same with a spread; 0.6 is worse in every row.
+    blends = {"a": sure(0.8), "b": sure(0.79, spread=0.1), "c": sure(0.6)}
+    chosen, names = choose_by_fold(blends, labels(), FOLDS, **HOW)
+    assert names == [["a", "b"]] * 3
+    assert np.allclose(chosen.oof, (blends["a"].oof + blends["b"].oof) / 2)
+    assert np.allclose(chosen.test, 0.795)
+
+
+def test_a_fold_s_own_rows_have_no_say_in_the_mean():
+    for fold in range(3):
+        names = []
+        for probability in (0.01, 0.99):
+            b = sure(0.79, spread=0.1)
+            b.oof[fold == FOLDS] = [probability, 1 - probability]
+            names.append(choose_by_fold({"a": sure(0.8), "b": b}, labels(), FOLDS, **HOW)[1][fold])
+        assert names[0] == names[1] == ["a", "b"]
+
+
+def test_rows_of_one_group_tell_blends_apart_less_than_single_rows():
+    rng = np.random.default_rng(0)
+    groups, shift = np.repeat(np.arange(6), 5), np.repeat(rng.normal(0, 0.1, 6), 5)
+    right = np.clip(0.7 + shift - shift.mean(), 0.05, 0.95)
+    b = CrossFitted(np.stack([right, 1 - right], axis=1), np.zeros((3, 4, 2)), None)
+    for given, count in ((None, 1), (groups, 2)):
+        names = choose_by_fold({"a": sure(0.75), "b": b}, labels(), FOLDS, groups=given, **HOW)[1]
+        assert [len(found) for found in names].count(count) >= 2
+
+
+def test_decisions_are_averaged_beside_probabilities():
+    a, b = sure(0.8), sure(0.8)
+    for fit, moved in ((a, 0.2), (b, 0.4)):
+        object.__setattr__(fit, "decided_oof", np.full((30, 2), moved))
+        object.__setattr__(fit, "decided_test", np.full((3, 4, 2), moved))
+    chosen, _ = choose_by_fold({"a": a, "b": b}, labels(), FOLDS, **HOW)
+    assert np.allclose(chosen.scored_oof, 0.3)
+    assert np.allclose(chosen.submitted_test, 0.3)
+    assert np.allclose(chosen.oof[:, 0], 0.8)

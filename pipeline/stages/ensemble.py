@@ -156,7 +156,7 @@ def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
     for name, fit in blends.items():
         if fit.is_equal.any():
             log.info(
-                "ensemble %s is a soft vote in %d of %d folds: on rows left out, the fitted one was "
+                "ensemble %s is a soft vote in %d of %d folds: on rows left out, the fit was "
                 "no better than that, or not surely better than a constant",
                 *(name, fit.is_equal.sum(), len(fit.is_equal)),
             )

@@ -1,5 +1,8 @@
 """Coverage: how often does the 90% interval hold the score of rows that were held out?
 
+And which rule of choosing among blends does best on them: regret is how much worse a rule's held-out
+score is than that of the best blend, which nobody knows beforehand.
+
     PYTHONPATH=. python tests/bench/coverage.py clothing coverage.csv [SPLITS]
 
 Needs the competition's blocks (make features CONFIG=clothing); its test set and answers are not
@@ -32,13 +35,19 @@ from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project, open_project
 
 HELD_OUT = 0.25
+KIND_OF = {"rmse": "regression"} | dict.fromkeys(
+    ("accuracy", "log_loss", "average_precision"), "multiclass"
+)
 AXES = 64
 LEARNERS = {  # on one block each, so that they err apart
     "logistic": {"learner": "logistic", "strength": [0.03]},
     "ridge": {"learner": "ridge", "strength": [1.0]},
     "knn": {"learner": "knn"},
 }
-METRICS = {"ordinal": ["rmse"], "regression": ["rmse"]}  # others: accuracy and log loss
+METRICS = {  # others: accuracy and log loss
+    **{"ordinal": ["rmse"], "regression": ["rmse"]},
+    "multilabel": ["average_precision", "log_loss"],
+}
 
 
 def main(name: str, path: Path, splits: int) -> None:
@@ -125,10 +134,19 @@ def measured(project, name, oof, test, targets, answers, folds, groups, split) -
     how = {"metric": metric, "seed": split, **scoring}
     fitted, blends = {"calibrate": config.calibrate, "fit_decisions": True, **how}, {}
     for blend in config.blends:
-        blends[blend] = cross_fit(blend, oof, test, targets, folds, **fitted)
-    chosen, _ = choose_by_fold(blends, targets, folds, metric=metric, **scoring)
+        blends[blend] = cross_fit(blend, oof, test, targets, folds, groups=groups, **fitted)
+    choosing = {"groups": groups, "metric": metric, **scoring}
+    chosen, by_metric = (
+        choose_by_fold(blends, targets, folds, choice=choice, **choosing)[0]
+        for choice in ("loss", "metric")
+    )
+    rules = {**blends, "choice: loss": chosen, "choice: metric": by_metric}
     naive = [
-        metric.score(targets, fit_blend(b, oof, targets, folds, **fitted).apply(oof), **scoring)
+        metric.score(
+            targets,
+            fit_blend(b, oof, targets, folds, cautious=False, **fitted).apply(oof),
+            **scoring,
+        )
         for b in config.blends
     ]
     best = blends[best_blend(blends, targets, metric=metric, **scoring)]
@@ -147,6 +165,10 @@ def measured(project, name, oof, test, targets, answers, folds, groups, split) -
         "naive": max(naive) if metric.greater_is_better else min(naive),
         "one_model": np.mean([metric.score(answers, layer, **scoring) for layer in chosen.test]),
         "held_out": metric.score(answers, chosen.test.mean(0), **scoring),
+        **{
+            f"held out, {rule}": metric.score(answers, fit.submitted_test.mean(0), **scoring)
+            for rule, fit in rules.items()
+        },
     }
 
 
@@ -174,6 +196,13 @@ def report(found: pd.DataFrame) -> None:
         ):
             bias = estimates - truth
             print(f"  {what:36} bias {bias.mean():+.4f} ± {bias.std() / len(bias) ** 0.5:.4f}")
+        of_rules = rows.filter(like="held out, ")
+        of_rules = of_rules.rename(columns=lambda name: name.removeprefix("held out, "))
+        best = of_rules.drop(columns=["choice: loss", "choice: metric"])
+        greater = get_metric(name, KIND_OF[name]).greater_is_better
+        best = best.max(axis=1) if greater else best.min(axis=1)
+        regrets = (of_rules.rsub(best, axis=0) * (1 if greater else -1)).mean().sort_values()
+        print("  regret: " + ", ".join(f"{rule} {value:.4f}" for rule, value in regrets.items()))
         print(
             f"  averaging K models gained {np.mean(truth - rows['one_model']):+.4f}, "
             f"foretold {gain.mean():+.4f}"
