@@ -1,7 +1,7 @@
 """Coverage: how often does the 90% interval hold the score of rows that were held out?
 
-And which rule of choosing among blends does best on them: regret is how much worse a rule's held-out
-score is than that of the best blend, which nobody knows beforehand.
+And which rule of choosing among blends does best on them: regret is how much worse a rule scores on
+them than the best blend, which nobody knows beforehand.
 
     PYTHONPATH=. python tests/bench/coverage.py clothing coverage.csv [SPLITS]
 
