@@ -70,6 +70,14 @@ def test_new_rows_lie_between_rows_of_their_class_and_fold():
         assert np.abs(gaps[:, None] + gaps[None] - lengths).min() < 1e-9
 
 
+def test_classes_that_are_equally_large_get_no_new_rows():
+    rows = unbalanced()
+    even = rows.of(np.r_[0:10, 48:58])
+    resampled = resample(even, sampling="smote", views=VIEWS, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(resampled.features, even.features)
+    np.testing.assert_array_equal(resampled.targets, even.targets)
+
+
 def test_a_row_that_is_alone_is_copied():
     rows = unbalanced()
     alone = rows.of(np.r_[0:8, 2 * 40])  # four images of class 0 and one view of class 2

@@ -53,12 +53,46 @@ def dying(monkeypatch):
     return arrange
 
 
+@pytest.fixture
+def second_is_best(monkeypatch):
+    """Let inner rows find the second epoch best, also of a run that is continued."""
+    validate = training._validate
+
+    def told(trainer, loaders, *args, **kwargs):
+        inner_score = (0.5, 0.9, 0.7)[loaders.batches.epoch]
+        return validate(trainer, loaders, *args, **kwargs) | {"inner_score": inner_score}
+
+    monkeypatch.setattr(training, "_validate", told)
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "call"),
+    [
+        (Trainer, "gradients", 9),
+        (training, "save_weights", 2),
+        (training, "_save_checkpoint", 2),  # the epoch is in best.safetensors, not in last.pt
+        (training, "_finish", 1),
+    ],
+)
+def test_a_killed_run_with_patience_ends_with_the_same_bytes(
+    second_is_best, dying, tmp_path, owner, function, call
+):
+    about = lesson(num_inner=9)
+    assert fit(tmp_path / "whole", about=about, patience=2)["epoch_used"] == 2
+    revive = dying(owner, function, call)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", about=about, patience=2)
+    revive()
+    fit(tmp_path / "killed", about=about, patience=2)
+    assert written(tmp_path / "killed") == written(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(
     ("owner", "function", "call"),
     [
         (Trainer, "gradients", 3),  # in the first epoch
         (Trainer, "gradients", 9),  # in the second
-        (training, "save_weights", 2),
+        (training, "save_weights", 1),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
         (training, "_finish", 1),
     ],
@@ -158,22 +192,65 @@ def test_balanced_classes_weigh_in_loss_and_start():
     torch.testing.assert_close(losses / losses[0], torch.tensor([1.0, 3.0, 6.0]))
 
 
-def test_patience_stops_and_takes_the_best_epoch(tmp_path, monkeypatch):
-    scores = iter([0.5, 0.7, 0.6, 0.7])
-    metric_of = training.Metric.score
-    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
-    found = fit(tmp_path, epochs=9, patience=2)
-    monkeypatch.setattr(training.Metric, "score", metric_of)
-    assert (found["epochs"], found["epoch_used"], found["score"]) == (4, 2, 0.7)
+@pytest.fixture
+def scored(monkeypatch):
+    """Let epochs score as told: on 9 inner rows, and on the held-out ones."""
+
+    def arrange(inner, held_out, of_targets=1.0):
+        left = {9: iter([of_targets, *inner]), 15: iter(held_out)}
+        monkeypatch.setattr(
+            training.Metric, "score", lambda metric, targets, *_, **__: next(left[len(targets)])
+        )
+
+    return arrange
+
+
+def test_patience_takes_the_epoch_that_is_best_on_inner_rows(tmp_path, scored):
+    scored(inner=[0.5, 0.7, 0.6, 0.7], held_out=[0.9, 0.1, 0.8, 0.95])
+    found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
+    assert (found["epochs"], found["epoch_used"]) == (4, 2)
+    assert (found["inner_score"], found["score"]) == (0.7, 0.1)
     assert written(tmp_path)["weights.safetensors"] == written(tmp_path)["best.safetensors"]
+
+
+def test_where_the_metric_is_undefined_on_inner_rows_their_loss_decides(
+    tmp_path, scored, monkeypatch, caplog
+):
+    scored(inner=[float("nan")] * 4, held_out=[0.1, 0.2, 0.3, 0.4], of_targets=float("nan"))
+    losses, validate = iter([0.9, 0.7, 0.8, 0.75]), Trainer.validate
+
+    def told(self, loader, targets):
+        loss, values = validate(self, loader, targets)
+        return (next(losses) if len(targets) == 9 else loss), values
+
+    monkeypatch.setattr(Trainer, "validate", told)
+    found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
+    assert (found["epochs"], found["epoch_used"]) == (4, 2)
+    assert "accuracy is undefined on the 9 rows that decide when to stop" in caplog.text
+
+
+def test_labels_of_held_out_rows_reach_no_weight(tmp_path):
+    """Their scores and losses do change, and with them what early stopping would do by them."""
+    wrong = TARGETS["multiclass"].copy()
+    wrong[45:] = np.roll(wrong[45:], 1, axis=1)
+    folders, found = (tmp_path / "right", tmp_path / "wrong"), []
+    for folder, targets in zip(folders, (None, wrong), strict=True):
+        about = lesson(targets=targets, num_inner=9)
+        found.append(fit(folder, about=about, epochs=8, patience=2, lr=3e-3, mixup=0.0))
+    right, other = map(written, folders)
+    assert right["weights.safetensors"] == other["weights.safetensors"]
+    assert found[0]["epoch_used"] == found[1]["epoch_used"]
+    assert found[0]["epochs"] == found[1]["epochs"]
+    assert found[0]["val_loss"] != found[1]["val_loss"]
 
 
 def test_without_patience_the_last_epoch_is_used(whole, tmp_path, monkeypatch):
     scores = iter([0.9, 0.7, 0.6])
     monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
     found = fit(tmp_path)
-    assert (found["epoch_used"], found["best_epoch"], found["score"]) == (3, 1, 0.6)
+    assert (found["epoch_used"], found["score"]) == (3, 0.6)
     assert written(tmp_path)["weights.safetensors"] == whole["weights.safetensors"]
+    assert "best.safetensors" not in whole  # nothing is chosen by the held-out rows
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
         )
     labels = rows.targets.argmax(axis=1)
     sizes = np.bincount(labels)
-    parents, partners = [], []
+    parents, partners = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
     for label in np.flatnonzero(sizes):
         drawn = rng.choice(np.flatnonzero(labels == label), sizes.max() - sizes[label])
         for fold in np.unique(rows.folds[drawn]):
