@@ -109,6 +109,7 @@ def fit(
     seed=0,
     settings=SETTINGS,
     about=None,
+    metric=None,
     **changes,
 ):
     return training.train_fold(
@@ -116,7 +117,7 @@ def fit(
         settings.model_copy(update=changes),
         BACKBONE,
         about or lesson(kind),
-        metric=get_metric(METRICS.get(kind, "accuracy"), kind),
+        metric=get_metric(metric or METRICS.get(kind, "accuracy"), kind),
         device=device,
         precision=precision,
         workers=workers,

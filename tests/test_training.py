@@ -1,6 +1,7 @@
 """Training: it learns, starts from the prior, and resumes to the same bytes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,15 +55,19 @@ def dying(monkeypatch):
 
 
 @pytest.fixture
-def second_is_best(monkeypatch):
-    """Let inner rows find the second epoch best, also of a run that is continued."""
-    validate = training._validate
+def scored(monkeypatch):
+    """Let epochs score and lose as told, also of a run that is continued."""
 
-    def told(trainer, loaders, *args, **kwargs):
-        inner_score = (0.5, 0.9, 0.7)[loaders.batches.epoch]
-        return validate(trainer, loaders, *args, **kwargs) | {"inner_score": inner_score}
+    def arrange(**columns):
+        validate = training._validate
 
-    monkeypatch.setattr(training, "_validate", told)
+        def told(trainer, loaders, *args, **kwargs):
+            found = {key: values[loaders.batches.epoch] for key, values in columns.items()}
+            return validate(trainer, loaders, *args, **kwargs) | found
+
+        monkeypatch.setattr(training, "_validate", told)
+
+    return arrange
 
 
 @pytest.mark.parametrize(
@@ -75,9 +80,10 @@ def second_is_best(monkeypatch):
     ],
 )
 def test_a_killed_run_with_patience_ends_with_the_same_bytes(
-    second_is_best, dying, tmp_path, owner, function, call
+    scored, dying, tmp_path, owner, function, call
 ):
     about = lesson(num_inner=9)
+    scored(inner_score=[0.5, 0.9, 0.7])
     assert fit(tmp_path / "whole", about=about, patience=2)["epoch_used"] == 2
     revive = dying(owner, function, call)
     with pytest.raises(KeyboardInterrupt):
@@ -192,41 +198,39 @@ def test_balanced_classes_weigh_in_loss_and_start():
     torch.testing.assert_close(losses / losses[0], torch.tensor([1.0, 3.0, 6.0]))
 
 
-@pytest.fixture
-def scored(monkeypatch):
-    """Let epochs score as told: on 9 inner rows, and on the held-out ones."""
-
-    def arrange(inner, held_out, of_targets=1.0):
-        left = {9: iter([of_targets, *inner]), 15: iter(held_out)}
-        monkeypatch.setattr(
-            training.Metric, "score", lambda metric, targets, *_, **__: next(left[len(targets)])
-        )
-
-    return arrange
+NAN = float("nan")
 
 
-def test_patience_takes_the_epoch_that_is_best_on_inner_rows(tmp_path, scored):
-    scored(inner=[0.5, 0.7, 0.6, 0.7], held_out=[0.9, 0.1, 0.8, 0.95])
+@pytest.mark.parametrize(
+    ("inner_score", "inner_loss", "used"),
+    [
+        ([0.5, 0.7, 0.6, 0.7], [0.9, 0.8, 0.1, 0.8], 2),
+        ([0.5, 0.7, 0.7, 0.6, 0.7], [0.9, 0.8, 0.7, 0.1, 0.9], 3),  # of equals the lower loss
+        ([NAN, NAN, NAN, NAN], [0.9, 0.7, 0.8, 0.7], 2),
+        ([NAN, 0.1, NAN, 0.05], [0.2, 0.9, 0.1, 0.1], 2),
+    ],
+)
+def test_patience_takes_the_epoch_that_is_best_on_inner_rows(
+    tmp_path, scored, inner_score, inner_loss, used
+):
+    scored(inner_score=inner_score, inner_loss=inner_loss, val_score=[0.9, 0.1, 0.2, 0.8, 0.95])
     found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
-    assert (found["epochs"], found["epoch_used"]) == (4, 2)
-    assert (found["inner_score"], found["score"]) == (0.7, 0.1)
+    assert (found["epochs"], found["epoch_used"]) == (len(inner_score), used)
+    assert found["score"] == [0.9, 0.1, 0.2][used - 1]
+    assert found["inner_loss"] == inner_loss[used - 1]
     assert written(tmp_path)["weights.safetensors"] == written(tmp_path)["best.safetensors"]
 
 
-def test_where_the_metric_is_undefined_on_inner_rows_their_loss_decides(
-    tmp_path, scored, monkeypatch, caplog
-):
-    scored(inner=[float("nan")] * 4, held_out=[0.1, 0.2, 0.3, 0.4], of_targets=float("nan"))
-    losses, validate = iter([0.9, 0.7, 0.8, 0.75]), Trainer.validate
+def test_a_run_that_ends_before_its_patience_takes_the_best_epoch_too(tmp_path, scored):
+    scored(inner_score=[0.5, 0.9, 0.7])
+    found = fit(tmp_path, about=lesson(num_inner=9), patience=5)
+    assert (found["epochs"], found["epoch_used"]) == (3, 2)
 
-    def told(self, loader, targets):
-        loss, values = validate(self, loader, targets)
-        return (next(losses) if len(targets) == 9 else loss), values
 
-    monkeypatch.setattr(Trainer, "validate", told)
-    found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
-    assert (found["epochs"], found["epoch_used"]) == (4, 2)
-    assert "accuracy is undefined on the 9 rows that decide when to stop" in caplog.text
+def test_a_metric_that_inner_rows_leave_undefined_is_named(tmp_path, caplog):
+    about = replace(lesson("binary", num_inner=9), inner_targets=np.eye(2)[[0] * 9])
+    fit(tmp_path, kind="binary", metric="roc_auc", about=about, epochs=1, patience=1)
+    assert "roc_auc is undefined on the 9 rows that decide when to stop" in caplog.text
 
 
 def test_labels_of_held_out_rows_reach_no_weight(tmp_path):
@@ -244,9 +248,8 @@ def test_labels_of_held_out_rows_reach_no_weight(tmp_path):
     assert found[0]["val_loss"] != found[1]["val_loss"]
 
 
-def test_without_patience_the_last_epoch_is_used(whole, tmp_path, monkeypatch):
-    scores = iter([0.9, 0.7, 0.6])
-    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
+def test_without_patience_the_last_epoch_is_used(whole, tmp_path, scored):
+    scored(val_score=[0.9, 0.7, 0.6])
     found = fit(tmp_path)
     assert (found["epoch_used"], found["score"]) == (3, 0.6)
     assert written(tmp_path)["weights.safetensors"] == whole["weights.safetensors"]

@@ -65,7 +65,7 @@ def train_fold(
         name: "net fold 2", for the log, and to keep its random draws apart from others'.
     Returns:
         metric, score and val_loss of the weights that inference uses (`epoch_used`), and `epochs`
-        run; where inner rows decided, how many they are and inner_score and inner_loss.
+        run; where inner rows decided, their inner_score and inner_loss.
     Raises:
         UserError: settings that do not fit.
         JobFailed: a loss that is no longer finite.
@@ -146,16 +146,21 @@ def without_noise(settings: Network) -> Network:
 
 
 def _best(history: list[dict], metric: Metric) -> int:
-    """Index of the first epoch that no other beats on inner rows; the last where there are none.
+    """Index of the epoch that no other beats on inner rows; the last where there are none.
 
-    Where the metric is undefined on them, by their loss.
+    These are few, so that scores are often equal, or undefined: then the lower loss is better.
     """
     if not history or "inner_score" not in history[-1]:
         return len(history) - 1
-    scores = [entry["inner_score"] for entry in history]
-    if np.isnan(scores).all():
-        return int(np.argmin([entry["inner_loss"] for entry in history]))
-    return metric.best(scores)
+    best = 0
+    for place, entry in enumerate(history):
+        score, best_score = entry["inner_score"], history[best]["inner_score"]
+        lower = entry["inner_loss"] < history[best]["inner_loss"]
+        if metric.is_better(score, best_score) or (
+            lower and not metric.is_better(best_score, score)
+        ):
+            best = place
+    return best
 
 
 def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> bool:
