@@ -310,3 +310,9 @@ def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
     fit(tmp_path, epochs=1)
     with pytest.raises(UserError, match="does not fit test_efficientnet with 4 outputs"):
         load_network(tmp_path, SETTINGS, BACKBONE, num_classes=4, kind="multiclass")
+
+
+def test_epochs_are_scored_at_the_threshold_of_the_submission(tmp_path):
+    about = replace(lesson("multilabel"), threshold=0.999)
+    found = fit(tmp_path, kind="multilabel", metric="f1_macro", about=about, epochs=1)
+    assert found["score"] == 0  # at 0.5 most columns would be yes
