@@ -78,18 +78,23 @@ EVERYTHING = {
 }
 
 
-def lesson(kind="multiclass", *, image_size=SIZE, targets=None, **more) -> Lesson:
+def lesson(kind="multiclass", *, image_size=SIZE, targets=None, num_inner=0, **more) -> Lesson:
+    """45 rows to learn from, the last of which decide when to stop, and 15 held out."""
     targets = TARGETS[kind] if targets is None else targets
+    num_learnt = 45 - num_inner
     return Lesson(
         cache=Patches(),
         image_size=image_size,
         cut="crop",
         kind=kind,
-        rows=np.arange(45),
-        targets=targets[:45],
-        weights=np.ones(45),
+        rows=np.arange(num_learnt),
+        targets=targets[:num_learnt],
+        weights=np.ones(num_learnt),
+        inner_rows=np.arange(num_learnt, 45),
+        inner_targets=targets[num_learnt:45],
         valid_rows=np.arange(45, 60),
         valid_targets=targets[45:],
+        levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
         **more,
     )
 
@@ -104,6 +109,7 @@ def fit(
     seed=0,
     settings=SETTINGS,
     about=None,
+    metric=None,
     **changes,
 ):
     return training.train_fold(
@@ -111,8 +117,7 @@ def fit(
         settings.model_copy(update=changes),
         BACKBONE,
         about or lesson(kind),
-        metric=get_metric(METRICS.get(kind, "accuracy"), kind),
-        levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
+        metric=get_metric(metric or METRICS.get(kind, "accuracy"), kind),
         device=device,
         precision=precision,
         workers=workers,
@@ -123,7 +128,7 @@ def fit(
 
 def written(folder):
     names = ("weights.safetensors", "best.safetensors", "log.csv", "snapshot.json")
-    return {name: (folder / name).read_bytes() for name in names}
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
 
 
 def new_trainer(backbone=BACKBONE, *, folder=None, about=None, **changes):

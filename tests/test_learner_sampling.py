@@ -70,6 +70,14 @@ def test_new_rows_lie_between_rows_of_their_class_and_fold():
         assert np.abs(gaps[:, None] + gaps[None] - lengths).min() < 1e-9
 
 
+def test_classes_that_are_equally_large_get_no_new_rows():
+    rows = unbalanced()
+    even = rows.of(np.r_[0:10, 48:58])
+    resampled = resample(even, sampling="smote", views=VIEWS, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(resampled.features, even.features)
+    np.testing.assert_array_equal(resampled.targets, even.targets)
+
+
 def test_a_row_that_is_alone_is_copied():
     rows = unbalanced()
     alone = rows.of(np.r_[0:8, 2 * 40])  # four images of class 0 and one view of class 2
@@ -77,7 +85,7 @@ def test_a_row_that_is_alone_is_copied():
     np.testing.assert_array_equal(made.features, np.tile(alone.features[-1], (7, 1)))
 
 
-def test_soft_targets_and_weights_lie_between_too():
+def test_weights_lie_between_and_soft_targets_by_weight():
     rows = unbalanced()
     two = rows.of(np.array([0, 1, 2, 3, 72, 73]))
     two = two.having(
@@ -88,8 +96,9 @@ def test_soft_targets_and_weights_lie_between_too():
     )
     made = synthetic_rows(two, rng=np.random.default_rng(0))
     share = (made.features[:, 0] - 1) / 2
-    np.testing.assert_allclose(made.targets[:, 0], 0.4 * share)
     np.testing.assert_allclose(made.weights, 0.5 + 0.5 * share)
+    np.testing.assert_allclose(made.targets[:, 0] * made.weights, 0.4 * share)
+    np.testing.assert_allclose(made.targets.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("sampling", ["oversample", "undersample", "smote"])

@@ -149,6 +149,14 @@ def test_cumulative_costs_more_the_further_the_miss():
     assert len({round(soft_cross_entropy(logits, hot(k, 4)).item(), 6) for k in (1, 2, 3)}) == 1
 
 
+@pytest.mark.parametrize("loss", [soft_cross_entropy, cumulative])
+def test_of_a_soft_target_each_class_counts_by_its_own_weight(loss):
+    logits, weights = softmax_logits(0.5, 0.25, 0.25), torch.tensor([1.0, 2.0, 8.0]).double()
+    alone = [loss(logits, hot(label, 3), class_weights=weights) for label in (0, 2)]
+    half = (hot(0, 3) + hot(2, 3)) / 2
+    torch.testing.assert_close(loss(logits, half, class_weights=weights), sum(alone) / 2)
+
+
 def test_a_class_weight_multiplies_the_row():
     logits, weights = softmax_logits(0.5, 0.25, 0.25), torch.tensor([1.0, 3.0, 1.0]).double()
     for settings in ({"loss": "focal"}, {"loss": "cumulative"}, {"loss": "arcface"}):

@@ -1,11 +1,15 @@
-"""Mixing: targets follow the pixels, counted; the right method, the right share of batches."""
+"""Mixing: targets follow pixels and weights, counted; the right method, the right share."""
+
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.config.network import Inputs
+from pipeline.config.schema import Network
 from pipeline.networks import mixing
+from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import cutmix, mix_batch, mixup, mosaic, ricap
 
 PASTING = [(cutmix, {"alpha": 1.0}), (ricap, {"beta": 0.5}), (mosaic, {"beta": 0.5})]
@@ -51,14 +55,14 @@ def mix_all(method, batch, strength, seed):
 
 @pytest.mark.parametrize(("method", "strength"), PASTING)
 @pytest.mark.parametrize("size", [(9, 7), (2, 5), (1, 1), (1, 6)])
-def test_targets_are_the_shares_of_pixels(method, strength, size):
+def test_targets_are_the_shares_of_pixels_times_weights(method, strength, size):
     images, targets, weights = colours(5, *size)
     for seed in range(60):
         mixed, shares, mixed_weights = mix_all(method, (images, targets, weights), strength, seed)
         pixels = mixed.round().long()
         torch.testing.assert_close(mixed, pixels.float())
         counted = torch.stack([(pixels[:, 0] == level).float().mean((1, 2)) for level in range(5)])
-        torch.testing.assert_close(shares, counted.T)
+        torch.testing.assert_close(shares * mixed_weights[:, None], counted.T * weights)
         torch.testing.assert_close(mixed_weights, counted.T @ weights)
 
 
@@ -95,8 +99,10 @@ def test_a_box_that_the_border_cuts_counts_for_what_is_left():
     expected = images.clone()
     expected[:, :, 0:2, 4:8] = images.flip(0)[:, :, 0:2, 4:8]
     assert torch.equal(mixed, expected)
-    torch.testing.assert_close(shares[0], torch.tensor([1 - 8 / 64, 8 / 64]))
-    torch.testing.assert_close(mixed_weights, torch.tensor([1 + 4 / 8, 5 - 4 / 8]))
+    # 7/8 of weight 1 and 1/8 of weight 5, the sum 12/8; the other way round 35/8 and 1/8.
+    torch.testing.assert_close(shares[0], torch.tensor([7 / 12, 5 / 12]))
+    torch.testing.assert_close(shares[1], torch.tensor([1 / 36, 35 / 36]))
+    torch.testing.assert_close(mixed_weights, torch.tensor([12 / 8, 36 / 8]))
 
 
 def test_ricap_crops_and_does_not_resize():
@@ -126,9 +132,79 @@ def test_mosaic_shows_each_image_whole():
 
 @pytest.mark.parametrize("draw", [0.0, 1.0])
 def test_every_patch_of_a_mosaic_has_a_pixel(draw):
-    images, targets, weights = colours(2, 4, 4)
-    _, shares, _ = mosaic(images, targets, weights, beta=1.0, rng=Drawn(betas=[draw, draw]))
+    images, targets, _ = colours(2, 4, 4)
+    _, shares, _ = mosaic(images, targets, torch.ones(2), beta=1.0, rng=Drawn(betas=[draw, draw]))
     assert shares[0, 0].item() == (1 / 16 if draw == 0 else 9 / 16)
+
+
+def test_a_row_without_weight_lends_no_label_to_one_that_has_some():
+    drawn, targets = Drawn(betas=[0.25]), torch.eye(3)
+    weights = torch.tensor([2.0, 0.0, 0.0])
+    _, mixed, left = mixup(torch.zeros(3, 3, 2, 2), targets, weights, alpha=1.0, rng=drawn)
+    # A quarter of the row itself, three of the next one; row 1 is of two that have none.
+    torch.testing.assert_close(left, torch.tensor([0.5, 0.0, 1.5]))
+    torch.testing.assert_close(mixed, torch.tensor([[1.0, 0, 0], [0, 0.25, 0.75], [1, 0, 0]]))
+
+
+def shares_and_rows(method, strength, seed):
+    """(6, 6) how much of each row is in each mixed one, counted by constant images."""
+    shares = []
+    for channels in (slice(0, 3), slice(3, 6)):
+        images = torch.eye(6)[:, channels, None, None].expand(6, 3, 8, 8).clone()
+        mixed, _, _ = method(
+            images, torch.eye(6), torch.ones(6), **strength, rng=np.random.default_rng(seed)
+        )
+        shares.append(mixed.mean((2, 3)))
+    return torch.cat(shares, dim=1)
+
+
+UNEQUAL = torch.tensor([0.0, 1.0, 0.25, 3.0, 0.0, 1.5])
+HARD = torch.eye(3)[[0, 1, 2, 2, 1, 0]]
+SOFT = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]).repeat(3, 1)
+
+
+def linear_losses():
+    """Losses whose slopes are linear in the target, by name, with targets that they take."""
+    columns, values = (SOFT > 0.15).float(), 10 * SOFT
+    for kind, names, targets in (
+        ("multiclass", ("cross_entropy", "focal"), SOFT),
+        ("ordinal", ("cumulative",), HARD),
+        ("multilabel", ("bce", "focal"), columns),
+        ("regression", ("mse",), values),
+    ):
+        for name in names:
+            settings = Network(network="b", loss=name)
+            for of_classes in (None, torch.tensor([0.5, 1.0, 4.0])):
+                if kind != "regression" or of_classes is None:
+                    loss = create_loss(settings, kind, class_weights=of_classes)
+                    yield pytest.param(loss, targets, id=f"{name} {kind} {of_classes is not None}")
+    for kind, name, targets in (("multilabel", "bce", columns), ("regression", "mse", values)):
+        loss = create_loss(Network(network="b", loss=name), kind)
+        taught = partial(distilled, loss=loss, kind=kind, weight=0.5, temperature=1.0)
+        yield pytest.param(taught, torch.cat([targets, SOFT], dim=1), id=f"distilled {kind}")
+
+
+def slopes(loss, targets, weights):
+    """Of the weighted loss (B,), by outputs (B, 3)."""
+    outputs = torch.randn(6, 3, generator=torch.manual_seed(0)).requires_grad_()
+    (weights * loss(outputs, targets)).sum().backward()
+    return outputs.grad
+
+
+@pytest.mark.parametrize(("method", "strength"), METHODS)
+@pytest.mark.parametrize(("loss", "targets"), linear_losses())
+def test_a_mixed_row_teaches_what_its_rows_teach_by_share_and_weight(
+    method, strength, loss, targets
+):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        _, mixed, weights = method(torch.zeros(6, 3, 8, 8), targets, UNEQUAL, **strength, rng=rng)
+        shares = shares_and_rows(method, strength, seed)
+        expected = sum(
+            slopes(loss, row.expand(6, -1), shares[:, number] * UNEQUAL[number])
+            for number, row in enumerate(targets)
+        )
+        torch.testing.assert_close(slopes(loss, mixed, weights), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_mixup_alone_draws_what_it_always_drew():

@@ -39,6 +39,10 @@ def config(**changes) -> Config:
         ({"backbones": {"small": SMALL | {"stages": [5]}}}, r"stages: .* has 5"),
         ({"members": {"net": {"network": "small", "optimizer": "adamww"}}}, "adamw"),
         ({"members": {"net": {"network": "small", "freeze": 99}}}, r"has \d+ stages"),
+        (
+            {"members": {"net": {"network": "small", "batch_size": 1}}},
+            "batch_norm: freeze",
+        ),
         ({"members": {"net": {"network": "small", "schedule": "step"}}}, "distance of the falls"),
         (
             {

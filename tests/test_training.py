@@ -1,6 +1,7 @@
 """Training: it learns, starts from the prior, and resumes to the same bytes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,12 +54,51 @@ def dying(monkeypatch):
     return arrange
 
 
+@pytest.fixture
+def scored(monkeypatch):
+    """Let epochs score and lose as told, also of a run that is continued."""
+
+    def arrange(**columns):
+        validate = training._validate
+
+        def told(trainer, loaders, *args, **kwargs):
+            found = {key: values[loaders.batches.epoch] for key, values in columns.items()}
+            return validate(trainer, loaders, *args, **kwargs) | found
+
+        monkeypatch.setattr(training, "_validate", told)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "call"),
+    [
+        (Trainer, "gradients", 9),
+        (training, "save_weights", 2),
+        (training, "_save_checkpoint", 2),  # the epoch is in best.safetensors, not in last.pt
+        (training, "_finish", 1),
+    ],
+)
+def test_a_killed_run_with_patience_ends_with_the_same_bytes(
+    scored, dying, tmp_path, owner, function, call
+):
+    about = lesson(num_inner=9)
+    scored(inner_score=[0.5, 0.9, 0.7])
+    assert fit(tmp_path / "whole", about=about, patience=2)["epoch_used"] == 2
+    revive = dying(owner, function, call)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", about=about, patience=2)
+    revive()
+    fit(tmp_path / "killed", about=about, patience=2)
+    assert written(tmp_path / "killed") == written(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(
     ("owner", "function", "call"),
     [
         (Trainer, "gradients", 3),  # in the first epoch
         (Trainer, "gradients", 9),  # in the second
-        (training, "save_weights", 2),
+        (training, "save_weights", 1),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
         (training, "_finish", 1),
     ],
@@ -158,22 +198,62 @@ def test_balanced_classes_weigh_in_loss_and_start():
     torch.testing.assert_close(losses / losses[0], torch.tensor([1.0, 3.0, 6.0]))
 
 
-def test_patience_stops_and_takes_the_best_epoch(tmp_path, monkeypatch):
-    scores = iter([0.5, 0.7, 0.6, 0.7])
-    metric_of = training.Metric.score
-    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
-    found = fit(tmp_path, epochs=9, patience=2)
-    monkeypatch.setattr(training.Metric, "score", metric_of)
-    assert (found["epochs"], found["epoch_used"], found["score"]) == (4, 2, 0.7)
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("inner_score", "inner_loss", "used"),
+    [
+        ([0.5, 0.7, 0.6, 0.7], [0.9, 0.8, 0.1, 0.8], 2),
+        ([0.5, 0.7, 0.7, 0.6, 0.7], [0.9, 0.8, 0.7, 0.1, 0.9], 3),  # of equals the lower loss
+        ([NAN, NAN, NAN, NAN], [0.9, 0.7, 0.8, 0.7], 2),
+        ([NAN, 0.1, NAN, 0.05], [0.2, 0.9, 0.1, 0.1], 2),
+    ],
+)
+def test_patience_takes_the_epoch_that_is_best_on_inner_rows(
+    tmp_path, scored, inner_score, inner_loss, used
+):
+    scored(inner_score=inner_score, inner_loss=inner_loss, val_score=[0.9, 0.1, 0.2, 0.8, 0.95])
+    found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
+    assert (found["epochs"], found["epoch_used"]) == (len(inner_score), used)
+    assert found["score"] == [0.9, 0.1, 0.2][used - 1]
+    assert found["inner_loss"] == inner_loss[used - 1]
     assert written(tmp_path)["weights.safetensors"] == written(tmp_path)["best.safetensors"]
 
 
-def test_without_patience_the_last_epoch_is_used(whole, tmp_path, monkeypatch):
-    scores = iter([0.9, 0.7, 0.6])
-    monkeypatch.setattr(training.Metric, "score", lambda *args, **kwargs: next(scores))
+def test_a_run_that_ends_before_its_patience_takes_the_best_epoch_too(tmp_path, scored):
+    scored(inner_score=[0.5, 0.9, 0.7])
+    found = fit(tmp_path, about=lesson(num_inner=9), patience=5)
+    assert (found["epochs"], found["epoch_used"]) == (3, 2)
+
+
+def test_a_metric_that_inner_rows_leave_undefined_is_named(tmp_path, caplog):
+    about = replace(lesson("binary", num_inner=9), inner_targets=np.eye(2)[[0] * 9])
+    fit(tmp_path, kind="binary", metric="roc_auc", about=about, epochs=1, patience=1)
+    assert "roc_auc is undefined on the 9 rows that decide when to stop" in caplog.text
+
+
+def test_labels_of_held_out_rows_reach_no_weight(tmp_path):
+    """Their scores and losses do change, and with them what early stopping would do by them."""
+    wrong = TARGETS["multiclass"].copy()
+    wrong[45:] = np.roll(wrong[45:], 1, axis=1)
+    folders, found = (tmp_path / "right", tmp_path / "wrong"), []
+    for folder, targets in zip(folders, (None, wrong), strict=True):
+        about = lesson(targets=targets, num_inner=9)
+        found.append(fit(folder, about=about, epochs=8, patience=2, lr=3e-3, mixup=0.0))
+    right, other = map(written, folders)
+    assert right["weights.safetensors"] == other["weights.safetensors"]
+    assert found[0]["epoch_used"] == found[1]["epoch_used"]
+    assert found[0]["epochs"] == found[1]["epochs"]
+    assert found[0]["val_loss"] != found[1]["val_loss"]
+
+
+def test_without_patience_the_last_epoch_is_used(whole, tmp_path, scored):
+    scored(val_score=[0.9, 0.7, 0.6])
     found = fit(tmp_path)
-    assert (found["epoch_used"], found["best_epoch"], found["score"]) == (3, 1, 0.6)
+    assert (found["epoch_used"], found["score"]) == (3, 0.6)
     assert written(tmp_path)["weights.safetensors"] == whole["weights.safetensors"]
+    assert "best.safetensors" not in whole  # nothing is chosen by the held-out rows
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
@@ -230,3 +310,9 @@ def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
     fit(tmp_path, epochs=1)
     with pytest.raises(UserError, match="does not fit test_efficientnet with 4 outputs"):
         load_network(tmp_path, SETTINGS, BACKBONE, num_classes=4, kind="multiclass")
+
+
+def test_epochs_are_scored_at_the_threshold_of_the_submission(tmp_path):
+    about = replace(lesson("multilabel"), threshold=0.999)
+    found = fit(tmp_path, kind="multilabel", metric="f1_macro", about=about, epochs=1)
+    assert found["score"] == 0  # at 0.5 most columns would be yes

@@ -171,7 +171,17 @@ class Optimisation(Section):
         0, ge=0, description="use the mean of the last epochs' weights instead (Izmailov 2018)"
     )
     patience: int = Field(
-        0, ge=0, description="stop after so many epochs without a better score; 0: never"
+        0,
+        ge=0,
+        description="stop after so many epochs without a better score of some training rows, which "
+        "are kept from training, and use the best epoch; the held-out rows have no say; 0: never",
+    )
+    patience_share: float = Field(
+        0.1,
+        ge=0.02,
+        le=0.5,
+        description="about what share of the training rows, whole groups, patience keeps aside; 20 "
+        "rows at least, or a quarter",
     )
     cycles: int = Field(
         1, ge=1, description="train again from the trained weights, each time a member more: NAME_2"

@@ -22,7 +22,7 @@ from pipeline.learners.neighbours import NeighboursModel, fit_neighbours
 from pipeline.learners.perceptron import PerceptronModel, fit_perceptron
 from pipeline.learners.resampling import resample
 from pipeline.learners.ridge import fit_ridge
-from pipeline.learners.rows import TrainingRows, balanced_weights, chosen_rows, inner_folds
+from pipeline.learners.rows import TrainingRows, balanced, chosen_rows, inner_folds
 from pipeline.learners.trees import TreesModel, fit_lightgbm
 
 INNER_FOLDS = 4
@@ -183,7 +183,7 @@ def fit_learner(
         settings, blocks, weights=weights, targets=targets, metadata=metadata
     )
     if settings.class_weights == "balanced":
-        weights = balanced_weights(targets, weights, kind=kind)
+        targets, weights = balanced(targets, weights, kind=kind)
     folds = inner_folds(
         targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "inner folds")
     )

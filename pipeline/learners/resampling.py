@@ -39,8 +39,8 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
     """New rows that make each class as large as the largest, and none for a class without rows.
 
     Each lies at random on the line between a row and one of its nearest neighbours of the same
-    class and inner fold; so do its target and weight, and the fold is theirs. A row that is alone
-    is copied.
+    class and inner fold; so does its weight, and the fold is theirs. Of a target each end counts by
+    its weight, too. A row that is alone is copied.
 
     Source: Chawla et al. 2002, SMOTE; imbalanced-learn's knows no inner folds, soft targets or
     row weights.
@@ -52,7 +52,7 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
         )
     labels = rows.targets.argmax(axis=1)
     sizes = np.bincount(labels)
-    parents, partners = [], []
+    parents, partners = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
     for label in np.flatnonzero(sizes):
         drawn = rng.choice(np.flatnonzero(labels == label), sizes.max() - sizes[label])
         for fold in np.unique(rows.folds[drawn]):
@@ -72,10 +72,11 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
         shares = share.reshape(-1, *[1] * (values.ndim - 1))
         return (values[one] + shares * (values[other] - values[one])).astype(values.dtype)
 
+    weights = between(rows.weights)
     return rows.of(one).having(
         features=between(rows.features),
-        targets=between(rows.targets.astype(float)),
-        weights=between(rows.weights),
+        targets=between(rows.weights[:, None] * rows.targets) / weights[:, None],
+        weights=weights,
     )
 
 

@@ -58,9 +58,14 @@ def columns_to_learn(rows: TrainingRows) -> tuple[np.ndarray, np.ndarray]:
     return (mass > 0) & (mass < 1), (mass > 0).astype(float)
 
 
-def balanced_weights(targets: np.ndarray, weights: np.ndarray, *, kind: str) -> np.ndarray:
-    """Rescale row weights so that all classes have the same mass; the total stays the same.
+def balanced(
+    targets: np.ndarray, weights: np.ndarray, *, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rescale rows so that all classes have the same mass; the total stays the same.
 
+    Returns:
+        (N, C) targets, moved only where they are soft: each class's share counts by its own factor;
+        and (N,) weights.
     Raises:
         UserError: where a row has not one class.
     """
@@ -71,7 +76,8 @@ def balanced_weights(targets: np.ndarray, weights: np.ndarray, *, kind: str) -> 
         )
     mass = weights @ targets
     per_class = np.divide(weights.sum(), mass * np.sum(mass > 0), where=mass > 0, out=mass.copy())
-    return weights * (targets @ per_class)
+    factors = targets @ per_class
+    return targets * per_class / factors[:, None], weights * factors
 
 
 def inner_folds(

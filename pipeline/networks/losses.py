@@ -123,16 +123,17 @@ def cumulative(
     """For ordered classes: mean cross-entropy of the C - 1 questions "is it above level k?".
 
     Far misses cost more than near ones. Answers come from the softmax, so that they never
-    contradict each other.
+    contradict each other. A class weight (C,) multiplies its class's share of the target.
 
     Source: Niu 2016, with this change.
     """
     logs = logits.log_softmax(1)
     at_most = logs.logcumsumexp(1)[:, :-1]
     above = logs.flip(1).logcumsumexp(1).flip(1)[:, 1:]
-    share_above = targets.flip(1).cumsum(1).flip(1)[:, 1:]
-    losses = -(share_above * above + (1 - share_above) * at_most).mean(1)
-    return losses * _weighted(targets, class_weights).sum(1)
+    shares = _weighted(targets, class_weights)
+    share_above = shares.flip(1).cumsum(1).flip(1)[:, 1:]
+    share_at_most = shares.cumsum(1)[:, :-1]
+    return -(share_above * above + share_at_most * at_most).mean(1)
 
 
 def binary_cross_entropy(

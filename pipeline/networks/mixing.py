@@ -1,7 +1,10 @@
 """Mixing: images of a batch blended with, or pasted over, each other, and their targets likewise.
 
 All methods take images (B, 3, H, W) float, targets (B, C) and weights (B,), change none of them in
-place, and mix targets and weights by the same shares as the pixels: rows that sum to 1 still do.
+place, and mix weights by the same shares as the pixels. A target counts by its share times its
+row's weight: a row of weight 0 lends its pixels and not its label, and rows that sum to 1 still do.
+So a loss that is linear in the target is, of a mixed row, the sum of its rows' losses, each times
+its share and weight.
 Random draws come from a numpy generator on the CPU, so that a step can be repeated on any device.
 """
 
@@ -17,6 +20,7 @@ from torch.nn.functional import interpolate
 from pipeline.config.network import Inputs
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # images, targets, weights
+Mix = Callable[[torch.Tensor], torch.Tensor]  # (B, ...) -> (B, ...), each row a mean of some rows
 Size = tuple[int, int]  # (rows, columns), in pixels
 
 
@@ -60,14 +64,17 @@ def mixup(
     Args:
         images: (B, 3, H, W) float.
         targets: (B, C); rows that sum to 1 still do afterwards.
-        weights: (B,) row weights.
+        weights: (B,) row weights, 0 or more.
         alpha: the batch's one share is drawn from Beta(alpha, alpha).
     Source: Zhang 2018, mixup; with a generator passed in, so that a step can be repeated.
     """
     share = float(rng.beta(alpha, alpha))
     others = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    mixed = (values.lerp(values[others], 1 - share) for values in (images, targets, weights))
-    return tuple(mixed)
+
+    def mix(values: torch.Tensor) -> torch.Tensor:
+        return values.lerp(values[others], 1 - share)
+
+    return mix(images), *_mixed_labels(targets, weights, mix)
 
 
 def cutmix(
@@ -91,7 +98,7 @@ def cutmix(
     mixed = images.clone()
     mixed[..., rows, columns] = images[..., rows, columns][others]
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return mixed, *(values.lerp(values[others], pasted) for values in (targets, weights))
+    return mixed, *_mixed_labels(targets, weights, lambda v: v.lerp(v[others], pasted))
 
 
 def ricap(
@@ -144,6 +151,18 @@ def mosaic(
     return _quartered(images, targets, weights, split=(row, column), patch=shrink, rng=rng)
 
 
+def _mixed_labels(
+    targets: torch.Tensor, weights: torch.Tensor, mix: Mix
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets (B, C), each row's by its weight, and the weights (B,) that are left of them.
+
+    A row that is mixed of rows without weight alone has none, and their targets' plain mean.
+    """
+    mass = mix(weights)
+    counted = mix(weights[:, None] * targets) / torch.where(mass > 0, mass, 1)[:, None]
+    return torch.where(mass[:, None] > 0, counted, mix(targets)), mass
+
+
 def _clipped_span(length: int, side: float, rng: np.random.Generator) -> slice:
     """Where a box of `side` (a share of `length`) around a random centre lies inside the image."""
     size, centre = int(length * side), int(rng.integers(length))
@@ -167,8 +186,7 @@ def _quartered(
     """
     height, width = images.shape[-2:]
     row, column = split
-    mixed = torch.empty_like(images)
-    mixed_targets, mixed_weights = torch.zeros_like(targets), torch.zeros_like(weights)
+    mixed, shares = torch.empty_like(images), []
     others = torch.arange(len(images), device=images.device)
     for rows, columns in product(
         (slice(0, row), slice(row, height)), (slice(0, column), slice(column, width))
@@ -176,8 +194,10 @@ def _quartered(
         size = (rows.stop - rows.start, columns.stop - columns.start)
         if 0 not in size:
             mixed[..., rows, columns] = patch(size)[others]
-        share = size[0] * size[1] / (height * width)
-        mixed_targets += share * targets[others]
-        mixed_weights += share * weights[others]
+        shares.append((size[0] * size[1] / (height * width), others))
         others = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    return mixed, mixed_targets, mixed_weights
+
+    def mix(values: torch.Tensor) -> torch.Tensor:
+        return torch.stack([share * values[order] for share, order in shares]).sum(0)
+
+    return mixed, *_mixed_labels(targets, weights, mix)

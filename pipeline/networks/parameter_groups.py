@@ -60,6 +60,19 @@ def set_trainable(network: nn.Module, settings: Network, *, epoch: int) -> None:
             module.eval()
 
 
+def check_batch(network: nn.Module, settings: Network) -> None:
+    """Raise UserError where BatchNorm would take its statistics from batches of one image."""
+    if settings.batch_size > 1:
+        return
+    network.train()
+    set_trainable(network, settings, epoch=settings.epochs - 1)
+    if any(isinstance(module, _BatchNorm) and module.training for module in network.modules()):
+        raise UserError(
+            f"batch_size: 1, but {_arch(network.backbone)} has BatchNorm, whose statistics need "
+            "two images at least. Say `batch_size: 2` or more, or `batch_norm: freeze`."
+        )
+
+
 def first_epochs(backbone: nn.Module, settings: Network) -> dict[str, float]:
     """The epoch, from 0, in which each of the backbone's parameters begins to learn; inf: never.
 

@@ -10,6 +10,7 @@ from pipeline.networks.frozen import try_views
 from pipeline.networks.losses import create_loss
 from pipeline.networks.network import create_network
 from pipeline.networks.optimisation import create_optimizer
+from pipeline.networks.parameter_groups import check_batch
 from pipeline.networks.schedules import check_schedule
 
 
@@ -25,6 +26,7 @@ def try_network(settings: Network, backbone: Backbone, *, kind: Kind, views: lis
     check_schedule(settings)
     network = create_network(settings, backbone, num_classes=2, kind=kind, pretrained=False)
     create_optimizer(network, settings)
+    check_batch(network, settings)
     image_size = settings.image_size or backbone.image_size
     try_views(
         network.backbone,

@@ -27,7 +27,7 @@ from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights
 from pipeline.networks.nonfinite import find_nonfinite
 from pipeline.networks.optimisation import create_optimizer
-from pipeline.networks.parameter_groups import set_trainable
+from pipeline.networks.parameter_groups import check_batch, set_trainable
 from pipeline.networks.schedules import check_schedule, set_learning_rate
 from pipeline.networks.weight_averages import (
     create_average,
@@ -72,6 +72,7 @@ class Trainer:
             but = ("target_", "head.", "loss_") if settings.start.head == "new" else ("target_",)
             load_weights(self.network, lesson.start_weights, what=f"{name}'s start", but=but)
         self.optimizer = create_optimizer(self.network, settings)
+        check_batch(self.network, settings)
         self.model, self.stepper = fabric.setup(self.network, self.optimizer)
         self.average = create_average(self.network, settings.ema_decay)
         self.mean = create_weight_mean(self.network) if settings.swa_epochs else None
@@ -79,7 +80,6 @@ class Trainer:
             self._continue_from(checkpoint)
         self.targets = self.network.scaled(_tensor(targets, fabric.device))
         self.weights = _tensor(lesson.loss_weights(settings), fabric.device)
-        self.valid_targets = self.network.scaled(_tensor(lesson.valid_targets, fabric.device))
         self.labels_loss = create_loss(
             settings,
             kind,
@@ -222,14 +222,19 @@ class Trainer:
         )
 
     @torch.inference_mode()
-    def validate(self, loader: DataLoader) -> tuple[float, np.ndarray]:
-        """Loss and predictions (m, C) float64 of the weights to use, on the plain view."""
+    def validate(self, loader: DataLoader, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss against targets (m, C) and predictions (m, C) float64 of the weights to use.
+
+        Args:
+            loader: of the rows in order, in the plain view.
+        """
         network = self.final.eval()
         with self.fabric.autocast():
             outputs = torch.cat(
                 [network(images.to(self.fabric.device)).float() for images, _ in loader]
             )
-        loss = self.labels_loss(outputs, self.valid_targets).mean().item()
+        scaled = self.network.scaled(_tensor(targets, self.fabric.device))
+        loss = self.labels_loss(outputs, scaled).mean().item()
         return loss, network.values_of(outputs).cpu().double().numpy()
 
     def state(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Training: one network on one fold, stopped at any moment and continued to the same bytes.
 
 Reads the image cache. Writes into the member's folder of this fold: `last.pt` (to continue from),
-`best.safetensors`, `weights.safetensors` (what inference uses), `log.csv`, `tensorboard/`,
-`snapshot.json`.
+`weights.safetensors` (what inference uses), `log.csv`, `tensorboard/`, `snapshot.json`, and with
+`patience` `best.safetensors`.
 """
 
 import csv
@@ -48,7 +48,6 @@ def train_fold(
     lesson: Lesson,
     *,
     metric: Metric,
-    levels: np.ndarray | None = None,
     device: str,
     precision: str,
     workers: int,
@@ -57,17 +56,16 @@ def train_fold(
 ) -> dict[str, Any]:
     """Train on some rows of the cache, score each epoch on others.
 
-    `weights.safetensors` holds the last epoch's averaged weights: taking the epoch that scored best
-    on the held-out rows would make their score optimistic (law 3). Only where `patience` stopped
-    the run early it is the best epoch, and the score has that bias.
+    `weights.safetensors` holds the averaged weights of the last epoch; with `patience` and a
+    lesson's inner rows those of the epoch that scores best on these, which are neither trained on
+    nor held out. The held-out rows decide nothing, or their score would be optimistic (law 3).
 
     Args:
-        levels: (C,) ascending, for ordinal.
         device: cpu, cuda or mps. precision: 32, bf16, 16, or a name of Fabric's.
         name: "net fold 2", for the log, and to keep its random draws apart from others'.
     Returns:
-        metric, score and val_loss of the weights that inference uses (`epoch_used`), `epochs` run,
-        best_epoch and best_score.
+        metric, score and val_loss of the weights that inference uses (`epoch_used`), and `epochs`
+        run; where inner rows decided, their inner_score and inner_loss.
     Raises:
         UserError: settings that do not fit.
         JobFailed: a loss that is no longer finite.
@@ -89,6 +87,9 @@ def train_fold(
     )
     groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
     log.info("train %s learns %s", name, "; ".join(groups))
+    decides = bool(settings.patience and len(lesson.inner_rows))
+    if decides:
+        _say_who_decides(name, lesson, metric)
     history = checkpoint["history"] if checkpoint else []
     seconds: list[float] = []  # of each epoch since this run began
     with _events(folder) as events:
@@ -96,10 +97,10 @@ def train_fold(
             epoch, started = len(history), time.monotonic()
             loaders.batches.epoch = epoch
             trained, cost = trainer.train_epoch(loaders.train, epoch)
-            validated = _validate(trainer, loaders, lesson, metric, levels)
-            history.append({"epoch": epoch + 1, **trained, **validated})
+            scores = _validate(trainer, loaders, lesson, metric, decides=decides)
+            history.append({"epoch": epoch + 1, **trained, **scores})
             # In this order, a kill between two writes repeats the epoch and writes the same again.
-            if _best(history, metric) == epoch:
+            if decides and _best(history, metric) == epoch:
                 save_weights(trainer.final, folder / BEST_WEIGHTS)
             write_text(folder / "log.csv", _table(history))
             _save_checkpoint(folder / CHECKPOINT, trainer.state() | {"history": history})
@@ -109,15 +110,28 @@ def train_fold(
     return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
 
 
+def _say_who_decides(name: str, lesson: Lesson, metric: Metric) -> None:
+    count = len(lesson.inner_rows)
+    log.info("train %s stops by %d of its rows, which it does not train on", name, count)
+    if np.isnan(metric.score(lesson.inner_targets, lesson.inner_targets, **lesson.scoring)):
+        text = "train %s: %s is undefined on the %d rows that decide when to stop; their loss does"
+        log.warning(text, name, metric.name, count)
+
+
 def _validate(
-    trainer: Trainer, loaders: Loaders, lesson: Lesson, metric: Metric, levels: np.ndarray | None
+    trainer: Trainer, loaders: Loaders, lesson: Lesson, metric: Metric, *, decides: bool
 ) -> dict[str, float | None]:
-    """Loss and score on the rows held out; None where there are none."""
-    if not len(lesson.valid_rows):
-        return {"val_loss": None, "val_score": None}
-    loss, values = trainer.validate(loaders.valid)
-    score = metric.score(lesson.valid_targets, values, kind=lesson.kind, levels=levels)
-    return {"val_loss": loss, "val_score": score}
+    """Loss and score on the rows held out, None where there are none; and on those that decide."""
+    found: dict[str, float | None] = {"val_loss": None, "val_score": None}
+    if len(lesson.valid_rows):
+        loss, values = trainer.validate(loaders.valid, lesson.valid_targets)
+        score = metric.score(lesson.valid_targets, values, **lesson.scoring)
+        found = {"val_loss": loss, "val_score": score}
+    if decides:
+        loss, values = trainer.validate(loaders.inner, lesson.inner_targets)
+        score = metric.score(lesson.inner_targets, values, **lesson.scoring)
+        found |= {"inner_loss": loss, "inner_score": score}
+    return found
 
 
 def create_fabric(device: str, precision: str) -> Fabric:
@@ -132,10 +146,21 @@ def without_noise(settings: Network) -> Network:
 
 
 def _best(history: list[dict], metric: Metric) -> int:
-    """Index of the first epoch that no other beats; the last where none was scored."""
-    if not history or history[-1]["val_score"] is None:
+    """Index of the epoch that no other beats on inner rows; the last where there are none.
+
+    These are few, so that scores are often equal, or undefined: then the lower loss is better.
+    """
+    if not history or "inner_score" not in history[-1]:
         return len(history) - 1
-    return metric.best([entry["val_score"] for entry in history])
+    best = 0
+    for place, entry in enumerate(history):
+        score, best_score = entry["inner_score"], history[best]["inner_score"]
+        lower = entry["inner_loss"] < history[best]["inner_loss"]
+        if metric.is_better(score, best_score) or (
+            lower and not metric.is_better(best_score, score)
+        ):
+            best = place
+    return best
 
 
 def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> bool:
@@ -189,6 +214,8 @@ def _report(
     validated = ""
     if entry["val_score"] is not None:
         validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
+    if "inner_score" in entry:
+        validated += f"inner_score {entry['inner_score']:.4f} "
     log.info(
         f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
         f"{validated}lr {entry['lr']:.1e} {seconds[-1]:.1f}s {cost.images_per_second:.0f} images/s "
@@ -221,10 +248,9 @@ def _finish(
     seed: int,
 ) -> dict[str, Any]:
     """Choose the weights that inference uses, and say beside them how they were made."""
-    best = _best(history, metric)
-    chosen = len(history) - 1
-    if len(history) < settings.epochs:
-        chosen = best
+    chosen = _best(history, metric)
+    decided = "inner_score" in history[-1]
+    if decided:
         with replacing(folder / WEIGHTS) as temporary:
             shutil.copyfile(folder / BEST_WEIGHTS, temporary)
     else:
@@ -235,9 +261,9 @@ def _finish(
         "val_loss": history[chosen]["val_loss"],
         "epoch_used": chosen + 1,
         "epochs": len(history),
-        "best_epoch": best + 1,
-        "best_score": history[best]["val_score"],
     }
+    if decided:
+        scores |= {key: history[chosen][key] for key in ("inner_loss", "inner_score")}
     versions = {library: version(library) for library in LIBRARIES}
     snapshot = {
         "name": trainer.name,

@@ -1,5 +1,6 @@
 """What a member learns from in one fold: its rows, and what teachers say (laws 3 and 4)."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,13 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.pseudo import PseudoLabels, choose_pseudo_labels
+from pipeline.core.runtime import stream_seed
 from pipeline.data.images import ImageCache
 from pipeline.ensembles import fit_blend
 from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
-from pipeline.networks.lesson import Lesson
+from pipeline.networks.lesson import Lesson, set_aside
 from pipeline.networks.network import WEIGHTS
 from pipeline.stages.outputs import (
     blend_settings,
@@ -21,9 +23,11 @@ from pipeline.stages.outputs import (
     read_fold_test,
     read_repeat,
 )
-from pipeline.stages.plan import Plan
+from pipeline.stages.plan import Plan, model_name
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,24 +89,71 @@ def fit_fold(
 
 
 def network_lesson(project: Project, member: str, fold: int, rows: FoldRows) -> Lesson:
-    """What a network learns from: the same rows, as images."""
+    """What a network learns from: the same rows, as images, but those that decide when to stop."""
     plan, settings = Plan(project), project.member(member)
     competition = project.competition
     image_size = plan.image_size(member)
     distils, starts = settings.distill is not None, settings.start is not None
+    inner = _deciding_rows(project, member, fold, rows)
+    learnt = rows.rows[~inner]
     return Lesson(
         cache=ImageCache(plan.cache(image_size).folder),
         image_size=image_size,
         cut=project.config.backbones[settings.network].cut,
         kind=competition.task.kind,
-        rows=rows.rows,
-        targets=np.asarray(rows.targets, dtype=float),
-        weights=rows.weights,
+        rows=learnt,
+        targets=np.asarray(rows.targets[~inner], dtype=float),
+        weights=rows.weights[~inner],
+        inner_rows=rows.rows[inner],
+        inner_targets=rows.targets[inner],
+        levels=competition.levels,
+        threshold=project.config.submission.threshold,
         valid_rows=rows.held_out,
         valid_targets=competition.targets[rows.held_out],
-        teacher=_teacher_values(project, member, fold)[rows.rows] if distils else None,
+        teacher=_teacher_values(project, member, fold)[learnt] if distils else None,
         start_weights=plan.train(settings.start.member, fold).folder / WEIGHTS if starts else None,
     )
+
+
+def _deciding_rows(project: Project, member: str, fold: int, rows: FoldRows) -> np.ndarray:
+    """(n,) which of a fold's rows are kept from a network to decide when it stops.
+
+    None without `patience`, and none for a model of all rows, whose folds have decided. Never a
+    pseudo-labelled one. They are drawn by seed and fold alone, so that a network that starts from
+    another's weights decides by rows that these have not seen either.
+    """
+    settings, aside = project.member(member), np.zeros(len(rows.rows), dtype=bool)
+    if not settings.patience or fold == ALL_ROWS:
+        return aside
+    if settings.start is not None and not _keeps_the_same(project, member):
+        log.warning(
+            "train %s: the weights that it starts from have seen the rows that decide when it "
+            "stops, so it may stop too soon; give %s patience, the same patience_share and seed",
+            member,
+            settings.start.member,
+        )
+    labelled = len(rows.rows) - rows.num_taught
+    try:
+        aside[:labelled] = set_aside(
+            rows.targets[:labelled],
+            project.folds.groups[rows.rows[:labelled]],
+            share=settings.patience_share,
+            kind=project.competition.task.kind,
+            seed=stream_seed(settings.seed, "inner rows", fold),
+        )
+    except UserError as error:
+        raise UserError(f"members.{member} {model_name(fold)}: {error}") from None
+    return aside
+
+
+def _keeps_the_same(project: Project, member: str) -> bool:
+    """Whether all networks that a network starts from keep the same rows aside."""
+    settings = project.member(member)
+    if settings.start is None:
+        return True
+    before = project.member(settings.start.member)
+    same = (before.seed, before.patience_share) == (settings.seed, settings.patience_share)
+    return same and before.patience > 0 and _keeps_the_same(project, settings.start.member)
 
 
 def _groups(project: Project, rows: np.ndarray) -> np.ndarray:

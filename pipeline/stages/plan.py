@@ -18,7 +18,13 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.jobs import Job
 from pipeline.core.weights import weights_identity
 from pipeline.stages.project import Project
-from pipeline.stages.recipes import FORMAT, backbone_recipe, folds_recipe, settings_recipe
+from pipeline.stages.recipes import (
+    FORMAT,
+    backbone_recipe,
+    folds_recipe,
+    settings_recipe,
+    stopping_recipe,
+)
 
 Taught = tuple[str, tuple[Job, ...]]  # a fingerprint of what teaches, and the jobs that make it
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
@@ -135,6 +141,9 @@ class Plan:
             }
             if settings.stages and settings.pool == "auto":
                 made_from["last"] = "as the backbone pools it"  # once, its plain average
+            if settings.patience:
+                groups, threshold = project.folds.groups, config.submission.threshold
+                made_from["stopped_by"] = stopping_recipe(groups, threshold)
         else:
             made_from = {name: self.how(name) for name in settings.backbones}
             if [name for name in settings.blocks if name in made_from] != list(made_from):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from pipeline.config.expansion import MULTIPLIERS
 from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section
 from pipeline.core.weights import weights_identity
@@ -22,6 +24,7 @@ YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks"),
+    Network: ("patience_share",),
     Folds: ("repeats",),
 }
 
@@ -42,7 +45,30 @@ def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
     recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
     if settings.pseudo is not None:
         recipe["pseudo"] = _without_younger(settings.pseudo, recipe["pseudo"])
+    if isinstance(settings, Network) and not settings.patience:
+        del recipe["patience_share"]
+    if _counts_labels_by_weight(settings):
+        recipe["labels"] = "by weight"  # once, mixed labels and weights apart
     return _without_younger(settings, recipe)
+
+
+def stopping_recipe(groups: np.ndarray, threshold: float) -> dict[str, Any]:
+    """What the end of a training with `patience` depends on besides its settings and rows."""
+    rows = "inner rows"  # once, the held-out ones
+    return {"rows": rows, "groups": groups.tolist(), "threshold": threshold}
+
+
+def _counts_labels_by_weight(settings: Learner | Network) -> bool:
+    """Whether rows of unequal weight are mixed, or soft labels are of classes of unequal weight."""
+    pseudo = settings.pseudo
+    soft = pseudo is not None and pseudo.labels == "soft"
+    if isinstance(settings, Learner):
+        return soft and (settings.sampling == "smote" or settings.class_weights != "none")
+    strengths = (settings.mixup, settings.cutmix, settings.ricap, settings.mosaic)
+    mixed = any(strengths) and settings.mix_probability > 0 and not settings.plain
+    by_class = "cumulative" in settings.loss_weights and settings.class_weights != "none"
+    unequal = pseudo is not None and pseudo.weight != 1 and settings.sampling != "weighted"
+    return (mixed and unequal) or (by_class and (mixed or soft))
 
 
 def _without_younger(settings: Section, recipe: dict[str, Any]) -> dict[str, Any]:

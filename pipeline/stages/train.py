@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 def train_fold(
     folder: Path, fingerprint: str, *, config: Config, root: Path, member: str, fold: int
 ) -> None:
-    """Fit one member on all rows but one fold's, and on what its teachers say."""
+    """Fit one member on all rows but one fold's, and on what its teachers say.
+
+    Rows that decide when a network stops count as trained on.
+    """
     project = open_project(config, root)
     rows = fold_rows(project, member, fold)
     if rows.taught is not None:
@@ -83,7 +86,6 @@ def _fit_network(
         project.config.backbones[settings.network],
         network_lesson(project, member, fold, rows),
         metric=project.metric,
-        levels=project.competition.levels,
         device=device.type,
         precision=choose_precision(runtime.precision, device),
         workers=choose_workers(runtime.workers, device),
