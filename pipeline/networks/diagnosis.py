@@ -25,8 +25,8 @@ ADVICE = {
     "minimised. If you changed nothing in the code: set `loss: auto` and compare.",
     "exploding": "The loss is not finite or many times its start: the learning rate is too high. "
     "Divide `lr` by 10, or lower `backbone_lr`; set `clip_norm: 1`, and runtime.precision=32.",
-    "oscillating": "The loss goes up and down by more than it falls: lower `lr` by 3 to 10 times; then "
-    "look at the labels on the picture of batches; then try `optimizer: adamw`.",
+    "oscillating": "The loss goes up and down more than it falls: lower `lr` by 3 to 10 times; "
+    "then look at the labels on the picture of batches; then try `optimizer: adamw`.",
     "plateau": "The loss hardly falls: raise `lr` by 10 times (and `backbone_lr`); see that "
     "`freeze` leaves something to learn, that `clip_norm` is not tiny, and that the picture of "
     "batches shows what the labels say.",
