@@ -159,6 +159,7 @@ def main() -> None:
     """
     tune_allocator()
     start_logging()
+    sys.stdout.reconfigure(errors="replace")  # a class name that a terminal cannot show ends no run
     try:
         app()
     except KeyboardInterrupt:

@@ -62,7 +62,19 @@ def test_a_finished_write_replaces(tmp_path):
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read(tmp_path, umask, rights):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "x.npy") as temporary:
+            temporary.unlink()  # as a library that writes a file anew
+            temporary.write_text("new")
+            temporary.chmod(0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.npy").stat().st_mode & 0o777 == rights
 
 
 KILLED = """

@@ -20,13 +20,12 @@ from pipeline.core.runtime import stream
 from pipeline.networks import checks
 from pipeline.networks import trainer as trainer_module
 from pipeline.networks.checks import (
-    check_gradients,
     check_lr_range,
     check_overfit,
     check_repeats,
     check_start,
-    zero_shares,
 )
+from pipeline.networks.gradient_check import check_gradients, note_reached, zero_shares
 from pipeline.networks.lesson import Lesson, create_loaders
 from pipeline.networks.subject import Subject, seen_batches, varied_positions
 from pipeline.networks.trainer import Trainer
@@ -62,12 +61,20 @@ class Patches:
         return image
 
 
-def subject(kind="multiclass", *, folder=Path("unused"), shuffled=False, **changes) -> Subject:
+def subject(
+    kind="multiclass",
+    *,
+    folder=Path("unused"),
+    shuffled=False,
+    arch="test_efficientnet",
+    size=SIZE,
+    **changes,
+) -> Subject:
     """A network to check; with `shuffled` targets only a sane learning rate gets them by heart."""
     order = np.random.default_rng(1).permutation(ROWS) if shuffled else np.arange(ROWS)
     lesson = Lesson(
         cache=Patches(),
-        image_size=SIZE,
+        image_size=size,
         cut="crop",
         kind=kind,
         rows=np.arange(ROWS),
@@ -78,7 +85,7 @@ def subject(kind="multiclass", *, folder=Path("unused"), shuffled=False, **chang
     )
     return Subject(
         settings=SETTINGS.model_copy(update=changes),
-        backbone=BACKBONE,
+        backbone=Backbone(arch=arch, weights="random", image_size=size),
         lesson=lesson,
         folder=folder,
         name="net fold 0",
@@ -201,7 +208,7 @@ def test_with_a_margin_it_counts_that_all_rows_are_right(loss):
     [
         ({"lr": 1e-9}, "plateau"),
         ({"lr": 1e3}, "exploding"),
-        ({"kind": "regression", "lr": 0.3, "optimizer": "sgd"}, "oscillating"),
+        ({"kind": "regression", "lr": 0.22, "optimizer": "sgd"}, "oscillating"),
         ({"lr": 1e-4}, "falling"),
     ],
 )
@@ -327,6 +334,37 @@ def test_a_part_without_gradient_is_named(spoil):
     assert "backbone.conv_stem" in found.text
 
 
+# Their residual blocks begin as nothing: by the last BatchNorm's weight, and by a SkipInit.
+@pytest.mark.parametrize("arch", ["test_resnet", "test_nfnet"])
+def test_blocks_that_begin_as_nothing_are_healthy(arch):
+    found = check_gradients(subject(arch=arch, size=64, head="mlp"))
+    assert found.numbers["dead_modules"] == [], found.text
+    assert found.status == "ok"
+
+
+def test_a_detached_part_of_such_a_block_is_named(spoil):
+    def detach(network):
+        network.backbone.layer2[0].bn1.register_forward_hook(lambda *args: args[2].detach())
+
+    spoil(detach)
+    found = check_gradients(subject(arch="test_resnet", size=64))
+    assert found.status == "failed"
+    branch = [f"backbone.layer2.0.{name}" for name in ("conv1", "bn1")]
+    assert found.numbers["dead_modules"] == branch
+
+
+def test_what_the_config_s_pooling_replaces_need_not_learn(spoil):
+    pooled = {"arch": "test_convnext", "size": 64}
+    found = check_gradients(subject(pool="gem", **pooled))  # the backbone's own head has a norm
+    assert found.status == "ok", found.text
+
+    def forget(network):
+        network.backbone.head.norm.register_forward_hook(lambda *args: args[1][0])
+
+    spoil(forget)
+    assert check_gradients(subject(**pooled)).numbers["dead_modules"] == ["backbone.head.norm"]
+
+
 def test_what_is_frozen_need_not_learn():
     found = check_gradients(subject(freeze=2))
     assert found.numbers["dead_modules"] == []
@@ -354,11 +392,14 @@ class Cut(nn.Module):
 
 def test_shares_of_zero_gradients_by_hand():
     network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1), nn.Linear(1, 1))
-    network[0].weight.grad = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
-    network[1].weight.grad = torch.zeros(1, 2)
-    network[1].bias.grad = torch.ones(1)
+    reached = {}
+    for first in ([[0.0, 1.0], [0.0, 3.0]], [[0.0, 1.0], [2.0, 0.0]]):
+        network[0].weight.grad = torch.tensor(first)
+        network[1].weight.grad = torch.zeros(1, 2)
+        network[1].bias.grad = torch.ones(1)
+        note_reached(reached, network)
     network[2].bias.requires_grad_(False)
-    shares = zero_shares(network)
+    shares = zero_shares(network, reached)
     assert shares == {"0": (0.25, 4), "1": (pytest.approx(2 / 3), 3), "2": (1.0, 1)}
 
 

@@ -14,7 +14,12 @@ CURVES = {
         2.3 * 0.9**STEPS * (1 + 0.2 * WOBBLE),
         [0.0] * 9,
     ],
-    "falling": [2.3 * 0.98**STEPS, 2.3 * 0.98**STEPS * (1 + 0.1 * WOBBLE)],
+    "falling": [
+        2.3 * 0.98**STEPS,
+        2.3 * 0.98**STEPS * (1 + 0.1 * WOBBLE),
+        2.3 * 0.98**STEPS * (1 + 0.4 * np.sin(STEPS / 3)),  # momentum runs past the valley, slowly
+        2.3 * 0.98**STEPS + 4.6 * np.exp(-((STEPS - 5) ** 2) / 8),  # up to three times, once
+    ],
     "growing": [2.3 * 1.02**STEPS, 2.3 + 0.5 * STEPS, -2.3 - 0.5 * STEPS, -2.3 * 0.9**STEPS],
     "exploding": [
         [2.3, 2.5, float("nan")],
@@ -58,6 +63,20 @@ def test_the_unit_of_the_loss_does_not_matter(verdict, unit):
 def test_advice_names_keys_of_the_config(verdict, keys):
     advice = diagnose(CURVES[verdict][0]).advice
     assert all(key in advice for key in keys)
+
+
+@pytest.mark.parametrize("end", [0.4, 0.55, 0.6, 0.69, 0.71, 0.9, 1.1])
+@pytest.mark.parametrize(
+    "swings",
+    [[0.4, 3.0, 1.2, 0.2, 2.0], [1.0, 0.8, 0.9, 0.7, 0.8, 3.0, 0.9, 0.7, 0.8]],
+    ids=["wild", "peaks"],
+)
+def test_swings_above_the_start_are_no_fall_wherever_they_end(swings, end):
+    """Rounding decides where a chaotic curve ends: the border of a fall must not decide for it."""
+    last_quarter = [end + 0.3 * sign for sign in (-1, 1, 0)] * 5
+    losses = [1.0, *(swings * 9)[:44], *last_quarter]
+    assert np.mean(losses[45:]) == pytest.approx(end)
+    assert diagnose(losses).verdict == "oscillating"
 
 
 def test_learnt_is_to_stay_below_a_twentieth_of_the_start():

@@ -41,7 +41,7 @@ def submit(project, name, values, *, ids=IDS, classes=("a", "b"), **meta):
     folder = project.workspace.submissions
     Predictions(ids, values, classes, FOLDS, META | meta).save(folder / f"{name}.npz")
     line = {"submission": f"submissions/tiny/{name}.csv", "score": 0.5, "fingerprint": name}
-    with open(folder / "ledger.jsonl", "a") as ledger:
+    with open(folder / "ledger.jsonl", "a", encoding="utf-8") as ledger:
         ledger.write(json.dumps(line) + "\n")
 
 

@@ -62,7 +62,7 @@ def imports_in(source: str, module: str) -> set[str]:
 
 @lru_cache
 def imports(path: Path) -> frozenset[str]:
-    return frozenset(imports_in(path.read_text(), module_name(path)))
+    return frozenset(imports_in(path.read_text(encoding="utf-8"), module_name(path)))
 
 
 def layer(module: str) -> str:

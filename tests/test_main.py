@@ -14,11 +14,11 @@ CODE = Path(__file__).resolve().parents[1]
 CONFIG = "competition: tiny\ntask: {kind: multiclass, target: label}\n"
 
 
-def pipeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def pipeline(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
-        env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin"} | env,
         capture_output=True,
         text=True,
     )
@@ -103,6 +103,16 @@ def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) ->
     )
     said = "interrupted: what is finished is kept; the same command goes on from there\n"
     assert (done.returncode, done.stderr) == (130, said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_name_ends_no_run(tmp_path: Path, encoding: str) -> None:
+    text = CONFIG.replace("label}", "label, classes: [シャツ, T–Shirt]}")
+    (tmp_path / "tiny.yaml").write_text(text, encoding="utf-8")
+    done = pipeline(tmp_path, "config", "--config", "tiny.yaml", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert "???" in done.stdout
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,14 +41,14 @@ def replacing(path: Path) -> Iterator[Path]:
     as it was; what a killed one leaves behind has a dot in front and is never read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)
+    rights = temporary.stat().st_mode  # what the umask leaves; some libraries write a file anew
     try:
         yield temporary
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(stat.S_IMODE(rights))
         os.replace(temporary, path)
     except Exception as error:
         # torch and safetensors report a full disk as errors of their own.
@@ -99,7 +100,7 @@ def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
     again, finished or not; without an attic it is deleted.
     """
     begun = folder / ".begun"
-    owner = begun.read_text() if begun.exists() else _copied_from(folder)
+    owner = begun.read_text(encoding="utf-8") if begun.exists() else _copied_from(folder)
     if owner != wanted and folder.exists():
         if attic is None or not any(folder.iterdir()):
             _delete(folder)

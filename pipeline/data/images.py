@@ -88,7 +88,7 @@ def build_cache(
         threads=threads,
         ahead=4 * threads,
     )
-    with open(pixels_path, "ab") as pixels, open(sizes_path, "a") as sizes:
+    with open(pixels_path, "ab") as pixels, open(sizes_path, "a", encoding="utf-8") as sizes:
         for image in rest:
             pixels.write(image.tobytes())
             pixels.flush()
@@ -114,7 +114,7 @@ def _whole_images(sizes_path: Path, pixels_path: Path) -> list[tuple[int, int]]:
     """Sizes of the images that an interrupted build left whole; what is beyond them is cut off."""
     pixels_path.touch()
     sizes_path.touch()
-    lines = sizes_path.read_text().splitlines(keepends=True)
+    lines = sizes_path.read_text(encoding="utf-8").splitlines(keepends=True)
     sizes, total, available = [], 0, pixels_path.stat().st_size
     for line in lines:
         if not line.endswith("\n"):
@@ -126,5 +126,5 @@ def _whole_images(sizes_path: Path, pixels_path: Path) -> list[tuple[int, int]]:
         total += height * width * 3
     with open(pixels_path, "r+b") as pixels:
         pixels.truncate(total)
-    sizes_path.write_text("".join(lines[: len(sizes)]))
+    sizes_path.write_text("".join(lines[: len(sizes)]), encoding="utf-8")
     return sizes

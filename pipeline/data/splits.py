@@ -27,6 +27,8 @@ KINDS_OF_SCHEME: dict[str, tuple[Kind, ...]] = {
 PLAIN_SCHEMES = {"group": "kfold", "stratified_group": "stratified"}
 REPEAT_SPREAD = 0.5  # up to this share of its size a group loses its turn in later repeats
 
+TIE = 1e-9  # relative; folds that are this near each other are equally even
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -246,7 +248,9 @@ def _balance_groups(
     fold_of_group = np.empty(len(counts), dtype=int)
     for group in order:
         # (held + share)^2 - held^2, less what is the same for every fold
-        fold = np.argmin(held @ shares[group])
+        costs = held @ shares[group]
+        # Equally even folds differ in the last bits, otherwise on each kind of processor.
+        fold = np.argmax(costs <= costs.min() * (1 + TIE))
         held[fold] += shares[group]
         fold_of_group[group] = fold
     return fold_of_group[groups]

@@ -55,16 +55,12 @@ def resampled_scores(
     strata = _strata(targets, units, by_class=stratified and kind in ONE_CLASS_PER_ROW)
     drawn = _row_counts(units, strata, stream(seed, draws), rounds, share)
     if fast:
-        tables = [metric.function.terms(*pair) for pair in pairs]
-        flat = np.concatenate([table.reshape(len(table), -1) for table in tables], axis=1)
-        means = np.stack([counts @ flat / counts.sum() for counts in drawn])
-        parts = np.split(means, np.cumsum([table[0].size for table in tables])[:-1], axis=1)
-        return np.stack(
-            [
-                metric.function.finish(part.reshape(rounds, *table.shape[1:]))
-                for part, table in zip(parts, tables, strict=True)
-            ]
-        )
+        tables = np.stack([metric.function.terms(*pair) for pair in pairs])
+        flat = tables.reshape(*tables.shape[:2], -1)
+        # One product for each rival: in a common one, equal columns differ in their last bits.
+        means = [[counts @ rival / counts.sum() for rival in flat] for counts in drawn]
+        of_rivals = np.swapaxes(means, 0, 1).reshape(len(rivals), rounds, *tables.shape[2:])
+        return np.stack([metric.function.finish(of_rival) for of_rival in of_rivals])
     resamples = [np.repeat(np.arange(len(targets)), counts) for counts in drawn]
     return np.array(
         [

@@ -1,18 +1,17 @@
 """Checks of a network before a night of training: does it start right, learn, and repeat itself.
 
 Each check makes a trainer of its own on the member's own lesson and takes a few steps with it;
-nothing is kept. What a check found is a `Finding`; curves and batches are for pictures.
+nothing is kept. What a check found is a `Finding`; curves and batches are for pictures. The check
+of gradients is in `gradient_check`.
 """
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pipeline.config.errors import JobFailed
 from pipeline.config.network import MARGINS
@@ -34,9 +33,6 @@ GPU_TOLERANCE = 1e-3  # of a loss; a CPU's are the same to the last bit
 RANGE_STEPS, LOWEST_LR, HIGHEST_LR = 40, 1e-6, 1.0
 HOPELESS = 4.0  # times the lowest loss: the range test ends
 FAR = 10.0  # times the suggested rate, or a part of it
-MANY = 0.5  # share of what is dead that is worth a look
-WORST = 5  # modules named
-RELU_LIKE = (nn.ReLU, nn.ReLU6, nn.Hardswish)
 
 
 @dataclass(frozen=True)
@@ -175,62 +171,6 @@ def check_lr_range(subject: Subject) -> Finding:
     return Finding("learning rate", "ok" if well else "look", text, numbers)
 
 
-def check_gradients(subject: Subject) -> Finding:
-    """After one step, because a head of zeros lets no gradient through before: what gets none."""
-    trainer = subject.trainer(without_noise(subject.small), precision="32")
-    batch = subject.varied_batch(trainer)
-    _step(trainer, *batch)
-    silent: dict[str, float] = {}
-    watching = [
-        module.register_forward_hook(partial(_note_silent, silent, name))
-        for name, module in trainer.network.named_modules()
-        if isinstance(module, RELU_LIKE)
-    ]
-    trainer.gradients(*batch)
-    for watch in watching:
-        watch.remove()
-    zeros = zero_shares(trainer.network)
-    dead = [name for name, (share, _) in zeros.items() if share == 1]
-    counts = sum(count for _, count in zeros.values())
-    share = sum(share * count for share, count in zeros.values()) / max(1, counts)
-    text = f"{share:.1%} of {counts} gradients are exactly zero"
-    worst = sorted(zeros, key=lambda name: -zeros[name][0])[:WORST]
-    worst = {name: zeros[name][0] for name in worst if zeros[name][0] > 0}
-    if worst:
-        text += f", most in {_in_words(worst)}"
-    if dead:
-        text += (
-            f". {len(dead)} modules get none at all although they should learn: "
-            f"{', '.join(dead[:WORST])}. Look for a `detach`, for a part that the output does not "
-            "depend on, or for dead activations before it; `freeze` what is not meant to learn."
-        )
-    numbers = {"zero_share": share, "worst": worst, "dead_modules": dead, "silent": silent}
-    if silent:
-        mean = float(np.mean([*silent.values()]))
-        most = {name: silent[name] for name in sorted(silent, key=lambda n: -silent[n])[:WORST]}
-        text += f"; {mean:.1%} of ReLU channels are zero for all {len(batch[0])} images"
-        text += f", most in {_in_words(most)}" if mean else ""
-        numbers["silent_share"] = mean
-    many = max(share, numbers.get("silent_share", 0.0)) > MANY
-    status = "failed" if dead else "look" if many else "ok"
-    return Finding("gradients", status, text, numbers)
-
-
-def zero_shares(network: nn.Module) -> dict[str, tuple[float, int]]:
-    """Module to the share of its own gradients that are exactly zero, or absent, and their number.
-
-    Modules without parameters of their own that learn are left out.
-    """
-    shares = {}
-    for name, module in network.named_modules():
-        own = [p for p in module.parameters(recurse=False) if p.requires_grad]
-        if own:
-            count = sum(p.numel() for p in own)
-            alive = sum(int(p.grad.count_nonzero()) for p in own if p.grad is not None)
-            shares[name or "the network itself"] = (1 - alive / count, count)
-    return shares
-
-
 def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights: Any) -> float:
     """One optimiser step at the rates that the groups have; the loss before it."""
     loss, _ = trainer.gradients(images, targets, weights)
@@ -251,17 +191,3 @@ def _first_losses(subject: Subject, settings: Network) -> list[float]:
     loaders = create_loaders(subject.lesson, settings, workers=0, seed=subject.seed)
     batches = islice(loaders.train, REPEATED_STEPS)
     return [trainer.train_epoch([batch], epoch)[0]["loss"] for epoch, batch in enumerate(batches)]
-
-
-def _note_silent(
-    silent: dict[str, float], name: str, _module: nn.Module, _inputs: tuple, output: torch.Tensor
-) -> None:
-    """Share of channels that are zero everywhere, for all images."""
-    sizes = output.detach().abs()
-    if sizes.ndim == 3:  # (B, tokens, channels)
-        sizes = sizes.transpose(1, 2)
-    silent[name] = float((sizes.transpose(0, 1).flatten(1).amax(1) == 0).float().mean())
-
-
-def _in_words(shares: dict[str, float]) -> str:
-    return ", ".join(f"{name} ({share:.0%})" for name, share in shares.items())

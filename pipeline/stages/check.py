@@ -16,13 +16,13 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.runtime import stream_seed
 from pipeline.networks.checks import (
     Finding,
-    check_gradients,
     check_lr_range,
     check_overfit,
     check_repeats,
     check_start,
 )
 from pipeline.networks.device import choose_device, choose_precision, choose_workers
+from pipeline.networks.gradient_check import check_gradients
 from pipeline.networks.subject import Subject, seen_batches
 from pipeline.networks.training import without_noise
 from pipeline.report import check_figures

@@ -123,7 +123,7 @@ def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:
     Raises:
         UserError: naming some that it saw.
     """
-    if seen := sorted(set(ids.tolist()) & set(trained_on.read_text().splitlines())):
+    if seen := sorted(set(ids.tolist()) & set(trained_on.read_text(encoding="utf-8").split("\n"))):
         raise UserError(
             f"{trained_on.parent}: this model was trained on {len(seen)} of the rows that it is "
             f"scored on, e.g. {seen[:3]}. Delete the folder and run `make train infer` again."

@@ -198,7 +198,7 @@ def done(results: Path) -> set[tuple]:
 def note(results: Path, key: tuple, scores: tuple[float, ...]) -> None:
     """Append one run."""
     new = not results.exists()
-    with open(results, "a", newline="") as stream_:
+    with open(results, "a", newline="", encoding="utf-8") as stream_:
         writer = csv.writer(stream_)
         if new:
             writer.writerow(COLUMNS)

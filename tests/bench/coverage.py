@@ -58,7 +58,7 @@ def main(name: str, path: Path, splits: int) -> None:
     for split in sorted(set(range(splits)) - done):
         rows = one_split(project, blocks, split)
         fresh = not path.exists()
-        with open(path, "a", newline="") as file:
+        with open(path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             if fresh:
                 writer.writeheader()
