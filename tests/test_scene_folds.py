@@ -1,21 +1,25 @@
 """Folds that keep scenes whole, and what is said where they are torn: `folds.scheme: scenes`."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from planted import CLASSES, NUM_TRAIN, write_competition
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Config
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.jobs import execute, pending
+from pipeline.core.workspace import Workspace
 from pipeline.data.alarms import Alarm, read_alarms
-from pipeline.data.scenes import SCENES, FoldComparison
+from pipeline.data.scenes import SCENES, FoldComparison, look_at_scenes
 from pipeline.report.sentences import suspicious
-from pipeline.stages import folds
+from pipeline.stages import chain, folds
 from pipeline.stages.drawn_folds import scenes_of_block
 from pipeline.stages.plan import FORMAT, Plan, folds_job
 from pipeline.stages.project import Project, open_project
@@ -190,6 +194,30 @@ def test_torn_scenes_that_flatter_are_said_with_what_the_estimate_would_be(torn,
     csv.write_text(text)
 
 
+def test_too_few_scenes_to_compare_leave_the_finding_without_scores(tmp_path):
+    """All training images are of three series, each in the largest share that a scene may have."""
+    project = with_folds(tmp_path, lambda row: min(row // 44, 3) if row < 132 else row)
+    scenes = scenes_of_block(project, "small")
+    scenes[132:NUM_TRAIN] = 0
+    assert compare_folds(project, "small", scenes) is None
+    alarm = look_at_scenes(scenes, project.index, project.folds)
+    assert alarm.grade == "suspicious"
+    assert alarm.offer.startswith("Set `folds: {scheme: scenes}`")
+
+
+def test_better_by_these_folds_is_above_0_where_the_metric_is_better_low(tmp_path):
+    def plant(table: pd.DataFrame, images: list) -> None:
+        values = np.random.default_rng(5).normal(size=2 * NUM_TRAIN + 999)
+        table["value"] = [values[of_series(row)] for row in range(len(table))]
+
+    write_competition(tmp_path, scene_of=of_series, plant=plant)
+    task = {"kind": "regression", "target": "value", "metric": "rmse"}
+    project = with_folds(tmp_path, task=task)
+    found = compare_folds(project, "small", scenes_of_block(project, "small"))
+    assert found.score < found.whole
+    assert found.high > found.low > 0
+
+
 def test_what_is_offered_is_what_such_folds_score(tmp_path, comparison):
     whole = with_folds(tmp_path, **WHOLE)
     same = compare_folds(whole, "small", scenes_of_block(whole, "small"))
@@ -250,3 +278,29 @@ def test_folds_of_a_named_scheme_are_made_before_any_block(tmp_path):
     assert [job.name for job in jobs] == ["features small", "folds planted"]
     jobs = pending([folds_job(open_project(Config(**SETTINGS), tmp_path))])
     assert [job.name for job in jobs] == ["folds planted"]
+
+
+@pytest.mark.slow
+def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch, capsys, caplog):
+    opened(tmp_path)
+    (tmp_path / "planted.yaml").write_text(yaml.safe_dump(SETTINGS))
+    monkeypatch.chdir(tmp_path)
+    chain.run("ensemble", "planted.yaml", [])
+    printed = " ".join(capsys.readouterr().out.split())
+    headline = printed[printed.index("Expected on") : printed.index("Out of fold")]
+    assert "Set `folds: {scheme: scenes}`" in headline
+    assert re.search(r"accuracy 0\.9\d+ with these folds, 0\.[34]\d+ with scenes whole", headline)
+    chain.audit("planted.yaml", [])
+    looks = capsys.readouterr().out.partition("suspicious: ")[0]
+    assert looks.count(SCENES) == 1
+    with caplog.at_level("INFO"):
+        chain.run("ensemble", "planted.yaml", [])
+    assert "up to date, nothing to do" in caplog.text
+    # Where the block is not there, members made elsewhere are enough, and none is made.
+    capsys.readouterr()
+    shutil.rmtree(tmp_path / "features" / "planted" / "small")
+    shutil.rmtree(tmp_path / "submissions")
+    chain.run("ensemble", "planted.yaml", [])
+    assert "with scenes whole" not in capsys.readouterr().out
+    assert not (tmp_path / "features" / "planted" / "small").exists()
+    assert len(read_alarms(Workspace(tmp_path, "planted"))) > 0

@@ -83,7 +83,7 @@ def look_at_scenes(
         "suspicious" if flatters else "note",
         seen if comparison is None else f"{seen}; {comparison}",
         f"{_meaning(lacking, flatters)} {OFFER}. {GROUP}",
-        offer=f"{OFFER}: {comparison}." if flatters and comparison is not None else "",
+        offer=_offer(comparison) if flatters else "",
         examples=[", ".join(index.paths[rows[:3]]) + f" ({len(rows)} in all)" for rows in examples],
         images=[
             (
@@ -114,6 +114,10 @@ def known_test_rows(scenes: np.ndarray, num_train: int) -> np.ndarray:
 def is_little(torn: np.ndarray, num_rows: int) -> bool:
     """Whether too few rows are of torn scenes to move a score."""
     return len(torn) < max(MIN_IMAGES, MIN_SHARE * num_rows)
+
+
+def _offer(comparison: FoldComparison | None) -> str:
+    return f"{OFFER}." if comparison is None else f"{OFFER}: {comparison}."
 
 
 def _meaning(lacking: bool, flatters: bool) -> str:

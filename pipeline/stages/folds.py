@@ -31,6 +31,8 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     project = open_project(config, root)
     pairs, scenes = find_copies(project), scenes_of_folds(project)
     drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
+    if config.folds.scheme == "scenes":
+        _log_scenes(scenes[: project.num_train])
     csv = project.workspace.folds_csv
     text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()
@@ -54,6 +56,15 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     for folds in table.repeats:
         sizes = np.bincount(folds).tolist()
         log.info("folds: %s, rows per fold %s -> %s", drawn.assignments[0].scheme, sizes, csv)
+
+
+def _log_scenes(scenes: np.ndarray) -> None:
+    sizes = np.bincount(scenes)
+    sizes = sizes[sizes > 1]
+    log.info(
+        "folds: %d scenes of several training images, %d of %d images, the largest %s",
+        *(len(sizes), sizes.sum(), len(scenes), np.sort(sizes)[::-1][:5].tolist()),
+    )
 
 
 def replaced_by_hand(project: Project) -> bool:

@@ -48,22 +48,22 @@ def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldCo
     """Score a ridge on one block with the folds that there are, and with scenes kept whole.
 
     Returns:
-        None where there are too few scenes to part, or the metric is undefined on either folds.
+        None where there are too few scenes to part or to fit on, or the metric is undefined.
     """
     settings = {"scheme": "scenes", "column": None, "n": project.folds.num_folds, "repeats": 1}
     folds = project.config.folds.model_copy(update=settings)
-    try:
-        drawn = draw_folds(project, folds, pairs=find_copies(project), scenes=scenes)
-    except UserError as error:
-        log.warning("scenes: no folds keep them whole: %s", error)
-        return None
-    whole = drawn.as_table()
     learner = Learner(learner="ridge", blocks={backbone: 1.0}, views="mean")
     blocks = {backbone: read_block(project, backbone)}
-    these, other = (
-        out_of_fold(replace(project, other_folds=table), "scenes", learner, blocks)
-        for table in (_first_repeat(project.folds), whole)
-    )
+    try:
+        drawn = draw_folds(project, folds, pairs=find_copies(project), scenes=scenes)
+        whole = drawn.as_table()
+        these, other = (
+            out_of_fold(replace(project, other_folds=table), "scenes", learner, blocks)
+            for table in (_first_repeat(project.folds), whole)
+        )
+    except UserError as error:
+        log.warning("scenes: not compared with folds that keep them whole: %s", error)
+        return None
     how = bootstrap_settings(project) | {"groups": whole.groups}
     targets = project.competition.targets
     _, low, high = probability_better(targets, these, other, level=LEVEL, **how)
