@@ -191,6 +191,7 @@ def test_torn_scenes_that_flatter_are_said_with_what_the_estimate_would_be(torn,
     text = csv.read_text()
     csv.write_text(text + "\n")
     assert read_alarms(torn.workspace) == before
+    assert [job.name for job in pending([Plan(torn).scene_check()])] == ["scenes on small"]
     csv.write_text(text)
 
 

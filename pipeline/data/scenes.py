@@ -47,8 +47,8 @@ class FoldComparison:
     def __str__(self) -> str:
         return (
             f"{self.learner}: {self.metric} {self.score:.4f} with these folds, {self.whole:.4f} "
-            f"with scenes whole (90% sure to be {self.low:+.4f} to {self.high:+.4f} better by "
-            "these folds)"
+            f"with scenes whole; these folds are better by {self.low:+.4f} to {self.high:+.4f}, "
+            "90% sure"
         )
 
 

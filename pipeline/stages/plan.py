@@ -361,7 +361,7 @@ class Plan:
             metadata=[config.data.numeric, config.data.categorical],
             rows=[project.competition.rows_digest, project.competition.test_digest],
             folds=folds_recipe(config.folds),
-            torn=[project.folds.digest, project.folds.groups.tolist()],
+            torn=file_digest(project.workspace.folds_csv),
             submission=config.submission.model_dump(include={"threshold", "test_split"}),
             seed=config.seed,
         )
