@@ -20,7 +20,7 @@ from planted import (
 from pipeline.config.schema import Config
 from pipeline.core.jobs import execute
 from pipeline.learners.fit import RECIPES
-from pipeline.stages import audit
+from pipeline.stages import audit, trial
 from pipeline.stages.lessons import FoldRows, fold_rows
 from pipeline.stages.plan import Plan, folds_job
 from pipeline.stages.project import open_project
@@ -148,7 +148,7 @@ def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
     members = {"linear": {"learner": "ridge", "blocks": {"small": 1.0}}}
     project = open_project(Config(**SETTINGS | {"task": task, "members": members}), tmp_path)
     assert audit.sing(project).grade == "quiet"
-    monkeypatch.setattr(audit, "fold_rows", leaky)
+    monkeypatch.setattr(trial, "fold_rows", leaky)
     assert audit.sing(project).grade == "suspicious"
 
 

@@ -20,6 +20,7 @@ from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import Alarm, notes_of
 from pipeline.data.association import Outcome, associate, holm, outcome_of
 from pipeline.data.radar import look_at_clues
+from pipeline.data.scene_finder import find_scenes, thumbnail_features
 from pipeline.data.scenes import look_at_columns, look_at_scenes
 
 
@@ -40,7 +41,7 @@ def look(root, *, seed: int = 0, task: dict | None = None) -> list[Alarm]:
     return [
         *look_at_clues(competition, index, table, seed=seed),
         *look_at_columns(competition, table),
-        look_at_scenes(competition, index, table, seed=seed),
+        look_at_scenes(find_scenes(thumbnail_features(index.thumbnails)), index, table),
         look_at_split(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
     ]
 

@@ -110,10 +110,13 @@ class Folds(Section):
         "stratified_group",
         "multilabel_stratified",
         "binned_stratified",
+        "scenes",
         "column",
     ] = Field(
         "stratified",
-        description="`stratified` means: as the task asks for, and by group where one is named",
+        description="`stratified` means: as the task asks for, and by group where one is named; "
+        "`scenes`: likewise, near-identical images whole, which the first backbone's frozen "
+        "features tell (without a backbone, thumbnails)",
     )
     n: int = Field(5, ge=2, le=50, description="number of folds K")
     repeats: int = Field(

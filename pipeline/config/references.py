@@ -129,6 +129,23 @@ def backbones_of(member: AnyMember) -> list[str]:
     return [member.network] if isinstance(member, Network) else []
 
 
+def blocks_of(config: Config) -> list[str]:
+    """Backbones that a learner sees, in the config's order; a network's own needs no block."""
+    seen = (getattr(member, "backbones", []) for member in config.members.values())
+    used = {name for names in seen for name in names}
+    return [name for name in config.backbones if name in used]
+
+
+def backbone_of_scenes(config: Config) -> str | None:
+    """The backbone whose features tell scenes that folds keep whole; None: no folds do, or none.
+
+    The first of the config, whatever members use it, so that no member changes folds.
+    """
+    if config.folds.scheme != "scenes":
+        return None
+    return next(iter(config.backbones), None)
+
+
 def _depends_on(config: Config, name: str, wanted: str) -> bool:
     """Whether a member stands on another, directly or through others."""
     seen: set[str] = set()

@@ -53,6 +53,11 @@ class Workspace:
         """The leak radar, completed by the audit stage; need not be there."""
         return self.submissions / "audit" / "radar.json"
 
+    @property
+    def scenes_json(self) -> Path:
+        """What frozen features say of scenes that folds tear; need not be there."""
+        return self.submissions / "audit" / "scenes" / "finding.json"
+
     def member(self, name: str) -> Path:
         """A member's predictions, above its folds."""
         return self.models / name

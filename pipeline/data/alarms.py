@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pipeline.core.artifacts import file_digest
 from pipeline.core.workspace import Workspace
 
 Grade = Literal["suspicious", "note", "quiet"]
@@ -17,6 +19,7 @@ class Alarm:
     Attributes:
         name: what was looked at. grade: suspicious asks for an answer, a note for a thought.
         seen: one sentence with the numbers. advice: what it could mean, what to do; "" if quiet.
+        offer: what to set in the config, and what the estimate would be; said beside the estimate.
         score, chance, p_value: None where there are none; p_value is adjusted for all looks.
         examples: paths to look at, or text.
         images: to be shown: titles, and (path below the competition's folder, line of text) each.
@@ -26,6 +29,7 @@ class Alarm:
     grade: Grade
     seen: str
     advice: str = ""
+    offer: str = ""
     score: float | None = None
     chance: float | None = None
     p_value: float | None = None
@@ -42,13 +46,22 @@ class Alarm:
 
 
 def read_alarms(workspace: Workspace) -> list[Alarm]:
-    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`."""
-    alarms = json.loads(workspace.audit_json.read_text(encoding="utf-8"))["radar"]
+    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`.
+
+    What features say of a thing takes the place of what thumbnails said of it.
+    """
+    alarms = _read(workspace.audit_json)["radar"]
     if workspace.radar_json.exists():
-        completed = json.loads(workspace.radar_json.read_text(encoding="utf-8"))
+        completed = _read(workspace.radar_json)
         if completed[: len(alarms)] == alarms:
             alarms = completed
-    return [Alarm(**alarm) for alarm in alarms]
+    found = [Alarm(**alarm) for alarm in alarms]
+    if workspace.scenes_json.exists():
+        scenes = _read(workspace.scenes_json)
+        if scenes["folds_csv"] == file_digest(workspace.folds_csv):
+            better = Alarm(**scenes["alarm"])
+            found = [better if alarm.name == better.name else alarm for alarm in found]
+    return found
 
 
 def worst_first(alarms: list[Alarm]) -> list[Alarm]:
@@ -63,3 +76,7 @@ def notes_of(alarms: list[Alarm]) -> list[str]:
         for alarm in worst_first(alarms)
         if alarm.grade != "quiet"
     ]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

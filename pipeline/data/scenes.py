@@ -4,94 +4,134 @@ A model that saw one half of a scene knows the other. That is fair where test im
 neighbour in train as often as a held-out fold's images have in the others, and flatters where not.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
-from pipeline.core.runtime import stream
 from pipeline.data.alarms import Alarm
-from pipeline.data.duplicates import MIN_CONTRAST, clusters, shared_patterns, standardised
 from pipeline.data.index import ImageIndex
 
-# Measured on thumbnails: clothing has 4 such pairs, signdigits 3, chula 10; solar cells, which
-# look alike anyway, have thousands.
-MIN_LIKENESS = 0.8  # correlation without the patterns that all images share
-MAX_IMAGES = 8000  # compared with each other: 4 s
-CHUNK = 500
+SCENES = "scenes across folds"  # the alarm's name: features' replaces thumbnails'
 MIN_SHARE, MIN_IMAGES = 0.005, 4  # of training rows; below, it moves no score
 ALPHA = 0.01
 MAX_EXAMPLES, MAX_SHOWN = 5, 6  # scenes, and images of each
 
+OFFER = "Set `folds: {scheme: scenes}`, so that folds keep scenes whole"
 GROUP = (
-    "If these are one person, place or series, give each a name in a column of train.csv and say "
-    "`data.group: COLUMN`, so that folds keep them together."
+    "If scenes are persons, places or series of more images than look alike, give each a name in a "
+    "column of train.csv and say `data.group: COLUMN` as well."
 )
 
 
+@dataclass(frozen=True)
+class FoldComparison:
+    """What a cheap learner scores with the folds that there are, and with scenes kept whole.
+
+    Attributes:
+        learner: "ridge on lite0". metric: the competition's.
+        score, whole: with these folds, and with scenes whole.
+        low, high: 90 % interval of how much better `score` is, paired by rows, scenes whole.
+    """
+
+    learner: str
+    metric: str
+    score: float
+    whole: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.learner}: {self.metric} {self.score:.4f} with these folds, {self.whole:.4f} "
+            f"with scenes whole; these folds are better by {self.low:+.4f} to {self.high:+.4f}, "
+            "90% sure"
+        )
+
+
 def look_at_scenes(
-    competition: Competition, index: ImageIndex, table: FoldTable, *, seed: int
+    scenes: np.ndarray,
+    index: ImageIndex,
+    table: FoldTable,
+    comparison: FoldComparison | None = None,
 ) -> Alarm:
-    """Look for scenes that the folds tear."""
-    num_train = len(competition.ids)
-    rng = stream(seed, "radar", "scenes")
-    rows = np.sort(rng.permutation(len(index.paths))[:MAX_IMAGES])
-    pairs = similar_pairs(index.thumbnails[rows])
-    a, b = (rows[pairs[end].to_numpy(dtype=int)] for end in ("a", "b"))
-    folds = np.append(table.folds, np.full(len(index.paths) - num_train, -1))
-    within, across = b < num_train, (a < num_train) & (b >= num_train)
-    torn = within & (folds[a] != folds[b])
-    torn_rows = np.unique([a[torn], b[torn]])
-    num_rows, num_test = (rows < num_train).sum(), (rows >= num_train).sum()
-    test_rows = np.unique(b[across])
+    """Say which scenes the folds tear, and whether that flatters the estimate.
+
+    Args:
+        scenes: numbers by `find_scenes` of training rows, then test rows; -1: not looked at.
+        comparison: where a learner could be fitted.
+    """
+    num_train = len(table.folds)
+    torn, known = torn_rows(scenes, table), known_test_rows(scenes, num_train)
+    num_rows, num_test = (scenes[:num_train] >= 0).sum(), (scenes[num_train:] >= 0).sum()
     seen = (
-        f"{len(torn_rows)} of {num_rows} training images have a near-identical one in another "
-        f"fold, {len(test_rows)} of {num_test} test images have one in train"
+        f"{len(torn)} of {num_rows} training images have a near-identical one in another "
+        f"fold, {len(known)} of {num_test} test images have one in train"
     )
-    if len(torn_rows) < max(MIN_IMAGES, MIN_SHARE * num_rows):
-        return Alarm("scenes across folds", "quiet", seen)
-    counts = [
-        [len(torn_rows), num_rows - len(torn_rows)],
-        [len(test_rows), num_test - len(test_rows)],
-    ]
-    rarer = num_test > 0 and 2 * len(test_rows) * num_rows < len(torn_rows) * num_test
-    flatters = rarer and fisher_exact(counts, alternative="greater").pvalue < ALPHA
-    advice = (
-        f"The estimate flatters: test images lack the neighbours that held-out images have. {GROUP}"
-        if flatters
-        else "Test images have such neighbours too, as after a random split, so the estimate need "
-        f"not flatter; images may also merely look alike. Look at the examples. {GROUP}"
-    )
-    scenes = _largest(pd.DataFrame({"a": a[torn], "b": b[torn]}), len(index.paths))
-    paths = index.paths
+    if is_little(torn, num_rows):
+        return Alarm(SCENES, "quiet", seen)
+    counts = [[len(torn), num_rows - len(torn)], [len(known), num_test - len(known)]]
+    rarer = num_test > 0 and 2 * len(known) * num_rows < len(torn) * num_test
+    lacking = rarer and fisher_exact(counts, alternative="greater").pvalue < ALPHA
+    flatters = lacking and (comparison is None or comparison.low > 0)
+    examples = _largest(scenes[:num_train][torn], scenes)
     return Alarm(
-        "scenes across folds",
+        SCENES,
         "suspicious" if flatters else "note",
-        seen,
-        advice,
-        examples=[", ".join(paths[scene[:3]]) + f" ({len(scene)} in all)" for scene in scenes],
+        seen if comparison is None else f"{seen}; {comparison}",
+        f"{_meaning(lacking, flatters)} {OFFER}. {GROUP}",
+        offer=_offer(comparison) if flatters else "",
+        examples=[", ".join(index.paths[rows[:3]]) + f" ({len(rows)} in all)" for rows in examples],
         images=[
             (
-                f"scene of {len(scene)} images",
-                [(str(paths[row]), f"fold {folds[row]}") for row in _one_per_fold(scene, folds)],
+                f"scene of {len(rows)} images",
+                [
+                    (str(index.paths[row]), f"fold {table.folds[row]}")
+                    for row in _one_per_fold(rows[rows < num_train], table.folds)
+                ],
             )
-            for scene in scenes
+            for rows in examples
         ],
     )
 
 
-def similar_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
-    """Pairs a < b of thumbnails (N, 32, 32) that are alike beyond what all images share."""
-    pixels = standardised(thumbnails.reshape(len(thumbnails), -1), MIN_CONTRAST)
-    patterns = shared_patterns(pixels)
-    pixels = standardised(pixels - pixels @ patterns.T @ patterns)
-    found = [np.empty((2, 0), dtype=int)]
-    for start in range(0, len(pixels), CHUNK):
-        likeness = pixels[start : start + CHUNK] @ pixels[start:].T / pixels.shape[1]
-        a, b = np.nonzero(likeness >= MIN_LIKENESS)
-        found.append(start + np.stack([a, b])[:, a < b])
-    return pd.DataFrame(np.concatenate(found, axis=1).T, columns=["a", "b"])
+def torn_rows(scenes: np.ndarray, table: FoldTable) -> np.ndarray:
+    """Training rows whose scene has rows in several folds."""
+    rows = np.flatnonzero(scenes[: len(table.folds)] >= 0)
+    folds = pd.Series(table.folds[rows]).groupby(scenes[rows])
+    return rows[folds.transform("nunique").to_numpy() > 1]
+
+
+def known_test_rows(scenes: np.ndarray, num_train: int) -> np.ndarray:
+    """Test rows, counted from 0, whose scene has training rows."""
+    test = scenes[num_train:]
+    return np.flatnonzero((test >= 0) & np.isin(test, scenes[:num_train]))
+
+
+def is_little(torn: np.ndarray, num_rows: int) -> bool:
+    """Whether too few rows are of torn scenes to move a score."""
+    return len(torn) < max(MIN_IMAGES, MIN_SHARE * num_rows)
+
+
+def _offer(comparison: FoldComparison | None) -> str:
+    return f"{OFFER}." if comparison is None else f"{OFFER}: {comparison}."
+
+
+def _meaning(lacking: bool, flatters: bool) -> str:
+    if flatters:
+        return "The estimate flatters: test images lack the neighbours that held-out images have."
+    if lacking:
+        return (
+            "Test images lack the neighbours that held-out images have, though a cheap learner "
+            "does not score beyond its error better by them; a fine-tuned network may."
+        )
+    return (
+        "Test images have such neighbours too, as after a random split, so the estimate need not "
+        "flatter; images may also merely look alike. Look at the examples. Otherwise:"
+    )
 
 
 def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
@@ -126,13 +166,11 @@ def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
     return alarms
 
 
-def _largest(torn: pd.DataFrame, num_rows: int) -> list[np.ndarray]:
-    """Rows of each of the largest clusters that torn pairs make."""
-    cluster = clusters(num_rows, torn)
-    numbers, counts = np.unique(cluster, return_counts=True)
+def _largest(torn_scenes: np.ndarray, scenes: np.ndarray) -> list[np.ndarray]:
+    """Rows, train and test, of each of the scenes that are torn most."""
+    numbers, counts = np.unique(torn_scenes, return_counts=True)
     largest = numbers[np.argsort(-counts, kind="stable")][:MAX_EXAMPLES]
-    scenes = [np.flatnonzero(cluster == number) for number in largest]
-    return [rows for rows in scenes if len(rows) > 1]
+    return [np.flatnonzero(scenes == number) for number in largest]
 
 
 def _one_per_fold(scene: np.ndarray, folds: np.ndarray) -> np.ndarray:

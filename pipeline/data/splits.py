@@ -133,6 +133,8 @@ def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:
     if scheme == "column":
         return scheme
     scheme = PLAIN_SCHEMES.get(scheme, scheme)
+    if scheme == "scenes":  # the caller unites each scene's rows
+        scheme = "stratified"
     if has_groups:
         return "group" if scheme == "kfold" else "stratified_group"
     if scheme == "stratified":

@@ -161,10 +161,12 @@ def suspicious(alarms: list[Alarm]) -> str:
     names = [alarm.name for alarm in alarms if alarm.grade == "suspicious"]
     if not names:
         return ""
-    return (
+    offers = [alarm.offer for alarm in alarms if alarm.grade == "suspicious" and alarm.offer]
+    finding = (
         f"{len(names)} suspicious finding{'s' if len(names) > 1 else ''} by the leak radar "
         f"({', '.join(names)}): the estimate may not hold; `make audit CONFIG=...` says more."
     )
+    return " ".join([finding, *offers])
 
 
 def are_same(gain: dict[str, float]) -> bool:

@@ -15,14 +15,14 @@ from rich.table import Table
 
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import write_json
-from pipeline.core.runtime import stream, stream_seed
+from pipeline.core.runtime import stream
 from pipeline.data.adversary import look_at_split
-from pipeline.data.alarms import Alarm, notes_of, worst_first
+from pipeline.data.alarms import Alarm, notes_of, read_alarms, worst_first
 from pipeline.learners.fit import RECIPES
-from pipeline.stages.lessons import fit_fold, fold_rows
 from pipeline.stages.outputs import read_blocks
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
+from pipeline.stages.trial import out_of_fold
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ STYLES = {"suspicious": "bold red", "note": "yellow", "quiet": "dim"}
 
 def audit_competition(project: Project) -> list[Alarm]:
     """Complete the radar of `make folds`, print all of it, write radar.json."""
-    found = json.loads(project.workspace.audit_json.read_text(encoding="utf-8"))
-    alarms = [Alarm(**alarm) for alarm in found["radar"]]
-    alarms += [*look_at_blocks(project), sing(project)]
+    found = json.loads(project.workspace.audit_json.read_text(encoding="utf-8"))["radar"]
+    found += [alarm.as_json() for alarm in (*look_at_blocks(project), sing(project))]
     path = project.workspace.radar_json
-    write_json(path, [alarm.as_json() for alarm in alarms])
+    write_json(path, found)
+    alarms = read_alarms(project.workspace)  # of scenes, what features say where they are there
     print_alarms(alarms, title=f"{project.config.competition}: what the leak radar saw")
     log.info("audit %s: %d alarms -> %s", project.config.competition, len(notes_of(alarms)), path)
     return alarms
@@ -75,10 +75,9 @@ def sing(project: Project) -> Alarm:
     rng = stream(project.config.seed, "canary")
     dealt_project = replace(
         project,
-        config=project.config.model_copy(update={"members": {CANARY: settings}}),
         competition=replace(project.competition, targets=targets[rng.permutation(len(targets))]),
     )
-    oof = _oof(dealt_project, blocks)
+    oof = out_of_fold(dealt_project, CANARY, settings, blocks)
     score = dealt_project.score(oof)
     by_chance = [dealt_project.score(oof[rng.permutation(len(oof))]) for _ in range(NUM_SHUFFLES)]
     chance, spread = float(np.nanmean(by_chance)), float(np.nanstd(by_chance))
@@ -140,20 +139,3 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
         update={"strength": weakest, "blocks": {block: 1.0}, "search": None, "stacks": []}
     )
     return settings, {block: blocks[block]}
-
-
-def _oof(project: Project, blocks: dict[str, np.ndarray]) -> np.ndarray:
-    """The canary's out-of-fold predictions (N, C), made as the train and infer stages make them."""
-    competition, settings = project.competition, project.member(CANARY)
-    oof = np.zeros(competition.targets.shape)
-    for fold in project.folds.models:
-        rows = fold_rows(project, CANARY, fold)
-        held_out, seed = rows.held_out, stream_seed(settings.seed, CANARY, fold)
-        fitted = fit_fold(project, CANARY, rows, blocks, seed=seed)
-        metadata = project.metadata(CANARY, held_out=held_out)
-        oof[held_out] += fitted.predict(
-            {name: block[held_out] for name, block in blocks.items()},
-            metadata=None if metadata is None else metadata[held_out],
-            average=project.config.tta.average,
-        )
-    return oof / project.folds.num_repeats

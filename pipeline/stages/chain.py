@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.config.errors import UserError
 from pipeline.config.load import load_config
-from pipeline.config.references import backbones_of
+from pipeline.config.references import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.schema import Config, Network
 from pipeline.core.jobs import Job, execute, pending, resolve
 from pipeline.core.weights import find_weights
@@ -31,6 +31,9 @@ def run(
     _check_what_needs_no_data(stage, config, root, members, folds)
     project = open_project(config, root)
     done = _bring_up_to_date(config, [folds_job(project)])
+    if stage in ("ensemble", "report"):
+        done += _bring_up_to_date(config, [Plan(project).ensemble()])
+        done += _check_scenes(config, Plan(project))
     if stage != "folds":
         targets = _targets(stage, Plan(project), members, folds)
         done += _bring_up_to_date(config, targets)
@@ -71,6 +74,7 @@ def audit(config_name: str, overrides: list[str]) -> None:
     config = _load(config_name, overrides)
     project = open_project(config, Path.cwd())
     _bring_up_to_date(config, [folds_job(project)])
+    _check_scenes(config, Plan(project))
     resolve("pipeline.stages.audit:audit_competition")(project)
 
 
@@ -101,9 +105,11 @@ def _check_what_needs_no_data(
         _chosen(folds, [str(number) for number in numbers], "FOLD")
     elif wrong := [fold for fold in _names(folds) if not fold.isdecimal()]:
         raise UserError(f"FOLD={folds}: no number: {wrong}; folds count from 0: FOLD=0,1.")
-    if stage == "folds":
+    used = {backbone_of_scenes(config)} - {None}
+    if stage == "folds" and not used:
         return
-    used = {backbone for name in names for backbone in backbones_of(config.members[name])}
+    if stage != "folds":
+        used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
     find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
     # Only where nothing has been done yet: it takes seconds to import torch.
     if config.runtime.device not in ("auto", "cpu") and not folds_csv.exists():
@@ -115,7 +121,7 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     names = _chosen(members, list(config.members), "MEMBER")
     numbers = _chosen(folds, [str(fold) for fold in plan.project.folds.models], "FOLD")
     if stage == "features":
-        return [plan.block(name) for name in _used_backbones(config)]
+        return [plan.block(name) for name in blocks_of(config)]
     models = [
         (name, fold)
         for name in names
@@ -133,11 +139,12 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     return [plan.report()]
 
 
-def _used_backbones(config: Config) -> list[str]:
-    """Backbones that a learner sees; a network's own needs no block."""
-    seen = (getattr(member, "backbones", []) for member in config.members.values())
-    used = {name for names in seen for name in names}
-    return [name for name in config.backbones if name in used]
+def _check_scenes(config: Config, plan: Plan) -> int:
+    """Look for scenes that folds tear, on features that are there; none are made for it."""
+    check = plan.scene_check()
+    if check is None or not all(block.is_done() for block in check.needs):
+        return 0
+    return _bring_up_to_date(config, [check])
 
 
 def _chosen(wanted: str, known: list[str], key: str) -> list[str]:

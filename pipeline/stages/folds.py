@@ -16,10 +16,9 @@ from pipeline.core import artifacts
 from pipeline.core.folds import FoldTable, folds_text, read_folds
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import GRADES, Alarm, notes_of
-from pipeline.data.duplicates import clusters, find_duplicates
 from pipeline.data.radar import look_at_clues
 from pipeline.data.scenes import look_at_columns, look_at_scenes
-from pipeline.data.splits import assign_folds, merge_groups
+from pipeline.stages.drawn_folds import draw_folds, find_copies, scenes_of_folds
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -30,31 +29,12 @@ MANY_TWINS = 0.01  # of test images
 def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Find duplicates, assign folds so that none straddles them, say what was seen."""
     project = open_project(config, root)
-    competition = project.competition
-    pairs = find_duplicates(
-        project.index.digests, project.index.hashes, project.index.thumbnails.__getitem__
-    )
-    twins = clusters(len(project.index.paths), pairs)[: project.num_train]
-    groups = merge_groups(
-        competition.groups, twins if config.folds.keep_duplicates_together else None
-    )
-    column = config.folds.column
-    assignments = [
-        assign_folds(
-            config.folds,
-            competition.targets,
-            kind=config.task.kind,
-            seed=config.seed if config.folds.seed is None else config.folds.seed,
-            groups=groups,
-            column=None if column is None else competition.train[column].to_numpy(),
-            repeat=repeat,
-            classes=competition.classes,
-        )
-        for repeat in range(config.folds.repeats)
-    ]
+    pairs, scenes = find_copies(project), scenes_of_folds(project)
+    drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
+    if config.folds.scheme == "scenes":
+        _log_scenes(scenes[: project.num_train])
     csv = project.workspace.folds_csv
-    repeats = np.stack([assignment.folds for assignment in assignments])
-    text = folds_text(competition.ids, repeats, _names(project, groups))
+    text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()
     if replaced_by_hand(project):
         log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
@@ -63,19 +43,28 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
         # of them look hand-made.
         artifacts.finish(folder, "unfinished", folds_csv=[*_our_digests(folder), ours])
         artifacts.write_text(csv, text)
-    table = read_folds(csv, competition.ids)
+    table = read_folds(csv, project.competition.ids)
     audit = _audit(project, pairs, table.repeats)
-    alarms = _look_around(project, table)
+    alarms = _look_around(project, table, scenes)
     audit["notes"] += notes_of(alarms)
     audit["radar"] = [alarm.as_json() for alarm in [*_alarms_of_twins(project, audit), *alarms]]
     artifacts.write_json(folder / "audit.json", audit)
     artifacts.finish(folder, fingerprint, folds_csv=[ours])
-    notes = [note for assignment in assignments for note in assignment.notes]
+    notes = [note for assignment in drawn.assignments for note in assignment.notes]
     for note in dict.fromkeys([*notes, *audit["notes"]]):
         log.warning("folds: %s", note)
     for folds in table.repeats:
         sizes = np.bincount(folds).tolist()
-        log.info("folds: %s, rows per fold %s -> %s", assignments[0].scheme, sizes, csv)
+        log.info("folds: %s, rows per fold %s -> %s", drawn.assignments[0].scheme, sizes, csv)
+
+
+def _log_scenes(scenes: np.ndarray) -> None:
+    sizes = np.bincount(scenes)
+    sizes = sizes[sizes > 1]
+    log.info(
+        "folds: %d scenes of several training images, %d of %d images, the largest %s",
+        *(len(sizes), sizes.sum(), len(scenes), np.sort(sizes)[::-1][:5].tolist()),
+    )
 
 
 def replaced_by_hand(project: Project) -> bool:
@@ -89,16 +78,6 @@ def replaced_by_hand(project: Project) -> bool:
 def _our_digests(folder: Path) -> list[str]:
     """Digests of the folds.csv that this stage wrote, or was about to write when it was killed."""
     return (artifacts.read_meta(folder) or {}).get("folds_csv", [])
-
-
-def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:
-    """A group's name is the id of its first row, or the config's column where one is named."""
-    ids = project.competition.ids
-    if groups is None:
-        return ids
-    _, first = np.unique(groups, return_index=True)
-    name_of = {groups[row]: ids[row] for row in first}
-    return np.array([name_of[group] for group in groups])
 
 
 def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
@@ -144,14 +123,14 @@ def _part_alike(folds: np.ndarray, others: np.ndarray) -> bool:
     return np.unique(np.stack([folds, others]), axis=1).shape[1] == folds.max() + 1
 
 
-def _look_around(project: Project, table: FoldTable) -> list[Alarm]:
+def _look_around(project: Project, table: FoldTable, scenes: np.ndarray) -> list[Alarm]:
     """The radar: clues, scenes, columns, and the test set on thumbnails."""
     competition, index, seed = project.competition, project.index, project.config.seed
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
         *look_at_clues(competition, index, table, seed=seed),
         *look_at_columns(competition, table),
-        look_at_scenes(competition, index, table, seed=seed),
+        look_at_scenes(scenes, index, table),
         look_at_split(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
     ]
 

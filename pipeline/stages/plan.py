@@ -11,6 +11,7 @@ from functools import cached_property, wraps
 from typing import Any
 
 from pipeline.config.errors import UserError
+from pipeline.config.references import backbone_of_scenes, blocks_of
 from pipeline.config.schema import External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.external import FILES
@@ -31,10 +32,18 @@ CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for
 
 
 def folds_job(project: Project) -> Job:
-    """Folds, duplicates and the audit; stands before the rest, whose recipes need its outcome."""
+    """Folds, duplicates and the audit; stands before what folds hold out, whose recipes need it.
+
+    Blocks hang on no folds: where these keep scenes whole, a block comes first.
+    """
     config, competition = project.config, project.competition
     groups = None if competition.groups is None else competition.groups.tolist()
     column = config.folds.column
+    blocks = [Plan(project).block(name) for name in [backbone_of_scenes(config)] if name]
+    scenes: dict[str, Any] = {}
+    if config.folds.scheme == "scenes":
+        seen_on = [block.fingerprint for block in blocks] or ["thumbnails"]
+        scenes = {"scenes": [FORMAT["scenes"], *seen_on]}
     recipe = fingerprint(
         format=FORMAT["folds"],
         folds=folds_recipe(config.folds),
@@ -44,6 +53,7 @@ def folds_job(project: Project) -> Job:
         groups=groups,
         column=None if column is None else competition.train.get(column, []).tolist(),
         images=project.index.digest,
+        **scenes,
     )
     return Job(
         name=f"folds {config.competition}",
@@ -51,6 +61,7 @@ def folds_job(project: Project) -> Job:
         folder=project.workspace.features,
         fingerprint=recipe,
         arguments={"config": config, "root": project.workspace.root},
+        needs=tuple(blocks),
         owns_folder=False,
     )
 
@@ -70,7 +81,7 @@ def _once(make: Callable[..., Job]) -> Callable[..., Job]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs of a project whose folds are made."""
+    """Jobs of a project; all but blocks and caches need its folds."""
 
     project: Project
     made: dict[tuple[str | int, ...], Job] = field(default_factory=dict, repr=False, compare=False)
@@ -345,15 +356,42 @@ class Plan:
             owns_folder=False,  # earlier submissions and the ledger stay
         )
 
+    def scene_check(self) -> Job | None:
+        """What features say of scenes that folds tear; None where no learner sees features."""
+        project, config = self.project, self.project.config
+        seen = blocks_of(config)
+        if not seen:
+            return None
+        block = self.block(seen[0])
+        recipe = fingerprint(
+            format=[FORMAT["scene_check"], FORMAT["scenes"]],
+            block=block.fingerprint,
+            task=config.task.model_dump(),
+            metadata=[config.data.numeric, config.data.categorical],
+            rows=[project.competition.rows_digest, project.competition.test_digest],
+            folds=folds_recipe(config.folds),
+            torn=file_digest(project.workspace.folds_csv),
+            submission=config.submission.model_dump(include={"threshold", "test_split"}),
+            seed=config.seed,
+        )
+        return Job(
+            name=f"scenes on {seen[0]}",
+            function="pipeline.stages.scene_check:check_scenes",
+            folder=project.workspace.scenes_json.parent,
+            fingerprint=recipe,
+            arguments=self.arguments | {"backbone": seen[0]},
+            needs=(block,),
+        )
+
     def report(self) -> Job:
         """The page of pictures and numbers."""
         ensemble = self.ensemble()
         workspace = self.project.workspace
-        audits = [p for p in (workspace.audit_json, workspace.radar_json) if p.exists()]
+        audits = [workspace.audit_json, workspace.radar_json, workspace.scenes_json]
         recipe = fingerprint(
             format=FORMAT["report"],
             ensemble=ensemble.fingerprint,
-            audits=[file_digest(path) for path in audits],
+            audits=[file_digest(path) for path in audits if path.exists()],
         )
         return Job(
             name=f"report {self.project.config.competition}",

@@ -25,12 +25,14 @@ class Project:
 
     Attributes:
         index: images of training rows, then of test rows.
+        other_folds: looked at in place of folds.csv.
     """
 
     config: Config
     workspace: Workspace
     competition: Competition
     index: ImageIndex
+    other_folds: FoldTable | None = None
 
     @property
     def num_train(self) -> int:
@@ -40,6 +42,8 @@ class Project:
     @cached_property
     def folds(self) -> FoldTable:
         """folds.csv, joined by id; `make folds` must have run."""
+        if self.other_folds is not None:
+            return self.other_folds
         return read_folds(self.workspace.folds_csv, self.competition.ids)
 
     @cached_property

@@ -1,0 +1,84 @@
+"""Scene check: reads a block and folds.csv; writes submissions/<c>/audit/scenes/finding.json.
+
+It says which scenes the folds tear, and what a cheap learner would score if they did not.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema import Config, Learner
+from pipeline.core import artifacts
+from pipeline.core.folds import FoldTable
+from pipeline.data.scenes import FoldComparison, is_little, look_at_scenes, torn_rows
+from pipeline.ensembles.interval import probability_better
+from pipeline.stages.drawn_folds import draw_folds, find_copies, read_block, scenes_of_block
+from pipeline.stages.outputs import bootstrap_settings
+from pipeline.stages.project import Project, open_project
+from pipeline.stages.trial import out_of_fold
+
+log = logging.getLogger(__name__)
+LEVEL = 0.90
+
+
+def check_scenes(
+    folder: Path, fingerprint: str, *, config: Config, root: Path, backbone: str
+) -> None:
+    """Look for scenes on a block; where folds tear some, score a ridge with and without that."""
+    project = open_project(config, root)
+    table, scenes = project.folds, scenes_of_block(project, backbone)
+    torn = torn_rows(scenes, table)
+    comparison = None
+    if not is_little(torn, project.num_train):
+        comparison = compare_folds(project, backbone, scenes)
+    alarm = look_at_scenes(scenes, project.index, table, comparison)
+    finding = {
+        "folds_csv": artifacts.file_digest(project.workspace.folds_csv),
+        "alarm": alarm.as_json(),
+    }
+    artifacts.write_json(project.workspace.scenes_json, finding)
+    artifacts.finish(folder, fingerprint)
+    log.info("%s: %s: %s", alarm.grade, alarm.name, alarm.seen)
+
+
+def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldComparison | None:
+    """Score a ridge on one block with the folds that there are, and with scenes kept whole.
+
+    Returns:
+        None where there are too few scenes to part or to fit on, or the metric is undefined.
+    """
+    settings = {"scheme": "scenes", "column": None, "n": project.folds.num_folds, "repeats": 1}
+    folds = project.config.folds.model_copy(update=settings)
+    learner = Learner(learner="ridge", blocks={backbone: 1.0}, views="mean")
+    blocks = {backbone: read_block(project, backbone)}
+    try:
+        drawn = draw_folds(project, folds, pairs=find_copies(project), scenes=scenes)
+        whole = drawn.as_table()
+        these, other = (
+            out_of_fold(replace(project, other_folds=table), "scenes", learner, blocks)
+            for table in (_first_repeat(project.folds), whole)
+        )
+    except UserError as error:
+        log.warning("scenes: not compared with folds that keep them whole: %s", error)
+        return None
+    how = bootstrap_settings(project) | {"groups": whole.groups}
+    targets = project.competition.targets
+    _, low, high = probability_better(targets, these, other, level=LEVEL, **how)
+    if np.isnan(low):
+        return None
+    return FoldComparison(
+        learner=f"{learner.learner} on {backbone}",
+        metric=project.metric.name,
+        score=project.score(these),
+        whole=project.score(other),
+        low=low,
+        high=high,
+    )
+
+
+def _first_repeat(table: FoldTable) -> FoldTable:
+    """By which all is scored."""
+    return FoldTable(table.repeats[:1], table.groups, table.digests[:1])
