@@ -621,11 +621,12 @@ def test_of_two_members_each_is_what_is_left_without_the_other(
 def test_law_9_holds_where_folds_choose_different_blends(copied: Path, monkeypatch) -> None:
     choices = iter(["soft_vote", "weighted", "weighted"])
     monkeypatch.setattr("pipeline.ensembles.choice.best_blend", lambda *_, **__: next(choices))
-    run(copied, members=CONFIG["members"] | {"net": NETWORK}, seed=7)
+    by_metric = {"choice": "metric"}
+    run(copied, members=CONFIG["members"] | {"net": NETWORK}, seed=7, submission=by_metric)
     csv = submission(copied)
     summary = json.loads(csv.with_suffix(".json").read_text())
     assert summary["estimate"]["name"] == "best"
-    assert summary["choice"]["by_fold"] == ["soft_vote", "weighted", "weighted"]
+    assert summary["choice"]["by_fold"] == [["soft_vote"], ["weighted"], ["weighted"]]
     oof = predictions.load(csv.with_suffix(".npz"))
     members = [load(copied, name, "oof") for name in ("linear", "net")]
     in_first = oof.folds == 0

@@ -227,8 +227,12 @@ def write_predictions(root: Path, config: Config) -> None:
         "best_single": "first",
         "better_than_best_single": {"probability": 0.6349, "low": -0.01231, "high": 0.02342},
         "choice": {
-            **{"by_fold": ["soft_vote"] * 3, "nested": 0.81237, "naive": 0.82237},
-            "of": "soft_vote",
+            **{"by_fold": [["soft_vote"]] * 3, "nested": 0.81237, "naive": 0.82237},
+            **{"of": "soft_vote", "rule": "loss"},
+        },
+        "against_constant": {
+            **{"score": 0.5, "no_better": []},
+            **{"probability": 0.99, "low": 0.1, "high": 0.5},
         },
         "better_than_last": {
             **{"submission": "submissions/tiny/before.csv", "score": 0.8},
@@ -387,11 +391,34 @@ def test_what_is_the_same_is_not_called_better(tmp_path: Path) -> None:
 
 def test_a_choice_that_differs_by_fold_says_what_it_cost(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, "binary")
-    summary["choice"]["by_fold"] = ["soft_vote", "greedy", "greedy"]
+    summary["choice"]["by_fold"] = [["soft_vote"], ["soft_vote", "greedy"], ["greedy"]]
     said = sentences.choice(summary)
-    assert "(greedy in 2, soft_vote in 1), which scores 0.8124. soft_vote alone shows 0.82" in said
+    assert "the mean of those whose loss on the other folds cannot be told from the least" in said
+    assert "(soft_vote in 2, greedy in 2 of 3 folds), which scores 0.8124. soft_vote alone" in said
+    summary["choice"] |= {"rule": "metric"}
+    assert "takes the one that is best on the other folds" in sentences.choice(summary)
     summary["choice"] = None
     assert sentences.choice(summary) == ""
+
+
+def test_what_is_no_better_than_a_constant_is_named(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    assert sentences.nothing_learnt(summary) == sentences.no_better_members(summary) == ""
+    summary["against_constant"] |= {"no_better": ["first", "net"], "low": -0.01}
+    said = sentences.no_better_members(summary)
+    assert said == "No better than a constant, which scores 0.5000: first, net."
+    assert sentences.nothing_learnt(summary).startswith(
+        "The images tell nothing yet: a constant scores 0.5000 where this scores 0."
+    )
+
+
+def test_scores_before_calibration_are_told_where_they_differ(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    entry = summary["contestants"][0]
+    entry["as_predicted"] = entry["score"]
+    assert sentences.prepared(summary) == ""
+    entry["as_predicted"] = 0.7
+    assert sentences.prepared(summary).endswith("As predicted they score: first 0.7000.")
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low

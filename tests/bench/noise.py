@@ -56,7 +56,7 @@ def main(path: Path, draws: int, kinds: list[str]) -> None:
                 lines = one_draw(kind, rows, groups, num_folds, draw)
                 lines = [dict(zip(columns, cell, strict=True)) | line for line in lines]
                 fresh = not path.exists()
-                with open(path, "a", newline="") as file:
+                with open(path, "a", encoding="utf-8", newline="") as file:
                     writer = csv.DictWriter(file, list(lines[0]))
                     if fresh:
                         writer.writeheader()
