@@ -32,6 +32,8 @@ from pipeline.networks.trainer import Trainer
 from pipeline.report.check_figures import batches, label_text, lr_range, one_batch, save
 from pipeline.stages import chain
 
+pytestmark = pytest.mark.numeric
+
 SIZE, ROWS = 32, 45
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)
 SETTINGS = Network(

@@ -5,6 +5,8 @@ import pytest
 
 from pipeline.networks.diagnosis import diagnose, is_learnt, smoothed, suggest_lr
 
+pytestmark = pytest.mark.numeric
+
 STEPS = np.arange(60)
 WOBBLE = np.where(STEPS % 2, 1.0, -1.0)
 CURVES = {

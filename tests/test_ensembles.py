@@ -17,6 +17,8 @@ from pipeline.ensembles.greedy import select_greedily
 from pipeline.ensembles.voting import geometric, hard_vote, rank_average, soft_vote
 from pipeline.ensembles.weights import MixtureLoss, fit_weights, weighted_mean
 
+pytestmark = pytest.mark.numeric
+
 LEVELS = np.array([0.0, 1.0, 3.0])
 PAIRS = [
     (blend, kind)

@@ -19,6 +19,8 @@ from pipeline.networks.extraction import extract_block
 from pipeline.networks.frozen import create_frozen
 from pipeline.networks.tta import get_view
 
+pytestmark = pytest.mark.numeric
+
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=32)
 CPU = torch.device("cpu")
 VIEWS = ["original", "mirrored"]

@@ -10,6 +10,8 @@ from pipeline.networks.folding import fold_batch_norm
 from pipeline.networks.frozen import PooledBackbone
 from pipeline.networks.heads import create_pooling
 
+pytestmark = pytest.mark.numeric
+
 
 def trained(arch: str) -> nn.Module:
     """A network whose BatchNorm layers have something to say."""

@@ -15,6 +15,8 @@ from pipeline.learners.ridge import fit_ridge, held_out_residuals
 from pipeline.learners.rotation import rotate
 from pipeline.learners.rows import TrainingRows, balanced, inner_folds
 
+pytestmark = pytest.mark.numeric
+
 KINDS = ("binary", "multiclass", "multilabel", "ordinal", "regression")
 LEVELS = np.array([0.0, 1.0, 4.0])
 NUM_ROWS, NUM_TRAIN = 240, 180

@@ -9,6 +9,8 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.networks.backbones import change_channels
 from pipeline.networks.network import create_network, load_weights, save_weights
 
+pytestmark = pytest.mark.numeric
+
 SIZE = 32
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)
 SETTINGS = Network(network="b")

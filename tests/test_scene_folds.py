@@ -286,14 +286,17 @@ def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch
     opened(tmp_path)
     (tmp_path / "planted.yaml").write_text(yaml.safe_dump(SETTINGS))
     monkeypatch.chdir(tmp_path)
+    chain.audit("planted.yaml", [])
+    looks, _, advice = capsys.readouterr().out.partition("suspicious: ")
+    assert looks.count(SCENES) == 1
+    assert "Set `folds: {scheme: scenes}`" in advice
+    assert "whole" in looks
+    shutil.rmtree(tmp_path / "submissions")
     chain.run("ensemble", "planted.yaml", [])
     printed = " ".join(capsys.readouterr().out.split())
     headline = printed[printed.index("Expected on") : printed.index("Out of fold")]
     assert "Set `folds: {scheme: scenes}`" in headline
     assert re.search(r"accuracy 0\.9\d+ with these folds, 0\.[34]\d+ with scenes whole", headline)
-    chain.audit("planted.yaml", [])
-    looks = capsys.readouterr().out.partition("suspicious: ")[0]
-    assert looks.count(SCENES) == 1
     with caplog.at_level("INFO"):
         chain.run("ensemble", "planted.yaml", [])
     assert "up to date, nothing to do" in caplog.text

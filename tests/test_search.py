@@ -16,6 +16,8 @@ from pipeline.learners import search
 from pipeline.learners.fit import RECIPES, FittedLearner, fit_learner, load
 from pipeline.learners.search import Trials, draws, fit_searched, steps
 
+pytestmark = pytest.mark.numeric
+
 WEIGHTS = [0, 0.5, 1, 2]
 LEVELS = np.array([0.0, 1.0, 4.0])
 TRAIN = slice(NUM_TRAIN)

@@ -11,6 +11,8 @@ from pipeline.learners.rotation import rotate
 from pipeline.learners.softmax import path_weights, softmax_regression
 from pipeline.learners.softmax_loss import Problems, dots
 
+pytestmark = pytest.mark.numeric
+
 NUM_ROWS, STRENGTHS = 240, (3.0, 0.3, 0.03)
 
 

@@ -12,6 +12,8 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Folds
 from pipeline.data.splits import assign_folds, merge_groups
 
+pytestmark = pytest.mark.numeric
+
 KINDS = ["binary", "multiclass", "multilabel", "ordinal", "regression"]
 quick = settings(max_examples=60, deadline=None)
 

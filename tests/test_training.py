@@ -26,6 +26,8 @@ from pipeline.networks import training
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
