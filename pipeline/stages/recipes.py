@@ -14,8 +14,8 @@ FORMAT = {
     "train": 2,
     "predict": 1,
     "blend": 3,  # what a blend says to those it teaches
-    "ensemble": 7,
-    "report": 5,
+    "ensemble": 8,
+    "report": 6,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
