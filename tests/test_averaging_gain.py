@@ -19,11 +19,19 @@ def test_models_that_agree_gain_nothing():
 
 
 def test_squared_errors_gain_their_spread():
-    # Errors of the mean are 1; each model is 0.5 off the mean: 1 - sqrt(1 + 0.25).
+    # Errors of the mean are 1, those of each model, 0.5 off the mean, sqrt(1 + 0.25): of its error
+    # of 1, too, one model keeps the part 1 / sqrt(1 + 0.25).
     layers = np.array([[[0.5]], [[-0.5]]]).repeat(4000, axis=1)
     targets = np.tile([[1.0], [-1.0]], (500, 1))
     found = gain("rmse", "regression", layers, np.zeros((1000, 1)), targets)
-    assert found == pytest.approx(1 - np.sqrt(1.25), abs=0.004)
+    assert found == pytest.approx(1 / np.sqrt(1.25) - 1, abs=0.004)
+
+
+def test_targets_that_are_never_below_zero_are_not_drawn_below_zero():
+    rng = np.random.default_rng(0)
+    layers = rng.normal(size=(3, 50, 1))
+    targets = rng.exponential(size=(50, 1))
+    assert gain("rmsle", "regression", layers, layers[0], targets) != 0
 
 
 @pytest.mark.parametrize("kind", ["binary", "multilabel"])

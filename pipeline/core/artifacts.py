@@ -8,6 +8,7 @@ format's version), so it is the same on every machine, and parts made elsewhere 
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -67,7 +68,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, readable and with sorted keys, whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(without_nan(content), indent=1, sort_keys=True) + "\n")
+
+
+def without_nan(content: Any) -> Any:
+    """The same with None in place of NaN, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Metric:
         kinds: tasks that it fits.
         function: `function(y_true, y_pred) -> float`.
         summary: one line for the documentation.
+        low, high: what no score lies beyond.
+        by_class: whether a class of few rows counts as much as a common one.
     """
 
     name: str
@@ -50,6 +52,9 @@ class Metric:
     kinds: frozenset[str]
     function: Callable[[np.ndarray, np.ndarray], float]
     summary: str = ""
+    low: float = -np.inf
+    high: float = np.inf
+    by_class: bool = False
 
     def score(
         self,
@@ -120,6 +125,20 @@ class Metric:
                 best = place
         return best
 
+    def limits(self, targets: np.ndarray, **scoring: Any) -> tuple[float, float]:
+        """What no score lies beyond; a function of the user's own ends at the perfect score.
+
+        Args:
+            targets: (N, C); scoring: as for `score`.
+        """
+        low, high = self.low, self.high
+        if np.isfinite(high if self.greater_is_better else low):
+            return low, high
+        perfect = self.score(targets, targets.astype(float), **scoring)
+        if np.isnan(perfect):
+            return low, high
+        return (low, perfect) if self.greater_is_better else (perfect, high)
+
     @property
     def worst(self) -> float:
         """A score that every number beats."""
@@ -148,8 +167,9 @@ def get_metric(name: str, kind: Kind) -> Metric:
 def _built_in(name: str) -> Metric:
     canonical = _ALIASES.get(name, name)
     if top := re.fullmatch(r"top_([1-9]\d*)_accuracy", canonical):
-        function = RowMeans(partial(scorers.top_hits, k=int(top[1])))
-        return Metric(canonical, True, "probabilities", SINGLE_LABEL - {"binary"}, function)
+        function = RowMeans(partial(scorers.top_hits, k=int(top[1])), of="hits")
+        kinds = SINGLE_LABEL - {"binary"}
+        return Metric(canonical, True, "probabilities", kinds, function, low=0, high=1)
     if canonical in _BUILT_IN and canonical != "top_K_accuracy":
         return _BUILT_IN[canonical]
     near = difflib.get_close_matches(name, [*_BUILT_IN, *_ALIASES, "top_3_accuracy"])
@@ -183,62 +203,76 @@ _BUILT_IN: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
-            "accuracy", True, "labels", CLASSES, RowMeans(scorers.hits),
+            "accuracy", True, "labels", CLASSES, RowMeans(scorers.hits, of="hits"),
             "share of rows that are right (multilabel: in every column)",
+            low=0, high=1,
         ),
         Metric(
             "balanced_accuracy", True, "labels", SINGLE_LABEL,
-            RowMeans(scorers.recall_terms, scorers.mean_recall),
+            RowMeans(scorers.recall_terms, scorers.mean_recall, of="shares"),
             "mean over classes of the share found",
+            low=0, high=1, by_class=True,
         ),
         Metric(
-            "log_loss", False, "probabilities", CLASSES, RowMeans(scorers.log_losses),
+            "log_loss", False, "probabilities", CLASSES, RowMeans(scorers.log_losses, of="losses"),
             "mean negative log likelihood, probabilities clipped at 1e-15 and renormalised "
             "(multilabel: mean over columns)",
+            low=0,
         ),
         Metric(
             "roc_auc", True, "probabilities", CLASSES,
             partial(scorers.ranking, column=scorers.column_auc),
             "area under the ROC curve; several classes: mean, one against the rest; "
             "a column with one class only is skipped",
+            low=0, high=1, by_class=True,
         ),
         Metric(
             "average_precision", True, "probabilities", CLASSES,
             partial(scorers.ranking, column=scorers.column_average_precision),
             "area under the precision-recall steps; several classes: mean, as in roc_auc",
+            low=0, high=1, by_class=True,
         ),
         Metric(
             "f1", True, "labels", frozenset({"binary"}),
-            RowMeans(partial(scorers.f1_terms, only=1), scorers.mean_recall),
+            RowMeans(partial(scorers.f1_terms, only=1), scorers.mean_recall, of="shares"),
             "F1 of the positive class (the last one)",
+            low=0, high=1, by_class=True,
         ),
         Metric(
-            "f1_macro", True, "labels", CLASSES, RowMeans(scorers.f1_terms, scorers.mean_recall),
+            "f1_macro", True, "labels", CLASSES,
+            RowMeans(scorers.f1_terms, scorers.mean_recall, of="shares"),
             "mean over classes of F1; a class neither present nor predicted is skipped",
+            low=0, high=1, by_class=True,
         ),
         Metric(
             "quadratic_weighted_kappa", True, "levels", SINGLE_LABEL,
             RowMeans(scorers.kappa_terms, scorers.kappa),
             "Cohen's kappa, quadratic weights; ordinal: of the level nearest to the expectation",
+            low=-1, high=1,
         ),
         Metric(
             "mae", False, "values", NUMBERS,
-            RowMeans(scorers.absolute_errors, scorers.mean_over_columns),
+            RowMeans(scorers.absolute_errors, scorers.mean_over_columns, of="losses"),
             "mean absolute error (mean over target columns)",
+            low=0,
         ),
         Metric(
-            "rmse", False, "values", NUMBERS, RowMeans(scorers.squared_errors, scorers.root_mean),
+            "rmse", False, "values", NUMBERS,
+            RowMeans(scorers.squared_errors, scorers.root_mean, of="losses"),
             "root of the mean squared error (mean over target columns of the roots)",
+            low=0,
         ),
         Metric(
             "rmsle", False, "values", NUMBERS,
-            RowMeans(scorers.squared_log_errors, scorers.root_mean),
+            RowMeans(scorers.squared_log_errors, scorers.root_mean, of="losses"),
             "rmse of log(1 + value); predictions below 0 count as 0",
+            low=0,
         ),
         Metric(
             "top_K_accuracy", True, "probabilities", SINGLE_LABEL - {"binary"},
-            RowMeans(scorers.top_hits),
+            RowMeans(scorers.top_hits, of="hits"),
             "share of rows whose class is among the K likeliest, e.g. top_3_accuracy",
+            low=0, high=1,
         ),
     )
 }  # fmt: skip

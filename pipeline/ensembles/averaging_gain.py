@@ -32,7 +32,11 @@ def gain_of_averaging(
     threshold: float = 0.5,
     seed: int,
 ) -> float:
-    """Find the score of the mean less the mean of the scores, in the metric's unit and direction.
+    """Find what the mean of the models scores more than one does, in the metric's unit.
+
+    Of drawn labels, it is the score of the mean less the mean of the scores. Where scores end (an
+    accuracy of 1), it is the same part of the way there from the out-of-fold score, so that this
+    score and the gain together are one that the metric can have.
 
     Args:
         layers: (K, N_test, C) what each model says of the test rows.
@@ -47,13 +51,27 @@ def gain_of_averaging(
     if (layers == layers[0]).all():
         return 0.0
     says = mean if kind == "regression" else _sharpened(layers, oof, targets, kind)
-    gains = []
+    singles, means = [], []
     for _ in range(ROUNDS):
-        drawn = _draw_targets(says, targets - oof, kind, rng)
-        single = np.mean([metric.score(drawn, layer, **scoring) for layer in layers])
-        gains.append(metric.score(drawn, mean, **scoring) - single)
-    defined = [gain for gain in gains if not np.isnan(gain)]
-    return float(np.mean(defined)) if defined else 0.0
+        drawn = _draw_targets(says, targets, oof, kind, rng)
+        singles.append(np.mean([metric.score(drawn, layer, **scoring) for layer in layers]))
+        means.append(metric.score(drawn, mean, **scoring))
+    defined = ~np.isnan(np.subtract(means, singles))
+    score = metric.score(targets, oof, **scoring)
+    if not defined.any() or np.isnan(score):
+        return 0.0
+    limits = metric.limits(targets, **scoring)
+    return _carried_over(
+        score, np.mean(singles, where=defined), np.mean(means, where=defined), *limits
+    )
+
+
+def _carried_over(score: float, single: float, mean: float, low: float, high: float) -> float:
+    """What `score` gains if it goes as much of the way to the end as from `single` to `mean`."""
+    end = high if mean > single else low
+    if not np.isfinite(end) or end == single:
+        return float(mean - single)
+    return float((end - score) * (mean - single) / (end - single))
 
 
 def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
@@ -80,11 +98,13 @@ def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, kind: K
 
 
 def _draw_targets(
-    says: np.ndarray, residuals: np.ndarray, kind: Kind, rng: np.random.Generator
+    says: np.ndarray, targets: np.ndarray, oof: np.ndarray, kind: Kind, rng: np.random.Generator
 ) -> np.ndarray:
     """Targets (N, C) as predictions (N, C) say they are distributed."""
     if kind == "regression":
-        return says + residuals[rng.integers(len(residuals), size=len(says))]
+        drawn = says + (targets - oof)[rng.integers(len(targets), size=len(says))]
+        # Counts and prices stay such: rmsle refuses others.
+        return np.maximum(drawn, np.minimum(targets.min(axis=0), 0))
     if kind == "multilabel":
         return (rng.random(says.shape) < says).astype(float)
     below = np.cumsum(says, axis=1)[:, :-1]

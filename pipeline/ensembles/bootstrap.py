@@ -13,6 +13,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream
 from pipeline.core.scorers import RowMeans
 from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.ensembles.units import parts_of_strata, strata_of, units_of
 
 # A metric that is no function of row means is called once per resample, so it gets fewer of them.
 SLOW_SHARE = 5
@@ -51,8 +52,10 @@ def resampled_scores(
     pairs = [metric.inputs(targets, values, **how) for values in rivals]
     fast = isinstance(metric.function, RowMeans)
     rounds = rounds if fast else -(-rounds // SLOW_SHARE)
-    units = np.arange(len(targets)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    strata = _strata(targets, units, by_class=stratified and kind in ONE_CLASS_PER_ROW)
+    units = units_of(len(targets), groups)
+    strata = np.zeros(units.max() + 1, dtype=int)
+    if stratified and kind in ONE_CLASS_PER_ROW:
+        strata = strata_of(targets, units)
     drawn = _row_counts(units, strata, stream(seed, draws), rounds, share)
     if fast:
         tables = np.stack([metric.function.terms(*pair) for pair in pairs])
@@ -70,31 +73,14 @@ def resampled_scores(
     )
 
 
-def _strata(targets: np.ndarray, units: np.ndarray, *, by_class: bool) -> np.ndarray:
-    """What each unit is drawn among: all, or those of its class; C for units of several classes."""
-    num_units, num_classes = int(units.max()) + 1, targets.shape[1]
-    if not by_class:
-        return np.zeros(num_units, dtype=int)
-    labels = targets.argmax(axis=1)
-    lowest, highest = np.full(num_units, num_classes), np.zeros(num_units, dtype=int)
-    np.minimum.at(lowest, units, labels)
-    np.maximum.at(highest, units, labels)
-    return np.where(lowest == highest, lowest, num_classes)
-
-
 def _row_counts(
     units: np.ndarray, strata: np.ndarray, rng: np.random.Generator, rounds: int, share: float
 ) -> Iterator[np.ndarray]:
-    """How often each row (N,) is in each resample.
-
-    Strata get whole numbers of units by systematic sampling: their parts of a unit, laid end to
-    end, are cut at a random place, so that the total is right and each part is right on average.
-    """
+    """How often each row (N,) is in each resample."""
     order = np.argsort(strata, kind="stable")
     sizes = np.bincount(strata)
     ends = np.cumsum(sizes)
-    share = max(share, 1 / len(strata))
     for _ in range(rounds):
-        counts = np.diff(np.floor(ends * share + rng.random()), prepend=0).astype(int)
+        counts = parts_of_strata(sizes, share, rng)
         places = np.repeat(ends - sizes, counts) + rng.integers(np.repeat(sizes, counts))
         yield np.bincount(order[places], minlength=len(strata))[units]

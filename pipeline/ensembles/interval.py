@@ -1,29 +1,35 @@
 """How sure a score is, how sure the score of hidden test rows is, and which of two is better.
 
-All by `bootstrap.resampled_scores`, whose arguments (metric, kind, levels, groups, seed ...) each
-function here takes and hands on.
+By `population.draw_scores`, and for two of them by `bootstrap.resampled_scores`, whose arguments
+(metric, kind, levels, groups, seed ...) each function here takes and hands on.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.metrics import Metric
 from pipeline.ensembles.bootstrap import resampled_scores
+from pipeline.ensembles.population import draw_scores
+from pipeline.ensembles.units import student_share, units_of
+
+log = logging.getLogger(__name__)
 
 
 def bootstrap_interval(
-    targets: np.ndarray, values: np.ndarray, *, level: float = 0.90, **how: Any
+    targets: np.ndarray, values: np.ndarray, *, level: float = 0.90, metric: Metric, **how: Any
 ) -> tuple[float, float]:
-    """Find the interval that holds `level` of the scores on resampled rows: of the score itself.
+    """Find the interval that holds `level` of the scores of populations: of the score itself.
 
     Args:
         targets, values: (N, C), see `Metric.score`.
     Returns:
         (low, high), both NaN if the metric is undefined on every resample.
     """
-    (scores,) = resampled_scores(targets, [values], **how)
-    return percentiles(scores, level)
+    how = {"metric": metric, **how}
+    drawn = draw_scores(targets, values, sizes={}, **how)["population"]
+    return within_limits(targets, values, drawn, level, **how)
 
 
 def prediction_interval(
@@ -40,7 +46,7 @@ def prediction_interval(
 
     Two errors add up: the score is measured on N rows only, and the test set is itself a draw. Of
     100 test rows the second rules, of 1,000,000 the first alone is left. What the test rows' score
-    is biased by their number (F1 of few rows is low) is in it. It ends at the perfect score.
+    is biased by their number (F1 of few rows is low) is in it. It never leaves the metric's range.
 
     Args:
         targets, values: (N, C), see `Metric.score`.
@@ -50,49 +56,38 @@ def prediction_interval(
         (low, high), both NaN if the metric is undefined on every resample.
     """
     how = {"metric": metric, **how}
-    errors, of_tests = deviations(targets, values, sizes={"test rows": test_rows}, **how)
-    return around_score(targets, values, gain + np.add.outer(errors, *of_tests), level, **how)
+    drawn = draw_scores(targets, values, sizes={"test rows": test_rows}, **how)["test rows"]
+    return within_limits(targets, values, drawn, level, gain=gain, **how)
 
 
-def deviations(
-    targets: np.ndarray, values: np.ndarray, *, sizes: dict[str, int], **how: Any
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Draw how far scores lie from their mean: of N rows, and of test sets of other `sizes`.
-
-    A resample never has more rows than there are: beyond, scores of n rows differ from the mean as
-    those of N do, times the root of N / n.
-
-    Returns:
-        Of N rows (rounds,), and of each size (rounds,), from streams named as it is; where the
-        metric is undefined, nothing is left of a resample.
-    """
-    num_rows = len(targets)
-    (scores,) = resampled_scores(targets, [values], **how)
-    scores = scores[~np.isnan(scores)]
-    centre = scores.mean() if len(scores) else np.nan
-    found = []
-    for name, rows in sizes.items():
-        share = min(1.0, rows / num_rows)
-        (drawn,) = resampled_scores(targets, [values], share=share, draws=name, **how)
-        found.append((drawn[~np.isnan(drawn)] - centre) * min(1.0, (num_rows / rows) ** 0.5))
-    return scores - centre, found
-
-
-def around_score(
+def within_limits(
     targets: np.ndarray,
     values: np.ndarray,
-    spread: np.ndarray,
+    drawn: np.ndarray,
     level: float,
     *,
+    gain: float = 0.0,
     metric: Metric,
     **how: Any,
 ) -> tuple[float, float]:
-    """The middle `level` of the score plus its `spread` (any shape), ended at a perfect score."""
+    """The middle `level` of drawn scores (rounds,) plus `gain`, ended where the metric ends.
+
+    It holds what is expected, the score itself plus `gain`: where all rows are right, populations
+    are nearly so, but a test set may be.
+    """
+    undefined = np.isnan(drawn).mean()
+    if undefined:
+        log.info(
+            "interval %s: undefined on %.1f%% of resamples, which are left out",
+            *(metric.name, 100 * undefined),
+        )
     scoring = {key: how[key] for key in ("kind", "levels", "threshold") if key in how}
-    low, high = percentiles(metric.score(targets, values, **scoring) + spread.ravel(), level)
-    perfect = metric.score(targets, targets.astype(float), **scoring)
-    end = np.fmin if metric.greater_is_better else np.fmax
-    return float(end(low, perfect)), float(end(high, perfect))
+    ends = metric.limits(targets, **scoring)
+    low, high = percentiles(np.clip(drawn + gain, *ends), level)
+    if np.isnan(low):
+        return low, high
+    expected = np.clip(metric.score(targets, values, **scoring) + gain, *ends)
+    return float(np.fmin(low, expected)), float(np.fmax(high, expected))
 
 
 def probability_better(
@@ -111,7 +106,8 @@ def probability_better(
         the interval of how much better a is, in the metric's unit; above 0 means that a is better
         even where the metric is better low.
     """
-    a, b = resampled_scores(targets, [values_a, values_b], metric=metric, **how)
+    share = student_share(int(units_of(len(targets), how.get("groups")).max()) + 1)
+    a, b = resampled_scores(targets, [values_a, values_b], metric=metric, share=share, **how)
     gains = a - b if metric.greater_is_better else b - a
     gains = gains[~np.isnan(gains)]
     if not len(gains):

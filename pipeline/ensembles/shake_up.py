@@ -1,7 +1,7 @@
 """Shake-up: what a public leaderboard of a part of the test rows shows, and how little it says.
 
 Public and private rows are two draws of what the test rows are drawn from; that the score is known
-from N rows only moves both alike, and so not their difference.
+from N rows only moves both alike, and so hardly their difference.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.core.metrics import Metric
 from pipeline.ensembles.bootstrap import resampled_scores
-from pipeline.ensembles.interval import around_score, deviations, percentiles
+from pipeline.ensembles.interval import percentiles, within_limits
+from pipeline.ensembles.population import draw_scores
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,12 @@ def shake_up(
     how = {"metric": metric, **how}
     rows = min(max(1, round(public_share * test_rows)), test_rows - 1)
     sizes = {"public rows": rows, "private rows": test_rows - rows}
-    errors, (public, private) = deviations(targets, values, sizes=sizes, **how)
+    parts = draw_scores(targets, values, sizes=sizes, **how)
     noise = _noise(targets, values, rival, rows, level, **how)
     intervals = [
-        around_score(targets, values, gain + np.add.outer(errors, part), level, **how)
-        for part in (public, private)
+        within_limits(targets, values, part, level, gain=gain, **how) for part in parts.values()
     ]
-    difference = percentiles(np.subtract.outer(private, public).ravel(), level)
+    difference = percentiles(parts["private rows"] - parts["public rows"], level)
     return ShakeUp(*sizes.values(), *intervals, difference, noise)
 
 

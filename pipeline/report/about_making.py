@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from pipeline.config.schema import Network
-from pipeline.report import figures
+from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
 
@@ -51,7 +51,7 @@ def making(found: Findings) -> Section:
             entry["blend"],
             entry["metric"],
             f"{entry['score']:.4f}",
-            f"{entry['low']:.4f} to {entry['high']:.4f}",
+            sentences.span(entry["low"], entry["high"]),
             number_text(entry.get("public_score")),
             ", ".join(entry["members"]),
         ]

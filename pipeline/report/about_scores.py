@@ -15,7 +15,7 @@ def estimate(found: Findings) -> Section:
     facts = [
         (f"{summary['metric']} ({direction} is better)", f"{entry['score']:.4f}"),
         ("expected on test rows", f"{entry['expected']:.4f}"),
-        (f"{entry['level']:.0%} interval", f"{entry['low']:.4f} to {entry['high']:.4f}"),
+        (f"{entry['level']:.0%} interval", sentences.span(entry["low"], entry["high"])),
         ("submitted", f"{entry['is']} {entry['name']}"),
         ("folds", f"{summary['folds']}{sentences.repeats(summary)}"),
         ("seed", str(entry["seed"])),
@@ -27,8 +27,7 @@ def estimate(found: Findings) -> Section:
         ("last submission", summary["better_than_last"]),
     ):
         if gain is not None and "refused" not in gain:
-            same = sentences.are_same(gain)
-            facts.append((f"better than {rival}", "same" if same else f"{gain['probability']:.0%}"))
+            facts.append((f"better than {rival}", sentences.how_likely(gain)))
     look = (
         "Expect the leaderboard's score inside the interval, if test images come from where "
         "training images come from; every row was scored by models, weights and a choice of blend "
@@ -98,8 +97,8 @@ def _contestants(found: Findings) -> Table:
         [
             f"{entry['is']} {entry['name']}".strip(),
             f"{entry['score']:.4f}",
-            f"{entry['low']:.4f} to {entry['high']:.4f}",
-            f"{min(entry['fold_scores']):.4f} to {max(entry['fold_scores']):.4f}",
+            sentences.span(entry["low"], entry["high"]),
+            sentences.over_folds(entry["fold_scores"]),
             ", ".join(
                 f"{name} {weight:.2f}"
                 for name, weight in (entry["weights"] or {}).items()

@@ -42,9 +42,10 @@ def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float
     axes = add_panels(figure, 1)[0]
     for place, entry in enumerate(contestants):
         colour = BLUE if entry["name"] == chosen else INK if entry["is"] == "blend" else GREY
-        folds = entry["fold_scores"]
+        folds = [score for score in entry["fold_scores"] if score is not None]
         axes.plot(folds, [place] * len(folds), "|", color=colour, alpha=0.45, markersize=9)
-        axes.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2)
+        if entry["low"] is not None:
+            axes.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2)
         axes.plot(entry["score"], place, "o", color=colour, markersize=7)
     axes.set_yticks(
         range(len(contestants)), [f"{entry['is']} {entry['name']}".strip() for entry in contestants]
@@ -62,7 +63,8 @@ def ranges(
     figure = new_figure(WIDTH, 0.9 + 0.34 * len(of))
     axes = add_panels(figure, 1)[0]
     for place, (low, high) in enumerate(of.values()):
-        axes.plot([low, high], [place, place], color=BLUE, linewidth=3)
+        if low is not None:
+            axes.plot([low, high], [place, place], color=BLUE, linewidth=3)
     axes.axvline(expected, color=GREY, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(of)), list(of))
     axes.set_ylim(len(of) - 0.5, -0.5)

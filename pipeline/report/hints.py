@@ -22,7 +22,7 @@ def _submit_a_member(summary: dict[str, Any]) -> str:
     best = next(entry for entry in members if entry["name"] == summary["best_single"])
     if _gain(summary, best["score"], chosen["score"]) <= 0:
         return ""
-    may_be_chance = summary["better_than_best_single"]["high"] >= 0
+    may_be_chance = (summary["better_than_best_single"]["high"] or 0) >= 0
     return (
         f"{best['name']} alone scores {best['score']:.4f}, the submitted {chosen['name']} "
         f'{chosen["score"]:.4f}: SET="submission.blend={best["name"]}" submits {best["name"]}'
@@ -33,7 +33,8 @@ def _submit_a_member(summary: dict[str, Any]) -> str:
 def _leave_one_out(summary: dict[str, Any]) -> str:
     """The member without which the blend is better on nearly all resampled rows."""
     diversity = summary["diversity"]
-    sure = {n: gain for n, gain in diversity.get("better_without", {}).items() if gain["low"] > 0}
+    better = diversity.get("better_without", {})
+    sure = {name: gain for name, gain in better.items() if (gain["low"] or 0) > 0}
     if not sure:
         return ""
     name = max(sure, key=lambda name: sure[name]["low"])
@@ -48,6 +49,8 @@ def _shorter_views(summary: dict[str, Any]) -> list[str]:
     """Members that the original alone serves better, by more than their score is uncertain."""
     found, views = [], ", ".join(summary["config"]["tta"]["views"])
     for entry in summary["contestants"]:
+        if entry["low"] is None:
+            continue
         of_view = summary["members"].get(entry["name"], {}).get("view_scores", {})
         alone = of_view.get("original", entry["score"])
         if _gain(summary, alone, entry["score"]) > (entry["high"] - entry["low"]) / 2:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from pipeline.report.page import number_text
+from pipeline.report.sentences import span
+
 COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 
 
@@ -13,9 +16,9 @@ def round_rows(rounds: list[dict[str, Any]], num_folds: int) -> list[list[str]]:
             str(entry["round"]),
             entry["member"],
             f"{entry['score']:.4f}",
-            f"{entry['gain']:+.4f}" if "gain" in entry else "–",
-            f"{entry['probability']:.2f}" if "gain" in entry else "–",
-            f"{entry['low']:+.4f} to {entry['high']:+.4f}" if "gain" in entry else "–",
+            f"{entry['gain']:+.4f}" if entry.get("gain") is not None else "–",
+            number_text(entry.get("probability"), digits=2),
+            span(entry["low"], entry["high"], sign="+") if "gain" in entry else "–",
             f"{entry['blends']} of {num_folds}",
         ]
         for entry in rounds

@@ -15,6 +15,11 @@ def repeats(summary: dict[str, Any]) -> str:
 def expected(summary: dict[str, Any]) -> str:
     """The one line to remember: the score to expect of the test set, and its interval."""
     entry = summary["estimate"]
+    if entry["low"] is None:
+        return (
+            f"Expected on the test set: {summary['metric']} {entry['expected']:.4f}; no interval, "
+            "for the metric is undefined on all resampled rows."
+        )
     return (
         f"Expected on the test set: {summary['metric']} {entry['expected']:.4f}, "
         f"{entry['level']:.0%} sure to be between {entry['low']:.4f} and {entry['high']:.4f}."
@@ -116,13 +121,11 @@ def shake_up(summary: dict[str, Any]) -> str:
     if shaken is None:
         return ""
     share = summary["config"]["submission"]["public_share"]
-    (low, high), (private_low, private_high) = shaken["public"], shaken["private"]
-    shift_low, shift_high = shaken["difference"]
+    difference = span(*shaken["difference"], joint=" and ", sign="+")
     text = (
         f"A public leaderboard of {share:.0%} of the test rows ({shaken['public_rows']}) would "
-        f"show {low:.4f} to {high:.4f}, the private one ({shaken['private_rows']}) "
-        f"{private_low:.4f} to {private_high:.4f}; private less public lies between "
-        f"{shift_low:+.4f} and {shift_high:+.4f}."
+        f"show {span(*shaken['public'])}, the private one ({shaken['private_rows']}) "
+        f"{span(*shaken['private'])}; private less public lies between {difference}."
     )
     if shaken["noise"] is None:
         return text
@@ -169,6 +172,28 @@ def suspicious(alarms: list[Alarm]) -> str:
     return " ".join([finding, *offers])
 
 
+def span(low: float | None, high: float | None, *, joint: str = " to ", sign: str = "") -> str:
+    """An interval, or that there is none: the metric is undefined on all resampled rows."""
+    return "undefined" if low is None else f"{low:{sign}.4f}{joint}{high:{sign}.4f}"
+
+
+def over_folds(scores: list[float | None], *, joint: str = " to ") -> str:
+    """The lowest and the highest of folds' scores, and in how many there is none."""
+    defined = [score for score in scores if score is not None]
+    if not defined:
+        return "undefined"
+    text = f"{min(defined):.4f}{joint}{max(defined):.4f}"
+    missing = len(scores) - len(defined)
+    return f"{text}, undefined in {missing}" if missing else text
+
+
+def how_likely(gain: dict[str, float | None]) -> str:
+    """The probability of being better, "same", or "undefined"."""
+    if gain["probability"] is None:
+        return "undefined"
+    return "same" if are_same(gain) else f"{gain['probability']:.0%}"
+
+
 def are_same(gain: dict[str, float]) -> bool:
     """Whether two submissions score the same on all resampled rows, as far as is shown."""
     return is_zero(gain["low"]) and is_zero(gain["high"])
@@ -181,6 +206,8 @@ def is_zero(number: float) -> bool:
 
 def _better(summary: dict[str, Any], key: str) -> str:
     gain, level = summary[key], summary["estimate"]["level"]
+    if gain["probability"] is None:
+        return "not compared, the metric is undefined on all resampled rows."
     if are_same(gain):
         return "the same score."
     return (

@@ -70,13 +70,12 @@ def _contestants(summary: dict[str, Any]) -> Table:
     table.add_column("weights")
     for entry in summary["contestants"]:
         chosen = entry["name"] == summary["estimate"]["name"]
-        folds = entry["fold_scores"]
         weights = entry["weights"] or {}
         table.add_row(
             f"{entry['is']} {entry['name']}{' *' if chosen else ''}".strip(),
             f"{entry['score']:.4f}",
-            f"{entry['low']:.4f}–{entry['high']:.4f}",
-            f"{min(folds):.4f}–{max(folds):.4f}",
+            sentences.span(entry["low"], entry["high"], joint="–"),
+            sentences.over_folds(entry["fold_scores"], joint="–"),
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )

@@ -320,4 +320,5 @@ def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
         "members": list(summary["members"]),
         "fingerprint": summary["fingerprint"],
     }
-    artifacts.write_text(path, "".join(json.dumps(line) + "\n" for line in [*entries, entry]))
+    lines = (json.dumps(artifacts.without_nan(line)) for line in [*entries, entry])
+    artifacts.write_text(path, "".join(f"{line}\n" for line in lines))

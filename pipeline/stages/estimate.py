@@ -33,6 +33,7 @@ def estimate(
     gain = _gain(project, fitted)
     size = {"test_rows": test_rows, "gain": gain}
     low, high = prediction_interval(targets, fitted.scored_oof, **size, **how)
+    limits = project.metric.limits(targets, **project.scoring)
     shaken = None
     if share is not None and test_rows > 1:
         shaken = asdict(
@@ -43,7 +44,7 @@ def estimate(
             **chosen,
             "score_low": chosen["low"],
             "score_high": chosen["high"],
-            "expected": chosen["score"] + gain,
+            "expected": float(np.clip(chosen["score"] + gain, *limits)),
             "low": low,
             "high": high,
             "level": level,

@@ -1,0 +1,78 @@
+"""Rows added before resampling: what few rows have not shown yet, but the next ones may.
+
+Resamples of rows that are all right are all right, and no loss in them exceeds the worst one seen.
+So what is resampled holds a little more: for shares half a row right and half a row wrong (Jeffreys
+1946), for shares by class one row per class, as often right as classes are on average; for losses
+a row beyond the worst one (each of the N + 1 gaps between N losses is as likely to hold the next
+one, Hill 1968), as far beyond as the tail is heavy (Hill 1975); else rows of each class with
+what was predicted for a row of another one.
+"""
+
+import numpy as np
+
+from pipeline.core.metrics import Metric
+from pipeline.core.scorers import RowMeans
+
+BEYOND = 10  # rows that stand for the distribution beyond the worst one
+SWAPPED = 10, 0.2  # rows per class with another's prediction, and what they weigh together
+
+
+def prior_terms(
+    metric: Metric, y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of terms (P, ...) of a metric of row means, and how many rows each stands for (P,)."""
+    function = metric.function
+    assert isinstance(function, RowMeans)
+    if function.of == "hits":
+        return np.array([0.0, 1.0]), np.array([0.5, 0.5])
+    if function.of == "moments":
+        truth, predicted, masses = swapped_rows(y_true, y_pred, rng)
+        return function.terms(truth, predicted), masses
+    terms = function.terms(y_true, y_pred)
+    if function.of == "shares":
+        return _of_shares(terms, float(function.finish(terms.mean(axis=0))))
+    losses = terms.reshape(len(terms), -1).mean(axis=1)
+    worst = terms[losses.argmax()]
+    return np.multiply.outer(_beyond(losses), worst), np.full(BEYOND, 1 / BEYOND)
+
+
+def swapped_rows(
+    y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of each class, with predictions for rows of other classes: y_true, y_pred, masses.
+
+    Args:
+        y_true, y_pred: as `Metric.inputs` gives them for labels; none has a row where there is one
+            class only.
+    """
+    columns = y_true.ndim == 2
+    members = y_true.T == 1 if columns else [y_true == label for label in np.unique(y_true)]
+    truth, predicted = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
+    for rows in members:
+        if rows.any() and not rows.all():
+            truth.append(rng.choice(np.flatnonzero(rows), SWAPPED[0]))
+            predicted.append(rng.choice(np.flatnonzero(~rows), SWAPPED[0]))
+    rows = np.concatenate(truth)
+    return y_true[rows], y_pred[np.concatenate(predicted)], np.full(len(rows), SWAPPED[1] / 10)
+
+
+def _of_shares(terms: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:
+    """A row right and one wrong of each class, of the mass of one row together."""
+    num_classes = terms.shape[1]
+    right = (np.nan_to_num(score) * num_classes + 0.5) / (num_classes + 1)
+    rows = np.zeros((2, num_classes, num_classes, 2))
+    each = np.arange(num_classes)
+    rows[:, each, each, 1] = 1
+    rows[0, each, each, 0] = 1
+    return rows.reshape(-1, num_classes, 2), np.repeat([right, 1 - right], num_classes)
+
+
+def _beyond(losses: np.ndarray) -> np.ndarray:
+    """How many times the worst loss rows beyond it have: middles of tenths of a Pareto tail."""
+    ordered = np.sort(losses)[::-1]
+    tail = min(max(2, int(len(losses) ** 0.5)), len(losses) - 1)
+    if tail < 1 or ordered[tail] <= 0:
+        return np.ones(BEYOND)
+    # A heavier tail than this has no mean: nothing that is resampled could tell it.
+    shape = min(1.0, float(np.mean(np.log(ordered[:tail] / ordered[tail]))))
+    return ((np.arange(BEYOND) + 0.5) / BEYOND) ** -shape
