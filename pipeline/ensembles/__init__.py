@@ -192,12 +192,14 @@ def _gains(
     constant = np.empty(targets.shape)
     for part in np.unique(parts):
         constant[parts == part] = targets[parts != part].mean(axis=0)
-    blended, equal = (inner_oof(one, members, targets, parts) for one in (fit, fit_equal))
-    loss, of_equal, of_constant = (
-        row_losses(values, targets, kind=kind, levels=levels)
-        for values in (blended, equal, constant)
-    )
-    return loss.mean() < of_equal.mean() and surely_positive(of_constant - loss, groups)
+
+    def losses(values: np.ndarray) -> np.ndarray:
+        return row_losses(values, targets, kind=kind, levels=levels)
+
+    loss = losses(inner_oof(fit, members, targets, parts))
+    if not surely_positive(losses(constant) - loss, groups):
+        return False
+    return bool(loss.mean() < losses(inner_oof(fit_equal, members, targets, parts)).mean())
 
 
 def _fit(
