@@ -344,6 +344,13 @@ def test_blocks_that_begin_as_nothing_are_healthy(arch):
     assert found.status == "ok"
 
 
+def test_kernels_wider_than_their_maps_are_worth_a_look():
+    """At 32 px a ResNet ends in single pixels: 8 of 9 weights of a kernel never meet one."""
+    found = check_gradients(subject(arch="resnet10t", head="mlp"))
+    assert (found.status, found.numbers["dead_modules"]) == ("look", [])
+    assert "`image_size`" in found.text
+
+
 def test_a_detached_part_of_such_a_block_is_named(spoil):
     def detach(network):
         network.backbone.layer2[0].bn1.register_forward_hook(lambda *args: args[2].detach())

@@ -86,6 +86,8 @@ def _finding(
     text = f"{share:.1%} of {counts} gradients are exactly zero in each of {STEPS} steps"
     worst = _worst({name: share for name, (share, _) in zeros.items()})
     text += f", most in {_in_words(worst)}" if worst else ""
+    if share > MANY and not dead:
+        text += ". Kernels wider than their maps get few: a larger `image_size` may suit better"
     if dead:
         text += (
             f". {len(dead)} modules get none at all although they should learn: "
