@@ -86,9 +86,8 @@ def _compare(
     variance = sizes @ [train.var(), test.var()] / sizes.sum()
     error = np.sqrt(variance * effect * np.sum(1 / sizes))
     difference = abs(test.mean() - train.mean())
-    p_value = 1.0
-    if difference > ROUNDING:  # equal values differ by rounding, and so does their spread
-        p_value = 2 * looks * t.sf(difference / max(error, ROUNDING), max(number - 1, 1))
+    error = max(error, ROUNDING)  # equal values differ by rounding, and so does their spread
+    p_value = 2 * looks * t.sf(difference / error, max(number - 1, 1))
     means = float(train.mean()), float(test.mean())
     return Signal(name, *means, float(min(p_value, 1.0)), bool(p_value < ALPHA))
 
