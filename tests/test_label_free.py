@@ -242,6 +242,21 @@ def test_with_a_shift_the_estimate_is_nearer_to_the_truth(metric):
     assert abs(judged.expected - truth) < 0.6 * abs(evidence.oof_score - truth)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_where_features_tell_test_rows_errors_may_grow_unnoticed(metric):
+    """An AUC of 1 beside folds' .5: the interval reaches down to twice the errors."""
+    evidence, _ = made_up(7, blur=0.0, metric=metric, num_rows=300, num_test=100)
+    features = np.random.default_rng(1).normal(size=(400, 1, 4))
+    features[300:] += 10
+    blind, seen = (judge_test_rows(replace(evidence, features=f), seed=0) for f in (None, features))
+    assert (blind.differs, seen.differs) == (False, True)
+    assert seen.expected == pytest.approx(blind.expected, abs=0.03)
+    if metric == "accuracy":
+        assert seen.low < 1 - 1.8 * (1 - evidence.oof_score) < blind.low
+    else:
+        assert seen.high > 1.8 * evidence.oof_score > blind.high
+
+
 def test_noise_is_expected_at_chance():
     rng = np.random.default_rng(0)
     odds = rng.gamma(0.3, size=(3, 900, 4)) + 1e-6

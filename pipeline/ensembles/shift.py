@@ -15,6 +15,7 @@ from pipeline.data.adversary import MAX_ROWS, MIN_ROWS, beyond_folds, tell_apart
 from pipeline.ensembles.evidence import Evidence
 
 ALPHA = 0.01  # of each signal: all four together raise one false alarm in 25 at most
+ON_FEATURES = "AUC of test rows on features"
 ROUNDING = 1e-9
 MIN_EXPECTED = 5  # rows of a class, for its share to be compared
 
@@ -120,5 +121,5 @@ def _features(evidence: Evidence, seed: int) -> tuple[Signal, ToldApart]:
     adversary = tell_apart(features, evidence.folds[kept], seed=seed)
     peculiar, p_value, differs = beyond_folds(adversary)
     scores = peculiar.score, adversary.of_test.score
-    signal = Signal("AUC of test rows on features", *scores, p_value, bool(differs))
+    signal = Signal(ON_FEATURES, *scores, p_value, bool(differs))
     return signal, ToldApart(kept, adversary.probs[: len(kept)])
