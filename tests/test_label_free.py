@@ -121,13 +121,23 @@ def test_groups_that_differ_raise_no_alarm():
 
 def test_difference_of_confidences_is_what_the_mean_confidence_loses():
     """Three quarters right at .75: nothing to calibrate, one row more counts almost nothing."""
-    num_rows = 40_000
+    num_rows = 20_000
     oof = binary(*[0.75] * num_rows)
     targets = np.eye(2)[(np.arange(num_rows) % 4 == 0).astype(int)]
     layers = np.stack([binary(*[0.75, 0.55] * 50), binary(*[0.65, 0.65] * 50)])
     evidence = evidence_of("accuracy", "binary", oof, targets, layers)
     found = scores_by_way(evidence, None, seed=0)
     assert found["difference of confidences"] == pytest.approx(0.65, abs=1e-3)
+
+
+def test_confidence_counts_after_it_is_made_as_sure_as_it_is_right():
+    """Three quarters right at .9, so log odds are halved, and .6 becomes .5505."""
+    num_rows = 20_000
+    targets = np.eye(2)[(np.arange(num_rows) % 4 == 0).astype(int)]
+    layers = binary(*[0.6] * 100)[None]
+    evidence = evidence_of("accuracy", "binary", binary(*[0.9] * num_rows), targets, layers)
+    found = scores_by_way(evidence, None, seed=0)
+    assert found["difference of confidences"] == pytest.approx(0.5505, abs=1e-3)
 
 
 def test_the_threshold_is_the_confidence_that_as_many_lie_above_as_are_right():
@@ -282,7 +292,7 @@ def test_all_right_is_no_certainty_and_never_beyond_the_range(metric, perfect):
     assert judged.low <= perfect <= judged.high
     assert judged.low >= 0
     if metric == "accuracy":
-        assert judged.low < 1 == judged.high
+        assert judged.low < 0.97 < 1 == judged.high  # one of the 40 may be wrong
 
 
 def test_numbers_of_one_member_without_features_have_no_estimate():
