@@ -79,6 +79,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         **estimate(
             project,
             fitted,
+            members=(oof, test),
             chosen=chosen,
             best_single=singles[best_single["name"]].oof,
             level=LEVEL,

@@ -1,15 +1,22 @@
-"""What to expect of a submission: on the test rows, on the public ones, against a member."""
+"""What to expect of a submission: on the test rows, on the public ones, against a member.
+
+Test rows that differ from training rows get an estimate of their own, made without labels.
+"""
 
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from pipeline.config.schema import Learner
 from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.evidence import Evidence
 from pipeline.ensembles.interval import prediction_interval
+from pipeline.ensembles.label_free import LabelFree, judge_test_rows
 from pipeline.ensembles.shake_up import shake_up
 from pipeline.stages import outputs
+from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
 
@@ -17,6 +24,7 @@ def estimate(
     project: Project,
     fitted: CrossFitted,
     *,
+    members: tuple[np.ndarray, np.ndarray],
     chosen: dict[str, Any],
     best_single: np.ndarray,
     level: float,
@@ -25,13 +33,24 @@ def estimate(
 
     `low` and `high` are of the test rows' score, `score_low` and `score_high` of the out-of-fold
     score itself, `expected` is that score and what the mean of the folds' models gains over one.
+    Where test rows differ from training rows, `expected`, `low` and `high` are made without labels,
+    see `judge_test_rows`; `shift` says what was seen.
+
+    Args:
+        members: oof (M, N, C) and test (M, K, N_test, C).
     """
     targets, config = project.competition.targets, project.config
     how = {"level": level, **outputs.bootstrap_settings(project)}
     test_rows, share = len(project.competition.test_ids), config.submission.public_share
-    gain = _gain(project, fitted)
+    judged = _judged(project, fitted, members, level)
+    if judged.differs and judged.by_way:
+        expected, low, high = judged.expected, judged.low, judged.high
+        gain = expected - chosen["score"]
+    else:
+        gain = judged.gain
+        expected = chosen["score"] + gain
+        low, high = prediction_interval(targets, fitted.oof, test_rows=test_rows, gain=gain, **how)
     size = {"test_rows": test_rows, "gain": gain}
-    low, high = prediction_interval(targets, fitted.oof, **size, **how)
     shaken = None
     if share is not None and test_rows > 1:
         shaken = asdict(
@@ -42,14 +61,55 @@ def estimate(
             **chosen,
             "score_low": chosen["low"],
             "score_high": chosen["high"],
-            "expected": chosen["score"] + gain,
+            "expected": expected,
             "low": low,
             "high": high,
             "level": level,
             "seed": config.seed,
         },
+        "shift": _as_json(judged),
         "better_than_best_single": outputs.compare(project, fitted.oof, best_single, level=level),
         "shake_up": shaken,
+    }
+
+
+def _judged(
+    project: Project, fitted: CrossFitted, members: tuple[np.ndarray, np.ndarray], level: float
+) -> LabelFree:
+    """What test rows tell without labels; features are of the first block that a member uses."""
+    plan, config = Plan(project), project.config
+    backbones = [name for member in config.members.values() for name in _backbones(member)]
+    ready = [job for job in map(plan.block, dict.fromkeys(backbones)) if job.is_done()]
+    evidence = Evidence(
+        fitted.oof,
+        project.competition.targets,
+        fitted.test,
+        project.folds.folds,
+        metric=project.metric,
+        **project.scoring,
+        groups=project.folds.groups,
+        members_oof=members[0],
+        members_test=members[1],
+        features=np.load(ready[0].folder / f"{ready[0].fingerprint}.npy", mmap_mode="r")
+        if ready
+        else None,
+    )
+    return judge_test_rows(evidence, gain=_gain(project, fitted), level=level, seed=config.seed)
+
+
+def _backbones(member: Any) -> list[str]:
+    """The blocks that a member is fitted on; a network has none."""
+    return list(member.backbones) if isinstance(member, Learner) else []
+
+
+def _as_json(judged: LabelFree) -> dict[str, Any]:
+    """For the summary: NaN is None there."""
+    ends = {key: getattr(judged, key) for key in ("expected", "low", "high")}
+    return {
+        "differs": judged.differs,
+        "signals": [asdict(signal) for signal in judged.signals],
+        "by_way": judged.by_way,
+        **{key: None if np.isnan(value) else value for key, value in ends.items()},
     }
 
 

@@ -14,7 +14,7 @@ FORMAT = {
     "train": 2,
     "predict": 1,
     "blend": 3,  # what a blend says to those it teaches
-    "ensemble": 7,
+    "ensemble": 8,
     "report": 5,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
