@@ -692,6 +692,33 @@ def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:
         run(copied, members=members, blends=["soft_vote"])
 
 
+def test_test_rows_that_differ_get_an_estimate_of_their_own(
+    copied: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A member that is sure and right out of fold, and knows nothing of the test rows."""
+    before = json.loads(submission(copied).with_suffix(".json").read_text())
+    assert not before["shift"]["differs"]
+    folder = copied / "elsewhere"
+    folder.mkdir()
+    for name, sure in (("oof", 0.94), ("test", 0.4)):
+        ids, given = load(copied, "net", name).ids, load(copied, "net", name).classes
+        right = np.array([given.index(CLASSES[int(number[:3]) % 3]) for number in ids])
+        values = np.full((len(ids), 3), (1 - sure) / 2)
+        values[np.arange(len(ids)), right] = sure
+        pd.DataFrame(values, columns=given).assign(id=ids).to_csv(folder / f"{name}.csv")
+    run(copied, members={"mine": {"external": "elsewhere"}}, blends=["soft_vote"])
+    summary = json.loads(submission(copied).with_suffix(".json").read_text())
+    entry, shift = summary["estimate"], summary["shift"]
+    assert shift["differs"]
+    assert set(shift["by_way"]) == {"difference of confidences", "average thresholded confidence"}
+    assert (entry["expected"], entry["low"], entry["high"]) == (
+        *(shift["expected"], shift["low"], shift["high"]),
+    )
+    assert entry["score"] < 0.2 < entry["expected"] < entry["high"]  # log loss
+    said = capsys.readouterr().out
+    assert said.index("Test images differ from training images") < said.index("Out of fold")
+
+
 def test_parts_done_one_by_one_count_as_done(tmp_path: Path) -> None:
     write_competition(tmp_path)
     before = Path.cwd()

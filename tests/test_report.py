@@ -221,6 +221,7 @@ def write_predictions(root: Path, config: Config) -> None:
             **{"expected": 0.81737, "score_low": 0.7555, "score_high": 0.8555},
             **{"level": 0.9, "seed": 42},
         },
+        "shift": {"differs": False, "signals": [], "by_way": {"importance weights": 0.79}},
         "folds": NUM_FOLDS,
         "rows": NUM_TRAIN,
         "test_rows": NUM_TEST,
@@ -376,6 +377,31 @@ def test_what_is_worth_knowing_is_said_in_one_line_each(
     assert "suspicious" not in capsys.readouterr().out
     summary["estimate"]["expected"] = summary["estimate"]["score"] + 0.00004
     assert sentences.averaging(summary) == ""
+
+
+def test_that_test_images_differ_is_said_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    signals = [
+        {"name": "mean confidence", "train": 0.931, "test": 0.714, "differs": True},
+        {"name": "mean predictions", "train": 0.2, "test": 0.21, "differs": False},
+    ]
+    summary["shift"] |= {"differs": True, "signals": signals}
+    artifacts.write_json(tmp_path / "submissions" / "tiny" / "blend.json", summary)
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    first = (
+        "Test images differ from training images (mean confidence 0.71, of held-out rows 0.93). "
+        "Expected on the test set as it is: accuracy 0.8174, 90% sure to be between 0.7124 and "
+        "0.9124, estimated without labels (importance weights 0.7900). The out-of-fold score "
+        "0.8124 need not hold there."
+    )
+    assert first in said
+    assert said.index(first) < said.index("Out of fold:")
+    assert sentences.averaging(summary) == ""
+    summary["shift"]["by_way"] = {}
+    assert "nothing tells what that costs: accuracy 0.8174" in sentences.expected(summary)
 
 
 def test_what_is_the_same_is_not_called_better(tmp_path: Path) -> None:

@@ -55,6 +55,14 @@ def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversa
     return Adversary(of_test, of_folds, expit(values))
 
 
+def beyond_folds(found: Adversary) -> tuple[Association, float, bool]:
+    """Find the most peculiar fold, the p-value of test rows being no more so, and if they are."""
+    peculiar = max(found.of_folds, key=lambda one: one.score)
+    excess = found.of_test.score - peculiar.score
+    p_value = float(norm.sf(excess / np.hypot(found.of_test.error, peculiar.error)))
+    return peculiar, p_value, p_value < ALPHA and excess > NOTE
+
+
 def look_at_split(
     features: np.ndarray, folds: np.ndarray, paths: np.ndarray, *, what: str, seed: int
 ) -> Alarm:
@@ -72,15 +80,12 @@ def look_at_split(
     rows = np.sort(rng.permutation(len(features))[:MAX_ROWS])
     kept = folds[rows[rows < num_train]]
     found = tell_apart(features[rows], kept, seed=seed)
-    peculiar = max(found.of_folds, key=lambda one: one.score)
-    excess = found.of_test.score - peculiar.score
-    error = float(np.hypot(found.of_test.error, peculiar.error))
-    p_value = float(norm.sf(excess / error))
+    peculiar, p_value, differs = beyond_folds(found)
     seen = (
         f"AUC {found.of_test.score:.2f}; folds told from each other in the same way have "
         f"{min(one.score for one in found.of_folds):.2f} to {peculiar.score:.2f}"
     )
-    differs = p_value < ALPHA and excess > NOTE
+    excess = found.of_test.score - peculiar.score
     grade = ("suspicious" if excess > SUSPICIOUS else "note") if differs else "quiet"
     advice = (
         "Test images differ from training images beyond what folds show, so the estimate may not "

@@ -13,16 +13,33 @@ def repeats(summary: dict[str, Any]) -> str:
 
 
 def expected(summary: dict[str, Any]) -> str:
-    """The one line to remember: the score to expect of the test set, and its interval."""
-    entry = summary["estimate"]
+    """The one line to remember: the score to expect of the test set, and its interval.
+
+    Where test images differ, it says so first, and by what.
+    """
+    entry, shift = summary["estimate"], summary["shift"]
     if entry["low"] is None:
+        ends = "no interval, for the metric is undefined on all resampled rows"
+    else:
+        ends = f"{entry['level']:.0%} sure to be between {entry['low']:.4f} and {entry['high']:.4f}"
+    name, number = summary["metric"], f"{entry['expected']:.4f}"
+    if not shift["differs"]:
+        return f"Expected on the test set: {name} {number}, {ends}."
+    seen = "; ".join(
+        f"{signal['name']} {signal['test']:.2f}, of held-out rows {signal['train']:.2f}"
+        for signal in shift["signals"]
+        if signal["differs"]
+    )
+    differ = f"Test images differ from training images ({seen})"
+    if not shift["by_way"]:
         return (
-            f"Expected on the test set: {summary['metric']} {entry['expected']:.4f}; no interval, "
-            "for the metric is undefined on all resampled rows."
+            f"{differ}, and nothing tells what that costs: {name} {number} is the out-of-fold "
+            f"estimate ({ends}), which need not hold there."
         )
+    ways = ", ".join(f"{way} {score:.4f}" for way, score in shift["by_way"].items())
     return (
-        f"Expected on the test set: {summary['metric']} {entry['expected']:.4f}, "
-        f"{entry['level']:.0%} sure to be between {entry['low']:.4f} and {entry['high']:.4f}."
+        f"{differ}. Expected on the test set as it is: {name} {number}, {ends}, estimated without "
+        f"labels ({ways}). The out-of-fold score {entry['score']:.4f} need not hold there."
     )
 
 
@@ -30,7 +47,7 @@ def averaging(summary: dict[str, Any]) -> str:
     """Why more is expected than the out-of-fold score; empty where it is not."""
     entry = summary["estimate"]
     gain = entry["expected"] - entry["score"]
-    if is_zero(gain):
+    if is_zero(gain) or summary["shift"]["differs"]:
         return ""
     num_models = summary["folds"] * summary.get("repeats", 1)
     return (

@@ -79,6 +79,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         **estimate(
             project,
             fitted,
+            members=members,
             chosen=chosen,
             best_single=singles[best_single["name"]].scored_oof,
             level=LEVEL,

@@ -1,16 +1,23 @@
-"""What to expect of a submission: on the test rows, on the public ones, against a member."""
+"""What to expect of a submission: on the test rows, on the public ones, against a member.
+
+Test rows that differ from training rows get an estimate of their own, made without labels.
+"""
 
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from pipeline.config.schema import Learner
 from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.constant import cross_fit_constant
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.evidence import Evidence
 from pipeline.ensembles.interval import prediction_interval
+from pipeline.ensembles.label_free import LabelFree, judge_test_rows
 from pipeline.ensembles.shake_up import shake_up
 from pipeline.stages import outputs
+from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
 
@@ -18,6 +25,7 @@ def estimate(
     project: Project,
     fitted: CrossFitted,
     *,
+    members: outputs.MemberPredictions,
     chosen: dict[str, Any],
     best_single: np.ndarray,
     level: float,
@@ -26,14 +34,27 @@ def estimate(
 
     `low` and `high` are of the test rows' score, `score_low` and `score_high` of the out-of-fold
     score itself, `expected` is that score and what the mean of the folds' models gains over one.
+    Where test rows differ from training rows, `expected`, `low` and `high` are made without labels,
+    see `judge_test_rows`; `shift` says what was seen.
+
+    Args:
+        members: all of them, blended or not.
     """
     targets, config = project.competition.targets, project.config
     how = {"level": level, **outputs.bootstrap_settings(project)}
     test_rows, share = len(project.competition.test_ids), config.submission.public_share
-    gain = _gain(project, fitted)
-    size = {"test_rows": test_rows, "gain": gain}
-    low, high = prediction_interval(targets, fitted.scored_oof, **size, **how)
+    judged = _judged(project, fitted, members, level)
+    if judged.differs and judged.by_way:
+        expected, low, high = judged.expected, judged.low, judged.high
+        gain = expected - chosen["score"]
+    else:
+        gain = judged.gain
+        expected = chosen["score"] + gain
+        low, high = prediction_interval(
+            targets, fitted.scored_oof, test_rows=test_rows, gain=gain, **how
+        )
     limits = project.metric.limits(targets, **project.scoring)
+    size = {"test_rows": test_rows, "gain": gain}
     shaken = None
     if share is not None and test_rows > 1:
         shaken = asdict(
@@ -44,12 +65,13 @@ def estimate(
             **chosen,
             "score_low": chosen["low"],
             "score_high": chosen["high"],
-            "expected": float(np.clip(chosen["score"] + gain, *limits)),
+            "expected": float(np.clip(expected, *limits)),
             "low": low,
             "high": high,
             "level": level,
             "seed": config.seed,
         },
+        "shift": _as_json(judged),
         "better_than_best_single": outputs.compare(
             project, fitted.scored_oof, best_single, level=level
         ),
@@ -83,6 +105,46 @@ def against_constant(
             if not project.metric.is_better(project.score(fit.scored_oof), to_beat)
         ],
         **outputs.compare(project, fitted.scored_oof, constant.oof, level=level),
+    }
+
+
+def _judged(
+    project: Project, fitted: CrossFitted, members: outputs.MemberPredictions, level: float
+) -> LabelFree:
+    """What test rows tell without labels; features are of the first block that a member uses."""
+    plan, config = Plan(project), project.config
+    backbones = [name for member in config.members.values() for name in _backbones(member)]
+    ready = [job for job in map(plan.block, dict.fromkeys(backbones)) if job.is_done()]
+    evidence = Evidence(
+        fitted.scored_oof,
+        project.competition.targets,
+        fitted.submitted_test,
+        project.folds.folds,
+        metric=project.metric,
+        **project.scoring,
+        groups=project.folds.groups,
+        members_oof=members.oof,
+        members_test=members.test,
+        features=np.load(ready[0].folder / f"{ready[0].fingerprint}.npy", mmap_mode="r")
+        if ready
+        else None,
+    )
+    return judge_test_rows(evidence, gain=_gain(project, fitted), level=level, seed=config.seed)
+
+
+def _backbones(member: Any) -> list[str]:
+    """The blocks that a member is fitted on; a network has none."""
+    return list(member.backbones) if isinstance(member, Learner) else []
+
+
+def _as_json(judged: LabelFree) -> dict[str, Any]:
+    """For the summary: NaN is None there."""
+    ends = {key: getattr(judged, key) for key in ("expected", "low", "high")}
+    return {
+        "differs": judged.differs,
+        "signals": [asdict(signal) for signal in judged.signals],
+        "by_way": judged.by_way,
+        **{key: None if np.isnan(value) else value for key, value in ends.items()},
     }
 
 

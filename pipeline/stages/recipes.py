@@ -18,8 +18,8 @@ FORMAT = {
     "train": 2,
     "predict": 1,
     "blend": 4,  # what a blend says to those it teaches
-    "ensemble": 8,
-    "report": 6,
+    "ensemble": 9,
+    "report": 7,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
