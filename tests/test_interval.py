@@ -193,7 +193,7 @@ def test_heavy_tails_may_hold_worse_rows_than_the_worst():
     # Errors 1 / u: half of all such test sets exceed the worst of 200, and the tail has no mean.
     targets = 1 / ((np.arange(200) + 0.5) / 200)[:, None]
     _, high = prediction_interval(targets, 0 * targets, test_rows=200, **how("mae", "regression"))
-    bound = (targets.sum() + 2 * targets.max()) / 200  # the worst three times, and all others
+    bound = (targets.sum() + 4 * targets.max()) / 200  # the worst five times, and all others
     assert high > bound
     even = np.linspace(0.5, 1, 200)[:, None]  # no tail
     _, high = prediction_interval(even, 0 * even, test_rows=200, **how("mae", "regression"))
