@@ -447,6 +447,34 @@ def test_scores_before_calibration_are_told_where_they_differ(tmp_path: Path) ->
     assert sentences.prepared(summary).endswith("As predicted they score: first 0.7000.")
 
 
+def test_what_is_undefined_is_said_and_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_project(tmp_path, "multiclass")
+    path = tmp_path / "submissions" / "tiny" / "blend.json"
+    summary = json.loads(path.read_text())
+    nothing = {"low": np.nan, "high": np.nan}
+    summary["contestants"][0] |= nothing | {"fold_scores": [np.nan, 0.5, 0.75]}
+    summary["contestants"][1] |= {"fold_scores": [np.nan] * 3}
+    summary["estimate"] |= nothing | {"score_low": np.nan, "score_high": np.nan}
+    summary["better_than_best_single"] = nothing | {"probability": np.nan}
+    summary["shake_up"] |= {"public": (np.nan, np.nan), "difference": (np.nan, np.nan)}
+    artifacts.write_json(path, summary)
+    assert "NaN" not in path.read_text()
+    print_summary(path.parent, tmp_path)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0.5000–0.7500, undefined in 1" in text
+    assert "no interval, for the metric is undefined on all resampled rows" in text
+    assert "first): not compared, the metric is undefined" in text
+    assert not re.search(r"\bnan\b|None", text)
+    make_report(path.parent / "report", "print", config=config, root=tmp_path)
+    html = (path.parent / "report.html").read_text(encoding="utf-8")
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
+    assert (facts["90% interval"], facts["better than best member"]) == ("undefined",) * 2
+    assert "0.5000 to 0.7500, undefined in 1" in html
+    assert "would show undefined, the private one (4) 0.6500 to 0.9500" in html
+
+
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low
 def test_a_better_member_is_named_first_with_the_key_that_submits_it(
     tmp_path: Path, kind: str

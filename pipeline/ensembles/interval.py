@@ -82,11 +82,14 @@ def within_limits(
             *(metric.name, 100 * undefined),
         )
     scoring = {key: how[key] for key in ("kind", "levels", "threshold") if key in how}
+    score = metric.score(targets, values, **scoring)
     ends = metric.limits(targets, **scoring)
+    # A function of the user's own may score higher than what it gives to the truth itself.
+    ends = np.fmin(ends[0], score), np.fmax(ends[1], score)
     low, high = percentiles(np.clip(drawn + gain, *ends), level)
     if np.isnan(low):
         return low, high
-    expected = np.clip(metric.score(targets, values, **scoring) + gain, *ends)
+    expected = np.clip(score + gain, *ends)
     return float(np.fmin(low, expected)), float(np.fmax(high, expected))
 
 
