@@ -253,4 +253,4 @@ def test_rows_are_scored_once_for_all_resamples():
     targets, values = classes_and_probs(4)
     counted = bootstrap_interval(targets, values, **(about | {"metric": counting}))
     assert counted == bootstrap_interval(targets, values, **about)
-    assert len(calls) == 1
+    assert len(calls) == 2  # of all resamples, and of the rows as they are

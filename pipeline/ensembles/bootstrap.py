@@ -58,12 +58,17 @@ def resampled_scores(
         strata = strata_of(targets, units)
     drawn = _row_counts(units, strata, stream(seed, draws), rounds, share)
     if fast:
-        tables = np.stack([metric.function.terms(*pair) for pair in pairs])
-        flat = tables.reshape(*tables.shape[:2], -1)
+        tables = [metric.function.terms(*pair) for pair in pairs]
+        flat = [table.reshape(len(table), -1) for table in tables]
         # One product for each rival: in a common one, equal columns differ in their last bits.
         means = [[counts @ rival / counts.sum() for rival in flat] for counts in drawn]
-        of_rivals = np.swapaxes(means, 0, 1).reshape(len(rivals), rounds, *tables.shape[2:])
-        return np.stack([metric.function.finish(of_rival) for of_rival in of_rivals])
+        of_rivals = zip(zip(*means, strict=True), tables, strict=True)
+        return np.stack(
+            [
+                metric.function.finish(np.stack(rows).reshape(rounds, *table.shape[1:]))
+                for rows, table in of_rivals
+            ]
+        )
     resamples = [np.repeat(np.arange(len(targets)), counts) for counts in drawn]
     return np.array(
         [
