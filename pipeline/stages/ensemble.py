@@ -4,11 +4,9 @@ NAME.csv, NAME.npz (N, C) out of fold, NAME.test.npz (N_test, C), NAME.json, a l
 Where decisions are fitted, NAME.decided.npz and NAME.decided.test.npz hold what the CSV is made of.
 """
 
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.estimate import against_constant, constant_of, estimate
-from pipeline.stages.last_submission import against_last, read_ledger
+from pipeline.stages.last_submission import add_to_ledger, against_last
 from pipeline.stages.project import Project, open_project
 from pipeline.stages.rounds import gains_of_students, positions_by_round
 
@@ -102,7 +100,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "config": config.model_dump(mode="json"),
     }
     artifacts.write_json(csv.with_suffix(".json"), summary)
-    _add_to_ledger(folder / "ledger.jsonl", summary)
+    add_to_ledger(folder / "ledger.jsonl", summary)
     artifacts.finish(folder, fingerprint, summary=csv.with_suffix(".json").name)
     log.info("ensemble -> %s", csv)
 
@@ -302,24 +300,3 @@ def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerpr
         train.save(csv.with_suffix(f"{what}.npz"))
         test = Predictions(competition.test_ids, layers.mean(0), competition.classes, meta=meta)
         test.save(csv.with_suffix(f"{what}.test.npz"))
-
-
-def _add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
-    """One line per submission, once, however often a killed run is repeated."""
-    entries = read_ledger(path)
-    if any(entry["fingerprint"] == summary["fingerprint"] for entry in entries):
-        return
-    estimate = summary["estimate"]
-    entry = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "submission": summary["submission"],
-        "blend": estimate["name"],
-        "metric": summary["metric"],
-        "score": estimate["score"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-        "members": list(summary["members"]),
-        "fingerprint": summary["fingerprint"],
-    }
-    lines = (json.dumps(artifacts.without_nan(line)) for line in [*entries, entry])
-    artifacts.write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,13 +1,14 @@
-"""The submission before this one: its out-of-fold predictions, where they compare with ours."""
+"""The ledger of submissions, and the one before this: where its predictions compare with ours."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.core import predictions
+from pipeline.core import artifacts, predictions
 from pipeline.stages import outputs
 from pipeline.stages.project import Project
 
@@ -17,6 +18,27 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
+    """One line per submission, once, however often a killed run is repeated."""
+    entries = read_ledger(path)
+    if any(entry["fingerprint"] == summary["fingerprint"] for entry in entries):
+        return
+    estimate = summary["estimate"]
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "submission": summary["submission"],
+        "blend": estimate["name"],
+        "metric": summary["metric"],
+        "score": estimate["score"],
+        "low": estimate["low"],
+        "high": estimate["high"],
+        "members": list(summary["members"]),
+        "fingerprint": summary["fingerprint"],
+    }
+    lines = (json.dumps(artifacts.without_nan(line)) for line in [*entries, entry])
+    artifacts.write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def against_last(
