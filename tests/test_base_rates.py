@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.core.metrics import get_metric
-from pipeline.ensembles.base_rates import model_levels, move_to_level_of
+from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.cross_fit import cross_fit
 
 FOLDS = np.repeat(np.arange(5), 12)
@@ -91,3 +91,28 @@ def test_no_blend_reads_the_held_out_folds_labels_off_models_that_know_nothing(b
         metric.score(targets, values, kind=kind, levels=levels) for values in (fitted.oof, oof[0])
     )
     assert ours > members - 0.02 * abs(members)  # both are better low
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_models_that_know_nothing_rank_at_chance_over_all_folds(kind, metric):
+    """Not far below it, as the folds' base rates would have it."""
+    targets = np.round(targets_by_fold(kind))
+    oof, layers = models_without_signal(targets)
+    metric = get_metric(metric, kind)
+    how = {"kind": kind, "metric": metric, "levels": None, "seed": 0}
+    fitted = cross_fit("soft_vote", oof[:1], layers[:1], targets, FOLDS, **how)
+    chance = metric.score(targets, np.full(targets.shape, 0.5), kind=kind)
+    assert metric.score(targets, fitted.scored_oof, kind=kind) == pytest.approx(chance)
+    assert metric.score(targets, fitted.oof, kind=kind) < chance - 0.1
+    assert_array_equal(fitted.submitted_test, fitted.test)
+
+
+def test_one_level_keeps_the_order_of_a_fold_s_rows():
+    rng = np.random.default_rng(0)
+    oof, layers = rng.dirichlet(np.ones(3), 60), rng.dirichlet(np.ones(3), (5, 9))
+    moved = at_one_level(oof, FOLDS, layers)
+    for fold in range(5):
+        rows = fold == FOLDS
+        assert_array_equal(moved[rows].argsort(axis=0), oof[rows].argsort(axis=0))
+    assert_array_equal(at_one_level(oof, FOLDS, layers[[0] * 5]), oof)

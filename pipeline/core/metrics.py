@@ -44,6 +44,7 @@ class Metric:
         summary: one line for the documentation.
         low, high: what no score lies beyond.
         by_class: whether a class of few rows counts as much as a common one.
+        ranks: whether only the order of each column's predictions counts.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Metric:
     low: float = -np.inf
     high: float = np.inf
     by_class: bool = False
+    ranks: bool = False
 
     def score(
         self,
@@ -224,13 +226,13 @@ _BUILT_IN: dict[str, Metric] = {
             partial(scorers.ranking, column=scorers.column_auc),
             "area under the ROC curve; several classes: mean, one against the rest; "
             "a column with one class only is skipped",
-            low=0, high=1, by_class=True,
+            low=0, high=1, by_class=True, ranks=True,
         ),
         Metric(
             "average_precision", True, "probabilities", CLASSES,
             partial(scorers.ranking, column=scorers.column_average_precision),
             "area under the precision-recall steps; several classes: mean, as in roc_auc",
-            low=0, high=1, by_class=True,
+            low=0, high=1, by_class=True, ranks=True,
         ),
         Metric(
             "f1", True, "labels", frozenset({"binary"}),

@@ -58,6 +58,25 @@ def move_to_level_of(
     return _unlinked(linked, kind=kind)
 
 
+def at_one_level(oof: np.ndarray, folds: np.ndarray, layers: np.ndarray) -> np.ndarray:
+    """Move each fold's probabilities to one level, for metrics that rank rows of all folds.
+
+    A fold of many positives is predicted by a model that saw few, so that ranks over all folds
+    are worse than any one model's on test rows: AUC on noise is far below 0.5 where groups differ.
+    The order of a fold's own rows stays, column by column.
+
+    Args:
+        oof: (N, C). folds: (N,). layers: (K, N_test, C), what the folds' models predict.
+    Returns:
+        (N, C), as it is where all layers are the same.
+    """
+    (levels,) = model_levels(layers[None], kind="multilabel")
+    if np.isnan(levels).any():
+        return oof
+    change = levels.mean(axis=0) - levels
+    return _unlinked(_linked(oof, kind="multilabel") + change[folds], kind="multilabel")
+
+
 def _linked(values: np.ndarray, *, kind: Kind, floor: float = 0.0) -> np.ndarray:
     """Log odds of multilabel columns, log probabilities of classes, values of a regression."""
     if kind == "regression":

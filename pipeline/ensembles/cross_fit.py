@@ -1,6 +1,6 @@
 """Cross-fitting: every row is blended by a blend that was fitted without it (law 3)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from pipeline.config.schema import BlendKind, Calibrate, Kind
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
 from pipeline.ensembles import Blend, fit_blend
-from pipeline.ensembles.base_rates import model_levels, move_to_level_of
+from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.rounds import Series, while_gaining
 
 
@@ -25,8 +25,8 @@ class CrossFitted:
         stays: (K, M) whether a member is no round of pseudo-labels after the gain's end.
         useless: (K, M) whether a member is left out, for it is no better than a constant.
         is_equal: (K,) whether a fold's blend is a soft vote, for the fitted one did not gain.
-        decided_oof, decided_test: as oof and test, moved by fitted decisions; None where decisions
-            are not fitted.
+        decided_oof, decided_test: as oof and test, moved by fitted decisions, or all folds to one
+            level for metrics that rank; None where neither is done.
     """
 
     oof: np.ndarray
@@ -41,17 +41,13 @@ class CrossFitted:
 
     @property
     def scored_oof(self) -> np.ndarray:
-        """(N, C) what the metric gets to see: decisions where they are fitted."""
+        """(N, C) what the metric gets to see."""
         return self.oof if self.decided_oof is None else self.decided_oof
 
     @property
     def submitted_test(self) -> np.ndarray:
-        """(K, N_test, C) what the submission is made of: decisions where they are fitted."""
+        """(K, N_test, C) what the submission is made of."""
         return self.test if self.decided_test is None else self.decided_test
-
-    def without_decisions(self) -> "CrossFitted":
-        """The same, decided as always."""
-        return replace(self, decided_oof=None, decided_test=None)
 
 
 def cross_fit(
@@ -124,7 +120,9 @@ def cross_fit(
         decided_test[fold] = blend.decide(blended_test[fold])
         blends.append(blend)
     has_weights = all(blend.weights is not None for blend in blends)
-    has_rule = blends[0].rule is not None
+    is_moved = blends[0].rule is not None
+    if metric.ranks:
+        decided_oof, is_moved = at_one_level(blended_oof, folds, blended_test), True
     return CrossFitted(
         blended_oof,
         blended_test,
@@ -133,8 +131,8 @@ def cross_fit(
         stays,
         _among_all(stays, [blend.useless for blend in blends], False),
         np.array([blend.is_equal for blend in blends]),
-        decided_oof if has_rule else None,
-        decided_test if has_rule else None,
+        decided_oof if is_moved else None,
+        decided_test if is_moved else None,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config.schema import Learner
 from pipeline.ensembles.averaging_gain import gain_of_averaging
+from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.constant import cross_fit_constant
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.evidence import Evidence
@@ -84,7 +85,8 @@ def constant_of(project: Project) -> CrossFitted:
     folds, how = project.folds, {"metric": project.metric, **project.scoring}
     values = cross_fit_constant(project.competition.targets, folds.folds, **how)
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
-    return CrossFitted(values, layers, None)
+    ranked = at_one_level(values, folds.folds, layers) if project.metric.ranks else None
+    return CrossFitted(values, layers, None, decided_oof=ranked)
 
 
 def against_constant(
@@ -96,7 +98,7 @@ def against_constant(
     level: float,
 ) -> dict[str, Any]:
     """Compare the submission with a constant, and name the members that are no better than it."""
-    to_beat = project.score(constant.oof)
+    to_beat = project.score(constant.scored_oof)
     return {
         "score": to_beat,
         "no_better": [
@@ -104,7 +106,7 @@ def against_constant(
             for name, fit in singles.items()
             if not project.metric.is_better(project.score(fit.scored_oof), to_beat)
         ],
-        **outputs.compare(project, fitted.scored_oof, constant.oof, level=level),
+        **outputs.compare(project, fitted.scored_oof, constant.scored_oof, level=level),
     }
 
 

@@ -153,15 +153,15 @@ def measured(project, name, oof, test, targets, answers, folds, groups, split) -
     gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
     draw = {"groups": groups, **how}
     size = {"test_rows": len(answers), "gain": gain, **draw}
-    plain = prediction_interval(targets, chosen.oof, **size)
-    by_class = prediction_interval(targets, chosen.oof, stratified=True, **size)
-    own = bootstrap_interval(targets, chosen.oof, **draw)
+    plain = prediction_interval(targets, chosen.scored_oof, **size)
+    by_class = prediction_interval(targets, chosen.scored_oof, stratified=True, **size)
+    own = bootstrap_interval(targets, chosen.scored_oof, **draw)
     ends = ("low", "high", "low_by_class", "high_by_class", "own_low", "own_high")
     return {
-        "estimate": metric.score(targets, chosen.oof, **scoring),
+        "estimate": metric.score(targets, chosen.scored_oof, **scoring),
         "gain": gain,
         **dict(zip(ends, (*plain, *by_class, *own), strict=True)),
-        "best_of": metric.score(targets, best.oof, **scoring),
+        "best_of": metric.score(targets, best.scored_oof, **scoring),
         "naive": max(naive) if metric.greater_is_better else min(naive),
         "one_model": np.mean([metric.score(answers, layer, **scoring) for layer in chosen.test]),
         "held_out": metric.score(answers, chosen.test.mean(0), **scoring),

@@ -23,6 +23,7 @@ from pipeline.config.schema import Folds
 from pipeline.core.metrics import get_metric
 from pipeline.data.splits import assign_folds
 from pipeline.ensembles.averaging_gain import gain_of_averaging
+from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.interval import prediction_interval
@@ -167,13 +168,18 @@ def measured(oof, test, targets, fresh, folds, group, metric, scoring, draw) -> 
     )
     gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
     size = {"test_rows": len(fresh), "gain": gain, "groups": group, **how}
-    low, high = prediction_interval(targets, chosen.oof, **size)
+    low, high = prediction_interval(targets, chosen.scored_oof, **size)
     came = metric.score(fresh, chosen.test.mean(axis=0), **scoring)
     return {
-        "members": np.mean([optimism(*one) for one in zip(oof, test, strict=True)]),
-        **{name: optimism(fit.oof, fit.test) for name, fit in fits.items()},
-        "choice": optimism(chosen.oof, chosen.test),
-        "choice by metric": optimism(by_metric.oof, by_metric.test),
+        "members": np.mean(
+            [
+                optimism(at_one_level(one, folds, layers) if metric.ranks else one, layers)
+                for one, layers in zip(oof, test, strict=True)
+            ]
+        ),
+        **{name: optimism(fit.scored_oof, fit.test) for name, fit in fits.items()},
+        "choice": optimism(chosen.scored_oof, chosen.test),
+        "choice by metric": optimism(by_metric.scored_oof, by_metric.test),
         "holds": low <= came <= high,
         "width": high - low,
     }
