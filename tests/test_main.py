@@ -20,7 +20,8 @@ def pipeline(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedP
         cwd=folder,
         env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin"} | env,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
 
 

@@ -173,7 +173,7 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(tmp_pat
 
     for repeat in (0, 1):
         said = fold_rows(project, "student", 3 * repeat + 1).taught.targets
-        np.testing.assert_allclose(said, said_of_fold_1(repeat, repeat, repeat))
+        np.testing.assert_allclose(said, said_of_fold_1(repeat, repeat, repeat), rtol=1e-5)
     for other in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         assert np.abs(said - said_of_fold_1(*other)).max() > 1e-4
     oof = np.stack([oof_of_repeat(tmp_path, name, 1) for name in names])
@@ -185,7 +185,8 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(tmp_pat
     known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, kind=kind), kind=kind)
     stack = fit_blend("stack", known, targets[seen], folds, groups=groups[seen], **how)
     said = np.stack([predict_rows(project, name, 4, rows.rows)[0] for name in names])
-    np.testing.assert_allclose(told, stack.apply(said))
+    # Single precision: the learners saw other numbers of rows at once.
+    np.testing.assert_allclose(told, stack.apply(said), rtol=1e-5)
 
 
 class Killed(BaseException):
