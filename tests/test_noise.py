@@ -30,13 +30,12 @@ def test_blends_and_the_choice_are_at_chance(kind: str, groups: int | None) -> N
         assert in_standard_errors(values) < 3
 
 
-def test_the_test_sees_a_stack_that_is_fitted_without_caution(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    careless = cross_fitting.fit_blend
+def test_the_test_sees_a_stack_that_reads_base_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    careful = cross_fitting.fit_blend
     monkeypatch.setattr(
         cross_fitting,
         "fit_blend",
-        lambda *rows, **how: careless(*rows, **how | {"cautious": False, "prune": False}),
+        lambda *rows, **how: careful(*rows, **how | {"cautious": False, "prune": False}),
     )
-    assert in_standard_errors(optimism("binary", None)["stack"]) > 3
+    monkeypatch.setattr(cross_fitting, "move_to_level_of", lambda _, values, *__, **___: values)
+    assert in_standard_errors(optimism("regression", 15)["stack"]) > 3
