@@ -63,3 +63,18 @@ def test_it_is_what_labels_would_have_told(sureness):
         single = np.mean([metric.score(targets, p, kind="multiclass") for p in layers])
         true = metric.score(targets, layers.mean(axis=0), kind="multiclass") - single
         assert gain(name, "multiclass", layers, oof, targets) == pytest.approx(true, rel=0.2)
+
+
+def test_the_mean_of_guesses_is_a_guess():
+    """Ranks of models that know nothing gain nothing; of models that know, something."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=400)
+    for skill, gains in ((0.0, False), (2.0, True)):
+        logits = skill * (truth - 0.5) + rng.normal(size=(5, 400))
+        positive = 1 / (1 + np.exp(-logits))
+        layers = np.stack([1 - positive, positive], axis=-1)
+        gain = gain_of_averaging(
+            layers, layers[0], np.eye(2)[truth],
+            metric=get_metric("roc_auc", "binary"), kind="binary", levels=None, seed=0,
+        )  # fmt: skip
+        assert (gain > 0.01) == gains

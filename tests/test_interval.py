@@ -254,3 +254,19 @@ def test_rows_are_scored_once_for_all_resamples():
     counted = bootstrap_interval(targets, values, **(about | {"metric": counting}))
     assert counted == bootstrap_interval(targets, values, **about)
     assert len(calls) == 2  # of all resamples, and of the rows as they are
+
+
+def test_ranks_of_guesses_vary_as_those_of_half_the_rows():
+    """Each two folds' models tell the same of each other's noise; of models that know, not so."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=1000)
+    options = how("roc_auc", "binary") | {"rounds": 2000}
+    widths = {}
+    for skill in (0.0, 1.0):
+        positive = 1 / (1 + np.exp(-0.01 * rng.normal(size=1000) - skill * (truth - 0.5)))
+        values = np.stack([1 - positive, positive], axis=1)
+        low, high = bootstrap_interval(np.eye(2)[truth], values, **options)
+        widths[skill] = high - low
+    alone = 2 * 1.645 * np.sqrt(1 / 12 * (1 / truth.sum() + 1 / (1000 - truth.sum())))
+    assert widths[0.0] == pytest.approx(2**0.5 * alone, rel=0.15)
+    assert widths[1.0] < alone

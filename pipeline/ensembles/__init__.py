@@ -146,7 +146,7 @@ def fit_blend(
         )
     ):
         blend_kind, is_equal = "soft_vote", True
-    prepared = prepare(raw, targets, **preparing, **how)
+    prepared = prepare(raw, targets, groups=groups, **preparing, **how)
     shares = None
     if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
         combine = two_level.fit_two_level(fit, raw, targets, folds, **smooth)

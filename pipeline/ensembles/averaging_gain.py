@@ -14,6 +14,8 @@ from scipy.optimize import brentq
 from pipeline.config.schema import Kind
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream
+from pipeline.ensembles.row_loss import surely_knows
+from pipeline.ensembles.weights import loss_kind
 
 ROUNDS = 20  # sets of labels
 MOST_ROWS = 20_000  # more of them tell no more of a mean
@@ -42,13 +44,17 @@ def gain_of_averaging(
         layers: (K, N_test, C) what each model says of the test rows.
         oof, targets: (N, C) out-of-fold predictions and the truth.
     Returns:
-        Below 0 where the metric is better low; 0 where all layers are the same, or none is defined.
+        Below 0 where the metric is better low; 0 where all layers are the same, or none is defined,
+        and for ranks of models that are not surely better than a constant: the mean of several
+        guesses is a guess.
     """
     rng = stream(seed, "gain of averaging")
     rows = np.sort(rng.permutation(layers.shape[1])[:MOST_ROWS])
     layers = layers[:, rows].astype(float)
     mean, scoring = layers.mean(0), {"kind": kind, "levels": levels, "threshold": threshold}
-    if (layers == layers[0]).all():
+    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
+    guesses = metric.ranks and not surely_knows(oof, targets, **smooth)
+    if guesses or (layers == layers[0]).all():
         return 0.0
     says = mean if kind == "regression" else _sharpened(layers, oof, targets, kind)
     singles, means = [], []

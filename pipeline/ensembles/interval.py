@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.schema import Kind
 from pipeline.core.metrics import Metric
 from pipeline.ensembles.bootstrap import resampled_scores
 from pipeline.ensembles.population import draw_scores
+from pipeline.ensembles.row_loss import surely_knows
 from pipeline.ensembles.units import student_share, units_of
+from pipeline.ensembles.weights import loss_kind
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ def bootstrap_interval(
     """
     how = {"metric": metric, **how}
     drawn = draw_scores(targets, values, sizes={}, **how)["population"]
+    drawn = _spread_of_guesses(drawn, targets, values, np.inf, **how)
     return within_limits(targets, values, drawn, level, **how)
 
 
@@ -57,7 +61,36 @@ def prediction_interval(
     """
     how = {"metric": metric, **how}
     drawn = draw_scores(targets, values, sizes={"test rows": test_rows}, **how)["test rows"]
+    drawn = _spread_of_guesses(drawn, targets, values, test_rows, **how)
     return within_limits(targets, values, drawn, level, gain=gain, **how)
+
+
+def _spread_of_guesses(
+    drawn: np.ndarray,
+    targets: np.ndarray,
+    values: np.ndarray,
+    test_rows: float,
+    *,
+    metric: Metric,
+    kind: Kind,
+    levels: np.ndarray | None,
+    groups: np.ndarray | None = None,
+    **_: Any,
+) -> np.ndarray:
+    """Widen drawn scores (rounds,) of ranks that know nothing.
+
+    What models learn of noise makes the scores of two folds, each predicted by a model that learnt
+    from the other, one and the same number: the out-of-fold score varies as that of half the rows.
+    (No estimate of its variance sees this, see Bengio and Grandvalet 2004.) Other metrics are of
+    predictions that keep near a constant there.
+    """
+    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
+    if not metric.ranks or surely_knows(values, targets, **smooth, groups=groups):
+        return drawn
+    of_train, of_test = 1 / len(targets), 1 / test_rows
+    factor = np.sqrt((2 * of_train + of_test) / (of_train + of_test))
+    centre = np.nanmean(drawn) if np.isfinite(drawn).any() else 0.0
+    return centre + factor * (drawn - centre)
 
 
 def within_limits(

@@ -10,7 +10,7 @@ from pipeline.core.metrics import Metric
 from pipeline.ensembles.calibration import Calibration, fit_calibration
 from pipeline.ensembles.constant import best_constant
 from pipeline.ensembles.diversity import error_correlation, originals
-from pipeline.ensembles.row_loss import row_losses
+from pipeline.ensembles.row_loss import row_losses, surely_knows
 from pipeline.ensembles.weights import loss_kind
 
 
@@ -57,12 +57,15 @@ def prepare(
     metric: Metric,
     levels: np.ndarray | None,
     threshold: float,
+    groups: np.ndarray | None = None,
 ) -> Preparation:
     """Fit the calibration of each member (M, N, C); find copies, and what a constant replaces.
 
     Args:
-        prune: whether copies and useless members are left out. Where all members are useless, all
-            stay: there is nothing to choose.
+        prune: whether copies and useless members are left out. Where no member is surely better
+            than a constant, all stay: on noise, who is better is better by luck, and by the labels
+            of the rows held out.
+        groups: (N,) rows that vary together.
     """
     smooth = {"kind": loss_kind(kind, metric), "levels": levels}
     calibrations = tuple(
@@ -73,8 +76,9 @@ def prepare(
         return Preparation(calibrations, first, useless)
     calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
     scoring = {"kind": kind, "levels": levels, "threshold": threshold}
-    useless = no_better_than_constant(calibrated, targets, metric=metric, **scoring)
-    if useless.all():
+    if any(surely_knows(values, targets, **smooth, groups=groups) for values in calibrated):
+        useless = no_better_than_constant(calibrated, targets, metric=metric, **scoring)
+    if useless.all():  # each is better in one sense only, or by a hair
         useless[:] = False
     useful = np.flatnonzero(~useless)
     first[useful] = useful[originals(error_correlation(calibrated[useful], targets))]

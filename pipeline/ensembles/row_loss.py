@@ -11,6 +11,7 @@ from pipeline.config.schema import Kind
 from pipeline.core.scorers import EPS
 
 STANDARD_ERRORS = 2.0
+ROUNDING = 1e-9  # losses of the same predictions may differ by so much
 
 
 def row_losses(
@@ -39,7 +40,26 @@ def row_losses(
 
 def surely_positive(differences: np.ndarray, groups: np.ndarray | None = None) -> bool:
     """Return whether the mean of paired differences (N,) is over two standard errors above 0."""
-    return bool(differences.mean() > margin(differences, groups))
+    return bool(differences.mean() > margin(differences, groups) + ROUNDING)
+
+
+def surely_knows(
+    values: np.ndarray,
+    targets: np.ndarray,
+    *,
+    kind: Kind,
+    levels: np.ndarray | None,
+    groups: np.ndarray | None = None,
+) -> bool:
+    """Return whether predictions (N, C) are over two standard errors better than a constant.
+
+    Args:
+        kind: see `weights.loss_kind`.
+    """
+    how = {"kind": kind, "levels": levels}
+    constant = np.tile(targets.mean(axis=0), (len(targets), 1))
+    gains = row_losses(constant, targets, **how) - row_losses(values, targets, **how)
+    return surely_positive(gains, groups)
 
 
 def margin(differences: np.ndarray, groups: np.ndarray | None = None) -> float:
