@@ -147,3 +147,18 @@ def test_what_calibrated_members_make_together_is_calibrated_too(blend):
     assert said.max(axis=1).mean() == pytest.approx(
         (said.argmax(axis=1) == targets.argmax(axis=1)).mean(), abs=0.02
     )
+
+
+@pytest.mark.parametrize("blend", ["weighted", "greedy", "class_weighted"])
+def test_a_blend_of_one_member_is_that_member_as_the_summary_scores_it(blend):
+    """Which is calibrated like a blend: a soft vote of one."""
+    probs, targets = drawn("multiclass", rows=300)
+    oof, folds = flattened(probs, 2.0, "multiclass")[None], np.arange(300) % 3
+    test = np.repeat(oof[:, None, :5], 3, axis=1)
+    how = {"kind": "multiclass", "metric": get_metric("log_loss", "multiclass"), "levels": None}
+    blended, member = (
+        cross_fit(kind, oof, test, targets, folds, seed=0, calibrate="temperature", **how)
+        for kind in (blend, "soft_vote")
+    )
+    np.testing.assert_allclose(blended.oof, member.oof)
+    assert not np.allclose(member.oof, oof[0], atol=0.01)

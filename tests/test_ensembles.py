@@ -259,3 +259,15 @@ def test_noise_looks_skilled_when_scored_where_it_was_fitted_and_not_when_cross_
             scores.append(how["metric"].score(targets, values, kind="binary"))
     assert np.mean(naive) > 0.56
     assert np.mean(honest) == pytest.approx(0.5, abs=0.05)  # 600 rows: standard error 0.02
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+@pytest.mark.parametrize("rows", [16, 24])
+def test_trees_on_few_rows_are_no_constant(kind, rows):
+    targets, members = make_task(kind, members=3, rows=rows, skill=3.0)
+    how = settings_of(kind)
+    blend = fit_blend("stack_lightgbm", members, targets, seed=0, cautious=False, **how)
+    values = blend.apply(members)
+    if kind == "regression":  # trees give what is to be added to the members' mean
+        values = values - members.mean(axis=0)
+    assert (np.ptp(values, axis=0) > 0.1).all()
