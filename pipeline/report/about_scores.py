@@ -79,8 +79,11 @@ def members(found: Findings) -> Section:
             "Intervals",
             "Intervals that overlap widely are not told apart by these rows; ticks far from the "
             "dot are folds that are unlike the others.",
-            figures.intervals(
-                entries, chosen, metric=summary["metric"], level=summary["estimate"]["level"]
+            figures.intervals(  # a constant lies so far off that it would squeeze the rest
+                [entry for entry in entries if entry["is"]],
+                chosen,
+                metric=summary["metric"],
+                level=summary["estimate"]["level"],
             ),
             f"Scores with intervals of {', '.join(entry['name'] for entry in entries)}",
         ),
