@@ -147,6 +147,10 @@ def fit_blend(
     ):
         blend_kind, is_equal = "soft_vote", True
     prepared = prepare(raw, targets, groups=groups, **preparing, **how)
+    if metric.ranks and not prepared.knows and calibrate != "none":
+        # On noise, calibration keeps the members that rank these rows well by luck.
+        calibrate = preparing["calibrate"] = "none"
+        prepared = prepare(raw, targets, groups=groups, **preparing, **how)
     shares = None
     if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
         combine = two_level.fit_two_level(fit, raw, targets, folds, **smooth)

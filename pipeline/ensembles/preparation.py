@@ -22,11 +22,13 @@ class Preparation:
         calibrations: M functions (N, C) -> (N, C).
         first: (M,) the member that each is a copy of; itself if it is none.
         useless: (M,) whether a member is left out, for it is no better than a constant.
+        knows: whether any member is surely better than a constant.
     """
 
     calibrations: tuple[Calibration, ...]
     first: np.ndarray
     useless: np.ndarray
+    knows: bool
 
     @property
     def kept(self) -> np.ndarray:
@@ -71,18 +73,19 @@ def prepare(
     calibrations = tuple(
         fit_calibration(calibrate, values, targets, **smooth) for values in members
     )
+    calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
+    knows = any(surely_knows(values, targets, **smooth, groups=groups) for values in calibrated)
     first, useless = np.arange(len(members)), np.zeros(len(members), dtype=bool)
     if not prune or len(members) == 1:
-        return Preparation(calibrations, first, useless)
-    calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
+        return Preparation(calibrations, first, useless, knows)
     scoring = {"kind": kind, "levels": levels, "threshold": threshold}
-    if any(surely_knows(values, targets, **smooth, groups=groups) for values in calibrated):
+    if knows:
         useless = no_better_than_constant(calibrated, targets, metric=metric, **scoring)
     if useless.all():  # each is better in one sense only, or by a hair
         useless[:] = False
     useful = np.flatnonzero(~useless)
     first[useful] = useful[originals(error_correlation(calibrated[useful], targets))]
-    return Preparation(calibrations, first, useless)
+    return Preparation(calibrations, first, useless, knows)
 
 
 def no_better_than_constant(
