@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -16,6 +17,7 @@ from typing import Any
 
 from pipeline.config.errors import JobFailed, UserError
 from pipeline.core import artifacts
+from pipeline.core.locks import Run
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Job:
         owns_folder: whether all that lies in the folder is this artifact's, so that content of
             another recipe is cleared first.
         attic: where such content is kept; None: it is deleted.
+        overwrites: whether files of an older artifact may be overwritten, so that its metadata is
+            withdrawn first; otherwise what an older one holds is used again.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Job:
     wants_gpu: bool = False
     owns_folder: bool = True
     attic: Path | None = None
+    overwrites: bool = True
 
     def is_done(self) -> bool:
         """Whether the artifact is there, whole, and made by this recipe."""
@@ -56,12 +61,17 @@ class Job:
 
 
 def pending(targets: Iterable[Job]) -> list[Job]:
-    """Jobs still to do for these targets, needs first; what a finished job needed is not asked."""
+    """Jobs still to do for these targets, needs first; what a finished job needed is not asked.
+
+    What damage makes a job one of them is said.
+    """
     order: dict[str, Job] = {}
 
     def visit(job: Job) -> None:
         if str(job.folder) in order or job.is_done():
             return
+        for damage in artifacts.damaged_files(job.folder, job.fingerprint):
+            log.warning("%s: %s is done again", damage, job.name)
         for need in job.needs:
             visit(need)
         order[str(job.folder)] = job
@@ -77,47 +87,102 @@ def resolve(function: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def execute(jobs: list[Job]) -> None:
+def all_needed(targets: Iterable[Job]) -> dict[Path, str]:
+    """Fingerprints by folder of these artifacts and of all that they stand on."""
+    found: dict[Path, str] = {}
+
+    def visit(job: Job) -> None:
+        if job.folder not in found:
+            found[job.folder] = job.fingerprint
+            for need in job.needs:
+                visit(need)
+
+    for target in targets:
+        visit(target)
+    return found
+
+
+def execute(jobs: list[Job], run: Run | None = None) -> None:
     """Do jobs one after the other, here; a killed run leaves finished artifacts finished.
 
-    A job that fails for a reason of its own (JobFailed) is marked by `failed.json` in its folder,
-    and those that do not need it go on.
+    A job that another run is doing is put off, and waited for when nothing else is left to do. One
+    that fails for a reason of its own (JobFailed) is marked by `failed.json` in its folder, and
+    those that do not need it go on.
 
     Raises:
         UserError: at the end, with the reason of each job that failed.
     """
-    seconds: dict[tuple, list[float]] = {}
-    reasons: list[str] = []
-    missing: set[Path] = set()  # folders of jobs that failed or were left out
-    for number, job in enumerate(jobs):
-        if any(need.folder in missing for need in job.needs):
-            missing.add(job.folder)
-            continue
-        log.info("[%d/%d%s] %s", number + 1, len(jobs), _left(jobs[number:], seconds), job.name)
+    _Execution(len(jobs), run).work_through(jobs)
+
+
+class _Execution:
+    """What one call of `execute` has seen so far."""
+
+    def __init__(self, total: int, run: Run | None) -> None:
+        self.total, self.run = total, run
+        self.seconds: dict[tuple, list[float]] = {}
+        self.reasons: list[str] = []
+        self.missing: set[Path] = set()  # folders of jobs that failed or were left out
+
+    def work_through(self, jobs: list[Job]) -> None:
+        left = jobs
+        while left:
+            put_off = self._do_what_is_free(left)
+            if len(put_off) == len(left):
+                first = put_off[0]
+                log.info("%s: waiting for %s", first.name, self.run.holder_of(first.folder))
+                with self.run.lock(first.folder, wait=True):
+                    pass
+            left = put_off
+        if self.reasons:
+            left_out = len(self.missing) - len(self.reasons)
+            raise UserError(
+                f"{len(self.reasons)} of {self.total} jobs failed; {left_out} that need them were "
+                "left out, the rest is done and kept. What failed:\n" + "\n".join(self.reasons)
+            )
+
+    def _do_what_is_free(self, jobs: list[Job]) -> list[Job]:
+        """Do what no other run is doing; what is left for later, in order."""
+        put_off: list[Job] = []
+        for place, job in enumerate(jobs):
+            needed = {need.folder for need in job.needs}
+            if needed & self.missing:
+                self.missing.add(job.folder)
+            elif needed & {other.folder for other in put_off}:
+                put_off.append(job)
+            else:
+                with nullcontext(True) if self.run is None else self.run.lock(job.folder) as ours:
+                    if ours:
+                        self._try(job, [*jobs[place:], *put_off])
+                    else:
+                        put_off.append(job)
+        return put_off
+
+    def _try(self, job: Job, left: list[Job]) -> None:
+        """Do a job, which is the first of those left."""
+        number = self.total - len(left) + 1
+        log.info("[%d/%d%s] %s", number, self.total, _left(left, self.seconds), job.name)
         started = time.monotonic()
         try:
             worked = _do(job)
         except JobFailed as error:
             log.error("%s failed: %s", job.name, error)
             artifacts.write_json(job.folder / FAILED, {"reason": str(error)})
-            reasons.append(str(error))
-            missing.add(job.folder)
-            continue
+            self.reasons.append(str(error))
+            self.missing.add(job.folder)
+            return
         if worked:
-            seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
-    if reasons:
-        raise UserError(
-            f"{len(reasons)} of {len(jobs)} jobs failed; {len(missing) - len(reasons)} that need "
-            "them were left out, the rest is done and kept. What failed:\n" + "\n".join(reasons)
-        )
+            self.seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
 
 
 def _do(job: Job) -> bool:
-    """Make one artifact; False where it was finished once, and came back from the attic."""
+    """Make one artifact; False where it is done: by another run, or once, and kept in the attic."""
     if job.owns_folder:
         artifacts.begin(job.folder, job.fingerprint, attic=job.attic)
     if job.is_done():
         return False
+    if job.overwrites:
+        artifacts.withdraw(job.folder)
     (job.folder / FAILED).unlink(missing_ok=True)
     resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
     if not job.is_done():

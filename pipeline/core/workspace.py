@@ -39,6 +39,11 @@ class Workspace:
         return self.root / "submissions" / self.competition
 
     @property
+    def runs(self) -> Path:
+        """What runs at work at the same time tell each other."""
+        return self.features / ".runs"
+
+    @property
     def folds_csv(self) -> Path:
         """id, fold, group: written once, may be replaced by hand."""
         return self.features / "folds.csv"
@@ -57,6 +62,11 @@ class Workspace:
     def scenes_json(self) -> Path:
         """What frozen features say of scenes that folds tear; need not be there."""
         return self.submissions / "audit" / "scenes" / "finding.json"
+
+    @property
+    def ledger(self) -> Path:
+        """A line of JSON for each submission, the oldest first."""
+        return self.submissions / "ledger.jsonl"
 
     def member(self, name: str) -> Path:
         """A member's predictions, above its folds."""

@@ -7,7 +7,8 @@ from pipeline.config.errors import UserError
 from pipeline.config.load import load_config
 from pipeline.config.references import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.schema import Config, Network
-from pipeline.core.jobs import Job, execute, pending, resolve
+from pipeline.core.jobs import Job, all_needed, execute, pending, resolve
+from pipeline.core.locks import Run
 from pipeline.core.weights import find_weights
 from pipeline.core.workspace import Workspace
 from pipeline.report.summary import print_summary
@@ -30,17 +31,18 @@ def run(
     config = _load(config_name, overrides)
     _check_what_needs_no_data(stage, config, root, members, folds)
     project = open_project(config, root)
-    done = _bring_up_to_date(config, [folds_job(project)])
-    if stage in ("ensemble", "report"):
-        done += _bring_up_to_date(config, [Plan(project).ensemble()])
-        done += _check_scenes(config, Plan(project))
-    if stage != "folds":
-        targets = _targets(stage, Plan(project), members, folds)
-        done += _bring_up_to_date(config, targets)
-    if not done:
-        log.info("%s %s: up to date, nothing to do", stage, config.competition)
-    if stage in ("ensemble", "report"):
-        print_summary(project.workspace.submissions, root)
+    with Run(project.workspace.runs) as run:
+        done = _bring_up_to_date(config, [folds_job(project)], run)
+        if stage in ("ensemble", "report"):
+            done += _bring_up_to_date(config, [Plan(project).ensemble()], run)
+            done += _check_scenes(config, Plan(project), run)
+        if stage != "folds":
+            targets = _targets(stage, Plan(project), members, folds)
+            done += _bring_up_to_date(config, targets, run)
+        if not done:
+            log.info("%s %s: up to date, nothing to do", stage, config.competition)
+        if stage in ("ensemble", "report"):
+            print_summary(project.workspace.submissions, root)
 
 
 def demo(overrides: list[str]) -> None:
@@ -62,20 +64,22 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     _check_what_needs_no_data("check", config, Path.cwd(), ",".join(names), "")
     project = open_project(config, Path.cwd())
-    _bring_up_to_date(config, [folds_job(project)])
-    _try_out(config, backbones=[], networks=names)
-    plan = Plan(project)
-    _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)])
-    return resolve("pipeline.stages.check:check_members")(project, names)
+    with Run(project.workspace.runs) as run:
+        _bring_up_to_date(config, [folds_job(project)], run)
+        _try_out(config, backbones=[], networks=names)
+        plan = Plan(project)
+        _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)], run)
+        return resolve("pipeline.stages.check:check_members")(project, names)
 
 
 def audit(config_name: str, overrides: list[str]) -> None:
     """Bring folds up to date and complete their radar with what needs features or a fit."""
     config = _load(config_name, overrides)
     project = open_project(config, Path.cwd())
-    _bring_up_to_date(config, [folds_job(project)])
-    _check_scenes(config, Plan(project))
-    resolve("pipeline.stages.audit:audit_competition")(project)
+    with Run(project.workspace.runs) as run:
+        _bring_up_to_date(config, [folds_job(project)], run)
+        _check_scenes(config, Plan(project), run)
+        resolve("pipeline.stages.audit:audit_competition")(project)
 
 
 def _load(config_name: str, overrides: list[str]) -> Config:
@@ -139,12 +143,12 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     return [plan.report()]
 
 
-def _check_scenes(config: Config, plan: Plan) -> int:
+def _check_scenes(config: Config, plan: Plan, run: Run) -> int:
     """Look for scenes that folds tear, on features that are there; none are made for it."""
     check = plan.scene_check()
     if check is None or not all(block.is_done() for block in check.needs):
         return 0
-    return _bring_up_to_date(config, [check])
+    return _bring_up_to_date(config, [check], run)
 
 
 def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
@@ -158,13 +162,14 @@ def _names(wanted: str) -> list[str]:
     return [name.strip() for name in wanted.split(",") if name.strip()]
 
 
-def _bring_up_to_date(config: Config, targets: list[Job]) -> int:
+def _bring_up_to_date(config: Config, targets: list[Job], run: Run) -> int:
+    run.count_on(all_needed(targets))
     jobs = pending(targets)
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
     networks = [n for n, member in config.members.items() if n in used & _networks(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
     _try_out(config, backbones=backbones, networks=networks)
-    execute(jobs)
+    execute(jobs, run)
     return len(jobs)
 
 

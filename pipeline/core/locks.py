@@ -1,0 +1,153 @@
+"""Runs at work at the same time: one makes an artifact, and none replaces what another counts on.
+
+A run tells the others which artifacts it counts on. Locks are the operating system's, so that a
+dead owner's is none; beside each stands who holds it. All files lie in one folder of the
+competition; where that cannot be written, nothing else can, and there is nothing to agree on.
+"""
+
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.core.artifacts import write_json
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+class Run:
+    """This process among those at work on a competition."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        name = f"run {socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._record = folder / f"{name}.json"
+        self._lock = FileLock(folder / f"{name}.lock")
+        self._owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        self._counts_on: dict[str, str] = {}
+
+    def __enter__(self) -> "Run":
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            log.debug("no locks in %s: %s", self._folder, error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock.is_locked:
+            self._record.unlink(missing_ok=True)
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def count_on(self, artifacts: Mapping[Path, str]) -> None:
+        """Wait for runs that count on other content of these folders; keep later ones from it.
+
+        Args:
+            artifacts: fingerprints by folder, of all that is read or written from now on.
+        """
+        if not self._lock.is_locked:
+            return
+        wanted = self._counts_on | {str(folder): recipe for folder, recipe in artifacts.items()}
+        told = None
+        while clash := self._first_clash(wanted):
+            if clash != told:
+                log.warning(
+                    "%s is being used for another config, by %s: waiting for its end. To run both "
+                    "at once, link the competition under a second name, or copy the project",
+                    *clash,
+                )
+            told = clash
+            time.sleep(POLL_SECONDS)
+
+    def _first_clash(self, wanted: dict[str, str]) -> tuple[str, str] | None:
+        """A folder of which another run counts on other content, and that run in words.
+
+        Where there is none, other runs are told what this one counts on.
+        """
+        with FileLock(self._folder / "gate.lock"):
+            for record in self._records_of_others():
+                theirs = _read(record).get("artifacts", {})
+                for folder, recipe in wanted.items():
+                    if theirs.get(folder, recipe) != recipe:
+                        return folder, _in_words(record)
+            self._counts_on = wanted
+            write_json(self._record, {"owner": self._owner, "artifacts": wanted})
+        return None
+
+    def _records_of_others(self) -> list[Path]:
+        """Of the runs that are alive; what dead ones left behind is removed."""
+        alive = []
+        for path in sorted(self._folder.glob("run *.lock")):
+            record = path.with_suffix(".json")
+            if record == self._record:
+                continue
+            try:
+                with FileLock(path, timeout=0):
+                    record.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+            except Timeout:
+                alive.append(record)
+        return alive
+
+    @contextmanager
+    def lock(self, folder: Path, *, wait: bool = False) -> Iterator[bool]:
+        """Hold the lock of one artifact, whose folder may come and go.
+
+        Yields:
+            Whether it is held; without `wait` another run may hold it.
+        """
+        if not self._lock.is_locked:
+            yield True
+            return
+        lock, owner = FileLock(self._lock_of(folder)), self._owner_of(folder)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            write_json(owner, {"owner": self._owner})
+            yield True
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
+    def holder_of(self, folder: Path) -> str:
+        """Who holds the lock of one artifact, in words."""
+        return _in_words(self._owner_of(folder))
+
+    def _lock_of(self, folder: Path) -> Path:
+        return self._folder / f"{' '.join(folder.parts[-3:])}.lock"
+
+    def _owner_of(self, folder: Path) -> Path:
+        return self._lock_of(folder).with_suffix(".json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # its owner has just gone
+        return {}
+
+
+def _in_words(record: Path) -> str:
+    owner = _read(record).get("owner")
+    if owner is None:
+        return "another process"
+    return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
