@@ -1,6 +1,7 @@
 # Each stage is one target; it brings what it stands on up to date.
 #   make ensemble CONFIG=clothing SET="folds.n=3 members.net.epochs=2"
 #   make train MEMBER=linear,net FOLD=0,1
+#   make ensemble VERIFY=1    reads and compares files that seem unchanged, too
 PYTHON ?= python3
 CONFIG ?= digits
 SET ?=

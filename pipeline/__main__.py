@@ -5,16 +5,29 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.config.errors import UserError
 from pipeline.core.runtime import start_logging, tune_allocator
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
+
+class Commands(TyperGroup):
+    """Click takes a command's EOFError for Ctrl-D and says "Aborted."; here it is an error."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file ended too early: {error}") from error
+
+
 app = typer.Typer(
+    cls=Commands,
     help="From a folder of images to an accepted submission and an honest score estimate.",
     no_args_is_help=True,
     add_completion=False,

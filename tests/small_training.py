@@ -127,7 +127,7 @@ def fit(
 
 
 def written(folder):
-    names = ("weights.safetensors", "best.safetensors", "log.csv", "snapshot.json")
+    names = ("weights.safetensors", "log.csv", "snapshot.json")
     return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
 
 

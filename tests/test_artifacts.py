@@ -109,7 +109,11 @@ def test_current_means_this_fingerprint(tmp_path):
     finish(tmp_path, "f", rows=3)
     assert is_current(tmp_path, "f")
     assert not is_current(tmp_path, "g")
-    assert json.loads((tmp_path / "meta.json").read_text()) == {"fingerprint": "f", "rows": 3}
+    assert json.loads((tmp_path / "meta.json").read_text()) == {
+        "fingerprint": "f",
+        "files": {},
+        "rows": 3,
+    }
 
 
 # begin
@@ -199,3 +203,95 @@ def test_a_kill_while_deleting_leaves_nothing_that_claims_to_be_whole(places, mo
     assert not is_current(folder, "a")
     begin(folder, "a")  # the user went back to the old recipe
     assert [path.name for path in folder.iterdir()] == [".begun"]
+
+
+# Digests
+
+
+@pytest.fixture
+def whole(tmp_path):
+    folder = tmp_path / "block"
+    folder.mkdir()
+    (folder / "a.npy").write_bytes(b"first")
+    (folder / "b.npy").write_bytes(b"other")
+    finish(folder, "f", files=["a.npy", "b.npy"])
+    return folder
+
+
+@pytest.mark.parametrize("damage", [b"firsT", b"firs", b"", None])
+def test_a_damaged_or_deleted_file_is_noticed_and_named(whole, damage):
+    assert is_current(whole, "f")
+    assert artifacts.damaged_files(whole, "f") == []
+    if damage is None:
+        (whole / "a.npy").unlink()
+    else:
+        (whole / "a.npy").write_bytes(damage)
+    assert not is_current(whole, "f")
+    what = "is missing" if damage is None else "was changed from outside"
+    assert artifacts.damaged_files(whole, "f") == [f"{whole / 'a.npy'} {what}"]
+    assert artifacts.damaged_files(whole, "another recipe") == []
+    (whole / "a.npy").write_bytes(b"first")
+    assert is_current(whole, "f")
+
+
+def test_a_file_is_read_once_for_each_stamp(whole, monkeypatch):
+    read = []
+    digest = artifacts.file_digest
+    monkeypatch.setattr(
+        artifacts, "file_digest", lambda path: read.append(path.name) or digest(path)
+    )
+    assert is_current(whole, "f")
+    assert read == []
+    os.utime(whole / "b.npy", ns=(1, 1))  # as in a copy
+    assert is_current(whole, "f")
+    assert is_current(whole, "f")
+    assert read == ["b.npy"]
+
+
+def test_asked_to_verify_it_reads_what_seems_unchanged(whole, monkeypatch):
+    monkeypatch.setattr(artifacts, "file_stamp", lambda _: [5, 1, 1])  # a disk that tells nothing
+    finish(whole, "f", files=["a.npy", "b.npy"])
+    (whole / "a.npy").write_bytes(b"firsT")
+    assert is_current(whole, "f")
+    monkeypatch.setenv("VERIFY", "1")
+    assert not is_current(whole, "f")
+
+
+def test_an_artifact_that_cannot_be_written_beside_is_read_all_the_same(whole, monkeypatch):
+    os.utime(whole / "b.npy", ns=(1, 1))
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(artifacts, "write_json", refuse)
+    assert is_current(whole, "f")
+
+
+def test_withdrawn_metadata_is_none(whole):
+    artifacts.withdraw(whole)
+    artifacts.withdraw(whole)
+    assert not is_current(whole, "f")
+
+
+def test_a_checked_file_tells_damage_and_a_kill_between_its_writes_is_none(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+
+    def write(text):
+        with artifacts.replacing_checked(path) as temporary:
+            temporary.write_text(text)
+
+    write("one epoch")
+    assert artifacts.is_as_written(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts.os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        for text in ("two epochs", "two epochs, once more"):
+            with pytest.raises(KeyboardInterrupt):
+                write(text)
+    assert path.read_text() == "one epoch"
+    assert artifacts.is_as_written(path)
+    write("two epochs")
+    assert artifacts.is_as_written(path)
+    path.write_text("two epochS")
+    assert not artifacts.is_as_written(path)
+    (tmp_path / ".last.pt.sha256").unlink()  # copied without dotfiles
+    assert artifacts.is_as_written(path)

@@ -26,7 +26,7 @@ from pipeline.stages.project import Project, open_project
 
 PATIENT = NETWORK | {"epochs": 4, "patience": 1, "lr": 0.03, "patience_share": 0.25}
 PSEUDO = {"teacher": "logistic", "threshold": 0.2, "labels": "soft", "weight": 0.5}
-WEIGHTS = ("weights.safetensors", "best.safetensors", "learner.json", "arrays.npz", "trees_*.txt")
+WEIGHTS = ("weights.safetensors", "learner.json", "arrays.npz", "trees_*.txt")
 
 
 def learner(name: str, **more) -> dict:

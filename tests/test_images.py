@@ -199,7 +199,8 @@ def build(folder, paths, short_side=20):
 
 
 def content(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    files = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_the_cache_holds_directly_resized_images(tmp_path, paths):

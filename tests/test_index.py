@@ -7,7 +7,7 @@ import pytest
 from conftest import COLOURS, TRAIN, write_image
 
 from pipeline.config.errors import UserError
-from pipeline.core.artifacts import file_digest
+from pipeline.core.artifacts import file_digest, file_stamp
 from pipeline.data import index
 from pipeline.data.decoding import read_image
 from pipeline.data.index import load_index, refresh_index
@@ -39,9 +39,8 @@ def test_rows_say_what_the_files_are(refresh, competition_folder):
     assert found.paths.tolist() == NAMES
     assert found.sizes[:4].tolist() == [[24, 40], [40, 24], [32, 32], [28, 36]]
     for name, digest, stamp in zip(NAMES, found.digests, found.stamps, strict=True):
-        stat = (competition_folder / name).stat()
         assert digest == file_digest(competition_folder / name)
-        assert stamp.tolist() == [stat.st_size, stat.st_mtime_ns]
+        assert stamp.tolist() == file_stamp(competition_folder / name)
     assert found.thumbnails.shape == (9, 32, 32)
     assert found.hashes.dtype == np.uint64
 
@@ -69,16 +68,55 @@ def test_a_changed_file_is_opened_again(refresh, opened, competition_folder, tmp
     assert len(load_index(tmp_path / "features" / "index.npz").paths) == 9  # replaced, not added
 
 
-def test_a_touched_file_is_opened_again_and_is_the_same(refresh, opened, competition_folder):
+def test_a_touched_file_is_read_and_not_decoded_and_is_the_same(
+    refresh, opened, competition_folder
+):
     before = refresh()
     opened.clear()
     os.utime(competition_folder / NAMES[2], ns=(1, 1))
     after = refresh()
-    assert opened == [TRAIN[2]]
     assert after.digest == before.digest
-    opened.clear()
-    refresh()
+    assert refresh().stamps.tolist() == after.stamps.tolist() != before.stamps.tolist()
     assert opened == []
+
+
+def test_an_image_replaced_with_the_same_size_and_time_is_seen(refresh, opened, competition_folder):
+    before, path = refresh(), competition_folder / NAMES[1]
+    opened.clear()
+    stat, other = path.stat(), path.read_bytes()[:-1] + b"\0"  # of a PNG: the end's checksum
+    path.write_bytes(other)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = refresh()
+    assert opened == [TRAIN[1]]
+    assert after.digests[1] == file_digest(path) != before.digests[1]
+
+
+def test_asked_to_verify_it_reads_what_seems_unchanged(
+    refresh, opened, competition_folder, monkeypatch
+):
+    path = competition_folder / NAMES[1]
+    refresh()
+    opened.clear()
+    monkeypatch.setattr(index, "file_stamp", lambda _: [1, 2, 3])  # a disk that tells nothing
+    refresh()
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert refresh().digests[1] != file_digest(path)
+    monkeypatch.setenv("VERIFY", "1")
+    assert refresh().digests[1] == file_digest(path)
+    assert opened == [TRAIN[1]]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "zeros"])
+def test_a_damaged_index_is_named_and_made_anew(refresh, opened, tmp_path, caplog, damage):
+    whole, path = refresh(), next(tmp_path.rglob("index.npz"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x7F
+    contents = {"flip": content, "cut": content[:-99], "empty": b"", "zeros": bytes(999)}
+    path.write_bytes(contents[damage])
+    opened.clear()
+    assert refresh().digest == whole.digest
+    assert sorted(opened) == sorted(TRAIN)
+    assert f"{path} was changed since it was written" in caplog.text
 
 
 def test_rows_come_in_the_order_that_is_asked_for(refresh, opened):

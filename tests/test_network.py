@@ -7,7 +7,7 @@ import torch
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Backbone, Network
 from pipeline.networks.backbones import change_channels
-from pipeline.networks.network import create_network, load_weights, save_weights
+from pipeline.networks.network import create_network, load_weights, save_weights, weights_of
 
 pytestmark = pytest.mark.numeric
 
@@ -96,7 +96,7 @@ def test_weights_of_another_member_with_a_new_head(tmp_path):
     with torch.no_grad():
         for parameter in first.parameters():
             parameter.add_(1.0)
-    save_weights(first, path)
+    save_weights(weights_of(first), path)
     head = other.head.last.weight.clone()
     load_weights(other, path, what="b", but=("head.", "target_"))
     torch.testing.assert_close(other.backbone.state_dict(), first.backbone.state_dict())
@@ -107,6 +107,6 @@ def test_weights_of_another_member_with_a_new_head(tmp_path):
 
 def test_weights_of_another_pooling_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    save_weights(create(), path)
+    save_weights(weights_of(create()), path)
     with pytest.raises(UserError, match=r"pooling.pools.0.p"):
         load_weights(create(pool="gem"), path, what="b")

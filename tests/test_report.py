@@ -23,6 +23,7 @@ from pipeline.report.hints import hints
 from pipeline.report.numbers import ranking_scores, regression_scores
 from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
 from pipeline.report.summary import print_summary
+from pipeline.stages.plan import Plan
 from pipeline.stages.project import open_project
 from pipeline.stages.report import gather, make_report
 
@@ -193,6 +194,7 @@ def write_predictions(root: Path, config: Config) -> None:
     views = {"view_scores": {"original": 0.7, "mirrored": 0.71, "flipped": 0.6}}
     models, submissions = root / "models" / "tiny", root / "submissions" / "tiny"
     for name in config.members:
+        meta = meta | {"fingerprint": Plan(project).join(name).fingerprint}
         saved = Predictions(competition.ids, oof, competition.classes, folds.folds, meta)
         saved.save(models / name / "oof.npz")
         Predictions(competition.test_ids, test, competition.classes, meta=meta).save(
@@ -201,6 +203,7 @@ def write_predictions(root: Path, config: Config) -> None:
     log = pd.DataFrame({"epoch": [1, 2], "loss": 1.0, "lr": 0.1, "val_loss": 1.2, "val_score": 0.5})
     (models / "net" / "fold0").mkdir()
     log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
+    artifacts.finish(models / "net" / "fold0", "f", files=["log.csv"], metric="log_loss")
     saved.save(submissions / "blend.npz")
     Predictions(competition.test_ids, test[0], competition.classes, meta=meta).save(
         submissions / "blend.test.npz"
@@ -261,6 +264,7 @@ def write_predictions(root: Path, config: Config) -> None:
     }
     artifacts.write_json(submissions / "blend.json", summary)
     line = {"time": "2025-01-02T03:04:05+00:00", "blend": "soft_vote", "fingerprint": "abc"}
+    line |= {"submission": "submissions/tiny/blend.csv"}
     line |= {"metric": project.metric.name, "members": ["first"], **scores}
     (submissions / "ledger.jsonl").write_text(json.dumps(line) + "\n")
     artifacts.finish(submissions, "abc", summary="blend.json")

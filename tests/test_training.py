@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_training import (
     BACKBONE,
     SETTINGS,
@@ -76,9 +77,9 @@ def scored(monkeypatch):
     ("owner", "function", "call"),
     [
         (Trainer, "gradients", 9),
-        (training, "save_weights", 2),
-        (training, "_save_checkpoint", 2),  # the epoch is in best.safetensors, not in last.pt
-        (training, "_finish", 1),
+        (training, "_save_checkpoint", 2),
+        (training, "save_weights", 1),
+        (training, "_describe", 1),
     ],
 )
 def test_a_killed_run_with_patience_ends_with_the_same_bytes(
@@ -102,18 +103,18 @@ def test_a_killed_run_with_patience_ends_with_the_same_bytes(
         (Trainer, "gradients", 9),  # in the second
         (training, "save_weights", 1),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
-        (training, "_finish", 1),
+        (training, "_describe", 1),
     ],
 )
 def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, function, call):
     revive = dying(owner, function, call)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path)
-    assert not (tmp_path / "weights.safetensors").exists()
+    assert (tmp_path / "weights.safetensors").exists() == (function == "_describe")
     revive()
     fit(tmp_path)
     assert written(tmp_path) == whole
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".last.pt.sha256"]
 
 
 def test_a_run_continues_and_does_not_start_over(dying, tmp_path, monkeypatch):
@@ -220,7 +221,8 @@ def test_patience_takes_the_epoch_that_is_best_on_inner_rows(
     assert (found["epochs"], found["epoch_used"]) == (len(inner_score), used)
     assert found["score"] == [0.9, 0.1, 0.2][used - 1]
     assert found["inner_loss"] == inner_loss[used - 1]
-    assert written(tmp_path)["weights.safetensors"] == written(tmp_path)["best.safetensors"]
+    kept = torch.load(tmp_path / "last.pt", weights_only=True)["best"]
+    torch.testing.assert_close(load_file(tmp_path / "weights.safetensors"), kept, rtol=0, atol=0)
 
 
 def test_a_run_that_ends_before_its_patience_takes_the_best_epoch_too(tmp_path, scored):
@@ -255,7 +257,8 @@ def test_without_patience_the_last_epoch_is_used(whole, tmp_path, scored):
     found = fit(tmp_path)
     assert (found["epoch_used"], found["score"]) == (3, 0.6)
     assert written(tmp_path)["weights.safetensors"] == whole["weights.safetensors"]
-    assert "best.safetensors" not in whole  # nothing is chosen by the held-out rows
+    kept = torch.load(tmp_path / "last.pt", weights_only=True)["best"]
+    assert kept is None  # nothing is chosen by the held-out rows
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):

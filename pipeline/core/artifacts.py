@@ -3,6 +3,7 @@
 An artifact is a folder whose `meta.json` is written last. Its fingerprint is a digest of the recipe
 (the parts of the config that matter, digests of raw inputs, fingerprints of other artifacts, the
 format's version), so it is the same on every machine, and parts made elsewhere count as done.
+Digests of its files stand beside it, so that a damaged or deleted file is noticed.
 """
 
 import errno
@@ -10,15 +11,17 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 META = "meta.json"
+VERIFIED = ".verified.json"  # stamps of files whose digests were compared, so that it is done once
 FULL_BYTES = 64 * 1024  # less than this free is a full disk
 
 
@@ -60,6 +63,32 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_checked(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a file that a resumed run goes on from: `is_as_written` tells damage.
+
+    The digest joins those of earlier versions beside the file, before the file is replaced: a kill
+    between the two writes makes neither version look damaged.
+    """
+    with replacing(path) as temporary:
+        yield temporary
+        beside = _digest_beside(path)
+        known = beside.read_text(encoding="utf-8") if beside.exists() else ""
+        write_text(beside, f"{known}{file_digest(temporary)}\n")
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a file of `replacing_checked` is whole; one without a digest beside it counts so."""
+    beside = _digest_beside(path)
+    if not beside.exists():
+        return True
+    return file_digest(path) in beside.read_text(encoding="utf-8", errors="replace").split()
+
+
+def _digest_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as temporary:
@@ -82,24 +111,95 @@ def without_nan(content: Any) -> Any:
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """The metadata of a finished artifact; None where there is none."""
+    return _read_json(folder / META)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """An object in a JSON file; None where there is none, or it is damaged."""
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:  # neither UTF-8 nor JSON: not ours or damaged, make it again
         return None
-    return meta if isinstance(meta, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def is_current(folder: Path, wanted: str) -> bool:
-    """Whether `folder` holds a finished artifact with this fingerprint."""
+    """Whether `folder` holds a finished artifact with this fingerprint, its files as written."""
     meta = read_meta(folder)
-    return meta is not None and meta.get("fingerprint") == wanted
+    return meta is not None and meta.get("fingerprint") == wanted and not _damaged(folder, meta)
 
 
-def finish(folder: Path, fingerprint: str, **meta: Any) -> None:
-    """Declare an artifact complete; call it last."""
-    write_json(folder / META, {"fingerprint": fingerprint, **meta})
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` holds a finished artifact of whatever recipe, its files as written."""
+    meta = read_meta(folder)
+    return meta is not None and not _damaged(folder, meta)
+
+
+def damaged_files(folder: Path, wanted: str) -> list[str]:
+    """What is missing or changed of an artifact that is finished otherwise, in words."""
+    meta = read_meta(folder)
+    if meta is None or meta.get("fingerprint") != wanted:
+        return []
+    return [
+        f"{path} {'was changed from outside' if path.exists() else 'is missing'}"
+        for path in (folder / name for name in _damaged(folder, meta))
+    ]
+
+
+def finish(folder: Path, fingerprint: str, *, files: Iterable[str] = (), **meta: Any) -> None:
+    """Declare an artifact complete; call it last.
+
+    Args:
+        files: names of its files, relative to `folder`: those that make it incomplete when they
+            are missing or other than they are now.
+    """
+    stamps = {name: _stamp(folder / name) for name in files}
+    digests = {name: file_digest(folder / name) for name in stamps}
+    write_json(folder / META, {"fingerprint": fingerprint, "files": digests, **meta})
+    write_json(folder / VERIFIED, stamps)
+
+
+def withdraw(folder: Path) -> None:
+    """Say that an artifact is no longer complete; call it before any file of it is overwritten."""
+    (folder / META).unlink(missing_ok=True)
+
+
+def file_stamp(path: Path) -> list[int]:
+    """Length in bytes, time of change and of change of status in nanoseconds: a change shows."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def verifies_everything() -> bool:
+    """Whether contents are to be read and compared even where nothing seems to have changed."""
+    return os.environ.get("VERIFY", "") not in ("", "0")
+
+
+def _damaged(folder: Path, meta: dict[str, Any]) -> list[str]:
+    """Names of an artifact's files that are missing or not as written.
+
+    A file is read once for each stamp that it has; artifacts of older versions name no files.
+    """
+    digests = meta.get("files", {})
+    verified = {} if verifies_everything() else (_read_json(folder / VERIFIED) or {})
+    stamps = {name: _stamp(folder / name) for name in digests}
+    unsure = [name for name in digests if not stamps[name] or stamps[name] != verified.get(name)]
+    damaged = [
+        name for name in unsure if not stamps[name] or file_digest(folder / name) != digests[name]
+    ]
+    if unsure and not damaged:
+        with suppress(OSError):  # a read-only copy is read every time
+            write_json(folder / VERIFIED, stamps)
+    return damaged
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        return file_stamp(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
@@ -110,7 +210,9 @@ def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
     again, finished or not; without an attic it is deleted.
     """
     begun = folder / ".begun"
-    owner = begun.read_text(encoding="utf-8") if begun.exists() else _copied_from(folder)
+    owner = begun.read_text(encoding="utf-8", errors="replace") if begun.exists() else ""
+    if not re.fullmatch(r"[\w -]+", owner):  # copied, or damaged
+        owner = _copied_from(folder)
     if owner != wanted and folder.exists():
         if attic is None or not any(folder.iterdir()):
             _delete(folder)
@@ -140,6 +242,6 @@ def _place_in(attic: Path, folder: Path, owner: str) -> Path:
 
 def _delete(folder: Path) -> None:
     """Remove a folder; what claims that it is whole goes first, in case of a kill on the way."""
-    (folder / META).unlink(missing_ok=True)
+    withdraw(folder)
     (folder / ".begun").unlink(missing_ok=True)
     shutil.rmtree(folder)

@@ -1,5 +1,8 @@
 """folds.csv: which fold holds each training row out. Written once; a person may replace it.
 
+What must stay together (groups, copies, scenes) stands in groups.csv beside it, too, so that a
+folds.csv of a person who only gives folds does not lose it.
+
 Rows may be parted several times: R repeats of K folds. A member then has R * K models, and number
 r * K + k is the one without the rows that repeat r has in fold k. What stands beside all of them,
 as a model of all rows does, knows of the first repeat only, so that more repeats leave it as it is.
@@ -7,6 +10,7 @@ as a model of all rows does, knows of the first repeat only, so that more repeat
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ import pandas as pd
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import fingerprint
 
+GROUPS = "groups.csv"
 ALL_ROWS = -1  # in place of a fold: nothing is held out; for test rows alone, never scored
 
 
@@ -41,6 +46,12 @@ class FoldTable:
     def digest(self) -> str:
         """Of all repeats; a single one's own."""
         return self.digests[0] if self.num_repeats == 1 else fingerprint(repeats=self.digests)
+
+    @cached_property
+    def groups_digest(self) -> str | None:
+        """Of which rows are kept together, whatever groups are called; None if each is alone."""
+        numbers = pd.factorize(self.groups)[0]
+        return None if numbers.max() + 1 == len(numbers) else fingerprint(groups=numbers.tolist())
 
     @property
     def num_folds(self) -> int:
@@ -83,8 +94,13 @@ def folds_text(ids: np.ndarray, repeats: np.ndarray, groups: np.ndarray) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
+def groups_text(ids: np.ndarray, groups: np.ndarray) -> str:
+    """The CSV: id and group of each row."""
+    return pd.DataFrame({"id": ids, "group": groups}).to_csv(index=False, lineterminator="\n")
+
+
 def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
-    """Read folds.csv and join it to `ids` (N,).
+    """Read folds.csv and join it to `ids` (N,); without a column `group`, groups.csv beside it.
 
     Raises:
         UserError: for a missing file or column, ids that are not the training rows', folds that
@@ -119,7 +135,10 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
             f"{path}: repeats of {sorted(counts)} folds; all of {', '.join(columns)} must have as "
             "many. Mend it, or delete it to make it anew."
         )
-    groups = (table["group"] if "group" in table else pd.Series(ids)).to_numpy(dtype=str)
+    if "group" not in table and path.with_name(GROUPS).exists():
+        known = pd.read_csv(path.with_name(GROUPS), dtype=str, keep_default_na=False)
+        table = table.join(known.set_index("id"))
+    groups = (table["group"].fillna("") if "group" in table else pd.Series(ids)).to_numpy(dtype=str)
     return FoldTable(
         repeats=repeats,
         groups=np.where(groups == "", ids, groups),

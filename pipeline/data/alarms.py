@@ -1,12 +1,15 @@
 """Alarms: what the radar says of one thing that it looked at."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.core.artifacts import file_digest
 from pipeline.core.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 Grade = Literal["suspicious", "note", "quiet"]
 GRADES = get_args(Grade)
@@ -51,16 +54,14 @@ def read_alarms(workspace: Workspace) -> list[Alarm]:
     What features say of a thing takes the place of what thumbnails said of it.
     """
     alarms = _read(workspace.audit_json)["radar"]
-    if workspace.radar_json.exists():
-        completed = _read(workspace.radar_json)
-        if completed[: len(alarms)] == alarms:
-            alarms = completed
+    completed = _read_if_whole(workspace.radar_json)
+    if completed and completed[: len(alarms)] == alarms:
+        alarms = completed
     found = [Alarm(**alarm) for alarm in alarms]
-    if workspace.scenes_json.exists():
-        scenes = _read(workspace.scenes_json)
-        if scenes["folds_csv"] == file_digest(workspace.folds_csv):
-            better = Alarm(**scenes["alarm"])
-            found = [better if alarm.name == better.name else alarm for alarm in found]
+    scenes = _read_if_whole(workspace.scenes_json)
+    if scenes and scenes["folds_csv"] == file_digest(workspace.folds_csv):
+        better = Alarm(**scenes["alarm"])
+        found = [better if alarm.name == better.name else alarm for alarm in found]
     return found
 
 
@@ -76,6 +77,17 @@ def notes_of(alarms: list[Alarm]) -> list[str]:
         for alarm in worst_first(alarms)
         if alarm.grade != "quiet"
     ]
+
+
+def _read_if_whole(path: Path) -> Any:
+    """None where there is none, or a damaged one."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        log.warning("%s is damaged and left out; `make audit` makes it anew", path)
+        return None
 
 
 def _read(path: Path) -> Any:

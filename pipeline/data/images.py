@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -92,12 +93,13 @@ def build_cache(
         for image in rest:
             pixels.write(image.tobytes())
             pixels.flush()
-            sizes.write(json.dumps(image.shape[:2]) + "\n")
+            sizes.write(json.dumps([*image.shape[:2], crc32(image.tobytes())]) + "\n")
             sizes.flush()
             done.append(image.shape[:2])
     with artifacts.replacing(folder / "shapes.npy") as temporary:
         np.save(temporary, np.array(done, dtype=np.int64).reshape(-1, 2))
-    artifacts.finish(folder, fingerprint, images=len(done), short_side=short_side)
+    files = ["shapes.npy", "pixels.bin"]
+    artifacts.finish(folder, fingerprint, files=files, images=len(done), short_side=short_side)
     return ImageCache(folder)
 
 
@@ -111,20 +113,25 @@ def _shrink(image: np.ndarray, short_side: int) -> np.ndarray:
 
 
 def _whole_images(sizes_path: Path, pixels_path: Path) -> list[tuple[int, int]]:
-    """Sizes of the images that an interrupted build left whole; what is beyond them is cut off."""
+    """Sizes of the images that an earlier build left whole; what is beyond them is cut off."""
     pixels_path.touch()
     sizes_path.touch()
-    lines = sizes_path.read_text(encoding="utf-8").splitlines(keepends=True)
-    sizes, total, available = [], 0, pixels_path.stat().st_size
-    for line in lines:
-        if not line.endswith("\n"):
-            break
-        height, width = json.loads(line)
-        if total + height * width * 3 > available:
-            break
-        sizes.append((height, width))
-        total += height * width * 3
+    lines = sizes_path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    sizes: list[tuple[int, int]] = []
+    total = 0
     with open(pixels_path, "r+b") as pixels:
+        for line in lines:
+            if not line.endswith("\n"):
+                break
+            try:
+                height, width, checksum = json.loads(line)
+                image = pixels.read(height * width * 3)
+            except (ValueError, TypeError):  # cut off, or damaged
+                break
+            if len(image) < height * width * 3 or crc32(image) != checksum:
+                break
+            sizes.append((height, width))
+            total += len(image)
         pixels.truncate(total)
     sizes_path.write_text("".join(lines[: len(sizes)]), encoding="utf-8")
     return sizes

@@ -83,10 +83,13 @@ class FittedLearner:
         by_view = values.reshape(num_rows, -1, values.shape[-1]).swapaxes(0, 1)
         return average_values(by_view, average, kind=self.kind)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> list[str]:
         """Write learner.json, arrays.npz and trees_<n>.txt; the same learner gives the same bytes.
 
         No pickles: the files can be read by another version, and reading them runs no code.
+
+        Returns:
+            The files' names.
         """
         arrays, words = {}, {}
         for part in fields(self.model):
@@ -116,6 +119,8 @@ class FittedLearner:
             "searched": {k: v for k, v in (self.searched or {}).items() if k != "seconds"},
         }
         write_json(folder / "learner.json", description)
+        trees = [f"trees_{number}.txt" for number in range(len(boosters))]
+        return ["learner.json", "arrays.npz", *trees]
 
 
 def load(folder: Path) -> FittedLearner:

@@ -6,6 +6,7 @@ passes, a new view those of that view, a new order or fewer rows nothing.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ def extract_block(
     known = _known_features(folder, how)
     chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
     parts = folder / "parts"
-    missing = [chunk for chunk in chunks if not _part_path(parts, how, chunk, digests).exists()]
+    missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
     if missing:
         model = create_frozen(backbone).to(device, memory_format=torch.channels_last)
         side = backbone.image_size
@@ -62,17 +63,24 @@ def extract_block(
             features = _features(
                 model, chunk_paths, chunk[0], backbone=backbone, device=device, precision=precision
             )
-            with artifacts.replacing(_part_path(parts, how, chunk, digests)) as temporary:
+            with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
     with artifacts.replacing(folder / f"{fingerprint}.npy") as temporary:
         np.save(temporary, block)
     artifacts.finish(
-        folder, fingerprint, how=how, views=views, digests=digests, shape=list(block.shape)
+        folder,
+        fingerprint,
+        files=[f"{fingerprint}.npy"],
+        how=how,
+        views=views,
+        digests=digests,
+        shape=list(block.shape),
     )
-    for old in [*folder.glob("*.npy"), *parts.glob("*.npy")]:
+    for old in folder.glob("*.npy"):
         if old.stem != fingerprint:
             old.unlink()
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]:
@@ -81,8 +89,8 @@ def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]
     if meta is None or meta.get("how") != how:
         return {}
     path = folder / f"{meta['fingerprint']}.npy"
-    if not path.exists():
-        return {}
+    if not path.exists() or not artifacts.is_whole(folder):
+        return {}  # deleted or damaged
     block = np.load(path, mmap_mode="r")
     return {
         (digest, view): block[row, column]
@@ -110,6 +118,10 @@ def _part_path(parts: Path, how: str, chunk: Chunk, digests: list[str]) -> Path:
     views, rows = chunk
     name = artifacts.fingerprint(how=how, views=views, digests=[digests[row] for row in rows])
     return parts / f"{name}.npy"
+
+
+def _is_there(part: Path) -> bool:
+    return part.exists() and artifacts.is_as_written(part)
 
 
 @torch.inference_mode()

@@ -155,11 +155,16 @@ def load_network(
     return network.eval()
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of weights and buffers on the CPU."""
+    state = network.state_dict()
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Write weights and buffers to a .safetensors file, whole or not at all."""
-    tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(weights, temporary)
 
 
 def load_weights(

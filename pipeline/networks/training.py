@@ -1,15 +1,13 @@
 """Training: one network on one fold, stopped at any moment and continued to the same bytes.
 
 Reads the image cache. Writes into the member's folder of this fold: `last.pt` (to continue from),
-`weights.safetensors` (what inference uses), `log.csv`, `tensorboard/`, `snapshot.json`, and with
-`patience` `best.safetensors`.
+`weights.safetensors` (what inference uses), `log.csv`, `tensorboard/` and `snapshot.json`.
 """
 
 import csv
 import io
 import logging
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,20 +21,20 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Backbone, Network
-from pipeline.core.artifacts import replacing, write_json, write_text
+from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
 from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
 from pipeline.networks.cost import Cost, peak_memory_gib
 from pipeline.networks.lesson import Lesson, Loaders, create_loaders
-from pipeline.networks.network import WEIGHTS, save_weights
+from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, BEST_WEIGHTS = "last.pt", "best.safetensors"
+CHECKPOINT = "last.pt"
+FILES = (WEIGHTS, "log.csv", "snapshot.json")  # what a finished training leaves
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # the config's, Fabric's
 LIBRARIES = ("torch", "timm", "lightning", "albumentations", "numpy")
 
@@ -74,7 +72,7 @@ def train_fold(
         settings, workers = without_noise(settings), 0
     run_seed = stream_seed(seed, name)
     loaders = create_loaders(lesson, settings, workers=workers, seed=run_seed)
-    checkpoint = _read_checkpoint(folder / CHECKPOINT)
+    checkpoint = _read_checkpoint(folder / CHECKPOINT, metric)
     trainer = Trainer(
         create_fabric(device, precision),
         settings,
@@ -91,6 +89,7 @@ def train_fold(
     if decides:
         _say_who_decides(name, lesson, metric)
     history = checkpoint["history"] if checkpoint else []
+    best = checkpoint["best"] if checkpoint else None  # weights of the best epoch by inner rows
     seconds: list[float] = []  # of each epoch since this run began
     with _events(folder) as events:
         while len(history) < settings.epochs and not _out_of_patience(history, settings, metric):
@@ -101,13 +100,16 @@ def train_fold(
             history.append({"epoch": epoch + 1, **trained, **scores})
             # In this order, a kill between two writes repeats the epoch and writes the same again.
             if decides and _best(history, metric) == epoch:
-                save_weights(trainer.final, folder / BEST_WEIGHTS)
+                best = weights_of(trainer.final)
             write_text(folder / "log.csv", _table(history))
-            _save_checkpoint(folder / CHECKPOINT, trainer.state() | {"history": history})
+            state = {"history": history, "best": best, "metric": metric.name}
+            _save_checkpoint(folder / CHECKPOINT, trainer.state() | state)
             memory = peak_memory_gib(trainer.fabric.device)
             seconds.append(time.monotonic() - started)
             _report(events, history[-1], settings, name, seconds, cost, memory)
-    return _finish(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
+    weights = weights_of(trainer.final) if best is None else best
+    save_weights(weights, folder / WEIGHTS)
+    return _describe(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
 
 
 def _say_who_decides(name: str, lesson: Lesson, metric: Metric) -> None:
@@ -167,19 +169,26 @@ def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> 
     return 0 < settings.patience <= len(history) - 1 - _best(history, metric)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path, metric: Metric) -> dict[str, Any] | None:
+    """Where an interrupted training stopped; None where there is nothing to go on from."""
     if not path.exists():
         return None
+    if not is_as_written(path):
+        log.warning("%s was changed since it was written: training begins anew", path)
+        return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
-            f"{path}: not readable ({str(error).splitlines()[0]}). Delete it to train anew."
-        ) from None
+        reason = str(error).splitlines()[0]
+        log.warning("%s is not readable (%s): training begins anew", path, reason)
+        return None
+    if checkpoint["metric"] != metric.name:  # changed on the way; it decides nothing here
+        checkpoint["history"] = [entry | {"val_score": None} for entry in checkpoint["history"]]
+    return checkpoint
 
 
 def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
+    with replacing_checked(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -237,7 +246,7 @@ def time_left(seconds: list[float], epochs: int) -> str:
     return f" about {mean(seconds) * epochs:.0f}s left" if epochs else ""
 
 
-def _finish(
+def _describe(
     folder: Path,
     trainer: Trainer,
     history: list[dict],
@@ -247,14 +256,8 @@ def _finish(
     metric: Metric,
     seed: int,
 ) -> dict[str, Any]:
-    """Choose the weights that inference uses, and say beside them how they were made."""
+    """Say beside the weights how they were made."""
     chosen = _best(history, metric)
-    decided = "inner_score" in history[-1]
-    if decided:
-        with replacing(folder / WEIGHTS) as temporary:
-            shutil.copyfile(folder / BEST_WEIGHTS, temporary)
-    else:
-        save_weights(trainer.final, folder / WEIGHTS)
     scores = {
         "metric": metric.name,
         "score": history[chosen]["val_score"],
@@ -262,7 +265,7 @@ def _finish(
         "epoch_used": chosen + 1,
         "epochs": len(history),
     }
-    if decided:
+    if "inner_score" in history[-1]:
         scores |= {key: history[chosen][key] for key in ("inner_loss", "inner_score")}
     versions = {library: version(library) for library in LIBRARIES}
     snapshot = {

@@ -1,6 +1,5 @@
 """Sections on the making: training curves, and what it takes to make the same again."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -8,6 +7,8 @@ import pandas as pd
 import yaml
 
 from pipeline.config.schema import Network
+from pipeline.core.artifacts import is_whole, read_meta
+from pipeline.core.ledger import read_ledger
 from pipeline.report import figures, sentences
 from pipeline.report.findings import Findings
 from pipeline.report.page import Part, Picture, Section, Table, Text, number_text
@@ -21,18 +22,20 @@ def training(found: Findings) -> Section:
     for name, settings in found.config.members.items():
         if not isinstance(settings, Network):
             continue
-        paths = {
-            fold: found.workspace.fold(name, fold) / "log.csv"
+        folders = {
+            fold: found.workspace.fold(name, fold)
             for fold in range(found.summary["folds"] * found.summary.get("repeats", 1))
         }
-        logs = {fold: pd.read_csv(path) for fold, path in paths.items() if path.exists()}
+        folders = {fold: folder for fold, folder in folders.items() if is_whole(folder)}
+        logs = {fold: pd.read_csv(folder / "log.csv") for fold, folder in folders.items()}
         if logs:
+            watched = {(read_meta(folder) or {}).get("metric") for folder in folders.values()}
             epochs = max(len(table) for table in logs.values())
             look = (
                 f"{epochs} epochs. Validation loss that rises while training loss falls: too long, "
                 "or too little augmentation; a score still improving at the end: too short."
             )
-            picture = figures.curves(logs, metric=found.metric.name)
+            picture = figures.curves(logs, metric=" or ".join(sorted(filter(None, watched))))
             parts.append(Picture(name, look, picture, f"Training curves of {name}"))
     none = "There are no networks among the members, so there is nothing to see."
     look = "Look for folds that part from the others." if parts else none
@@ -43,8 +46,7 @@ def making(found: Findings) -> Section:
     """What it takes to make the same again."""
     summary = found.summary
     config = yaml.safe_dump(summary["config"], sort_keys=False, allow_unicode=True)
-    lines = found.workspace.submissions / "ledger.jsonl"
-    entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    entries = read_ledger(found.workspace.ledger)
     rows = [
         [
             entry["time"].replace("T", " ").removesuffix("+00:00"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.config.schema import BlendKind, Config
 from pipeline.core import artifacts
+from pipeline.core.ledger import add_to_ledger
 from pipeline.core.predictions import Predictions
 from pipeline.core.submission import write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
@@ -24,7 +25,7 @@ from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
 from pipeline.stages.estimate import against_constant, constant_of, estimate
-from pipeline.stages.last_submission import add_to_ledger, against_last
+from pipeline.stages.last_submission import against_last
 from pipeline.stages.project import Project, open_project
 from pipeline.stages.rounds import gains_of_students, positions_by_round
 
@@ -63,7 +64,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         metric=project.metric,
         settings=config.submission,
     )
-    _save_predictions(project, csv, fitted, fingerprint)
+    predictions = _save_predictions(project, csv, fitted, fingerprint)
     summary = {
         "competition": config.competition,
         "submission": str(csv.relative_to(root)),
@@ -100,8 +101,10 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "config": config.model_dump(mode="json"),
     }
     artifacts.write_json(csv.with_suffix(".json"), summary)
-    add_to_ledger(folder / "ledger.jsonl", summary)
-    artifacts.finish(folder, fingerprint, summary=csv.with_suffix(".json").name)
+    add_to_ledger(project.workspace.ledger, summary)
+    summary_json = csv.with_suffix(".json")
+    files = [path.name for path in (csv, summary_json, *predictions)]
+    artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("ensemble -> %s", csv)
 
 
@@ -279,11 +282,16 @@ def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]
     return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
-def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerprint: str) -> None:
+def _save_predictions(
+    project: Project, csv: Path, fitted: CrossFitted, fingerprint: str
+) -> list[Path]:
     """The submitted blend's predictions of train, out of fold, for later blends, and of test.
 
     Probabilities and decisions are apart: labels are doubted by the former, scores are of the
     latter.
+
+    Returns:
+        The files.
     """
     meta = {
         "competition": project.config.competition,
@@ -295,8 +303,11 @@ def _save_predictions(project: Project, csv: Path, fitted: CrossFitted, fingerpr
     saved = {"": (fitted.oof, fitted.test)}
     if fitted.decided_oof is not None:
         saved[".decided"] = (fitted.decided_oof, fitted.decided_test)
+    written = []
     for what, (oof, layers) in saved.items():
         train = Predictions(competition.ids, oof, competition.classes, folds, meta)
-        train.save(csv.with_suffix(f"{what}.npz"))
         test = Predictions(competition.test_ids, layers.mean(0), competition.classes, meta=meta)
-        test.save(csv.with_suffix(f"{what}.test.npz"))
+        for part, ending in ((train, "npz"), (test, "test.npz")):
+            written.append(csv.with_suffix(f"{what}.{ending}"))
+            part.save(written[-1])
+    return written

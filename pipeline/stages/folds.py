@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
-from pipeline.core.folds import FoldTable, folds_text, read_folds
+from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import GRADES, Alarm, notes_of
 from pipeline.data.radar import look_at_clues
@@ -33,10 +33,11 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
     if config.folds.scheme == "scenes":
         _log_scenes(scenes[: project.num_train])
-    csv = project.workspace.folds_csv
+    csv, groups_csv = project.workspace.folds_csv, project.workspace.folds_csv.with_name(GROUPS)
     text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()
-    if replaced_by_hand(project):
+    artifacts.write_text(groups_csv, groups_text(project.competition.ids, drawn.groups))
+    if _replaced_by_hand(csv, [*_our_digests(folder), ours]):
         log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
     else:
         # The digest goes first, beside the old file's: a kill between the two must not make either
@@ -49,7 +50,8 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     audit["notes"] += notes_of(alarms)
     audit["radar"] = [alarm.as_json() for alarm in [*_alarms_of_twins(project, audit), *alarms]]
     artifacts.write_json(folder / "audit.json", audit)
-    artifacts.finish(folder, fingerprint, folds_csv=[ours])
+    files = [csv.name, groups_csv.name, "audit.json"]
+    artifacts.finish(folder, fingerprint, files=files, folds_csv=[ours])
     notes = [note for assignment in drawn.assignments for note in assignment.notes]
     for note in dict.fromkeys([*notes, *audit["notes"]]):
         log.warning("folds: %s", note)
@@ -67,12 +69,9 @@ def _log_scenes(scenes: np.ndarray) -> None:
     )
 
 
-def replaced_by_hand(project: Project) -> bool:
-    """Whether folds.csv is there and is not the file that this stage wrote."""
-    csv = project.workspace.folds_csv
-    if not csv.exists():
-        return False
-    return artifacts.file_digest(csv) not in _our_digests(project.workspace.features)
+def _replaced_by_hand(csv: Path, digests: list[str]) -> bool:
+    """Whether folds.csv is there and is none of the files that this stage wrote or would write."""
+    return csv.exists() and artifacts.file_digest(csv) not in digests
 
 
 def _our_digests(folder: Path) -> list[str]:

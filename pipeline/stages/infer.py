@@ -1,6 +1,7 @@
 """Infer stage: reads weights, writes oof.npz (N, C) and test.npz (K, N, C) of each member."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from pipeline.core import artifacts
 from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.stages.outputs import ALL_ROWS_TEST, read_fold_test, read_repeat
+from pipeline.stages.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
 from pipeline.stages.plan import Plan
 from pipeline.stages.predicting import predict_rows
 from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
+
+OOF_VIEWS = "oof_views.npy"  # (V, n, C) of the rows held out, each view alone
 
 
 def predict_fold(
@@ -42,8 +45,12 @@ def predict_fold(
         competition.test_ids, values[len(held_out) :], competition.classes, meta=meta
     )
     test.save(folder / "test.npz")
-    np.save(folder / "oof_views.npy", view_values[:, : len(held_out)])
-    artifacts.finish(folder, fingerprint, member=member, fold=fold)
+    with artifacts.replacing(folder / OOF_VIEWS) as temporary:
+        np.save(temporary, view_values[:, : len(held_out)])
+    with artifacts.replacing(folder / TRAINED_ON) as temporary:  # the model may go, this stays
+        shutil.copyfile(Plan(project).train(member, fold).folder / TRAINED_ON, temporary)
+    files = ["oof.npz", "test.npz", OOF_VIEWS, TRAINED_ON]
+    artifacts.finish(folder, fingerprint, files=files, member=member, fold=fold)
 
 
 def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, member: str) -> None:
@@ -58,6 +65,7 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
     oof_values, test_values = (np.mean(values, axis=0) for values in zip(*said, strict=True))
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, member)
+    (folder / ALL_ROWS_TEST).unlink(missing_ok=True)
     if config.members[member].all_rows:
         of_all_rows = read_fold_test(project, member, ALL_ROWS)
         all_rows = Predictions(competition.test_ids, of_all_rows, competition.classes, meta=meta)
@@ -89,9 +97,9 @@ def _finish_member(
     oof.save(folder / "oof.npz")
     test.save(folder / "test.npz")
     score = project.score(oof.values)
-    artifacts.finish(
-        folder, fingerprint, member=member, metric=project.metric.name, oof_score=score
-    )
+    files = ["oof.npz", "test.npz", *(path.name for path in folder.glob(ALL_ROWS_TEST))]
+    meta = {"member": member, "metric": project.metric.name, "oof_score": score}
+    artifacts.finish(folder, fingerprint, files=files, **meta)
     log.info("infer %s oof %s %.4f as predicted -> %s", member, project.metric.name, score, folder)
 
 
@@ -100,7 +108,7 @@ def _view_scores(project: Project, member: str) -> dict[str, float]:
     views, folds, plan = project.config.tta.views, project.folds, Plan(project)
     values = np.zeros((len(views), project.num_train, len(project.competition.classes)))
     for fold in folds.models:
-        said = np.load(plan.predict(member, fold).folder / "oof_views.npy")
+        said = np.load(plan.predict(member, fold).folder / OOF_VIEWS)
         values[:, folds.held_out(fold)] += said / folds.num_repeats
     return {view: project.score(alone) for view, alone in zip(views, values, strict=True)}
 

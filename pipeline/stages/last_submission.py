@@ -1,44 +1,14 @@
-"""The ledger of submissions, and the one before this: where its predictions compare with ours."""
+"""The submission before this one: where its predictions compare with ours."""
 
-import json
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.core import artifacts, predictions
+from pipeline.core import predictions
+from pipeline.core.ledger import read_ledger
 from pipeline.stages import outputs
 from pipeline.stages.project import Project
-
-
-def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The ledger's entries, oldest first."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
-    """One line per submission, once, however often a killed run is repeated."""
-    entries = read_ledger(path)
-    if any(entry["fingerprint"] == summary["fingerprint"] for entry in entries):
-        return
-    estimate = summary["estimate"]
-    entry = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "submission": summary["submission"],
-        "blend": estimate["name"],
-        "metric": summary["metric"],
-        "score": estimate["score"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-        "members": list(summary["members"]),
-        "fingerprint": summary["fingerprint"],
-    }
-    lines = (json.dumps(artifacts.without_nan(line)) for line in [*entries, entry])
-    artifacts.write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def against_last(
@@ -51,7 +21,7 @@ def against_last(
         probability, low and high as of `probability_better`, or with `refused`, why it does not
         compare; None if there is no such entry.
     """
-    ledger = read_ledger(project.workspace.submissions / "ledger.jsonl")
+    ledger = read_ledger(project.workspace.ledger)
     others = [entry for entry in ledger if entry["fingerprint"] != fingerprint]
     if not others:
         return None

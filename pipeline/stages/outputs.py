@@ -18,6 +18,7 @@ from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 
 ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
+TRAINED_ON = "trained_on.txt"  # ids of the rows that a model learnt from, one a line
 
 
 def read_blocks(project: Project, member: str) -> dict[str, np.ndarray]:
@@ -40,8 +41,8 @@ def read_member(
     Raises:
         UserError: if they were made of other rows, classes or folds.
     """
-    competition, folder = project.competition, project.workspace.member(member)
-    found = []
+    competition, joined = project.competition, Plan(project).join(member)
+    folder, found = joined.folder, []
     for name, ids in (("oof.npz", competition.ids), ("test.npz", competition.test_ids)):
         path = folder / name
         loaded = predictions.load(
@@ -49,12 +50,13 @@ def read_member(
             classes=competition.classes,
             competition=project.config.competition,
             folds_digest=project.folds.digest,
+            fingerprint=joined.fingerprint,
         )
         found.append(loaded.in_order_of(ids, where=str(path)))
     oof, test = found
     if for_submission and project.config.members[member].all_rows:
         path = folder / ALL_ROWS_TEST
-        said = predictions.load(path, classes=competition.classes)
+        said = predictions.load(path, classes=competition.classes, fingerprint=joined.fingerprint)
         said = said.in_order_of(competition.test_ids, where=str(path)).values
         test = replace(test, values=np.repeat(said[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
@@ -106,10 +108,12 @@ def read_repeat(project: Project, member: str, repeat: int) -> tuple[np.ndarray,
     competition, folds, plan = project.competition, project.folds, Plan(project)
     oof_values, test_values = np.full((project.num_train, len(competition.classes)), np.nan), []
     for fold in folds.models_in(repeat):
-        path, held_out = plan.predict(member, fold).folder / "oof.npz", folds.held_out(fold)
+        predicted, held_out = plan.predict(member, fold), folds.held_out(fold)
+        path = predicted.folder / "oof.npz"
         expected = {"folds_digest": folds.digest_of(fold), "fold": fold, "member": member}
+        expected["fingerprint"] = predicted.fingerprint
         oof = predictions.load(path, classes=competition.classes, **expected)
-        refuse_seen_rows(oof.ids, plan.train(member, fold).folder / "trained_on.txt")
+        refuse_seen_rows(oof.ids, predicted.folder / TRAINED_ON)
         oof_values[held_out] = oof.in_order_of(competition.ids[held_out], where=str(path)).values
         test_values.append(read_fold_test(project, member, fold))
     return oof_values, np.stack(test_values)
@@ -136,8 +140,10 @@ def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
     Raises:
         UserError: if it was made of other rows, classes or folds.
     """
-    path = Plan(project).predict(member, fold).folder / "test.npz"
+    predicted = Plan(project).predict(member, fold)
+    path = predicted.folder / "test.npz"
     expected = {"folds_digest": project.folds.digest_of(fold), "fold": fold, "member": member}
+    expected["fingerprint"] = predicted.fingerprint
     test = predictions.load(path, classes=project.competition.classes, **expected)
     return test.in_order_of(project.competition.test_ids, where=str(path)).values
 

@@ -63,6 +63,7 @@ def folds_job(project: Project) -> Job:
         arguments={"config": config, "root": project.workspace.root},
         needs=tuple(blocks),
         owns_folder=False,
+        overwrites=False,  # it says which folds.csv was written by us
     )
 
 
@@ -91,6 +92,21 @@ class Plan:
         """What every job function gets."""
         return {"config": self.project.config, "root": self.project.workspace.root}
 
+    @property
+    def metric(self) -> str:
+        """What the metric is, for what depends on it."""
+        return self.project.config.task.metric
+
+    @property
+    def rows(self) -> list[str]:
+        """What there is in rows, for what depends on them and not only through its members."""
+        return [self.project.competition.rows_digest, self.project.competition.test_digest]
+
+    @property
+    def scored(self) -> list[Any]:
+        """How predictions are scored."""
+        return [self.metric, self.project.config.submission.threshold]
+
     def how(self, backbone: str) -> str:
         """Fingerprint of what one image's features depend on, besides the image and the view."""
         settings = self.project.config.backbones[backbone]
@@ -107,6 +123,7 @@ class Plan:
             fingerprint=recipe,
             arguments=self.arguments | {"backbone": backbone, "how": self.how(backbone)},
             owns_folder=False,  # features of the same images and views are used again
+            overwrites=False,
             wants_gpu=True,
         )
 
@@ -148,13 +165,12 @@ class Plan:
                 **backbone.model_dump(include={"arch", "cut"}),
                 "weights": weights_identity(backbone.weights),
                 "image_size": self.image_size(member),
-                "metric": config.task.metric,
             }
             if settings.stages and settings.pool == "auto":
                 made_from["last"] = "as the backbone pools it"  # once, its plain average
             if settings.patience:
                 groups, threshold = project.folds.groups, config.submission.threshold
-                made_from["stopped_by"] = stopping_recipe(groups, threshold)
+                made_from["stopped_by"] = stopping_recipe(groups, threshold, self.metric)
         else:
             made_from = {name: self.how(name) for name in settings.backbones}
             if [name for name in settings.blocks if name in made_from] != list(made_from):
@@ -162,6 +178,8 @@ class Plan:
             made_from["views"] = config.tta.views
             if settings.stacks:
                 made_from["average"] = config.tta.average  # of what is stacked
+            if project.folds.groups_digest is not None:
+                made_from["groups"] = project.folds.groups_digest  # of inner folds
         taught_by = self.taught_by(member, fold)
         recipe = fingerprint(
             format=FORMAT["train"],
@@ -182,7 +200,11 @@ class Plan:
             folder=project.workspace.fold(member, fold),
             fingerprint=recipe,
             arguments=self.arguments | {"member": member, "fold": fold},
-            needs=(*self.inputs(member), *(job for _, jobs in taught_by for job in jobs)),
+            needs=(
+                *self.inputs(member),
+                *(job for _, jobs in taught_by for job in jobs),
+                *self.asked(member, fold),
+            ),
             wants_gpu=isinstance(settings, Network),
             attic=project.workspace.models / "attic",
         )
@@ -210,6 +232,21 @@ class Plan:
             taught.append(_alone(self.train(settings.start.member, fold)))
         taught += map(_alone, self.stacked(member, fold))
         return list(dict.fromkeys(taught))
+
+    def asked(self, member: str, fold: int) -> list[Job]:
+        """Models that a member that distils asks about its own rows, and what these see."""
+        distill = self.project.config.members[member].teachers.get("distill")
+        if distill is None:
+            return []
+        is_member = distill in self.project.config.members
+        names = [distill] if is_member else self.blended_for(member, "distill")
+        folds = self.project.folds.models_in(0) if fold == ALL_ROWS else [fold]
+        return [
+            job
+            for name in names
+            for model in folds
+            for job in (self.train(name, model), *self.inputs(name), *self.stacked(name, model))
+        ]
 
     def stacked(self, member: str, fold: int) -> list[Job]:
         """One fold's models of the learners that a learner stacks."""
@@ -242,7 +279,8 @@ class Plan:
         config, teachers = self.project.config, self.project.config.members[member].teachers
         if all(name in config.members for name in teachers.values()):
             return None
-        return [FORMAT["blend"], config.task.metric, config.submission.threshold, config.seed]
+        recipe = [FORMAT["blend"], self.metric, config.submission.threshold, config.seed]
+        return [*recipe, *filter(None, [self.project.folds.groups_digest])]
 
     @property
     def untaught_members(self) -> list[str]:
@@ -303,7 +341,8 @@ class Plan:
                 format=FORMAT["predict"],
                 digests=[file_digest(folder / name) for name in FILES],
                 folds=self.project.folds.digest,
-                metric=self.project.config.task.metric,
+                rows=self.rows,
+                scored=self.scored,
             ),
             arguments=self.arguments | {"member": member},
         )
@@ -324,7 +363,7 @@ class Plan:
             name=f"infer {member}",
             function="pipeline.stages.infer:join_folds",
             folder=self.project.workspace.member(member),
-            fingerprint=fingerprint(parts=[part.fingerprint for part in parts]),
+            fingerprint=fingerprint(parts=[part.fingerprint for part in parts], scored=self.scored),
             arguments=self.arguments | {"member": member},
             needs=parts,
             owns_folder=False,  # the folds lie in it
@@ -340,7 +379,8 @@ class Plan:
             members={job.folder.name: job.fingerprint for job in members},
             blends=config.blends,
             calibrate=config.calibrate,
-            metric=config.task.metric,
+            metric=self.metric,
+            rows=self.rows,
             submission=config.submission.model_dump(),
             sample=file_digest(sample) if project.competition.sample is not None else None,
             groups=project.folds.groups.tolist(),
@@ -354,6 +394,7 @@ class Plan:
             arguments=self.arguments,
             needs=members,
             owns_folder=False,  # earlier submissions and the ledger stay
+            overwrites=False,
         )
 
     def scene_check(self) -> Job | None:
@@ -399,7 +440,7 @@ class Plan:
             folder=ensemble.folder / "report",
             fingerprint=recipe,
             arguments=self.arguments,
-            needs=(ensemble,),
+            needs=(ensemble, *ensemble.needs),
         )
 
 

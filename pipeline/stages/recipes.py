@@ -10,16 +10,16 @@ from pipeline.core.weights import weights_identity
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
 FORMAT = {
-    "folds": 4,
+    "folds": 5,
     "scenes": 1,  # what is a scene, where folds keep them whole
     "scene_check": 1,
     "cache": 1,
     "block": 2,
-    "train": 2,
-    "predict": 1,
+    "train": 3,
+    "predict": 2,
     "blend": 4,  # what a blend says to those it teaches
-    "ensemble": 9,
-    "report": 7,
+    "ensemble": 10,
+    "report": 8,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
@@ -54,10 +54,10 @@ def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
     return _without_younger(settings, recipe)
 
 
-def stopping_recipe(groups: np.ndarray, threshold: float) -> dict[str, Any]:
+def stopping_recipe(groups: np.ndarray, threshold: float, metric: str) -> dict[str, Any]:
     """What the end of a training with `patience` depends on besides its settings and rows."""
     rows = "inner rows"  # once, the held-out ones
-    return {"rows": rows, "groups": groups.tolist(), "threshold": threshold}
+    return {"rows": rows, "groups": groups.tolist(), "threshold": threshold, "metric": metric}
 
 
 def _counts_labels_by_weight(settings: Learner | Network) -> bool:

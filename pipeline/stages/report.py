@@ -26,6 +26,8 @@ from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
 
+LABEL_LISTS = ("suspicious_labels", "wrong_labels")
+
 
 def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
     """Write the page, and the lists of suspicious labels, beside the submission."""
@@ -46,7 +48,8 @@ def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -
     ]
     html = render(f"{config.competition}: report", sections)
     artifacts.write_text(parent / "report.html", html)
-    artifacts.finish(folder, fingerprint)
+    written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]
+    artifacts.finish(folder, fingerprint, files=[f"../{name}" for name in written])
     log.info("report -> %s", parent / "report.html")
 
 
@@ -78,7 +81,7 @@ def gather(project: Project) -> Findings:
 def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> None:
     listed = suspicion.listed
     listed = listed.assign(id=ids[listed["row"]])[["id", *listed.columns.drop("row")]]
-    for name, table in (("suspicious_labels", listed), ("wrong_labels", suspicion.pairs)):
+    for name, table in zip(LABEL_LISTS, (listed, suspicion.pairs), strict=True):
         with artifacts.replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 

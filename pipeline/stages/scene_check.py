@@ -40,7 +40,7 @@ def check_scenes(
         "alarm": alarm.as_json(),
     }
     artifacts.write_json(project.workspace.scenes_json, finding)
-    artifacts.finish(folder, fingerprint)
+    artifacts.finish(folder, fingerprint, files=[project.workspace.scenes_json.name])
     log.info("%s: %s: %s", alarm.grade, alarm.name, alarm.seen)
 
 

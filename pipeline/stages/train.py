@@ -12,9 +12,10 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.pseudo import in_words
 from pipeline.core.runtime import stream_seed
 from pipeline.networks.device import choose_device, choose_precision, choose_workers
+from pipeline.networks.training import FILES as NETWORK_FILES
 from pipeline.networks.training import train_fold as train_network
 from pipeline.stages.lessons import FoldRows, fit_fold, fold_rows, network_lesson
-from pipeline.stages.outputs import read_blocks
+from pipeline.stages.outputs import TRAINED_ON, read_blocks
 from pipeline.stages.plan import Plan, model_name
 from pipeline.stages.project import Project, open_project
 from pipeline.stages.stacked import stacked_training_block
@@ -36,10 +37,12 @@ def train_fold(
         log.info("train %s %s %s", member, model_name(fold), said)
     is_learner = isinstance(project.member(member), Learner)
     fit = _fit_learner if is_learner else _fit_network
-    scores = fit(folder, project, member, fold, rows)
+    files, scores = fit(folder, project, member, fold, rows)
     ids = project.competition.ids[rows.rows[rows.rows < project.num_train]].tolist()
-    artifacts.write_text(folder / "trained_on.txt", "".join(f"{row_id}\n" for row_id in ids))
-    artifacts.finish(folder, fingerprint, member=member, fold=fold, rows=len(rows.rows), **scores)
+    artifacts.write_text(folder / TRAINED_ON, "".join(f"{row_id}\n" for row_id in ids))
+    files = [*files, TRAINED_ON]
+    meta = {"member": member, "fold": fold, "rows": len(rows.rows), **scores}
+    artifacts.finish(folder, fingerprint, files=files, **meta)
 
 
 def _fit_learner(
@@ -48,15 +51,15 @@ def _fit_learner(
     member: str,
     fold: int,
     rows: FoldRows,
-) -> dict[str, Any]:
+) -> tuple[list[str], dict[str, Any]]:
     seed = stream_seed(project.member(member).seed, "learner", member, fold)
     blocks = read_blocks(project, member)
     if project.member(member).stacks:
         blocks[STACKED] = stacked_training_block(project, member, fold)
     fitted = fit_fold(project, member, rows, blocks, seed=seed)
-    fitted.save(folder)
+    files = fitted.save(folder)
     if not (found := fitted.searched):
-        return {}
+        return files, {}
     log.info(
         "train %s %s search %d trials%s loss %.4f before %.4f %.1fs chosen %s",
         member,
@@ -68,7 +71,7 @@ def _fit_learner(
         found["seconds"],
         found["chosen"],
     )
-    return {"searched": found}
+    return files, {"searched": found}
 
 
 def _fit_network(
@@ -77,10 +80,10 @@ def _fit_network(
     member: str,
     fold: int,
     rows: FoldRows,
-) -> dict[str, Any]:
+) -> tuple[list[str], dict[str, Any]]:
     settings, runtime = _with_known_epochs(project, member, fold), project.config.runtime
     device = choose_device(runtime.device)
-    return train_network(
+    scores = train_network(
         folder,
         settings,
         project.config.backbones[settings.network],
@@ -92,6 +95,7 @@ def _fit_network(
         seed=settings.seed,
         name=f"{member} {model_name(fold)}",
     )
+    return list(NETWORK_FILES), scores
 
 
 def _with_known_epochs(project: Project, member: str, fold: int) -> Network:

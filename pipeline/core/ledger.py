@@ -1,0 +1,55 @@
+"""The ledger: one line of JSON for each submission, the oldest first."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.artifacts import without_nan, write_text
+
+log = logging.getLogger(__name__)
+
+KEYS = {"time", "submission", "blend", "metric", "score", "low", "high", "members", "fingerprint"}
+
+
+def read_ledger(path: Path) -> list[dict[str, Any]]:
+    """The ledger's entries, oldest first; damaged lines are named, and stay in the file."""
+    entries = []
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, dict) and entry.keys() >= KEYS:
+            entries.append(entry)
+        else:
+            log.warning("%s: line %d is damaged and left out", path, number)
+    return entries
+
+
+def add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
+    """One line per submission, once, however often a killed run is repeated."""
+    if any(entry["fingerprint"] == summary["fingerprint"] for entry in read_ledger(path)):
+        return
+    estimate = summary["estimate"]
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "submission": summary["submission"],
+        "blend": estimate["name"],
+        "metric": summary["metric"],
+        "score": estimate["score"],
+        "low": estimate["low"],
+        "high": estimate["high"],
+        "members": list(summary["members"]),
+        "fingerprint": summary["fingerprint"],
+    }
+    lines = [*_lines(path), json.dumps(without_nan(entry))]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.split("\n") if line]
