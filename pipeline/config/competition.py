@@ -83,11 +83,23 @@ class Data(Section):
     subset: float = Field(
         1.0, gt=0, le=1, description="stratified share of the training rows, for quick tries"
     )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="pixel values that become black and white, for images of more than 8 bits: "
+        "[0, 4095]; default: measured on the training images",
+    )
     numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
     categorical: list[str] = Field(
         [],
         description="columns that learners see, one-hot; times mlp's first layer an embedding",
     )
+
+    @field_validator("pixel_range")
+    @classmethod
+    def _range_is_one(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError("expected [LOW, HIGH], the lower value first")
+        return limits
 
     @field_validator("train_images", "test_images")
     @classmethod

@@ -44,7 +44,8 @@ def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -
         about_making.training(found),
         about_making.making(found),
     ]
-    html = render(f"{config.competition}: report", sections)
+    title = f"{config.competition}: report"
+    html = render(title, sections, pixel_range=found.index.pixel_range)
     artifacts.write_text(parent / "report.html", html)
     artifacts.finish(folder, fingerprint)
     log.info("report -> %s", parent / "report.html")
