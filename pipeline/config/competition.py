@@ -1,5 +1,6 @@
 """A competition's sections of the YAML: the task, where its files are, how rows are held out."""
 
+import re
 from string import Formatter
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.section import Section
 
+MAX_WIDTH = 255  # a path's part has no more bytes
 Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
 DEFAULT_METRICS: dict[str, str] = {
     "binary": "roc_auc",
@@ -105,7 +107,11 @@ class Data(Section):
     @classmethod
     def _readable_template(cls, template: str) -> str:
         try:
-            columns = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            parts = list(Formatter().parse(template))
+            columns = [name for _, name, _, _ in parts if name is not None]
+            widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
+            if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
+                raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
             template.format_map(dict.fromkeys(columns, "1"))
         except (ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
