@@ -1,5 +1,6 @@
 """Configs: what is written is what is meant, and what is wrong is said with file, line and help."""
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.load import CONFIGS, find_config, load_config
 from pipeline.config.rounds import series_of_rounds
 from pipeline.config.views import expand_views
+from pipeline.core.workspace import Workspace
 
 DESIGN = Path(__file__).resolve().parents[2] / "shared" / "DESIGN.md"
 TASK = "{kind: multiclass, target: label}"
@@ -315,6 +317,65 @@ WRONG = {
     "open brace": (GOOD + 'data: {train_images: "train/{id"}\n', r"c\.yaml:9: .*train/\{id\}\.png"),
     "nameless brace": (GOOD + 'data: {test_images: "test/{}"}\n', r"c\.yaml:9: `data.test_images`"),
     "unknown view": (GOOD + "tta: {views: [mirored]}\n", r"c\.yaml:9: .*unknown view 'mirored'"),
+    "anchors that multiply": (
+        "a0: &a0 [x]\n"
+        + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(30))
+        + GOOD,
+        r"c\.yaml:6: more than 100,000 values, with anchors written out",
+    ),
+    "a list in itself": (GOOD + "x: &x [*x]\n", r"c\.yaml:9: this anchor contains itself"),
+    "a mapping in itself": (
+        GOOD + "tta: &t\n  views: [original]\n  more: *t\n",
+        r"c\.yaml:9: this anchor contains itself",
+    ),
+    "a deep list": (GOOD + f"x: {'[' * 3000}{']' * 3000}\n", r"c\.yaml: .* nested too deeply"),
+    "infinity": (
+        GOOD.replace("epochs: 3", "lr: .inf"),
+        r"c\.yaml:8: expected a finite number, got \.inf",
+    ),
+    "infinity in what a library takes": (
+        GOOD + "  b: {learner: lightgbm, blocks: {small: 1}, params: {lambda_l1: .NaN}}\n",
+        r"c\.yaml:9: expected a finite number, got \.NaN",
+    ),
+    "infinity as text": (
+        GOOD.replace("epochs: 3", "lr: 1e999"),
+        r"c\.yaml:8: `members\.net\.lr`: Input should be a finite number",
+    ),
+    "a date": (
+        GOOD + "  b: {learner: knn, blocks: {small: 1}, params: {k: 2026-11-26}}\n",
+        r"c\.yaml:9: '2026-11-26' is read as a date; put it in quotes if a text is meant",
+    ),
+    "no such date": (GOOD + "seed: 2026-13-01\n", r"c\.yaml: not valid YAML: month must be in"),
+    "a number of 5000 digits": (GOOD + f"seed: {'9' * 5000}\n", r"c\.yaml: not valid YAML: .*4300"),
+    "a key that is a list": (GOOD + "? [a, b]\n: 3\n", r"c\.yaml:9: a key must be a text"),
+    "a long name": (
+        GOOD + f"  {'k' * 300}: {{network: small}}\n",
+        r"c\.yaml:9: members name kkk.*\.\.\. has 300 letters, more than 100",
+    ),
+    "names that differ in case": (
+        GOOD + "  Net: {network: small}\n",
+        r"c\.yaml:9: members name 'Net' differs from 'net' in case only",
+    ),
+    "name of a file": (
+        GOOD.replace("small", "Folds.csv"),
+        r"c\.yaml:4: backbones name 'Folds\.csv' is taken",
+    ),
+    "a wide column": (
+        GOOD + 'data: {train_images: "train/{id:>1000000000}"}\n',
+        r"c\.yaml:9: `data\.train_images`: a width of more than 255 makes no file's name",
+    ),
+    "a precise column": (
+        GOOD + 'data: {train_images: "train/{id:.99999999999f}"}\n',
+        r"c\.yaml:9: `data\.train_images`: a width of more than 255",
+    ),
+    "a negative weight": (
+        GOOD + "  b: {learner: knn, blocks: {small: -1}}\n",
+        r"c\.yaml:9: `members\.b\.blocks\.small`: Input should be greater than or equal to 0",
+    ),
+    "a range of pixels upside down": (
+        GOOD + "data: {pixel_range: [4095, 0]}\n",
+        r"c\.yaml:9: `data\.pixel_range`: expected \[LOW, HIGH\], the lower value first",
+    ),
     "extends no config": ("extends: clothes\n", r"config 'clothes': no such file\. Shipped.*cloth"),
 }
 
@@ -503,6 +564,59 @@ def test_null_leaves_out_a_member_of_the_base_file(tmp_path):
     assert "no member 'net'" in error_of(tmp_path, top)
 
 
+def test_null_leaves_out_a_member_for_one_run(tmp_path):
+    assert list(load_config(write(tmp_path, GOOD), ["members.linear=null"]).members) == ["net"]
+
+
+def test_anchors_are_written_out(tmp_path):
+    text = GOOD.replace("{network: small, epochs: 3}", "&net {network: small, epochs: 3}")
+    config = load_config(write(tmp_path, text + "  b: {<<: *net, epochs: 2}\n"))
+    assert config.members["b"] == config.members["net"].model_copy(update={"epochs": 2})
+
+
+@pytest.mark.parametrize("content", ["a: \xe4\n".encode("latin-1"), None])
+def test_a_file_that_is_no_text_is_refused(tmp_path, content):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"" if content is None else content)
+    if content is None:
+        path.chmod(0)
+        if os.access(path, os.R_OK):
+            pytest.skip("root reads every file")
+    with pytest.raises(UserError, match=r"c\.yaml: not readable as UTF-8 text"):
+        load_config(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    (tmp_path / "c.yaml").write_text(GOOD, encoding="utf-8-sig")
+    assert load_config(str(tmp_path / "c.yaml")).competition == "tiny"
+
+
+NO_FOLDERS = [
+    "../input/tiny",
+    "/input/tiny",
+    "a/b",
+    "..",
+    ".",
+    "",
+    " ",
+    ".git",
+    "a\\b",
+    "a\nb",
+    "ü" * 51,
+]
+
+
+@pytest.mark.parametrize("name", NO_FOLDERS)
+def test_a_competition_is_a_folder_under_input_and_nothing_else(tmp_path, name):
+    with pytest.raises(UserError, match=r"competition: .*expected the name of a folder in .*input"):
+        Workspace(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["tiny", "2026 cells", "détection-v1.2", "シャツ"])
+def test_a_folder_may_have_any_other_name(tmp_path, name):
+    assert Workspace(tmp_path, name).input == tmp_path / "input" / name
+
+
 def test_a_mistake_in_the_base_file_is_placed_there(tmp_path):
     write(tmp_path, GOOD + "folds: {m: 7}\n", "base.yaml")
     assert "base.yaml:9: unknown key `folds.m`" in error_of(tmp_path, "extends: base.yaml\n")
@@ -552,7 +666,7 @@ def test_an_override_leaves_what_shares_its_anchor(tmp_path):
         ("folds.m=3", "SET folds.m=3: unknown key `folds.m`"),
         ("members.net.epoch=3", r"unknown key `members\.net\.epoch`; did you mean `epochs`"),
         ("seed.x=3", "SET 'seed.x=3': seed holds 42, not keys"),
-        ("tta.views=[a", r"SET 'tta\.views=\[a': the value is not valid YAML"),
+        ("tta.views=[a", r"SET 'tta\.views=\[a': not valid YAML"),
         ("members.x.epochs=3", "SET members.x.epochs=3: `members.x`: a member has either"),
     ],
 )

@@ -9,16 +9,16 @@ from PIL import Image
 
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import is_current
-from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.decoding import PixelRange, in_threads, read_image
 from pipeline.data.images import GREY, ImageCache, build_cache, fit_square, resize
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
 
 
-def save(tmp_path, image, name="x.png", **settings) -> np.ndarray:
+def save(tmp_path, image, name="x.png", pixel_range=None, **settings) -> np.ndarray:
     """What `read_image` makes of an image saved under this name."""
     image.save(tmp_path / name, **settings)
-    return read_image(tmp_path / name)
+    return read_image(tmp_path / name, pixel_range)
 
 
 # Decoding.
@@ -45,17 +45,19 @@ def test_grey_becomes_three_equal_channels(tmp_path):
 
 
 def test_16_bit_grey_is_scaled_whatever_its_brightness(tmp_path):
+    whole = PixelRange(0, 65535)
     grey = np.array([[0, 257, 65535], [32896, 128, 255]], np.uint16)
-    pixels = save(tmp_path, Image.fromarray(grey))
-    assert pixels[:, :, 0].tolist() == [[0, 1, 255], [128, 0, 0]]
-    dark = save(tmp_path, Image.fromarray(np.full((4, 4), 200, np.uint16)))
+    pixels = save(tmp_path, Image.fromarray(grey), pixel_range=whole)
+    assert pixels[:, :, 0].tolist() == [[0, 1, 255], [128, 0, 1]]  # rounded
+    dark = save(tmp_path, Image.fromarray(np.full((4, 4), 100, np.uint16)), pixel_range=whole)
     assert (
         dark.max() == 0
     )  # as in the bright image: one file's range does not depend on its content
 
 
 def test_32_bit_integers_within_a_byte_are_taken_as_they_are(tmp_path):
-    pixels = save(tmp_path, Image.fromarray(np.array([[0, 200]], np.int32)), "x.tiff")
+    image = Image.fromarray(np.array([[0, 200]], np.int32))
+    pixels = save(tmp_path, image, "x.tiff", pixel_range=PixelRange(0, 255))
     assert pixels[0, :, 0].tolist() == [0, 200]
 
 
@@ -259,7 +261,8 @@ def test_an_interrupted_build_continues_to_the_same_bytes(tmp_path, paths, damag
     damage(tmp_path / "cut")
     decoded = []
     monkeypatch.setattr(
-        "pipeline.data.images.read_image", lambda path: decoded.append(path) or read_image(path)
+        "pipeline.data.images.read_image",
+        lambda path, _range: decoded.append(path) or read_image(path),
     )
     build(tmp_path / "cut", paths)
     assert content(tmp_path / "cut") == content(tmp_path / "whole")

@@ -9,7 +9,7 @@ from conftest import COLOURS, TRAIN, write_image
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import file_digest, file_stamp
 from pipeline.data import index
-from pipeline.data.decoding import read_image
+from pipeline.data.decoding import decode
 from pipeline.data.index import load_index, refresh_index
 
 NAMES = [f"train/{name}" for name in TRAIN]
@@ -20,11 +20,11 @@ def opened(monkeypatch):
     """Names of the files that were opened, in order."""
     names = []
 
-    def read(path):
+    def read(path, pixel_range):
         names.append(path.name)
-        return read_image(path)
+        return decode(path, pixel_range)
 
-    monkeypatch.setattr(index, "read_image", read)
+    monkeypatch.setattr(index, "decode", read)
     return names
 
 

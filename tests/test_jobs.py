@@ -1,5 +1,6 @@
 """Jobs: needs first, nothing twice, nothing that is done; every function that is named exists."""
 
+import errno
 import json
 import re
 import subprocess
@@ -17,9 +18,17 @@ DONE: list[str] = []
 
 
 def work(
-    *, folder: Path, fingerprint: str, name: str = "", fail: bool = False, reason: str = ""
+    *,
+    folder: Path,
+    fingerprint: str,
+    name: str = "",
+    fail: bool = False,
+    reason: str = "",
+    error: BaseException | None = None,
 ) -> None:
     DONE.append(name)
+    if error is not None:
+        raise error
     if reason:
         raise JobFailed(reason)
     if not fail:
@@ -69,7 +78,7 @@ def test_a_second_run_does_nothing(tmp_path):
 def test_a_failure_keeps_what_was_finished_before_it(tmp_path):
     a = job(tmp_path, "a")
     b = job(tmp_path, "b", a, arguments={"fail": True})
-    with pytest.raises(AssertionError, match=r"b ended without finishing .*b"):
+    with pytest.raises(UserError, match=r"AssertionError: b ended without finishing .*b"):
         execute(pending([b]))
     assert names(pending([b])) == ["b"]
 
@@ -86,6 +95,53 @@ def test_others_go_on_when_a_job_fails_for_a_reason_of_its_own(tmp_path, caplog)
     better = job(tmp_path, "bad")
     execute(pending([better]))
     assert better.is_done()
+    assert not (bad.folder / "failed.json").exists()
+
+
+def test_an_error_that_nobody_foresaw_fails_its_job_and_keeps_the_traceback(tmp_path):
+    bad = [
+        job(tmp_path, name, arguments={"error": ValueError("num_leaves is 1\nand more")})
+        for name in ("bad 0", "bad 1")
+    ]
+    good = job(tmp_path, "good")
+    with pytest.raises(UserError) as caught:
+        execute([*bad, good])
+    assert good.is_done()
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("2 of 3 jobs failed; 0 that need them")
+    assert lines[1].startswith("bad 0: ValueError: num_leaves is 1 (see traceback.txt in ")
+    text = (bad[0].folder / "traceback.txt").read_text()
+    assert "in work" in text
+    assert "num_leaves is 1\nand more" in text
+    execute([job(tmp_path, "bad 0")])
+    assert not (bad[0].folder / "traceback.txt").exists()
+
+
+def test_jobs_that_fail_for_the_same_reason_share_a_line(tmp_path):
+    bad = [job(tmp_path, name, arguments={"reason": "no such row"}) for name in "ab"]
+    with pytest.raises(UserError, match=r"2 of 2 jobs failed; (?s:.*):\na, b: no such row$"):
+        execute(bad)
+
+
+def test_the_reason_of_a_job_alone_is_the_message(tmp_path):
+    with pytest.raises(UserError, match=r"^no such row$"):
+        execute([job(tmp_path, "a", arguments={"reason": "no such row"})])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system"),
+    ],
+    ids=["Ctrl-C", "full disk", "read-only disk"],
+)
+def test_what_would_stop_every_job_ends_the_run(tmp_path, error):
+    bad, good = job(tmp_path, "bad", arguments={"error": error}), job(tmp_path, "good")
+    with pytest.raises(type(error)):
+        execute([bad, good])
+    assert DONE == ["bad"]
     assert not (bad.folder / "failed.json").exists()
 
 

@@ -1,5 +1,6 @@
 """A competition's sections of the YAML: the task, where its files are, how rows are held out."""
 
+import re
 from string import Formatter
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.section import Section
 
+MAX_WIDTH = 255  # a path's part has no more bytes
 Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
 DEFAULT_METRICS: dict[str, str] = {
     "binary": "roc_auc",
@@ -83,17 +85,33 @@ class Data(Section):
     subset: float = Field(
         1.0, gt=0, le=1, description="stratified share of the training rows, for quick tries"
     )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="pixel values that become black and white, for images of more than 8 bits: "
+        "[0, 4095]; default: measured on the training images",
+    )
     numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
     categorical: list[str] = Field(
         [],
         description="columns that learners see, one-hot; times mlp's first layer an embedding",
     )
 
+    @field_validator("pixel_range")
+    @classmethod
+    def _range_is_one(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError("expected [LOW, HIGH], the lower value first")
+        return limits
+
     @field_validator("train_images", "test_images")
     @classmethod
     def _readable_template(cls, template: str) -> str:
         try:
-            columns = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            parts = list(Formatter().parse(template))
+            columns = [name for _, name, _, _ in parts if name is not None]
+            widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
+            if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
+                raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
             template.format_map(dict.fromkeys(columns, "1"))
         except (ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None

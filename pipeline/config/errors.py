@@ -10,7 +10,7 @@ class UserError(Exception):
 
 
 class JobFailed(UserError):
-    """One job cannot be done for a reason of its own; jobs that do not need it go on."""
+    """A job cannot be done for a reason of its own, such as a loss that is not finite."""
 
 
 def nearest(wrong: Any, known: Iterable[str]) -> str:

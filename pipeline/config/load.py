@@ -16,8 +16,8 @@ from pipeline.config.expansion import expand_members, merge
 from pipeline.config.members import KINDS, member_kind
 from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner
+from pipeline.config.yaml_text import line_of, parse_yaml
 
-UNNAMED = "<unicode string>"  # what PyYAML calls a text
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
 Found = tuple[tuple[str, ...], str, dict[str, Any]]  # path of a key, message, pydantic's problem
@@ -77,13 +77,12 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
         chain = " -> ".join(file.name for file in (*above, path))
         raise UserError(f"{above[-1]}: configs extend each other in a circle: {chain}.")
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
-        places: Place = {}
-        _note_places(yaml.compose(text), (), path, places)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).replace(UNNAMED, str(path))
-        raise UserError(f"{path}: not valid YAML: {reason}") from None
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as UTF-8 text: {error}.") from None
+    raw, node = parse_yaml(text, str(path))
+    places: Place = {}
+    _note_places(node, (), path, places)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected `key: value` lines, found {type(raw).__name__}.")
     base_name = raw.pop("extends", None)
@@ -104,17 +103,12 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
 
 def _note_places(node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: Place) -> None:
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
         for key, value in node.value:
-            where = f"{path}:{key.start_mark.line + 1}"
-            if key.value in seen:
-                raise UserError(f"{where}: key {key.value!r} stands twice; keep one.")
-            seen.add(key.value)
-            places[(*keys, key.value)] = where
+            places[(*keys, key.value)] = f"{path}:{line_of(key)}"
             _note_places(value, (*keys, key.value), path, places)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            places[(*keys, str(index))] = f"{path}:{value.start_mark.line + 1}"
+            places[(*keys, str(index))] = f"{path}:{line_of(value)}"
             _note_places(value, (*keys, str(index)), path, places)
 
 
@@ -130,11 +124,9 @@ def _override(raw: dict[str, Any], override: str, places: Place) -> None:
             raise UserError(f"SET {override!r}: {key} holds {inner!r}, not keys.")
         section[key] = dict(inner)  # a copy: sections that share a YAML anchor stay as they are
         section = section[key]
-    try:
-        section[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = str(error).replace(UNNAMED, "the value")
-        raise UserError(f"SET {override!r}: the value is not valid YAML: {reason}") from None
+    section[keys[-1]], _ = parse_yaml(text, f"SET {override!r}")
+    if keys[:-1] == ("members",) and section[keys[-1]] is None:
+        del section[keys[-1]]  # `members.trees=null` leaves a member out
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"

@@ -140,7 +140,7 @@ class Learner(Member):
     learner: Literal["logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp"] = Field(
         description="what is fitted; logistic and svm (linear) predict classes only"
     )
-    blocks: dict[str, float] = Field(
+    blocks: dict[str, Weight] = Field(
         min_length=1,
         description="backbone: weight, `concatenate` says of what; metadata: weight of "
         "data.numeric and data.categorical (default 1), also alone",

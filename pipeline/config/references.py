@@ -18,11 +18,15 @@ from pipeline.config.schema import (
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
-    "backbones": ("images", METADATA, STACKED),
+    "backbones": (
+        *("images", METADATA, STACKED),
+        *("folds.csv", "audit.json", "meta.json", "failed.json", "traceback.txt"),
+    ),
     "members": ("attic", "best", *BLENDS),
 }
 SAME_FOR_START = ("network", "channels", "pool", "stages")
 SAME_FOR_HEAD = ("head", "hidden")
+MAX_NAME = 100  # letters; a disk takes 255 bytes, and folders in the attic have longer names
 Problem = tuple[tuple[str, ...], str]  # path of a key, what is wrong with it
 
 
@@ -30,10 +34,17 @@ def wrong_references(config: Config) -> Iterable[Problem]:
     """Names that cannot be used, that refer to nothing, or that go in a circle."""
     for section in ("backbones", "members"):
         for name in getattr(config, section):
+            same = [other for other in getattr(config, section) if other.lower() == name.lower()]
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
                 yield (section, name), f"{section} name {name!r} must be usable as a folder's name"
-            elif name in TAKEN[section]:
+            elif len(name) > MAX_NAME:
+                reason = f"has {len(name)} letters, more than {MAX_NAME}; a folder is named so"
+                yield (section, name), f"{section} name {name[:20]}... {reason}"
+            elif name.lower() in TAKEN[section]:
                 yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
+            elif same[0] != name:
+                reason = f"differs from {same[0]!r} in case only, which some disks do not tell"
+                yield (section, name), f"{section} name {name!r} {reason}; call it otherwise"
     for name, member in config.members.items():
         key = "blocks" if isinstance(member, Learner) else "network"
         for block in backbones_of(member):

@@ -149,7 +149,9 @@ class Runtime(Section):
     precision: Literal["auto", "32", "bf16", "16"] = Field(
         "auto", description="auto: bf16 or 16 on a GPU that gains from it, 32 elsewhere"
     )
-    workers: int | None = Field(None, ge=0, description="processes that read images; default: auto")
+    workers: int | None = Field(
+        None, ge=0, le=256, description="processes that read images; default: auto"
+    )
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -4,9 +4,11 @@ A job is one artifact. It names its function as text, so that listing work impor
 a second run that finds everything done takes a second, not the time to import torch.
 """
 
+import errno
 import importlib
 import logging
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -15,13 +17,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from pipeline.config.errors import JobFailed, UserError
+from pipeline.config.errors import UserError
 from pipeline.core import artifacts
 from pipeline.core.locks import Run
 
 log = logging.getLogger(__name__)
 
-FAILED = "failed.json"
+FAILED, TRACEBACK = "failed.json", "traceback.txt"  # in the folder of a job that failed
+# No other job could write either: no space, no quota, read-only, not allowed.
+NOTHING_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,9 @@ def execute(jobs: list[Job], run: Run | None = None) -> None:
     """Do jobs one after the other, here; a killed run leaves finished artifacts finished.
 
     A job that another run is doing is put off, and waited for when nothing else is left to do. One
-    that fails for a reason of its own (JobFailed) is marked by `failed.json` in its folder, and
-    those that do not need it go on.
+    that fails is marked by `failed.json` in its folder, with `traceback.txt` where the error was
+    not foreseen, and those that do not need it go on. What would stop every job ends the run:
+    Ctrl-C, and a disk that is full or read-only.
 
     Raises:
         UserError: at the end, with the reason of each job that failed.
@@ -121,7 +126,7 @@ class _Execution:
     def __init__(self, total: int, run: Run | None) -> None:
         self.total, self.run = total, run
         self.seconds: dict[tuple, list[float]] = {}
-        self.reasons: list[str] = []
+        self.failed: dict[str, list[str]] = {}  # reason -> names of jobs
         self.missing: set[Path] = set()  # folders of jobs that failed or were left out
 
     def work_through(self, jobs: list[Job]) -> None:
@@ -134,12 +139,8 @@ class _Execution:
                 with self.run.lock(first.folder, wait=True):
                     pass
             left = put_off
-        if self.reasons:
-            left_out = len(self.missing) - len(self.reasons)
-            raise UserError(
-                f"{len(self.reasons)} of {self.total} jobs failed; {left_out} that need them were "
-                "left out, the rest is done and kept. What failed:\n" + "\n".join(self.reasons)
-            )
+        if self.failed:
+            raise UserError(_what_failed(self.failed, self.total, len(self.missing)))
 
     def _do_what_is_free(self, jobs: list[Job]) -> list[Job]:
         """Do what no other run is doing; what is left for later, in order."""
@@ -165,14 +166,42 @@ class _Execution:
         started = time.monotonic()
         try:
             worked = _do(job)
-        except JobFailed as error:
-            log.error("%s failed: %s", job.name, error)
-            artifacts.write_json(job.folder / FAILED, {"reason": str(error)})
-            self.reasons.append(str(error))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NOTHING_CAN_BE_WRITTEN:
+                raise
+            reason = _mark_failed(job, error)
+            log.error("%s failed: %s", job.name, reason)
+            self.failed.setdefault(reason, []).append(job.name)
             self.missing.add(job.folder)
             return
         if worked:
             self.seconds.setdefault(_alike(job), []).append(time.monotonic() - started)
+
+
+def _mark_failed(job: Job, error: Exception) -> str:
+    """Write down why a job failed; an error that was not foreseen with its traceback."""
+    reason = str(error)
+    if not isinstance(error, UserError):
+        artifacts.write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
+        first_line = next(iter(reason.strip().splitlines()), "no message")
+        reason = f"{type(error).__name__}: {first_line} (see {TRACEBACK} in {job.folder})"
+    artifacts.write_json(job.folder / FAILED, {"reason": reason})
+    return reason
+
+
+def _what_failed(failed: dict[str, list[str]], num_jobs: int, num_missing: int) -> str:
+    """One message of all jobs that failed; those of one reason share a line."""
+    if num_jobs == 1:
+        return next(iter(failed))
+    num_failed = sum(map(len, failed.values()))
+    return (
+        f"{num_failed} of {num_jobs} jobs failed; {num_missing - num_failed} that need them were "
+        "left out, the rest is done and kept. What failed:\n"
+        + "\n".join(
+            reason if reason.startswith(names[0]) else f"{', '.join(names)}: {reason}"
+            for reason, names in failed.items()
+        )
+    )
 
 
 def _do(job: Job) -> bool:
@@ -183,7 +212,8 @@ def _do(job: Job) -> bool:
         return False
     if job.overwrites:
         artifacts.withdraw(job.folder)
-    (job.folder / FAILED).unlink(missing_ok=True)
+    for name in (FAILED, TRACEBACK):
+        (job.folder / name).unlink(missing_ok=True)
     resolve(job.function)(folder=job.folder, fingerprint=job.fingerprint, **job.arguments)
     if not job.is_done():
         raise AssertionError(f"{job.name} ended without finishing {job.folder}")

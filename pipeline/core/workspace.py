@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config.errors import UserError
 from pipeline.core.folds import ALL_ROWS
+
+MAX_NAME_BYTES = 100  # of a path's part; a disk takes 255, and more is joined to it
 
 
 @dataclass(frozen=True)
@@ -13,10 +16,25 @@ class Workspace:
     Attributes:
         root: the project's root, from which all stored paths are relative.
         competition: the folder's name under input/.
+    Raises:
+        UserError: for a name that leads out of these folders, and perhaps into input/.
     """
 
     root: Path
     competition: str
+
+    def __post_init__(self) -> None:
+        name = self.competition
+        if not name.strip() or name.startswith(".") or len(name.encode()) > MAX_NAME_BYTES:
+            problem = f"has no more than {MAX_NAME_BYTES} bytes and does not start with a dot"
+        elif not name.isprintable() or {"/", "\\"} & {*name}:
+            problem = "has no slashes and no unprintable characters"
+        else:
+            return
+        raise UserError(
+            f"competition: {name!r}: expected the name of a folder in {self.root / 'input'}, which "
+            f"{problem}. Link a folder elsewhere there: `ln -s /path/to/NAME input/NAME`."
+        )
 
     @property
     def input(self) -> Path:

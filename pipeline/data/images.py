@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.core import artifacts
-from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.decoding import PixelRange, in_threads, read_image
 
 GREY = 128
 
@@ -74,7 +74,13 @@ class ImageCache:
 
 
 def build_cache(
-    folder: Path, fingerprint: str, *, paths: list[Path], short_side: int, threads: int
+    folder: Path,
+    fingerprint: str,
+    *,
+    paths: list[Path],
+    pixel_range: PixelRange | None = None,
+    short_side: int,
+    threads: int,
 ) -> ImageCache:
     """Decode each image once, resize its short side to `short_side`, write one file of pixels.
 
@@ -84,7 +90,7 @@ def build_cache(
     sizes_path, pixels_path = folder / "sizes.jsonl", folder / "pixels.bin"
     done = _whole_images(sizes_path, pixels_path)
     rest = in_threads(
-        lambda path: _shrink(read_image(path), short_side),
+        lambda path: _shrink(read_image(path, pixel_range), short_side),
         paths[len(done) :],
         threads=threads,
         ahead=4 * threads,

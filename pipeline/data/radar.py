@@ -175,7 +175,7 @@ def _clues(competition: Competition, index: ImageIndex, rows: np.ndarray) -> lis
     seen = index.take(rows)
     ids = np.concatenate([competition.ids, competition.test_ids])[rows]
     files = [competition.folder / path for path in seen.paths.tolist()]
-    traces = list(read_traces(files, threads=num_threads()))
+    traces = list(read_traces(files, threads=num_threads(), pixel_range=index.pixel_range))
     positions = np.where(rows < num_train, rows, -1)
     num_classes = len(competition.classes)
     return [

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from struct import error as StructError
 
 import numpy as np
 from PIL import Image
 
-from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.decoding import PixelRange, in_threads, read_image
 
 EXIF_FOLDER, GPS_FOLDER = 0x8769, 0x8825
 GPS = "gps"  # whether the photo says where it was made
@@ -33,13 +34,16 @@ class Trace:
     inside: np.ndarray
 
 
-def read_traces(paths: list[Path], *, threads: int) -> Iterator[Trace]:
+def read_traces(
+    paths: list[Path], *, threads: int, pixel_range: PixelRange | None = None
+) -> Iterator[Trace]:
     """Open files in threads, in order; each is decoded once.
 
     Raises:
         UserError: naming the first image that cannot be decoded.
     """
-    yield from in_threads(_read_trace, paths, threads=threads, ahead=8 * threads)
+    read = partial(_read_trace, pixel_range=pixel_range)
+    yield from in_threads(read, paths, threads=threads, ahead=8 * threads)
 
 
 def outline(pixels: np.ndarray) -> np.ndarray:
@@ -62,9 +66,9 @@ def outline(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _read_trace(path: Path) -> Trace:
+def _read_trace(path: Path, pixel_range: PixelRange | None) -> Trace:
     exif, encoding = _read_header(path)
-    pixels = read_image(path)
+    pixels = read_image(path, pixel_range)
     depth = min(INSIDE, (min(pixels.shape[:2]) - 1) // 4)
     height, width = pixels.shape[:2]
     inside = pixels[depth : height - depth, depth : width - depth]

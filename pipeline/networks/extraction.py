@@ -17,7 +17,7 @@ from torch import nn
 
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
-from pipeline.data.decoding import read_image
+from pipeline.data.decoding import PixelRange, read_image
 from pipeline.data.images import fit_square
 from pipeline.networks.backbones import normalisation
 from pipeline.networks.device import BATCH, autocast, normalise, squares_ahead
@@ -39,6 +39,7 @@ def extract_block(
     backbone: Backbone,
     paths: list[Path],
     digests: list[str],
+    pixel_range: PixelRange | None = None,
     views: list[str],
     device: torch.device,
     precision: str,
@@ -47,7 +48,8 @@ def extract_block(
 
     Args:
         how: fingerprint of architecture, weights, size, cut and pooling.
-        paths: the original files of N images; digests: of their bytes.
+        paths: the original files of N images; digests: of their pixels.
+        pixel_range: what they are scaled by, where they have more than 8 bits.
     """
     known = _known_features(folder, how)
     chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
@@ -59,10 +61,13 @@ def extract_block(
         probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
         model = fold_batch_norm(model, probe)
         for chunk in _with_progress(missing, name=folder.name):
-            chunk_paths = [paths[row] for row in chunk[1]]
-            features = _features(
-                model, chunk_paths, chunk[0], backbone=backbone, device=device, precision=precision
+            squares = squares_ahead(
+                lambda row: fit_square(read_image(paths[row], pixel_range), side, backbone.cut),
+                chunk[1],
+                device=device,
+                batch=BATCH[device.type],
             )
+            features = _features(model, squares, chunk[0], device=device, precision=precision)
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
@@ -127,25 +132,17 @@ def _is_there(part: Path) -> bool:
 @torch.inference_mode()
 def _features(
     model: nn.Module,
-    paths: list[Path],
+    squares: Iterator[torch.Tensor],
     views: tuple[str, ...],
     *,
-    backbone: Backbone,
     device: torch.device,
     precision: str,
 ) -> np.ndarray:
-    """Pooled features (len(paths), len(views), D), decoding ahead of the forward passes."""
+    """Pooled features (n, len(views), D) of n squares, decoded ahead of the forward passes."""
     mean, std = normalisation(model)
-    batch = BATCH[device.type]
-    squares = squares_ahead(
-        lambda path: fit_square(read_image(path), backbone.image_size, backbone.cut),
-        paths,
-        device=device,
-        batch=batch,
-    )
     view_functions = [get_view(view) for view in views]
     batches = []
-    for squares_of_batch in _batched(squares, batch):
+    for squares_of_batch in _batched(squares, BATCH[device.type]):
         images = normalise(torch.stack(squares_of_batch), device, mean, std)
         with autocast(device, precision):
             features = [model(view(images)).float() for view in view_functions]

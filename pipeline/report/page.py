@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.core.runtime import num_threads
-from pipeline.data.decoding import in_threads, read_image
+from pipeline.data.decoding import PixelRange, in_threads, read_image
 from pipeline.report.drawing import PAGE_DPI, png
 
 GALLERY = 24  # images in a gallery
@@ -91,8 +91,14 @@ class Section:
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
 
-def render(title: str, sections: Sequence[Section]) -> str:
-    """The HTML, with all images of all galleries inside it."""
+def render(
+    title: str, sections: Sequence[Section], *, pixel_range: PixelRange | None = None
+) -> str:
+    """The HTML, with all images of all galleries inside it.
+
+    Args:
+        pixel_range: what images of more than 8 bits are scaled by.
+    """
     tiles = {
         (tile.path, tile.side)
         for section in sections
@@ -103,7 +109,9 @@ def render(title: str, sections: Sequence[Section]) -> str:
     }
     threads = num_threads()
     order = sorted(tiles)
-    thumbnails = in_threads(lambda tile: encode(*tile), order, threads=threads, ahead=4 * threads)
+    thumbnails = in_threads(
+        lambda tile: encode(*tile, pixel_range), order, threads=threads, ahead=4 * threads
+    )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # ids and class names are a stranger's text
@@ -116,9 +124,9 @@ def render(title: str, sections: Sequence[Section]) -> str:
     return template.render(title=title, sections=sections, images=images, png=png)
 
 
-def encode(path: Path, side: int) -> str:
+def encode(path: Path, side: int, pixel_range: PixelRange | None = None) -> str:
     """An image file as a data URI of at most `side` pixels."""
-    image = Image.fromarray(read_image(path))
+    image = Image.fromarray(read_image(path, pixel_range))
     stream = io.BytesIO()
     if max(image.size) <= PIXEL_ART:
         factor = side // max(image.size)

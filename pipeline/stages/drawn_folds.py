@@ -10,6 +10,7 @@ from pipeline.config.schema import Folds
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
 from pipeline.data.duplicates import clusters, find_duplicates
+from pipeline.data.index import BLANK
 from pipeline.data.scene_finder import block_features, find_scenes, thumbnail_features
 from pipeline.data.splits import Assignment, assign_folds, merge_groups
 from pipeline.stages.plan import Plan
@@ -77,9 +78,11 @@ def draw_folds(
 
 
 def find_copies(project: Project) -> pd.DataFrame:
-    """Pairs of images, of train and test, that show the same."""
+    """Pairs of images, of train and test, that show the same; those that show nothing do not."""
     index = project.index
-    return find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
+    pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
+    blank = index.has_remark(BLANK)
+    return pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
 
 
 def scenes_of_folds(project: Project) -> np.ndarray:

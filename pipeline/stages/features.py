@@ -26,6 +26,7 @@ def make_block(
         backbone=config.backbones[backbone],
         paths=project.image_files,
         digests=project.index.digests.tolist(),
+        pixel_range=project.index.pixel_range,
         views=config.tta.views,
         device=device,
         precision=choose_precision(config.runtime.precision, device),
@@ -42,6 +43,7 @@ def make_cache(
         folder,
         fingerprint,
         paths=project.image_files,
+        pixel_range=project.index.pixel_range,
         short_side=short_side,
         threads=num_threads(),
     )

@@ -17,6 +17,7 @@ from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import GRADES, Alarm, notes_of
 from pipeline.data.radar import look_at_clues
+from pipeline.data.remarks import look_at_remarks
 from pipeline.data.scenes import look_at_columns, look_at_scenes
 from pipeline.stages.drawn_folds import draw_folds, find_copies, scenes_of_folds
 from pipeline.stages.project import Project, open_project
@@ -123,10 +124,11 @@ def _part_alike(folds: np.ndarray, others: np.ndarray) -> bool:
 
 
 def _look_around(project: Project, table: FoldTable, scenes: np.ndarray) -> list[Alarm]:
-    """The radar: clues, scenes, columns, and the test set on thumbnails."""
+    """The radar: how images were read, clues, scenes, columns, the test set on thumbnails."""
     competition, index, seed = project.competition, project.index, project.config.seed
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
+        *look_at_remarks(index, project.num_train, project.config.data.pixel_range),
         *look_at_clues(competition, index, table, seed=seed),
         *look_at_columns(competition, table),
         look_at_scenes(scenes, index, table),

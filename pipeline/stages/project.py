@@ -111,5 +111,11 @@ def open_project(config: Config, root: Path) -> Project:
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index_path = workspace.features / "images" / "index.npz"
-    index = refresh_index(index_path, competition.folder, competition.paths)
+    index = refresh_index(
+        index_path,
+        competition.folder,
+        competition.paths,
+        num_train=len(competition.ids),
+        pixel_range=config.data.pixel_range,
+    )
     return Project(config, workspace, competition, index)

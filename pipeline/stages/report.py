@@ -46,7 +46,8 @@ def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -
         about_making.training(found),
         about_making.making(found),
     ]
-    html = render(f"{config.competition}: report", sections)
+    title = f"{config.competition}: report"
+    html = render(title, sections, pixel_range=found.index.pixel_range)
     artifacts.write_text(parent / "report.html", html)
     written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]
     artifacts.finish(folder, fingerprint, files=[f"../{name}" for name in written])
