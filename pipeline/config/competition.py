@@ -32,6 +32,12 @@ class Task(Section):
     classes: list[str] | None = Field(
         None, description="class names in order; default: sorted values found in train.csv"
     )
+    positive: str | None = Field(
+        None,
+        description="of two classes, the one that F1, average precision and a single column of "
+        "probabilities are of; default: the class that the sample's only column is named like, "
+        "else the last one",
+    )
     separator: str = Field(
         " ", min_length=1, description="between labels, where one multilabel cell holds several"
     )
@@ -42,6 +48,13 @@ class Task(Section):
         if isinstance(raw, dict) and not raw.get("metric"):
             raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
         return raw
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _number_as_text(cls, positive: Any) -> Any:
+        if isinstance(positive, bool):
+            raise ValueError("YAML reads yes, no, on, off, true, false as truth values: quote it")
+        return str(positive) if isinstance(positive, int | float) else positive
 
     @property
     def targets(self) -> list[str]:
@@ -57,6 +70,8 @@ class Task(Section):
                 raise ValueError("`classes` names labels in one column; here columns are named")
             if len(set(self.classes)) != len(self.classes):
                 raise ValueError(f"`classes` names one twice: {self.classes}")
+        if self.positive is not None and self.kind != "binary":
+            raise ValueError(f"`positive` is for binary tasks, kind is {self.kind}: leave it out")
         return self
 
 

@@ -26,7 +26,8 @@ class Competition:
         folder: input/<competition>.
         train, test: rows; test comes from the sample where there is no test.csv.
         sample: sample_submission.csv, or None where there is none.
-        classes: C names: classes, levels in ascending order, or target columns.
+        classes: C names: classes (binary: the positive one last), levels in ascending order, or
+            target columns.
         targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression).
     """
 
@@ -56,6 +57,26 @@ class Competition:
             *_image_paths(self.train, self.data.train_images),
             *_image_paths(self.test, self.data.test_images),
         ]
+
+    @property
+    def positive(self) -> str | None:
+        """Of two classes the positive one, the last; None for other tasks."""
+        return self.classes[-1] if self.task.kind == "binary" else None
+
+    @property
+    def sample_column(self) -> str | None:
+        """The sample's column beside the id; None where there are several, or no sample."""
+        return _only_column(self.sample, self.data)
+
+    @property
+    def positive_from(self) -> str:
+        """What made the positive class the positive one."""
+        if self.task.positive is not None:
+            return "task.positive"
+        if self.positive == self.sample_column:
+            return f"the column of {self.data.sample_submission}"
+        order = "sorted order" if self.task.classes is None else "task.classes"
+        return f"the last in {order}; set task.positive to choose"
 
     @property
     def levels(self) -> np.ndarray | None:
@@ -139,7 +160,9 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     if sample is not None and test is not sample:
         problems += _strange_sample(test, sample, folder, data)
     classes, targets = encode_targets(
-        train, task, folder / data.train_csv, problems, ids=train[data.id]
+        *(train, task, folder / data.train_csv, problems),
+        ids=train[data.id],
+        positive=_only_column(sample, data),
     )
     for column in data.numeric:
         for rows, path in ((train, folder / data.train_csv), (test, test_path)):
@@ -203,6 +226,11 @@ def _missing_columns(
             yield f"{path}: no column {column!r} ({columns[column]}); {has}"
         else:
             yield f"{path}: no column {column!r}, but {images_key} names {{{column}}}; {has}"
+
+
+def _only_column(sample: pd.DataFrame | None, data: Data) -> str | None:
+    columns = [] if sample is None else [name for name in sample.columns if name != data.id]
+    return columns[0] if len(columns) == 1 else None
 
 
 def _bad_ids(rows: pd.DataFrame, path: Path, id_column: str) -> Iterator[str]:

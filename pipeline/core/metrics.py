@@ -45,6 +45,7 @@ class Metric:
         low, high: what no score lies beyond.
         by_class: whether a class of few rows counts as much as a common one.
         ranks: whether only the order of each column's predictions counts.
+        of_positive: whether it matters which of two classes is the positive one.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Metric:
     high: float = np.inf
     by_class: bool = False
     ranks: bool = False
+    of_positive: bool = False
 
     def score(
         self,
@@ -232,13 +234,13 @@ _BUILT_IN: dict[str, Metric] = {
             "average_precision", True, "probabilities", CLASSES,
             partial(scorers.ranking, column=scorers.column_average_precision),
             "area under the precision-recall steps; several classes: mean, as in roc_auc",
-            low=0, high=1, by_class=True, ranks=True,
+            low=0, high=1, by_class=True, ranks=True, of_positive=True,
         ),
         Metric(
             "f1", True, "labels", frozenset({"binary"}),
             RowMeans(partial(scorers.f1_terms, only=1), scorers.mean_recall, of="shares"),
-            "F1 of the positive class (the last one)",
-            low=0, high=1, by_class=True,
+            "F1 of the positive class, see task.positive",
+            low=0, high=1, by_class=True, of_positive=True,
         ),
         Metric(
             "f1_macro", True, "labels", CLASSES,

@@ -13,12 +13,19 @@ SHOWN = 5  # examples per problem
 
 
 def encode_targets(
-    train: pd.DataFrame, task: Task, path: Path, problems: list[str], *, ids: pd.Series
+    train: pd.DataFrame,
+    task: Task,
+    path: Path,
+    problems: list[str],
+    *,
+    ids: pd.Series,
+    positive: str | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names and the (N, C) target matrix; what is unclean is added to `problems`.
 
     Args:
         ids: of the rows, for messages.
+        positive: of two classes, the one that comes last where task.positive names none.
     """
     columns = train[task.targets]
     if task.kind == "regression":
@@ -41,6 +48,8 @@ def encode_targets(
     if padded := [label for label in found if label != label.strip()]:
         problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")
     classes = _class_names(found, task, path, problems)
+    if task.kind == "binary":
+        classes = _positive_last(classes, task, positive, path, problems)
     position = {name: index for index, name in enumerate(classes)}
     targets = np.zeros((len(train), len(classes)))
     for row, cell in enumerate(cells):
@@ -71,6 +80,25 @@ def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) 
         found_only = f"one value only, {examples(names)}" if names else "no values"
         problems.append(f"{path}: {task.targets[0]!r} has {found_only}.")
     return tuple(names)
+
+
+def _positive_last(
+    classes: tuple[str, ...], task: Task, positive: str | None, path: Path, problems: list[str]
+) -> tuple[str, ...]:
+    """Classes with the positive one at the end, where everything that scores or submits finds it.
+
+    Args:
+        positive: taken where task.positive names none and it is a class.
+    """
+    if task.positive is not None and task.positive not in classes:
+        problems.append(
+            f"{path}: task.positive is {task.positive!r}, but {task.targets[0]!r} holds "
+            f"{examples(classes)}. Name one of them as it is written there."
+        )
+    chosen = task.positive or positive
+    if chosen not in classes:
+        return classes
+    return (*(name for name in classes if name != chosen), chosen)
 
 
 def read_numbers(

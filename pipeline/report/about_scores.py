@@ -37,6 +37,7 @@ def estimate(found: Findings) -> Section:
         sentences.nothing_learnt(summary),
         sentences.expected(summary),
         sentences.suspicious(found.alarms),
+        sentences.positive_class(summary),
         sentences.averaging(summary),
         sentences.choice(summary),
         sentences.no_better_members(summary),

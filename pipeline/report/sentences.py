@@ -43,6 +43,12 @@ def expected(summary: dict[str, Any]) -> str:
     )
 
 
+def positive_class(summary: dict[str, Any]) -> str:
+    """Which of two classes the score is of, and why; empty where that does not matter."""
+    named = summary.get("positive_class")
+    return f"Positive class: {named}." if named else ""
+
+
 def averaging(summary: dict[str, Any]) -> str:
     """Why more is expected than the out-of-fold score; empty where it is not."""
     entry = summary["estimate"]

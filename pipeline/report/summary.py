@@ -16,6 +16,7 @@ from pipeline.report.hints import hints
 from pipeline.report.rounds import COLUMNS, round_rows
 
 SENTENCES = (
+    sentences.positive_class,
     sentences.averaging,
     sentences.choice,
     sentences.no_better_members,

@@ -70,6 +70,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "submission": str(csv.relative_to(root)),
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
+        "positive_class": project.positive_class,
         "folds": project.folds.num_folds,
         "repeats": project.folds.num_repeats,
         "rows": project.num_train,

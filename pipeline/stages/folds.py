@@ -34,6 +34,8 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
     if config.folds.scheme == "scenes":
         _log_scenes(scenes[: project.num_train])
+    if project.positive_class:
+        log.info("folds: positive class: %s", project.positive_class)
     csv, groups_csv = project.workspace.folds_csv, project.workspace.folds_csv.with_name(GROUPS)
     text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()

@@ -25,6 +25,7 @@ from pipeline.stages.recipes import (
     folds_recipe,
     settings_recipe,
     stopping_recipe,
+    task_recipe,
 )
 
 Taught = tuple[str, tuple[Job, ...]]  # a fingerprint of what teaches, and the jobs that make it
@@ -185,7 +186,7 @@ class Plan:
             format=FORMAT["train"],
             settings=settings_recipe(settings),
             made_from=made_from,
-            task=config.task.model_dump(exclude={"metric"}),
+            task=task_recipe(config.task),
             rows=project.competition.rows_digest,
             metadata=[config.data.numeric, config.data.categorical],
             images=project.train_index.digest,
@@ -407,7 +408,7 @@ class Plan:
         recipe = fingerprint(
             format=[FORMAT["scene_check"], FORMAT["scenes"]],
             block=block.fingerprint,
-            task=config.task.model_dump(),
+            task=task_recipe(config.task) | {"metric": config.task.metric},
             metadata=[config.data.numeric, config.data.categorical],
             rows=[project.competition.rows_digest, project.competition.test_digest],
             folds=folds_recipe(config.folds),

@@ -51,6 +51,15 @@ class Project:
         """The task's metric."""
         return get_metric(self.config.task.metric, self.config.task.kind)
 
+    @property
+    def positive_class(self) -> str:
+        """The positive class and why it is that; empty where nothing depends on it."""
+        competition, metric = self.competition, self.metric
+        sure_of = metric.wants == "probabilities" and competition.sample_column is not None
+        if competition.positive is None or not (metric.of_positive or sure_of):
+            return ""
+        return f"{competition.positive} ({competition.positive_from})"
+
     @cached_property
     def train_index(self) -> ImageIndex:
         """Images of training rows."""

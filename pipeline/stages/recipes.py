@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.expansion import MULTIPLIERS
-from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section
+from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section, Task
 from pipeline.core.weights import weights_identity
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
@@ -40,6 +40,11 @@ def backbone_recipe(settings: Backbone) -> dict[str, Any]:
 def folds_recipe(settings: Folds) -> dict[str, Any]:
     """How rows are held out, besides the rows themselves."""
     return _without_younger(settings, settings.model_dump())
+
+
+def task_recipe(settings: Task) -> dict[str, Any]:
+    """What is learnt, besides the rows, whose digest holds the order of classes."""
+    return settings.model_dump(exclude={"metric", "positive"})
 
 
 def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
