@@ -111,8 +111,9 @@ def test_models_that_know_nothing_rank_at_chance_over_all_folds(kind, metric):
 def test_one_level_keeps_the_order_of_a_fold_s_rows():
     rng = np.random.default_rng(0)
     oof, layers = rng.dirichlet(np.ones(3), 60), rng.dirichlet(np.ones(3), (5, 9))
-    moved = at_one_level(oof, FOLDS, layers)
+    how = {"kind": "multiclass", "metric": get_metric("roc_auc", "multiclass")}
+    moved = at_one_level(oof, FOLDS, layers, **how)
     for fold in range(5):
         rows = fold == FOLDS
         assert_array_equal(moved[rows].argsort(axis=0), oof[rows].argsort(axis=0))
-    assert_array_equal(at_one_level(oof, FOLDS, layers[[0] * 5]), oof)
+    assert_array_equal(at_one_level(oof, FOLDS, layers[[0] * 5], **how), oof)

@@ -11,12 +11,11 @@ from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.decisions import (
     fit_cuts,
     fit_rule,
-    fit_threshold,
     has_rule,
     move_cuts,
-    move_threshold,
 )
 from pipeline.ensembles.stacking import fit_stack
+from pipeline.ensembles.thresholds import fit_threshold, move_threshold
 
 LEVELS = np.arange(4.0)
 CASES = [
@@ -25,8 +24,14 @@ CASES = [
     ("binary", "balanced_accuracy"),
     ("multiclass", "f1_macro"),
     ("multiclass", "balanced_accuracy"),
+    ("binary", "f2"),
+    ("binary", "matthews_correlation"),
     ("multilabel", "f1_macro"),
+    ("multilabel", "f1_micro"),
+    ("multilabel", "f2_samples"),
+    ("multilabel", "jaccard_weighted"),
     ("multilabel", "accuracy"),
+    ("ordinal", "linear_weighted_kappa"),
     ("ordinal", "quadratic_weighted_kappa"),
 ]
 
@@ -71,11 +76,11 @@ def test_a_threshold_by_hand():
     # All at 0.4 and above, or half of those at 0.2 to 0.4 right: F1 wants both, accuracy neither.
     probs = np.repeat([0.1, 0.3, 0.45], [600, 200, 200])
     truth = np.concatenate([np.zeros(600), np.arange(200) % 2, np.ones(200)])
-    rng = np.random.default_rng(0)
-    assert fit_threshold(truth, probs, goal="f1", rng=rng) == pytest.approx(0.2)
+    how = {"function": get_metric("f1", "binary").function, "rng": np.random.default_rng(0)}
+    assert fit_threshold(truth, probs, **how) == pytest.approx(0.2)
     mostly_no = np.where(probs == 0.3, np.arange(1000) % 10 == 0, truth)
-    assert fit_threshold(mostly_no, probs, goal="f1", rng=rng) == pytest.approx(0.375)
-    assert fit_threshold(np.zeros(5), np.full(5, 0.3), goal="f1", rng=rng) == 0.5
+    assert fit_threshold(mostly_no, probs, **how) == pytest.approx(0.375)
+    assert fit_threshold(np.zeros(5), np.full(5, 0.3), **how) == 0.5
 
 
 def test_factors_are_one_over_a_class_s_share_where_probabilities_are_right():

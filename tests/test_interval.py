@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from metric_cases import CASES, random_rows
 
-from pipeline.core.metrics import METRICS, Metric, get_metric
+from pipeline.core.metrics import Metric, get_metric
 from pipeline.core.runtime import stream
 from pipeline.core.scorers import RowMeans
 from pipeline.ensembles.bootstrap import SLOW_SHARE, resampled_scores
@@ -74,11 +75,10 @@ def test_groups_stay_whole():
     assert high - low < 0.1
 
 
-@pytest.mark.parametrize("name", [n for n in METRICS if n != "top_K_accuracy"] + ["top_2_accuracy"])
-def test_it_is_the_metric_on_resampled_rows(name):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_it_is_the_metric_on_resampled_rows(name, kind):
     """Row means by a matrix product are what calling the metric on the rows themselves gives."""
-    kind = "binary" if name == "f1" else "ordinal"
-    targets, values = classes_and_probs(0, rows=40, classes=2 if name == "f1" else 3)
+    targets, (values,) = random_rows(kind, rows=40)
     options = how(name, kind)
     (found,) = resampled_scores(targets, [values], rounds=60, **options)
     metric, levels, rng = options["metric"], options["levels"], stream(0, "bootstrap")

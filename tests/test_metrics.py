@@ -165,8 +165,10 @@ def test_a_function_of_the_users_own(tmp_path, monkeypatch):
         "    assert y_true.shape == y_pred.shape == (2,)\n"
         "    return abs(y_true - y_pred).max()\n"
         "worst_miss.greater_is_better = False\n"
+        "worst_miss.wants = 'probabilities'\n"
         "def strange(y_true, y_pred): return 0.0\n"
         "strange.wants = 'tea'\n"
+        "strange.greater_is_better = True\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     metric = get_metric("my_metric:worst_miss", "binary")

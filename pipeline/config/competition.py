@@ -29,6 +29,19 @@ class Task(Section):
     metric: str = Field(
         "", description="metric's name, or module:function; default by kind (see METRICS)"
     )
+    greater_is_better: bool | None = Field(
+        None, description="of module:function: its direction; default: its attribute of this name"
+    )
+    wants: Literal["probabilities", "classes", "labels", "values", "levels"] | None = Field(
+        None,
+        description="of module:function: what y_pred holds; classes: their positions, 0 to C - 1 "
+        "in the order of `classes` (labels is another word for it); default: its attribute",
+    )
+    class_weights: dict[str, float] | None = Field(
+        None,
+        description="of weighted_log_loss, balanced_log_loss, weighted_roc_auc, weighted_r2: what "
+        "classes, labels or target columns count, others 1",
+    )
     classes: list[str] | None = Field(
         None, description="class names in order; default: sorted values found in train.csv"
     )
@@ -49,12 +62,26 @@ class Task(Section):
             raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
         return raw
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _numbers_as_names(cls, weights: Any) -> Any:
+        if isinstance(weights, dict):
+            return {cls._number_as_text(name): weight for name, weight in weights.items()}
+        return weights
+
+    @field_validator("class_weights")
+    @classmethod
+    def _weights_count(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        if weights and not all(0 <= weight < float("inf") for weight in weights.values()):
+            raise ValueError("weights are numbers of at least 0")
+        return weights
+
     @field_validator("positive", mode="before")
     @classmethod
-    def _number_as_text(cls, positive: Any) -> Any:
-        if isinstance(positive, bool):
+    def _number_as_text(cls, name: Any) -> Any:
+        if isinstance(name, bool):
             raise ValueError("YAML reads yes, no, on, off, true, false as truth values: quote it")
-        return str(positive) if isinstance(positive, int | float) else positive
+        return str(name) if isinstance(name, int | float) else name
 
     @property
     def targets(self) -> list[str]:
@@ -70,6 +97,9 @@ class Task(Section):
                 raise ValueError("`classes` names labels in one column; here columns are named")
             if len(set(self.classes)) != len(self.classes):
                 raise ValueError(f"`classes` names one twice: {self.classes}")
+        declared = [key for key in ("greater_is_better", "wants") if getattr(self, key) is not None]
+        if declared and ":" not in self.metric:
+            raise ValueError(f"`{declared[0]}` is for module:function; {self.metric} is known")
         if self.positive is not None and self.kind != "binary":
             raise ValueError(f"`positive` is for binary tasks, kind is {self.kind}: leave it out")
         return self

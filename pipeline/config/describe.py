@@ -20,7 +20,10 @@ def show(config: str, overrides: list[str]) -> None:
 
 def metrics(of_kind: dict[str, list[str]]) -> None:
     """Print the names that `task.metric` may have, a line for each kind of task."""
-    print("METRICS: names for task.metric (K any number), or module:function of your own")
+    print(
+        "METRICS: names for task.metric (capital letters stand for numbers: map_at_5, f2_macro), "
+        "or module:function of your own"
+    )
     for kind, names in of_kind.items():
         print(f"  {kind}: {', '.join(names)}")
 

@@ -124,9 +124,9 @@ class Submission(Section):
     threshold: float = Field(0.5, gt=0, lt=1, description="for multilabel decisions")
     decisions: Literal["fitted", "fixed"] = Field(
         "fitted",
-        description="fitted: thresholds for F1, factors of classes for their F1 and balanced "
-        "accuracy, thresholds for multilabel accuracy, cut-points for ordinal kappa, without the "
-        "rows that are scored; fixed: threshold, likeliest class, or nearest level",
+        description="fitted: thresholds for metrics that count decisions (F1, MCC, Jaccard ...), "
+        "factors of classes for their F1 and balanced accuracy, cut-points for ordinal kappa, "
+        "without the rows that are scored; fixed: threshold, likeliest class, or nearest level",
     )
     test_split: Literal["random", "stratified"] = Field(
         "random",

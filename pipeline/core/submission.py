@@ -52,6 +52,8 @@ def submission_table(
     columns = [column for column in sample.columns if column != id_column]
     order = pd.Index(competition.test_ids).get_indexer(sample[id_column])
     values = values[order]
+    if competition.task.kind == "regression":
+        values = metric.clip(values)
     form = _format(columns, competition, metric, settings)
     if form == "columns":
         filled = _one_per_class(values, columns, sample, competition, metric, settings)

@@ -60,6 +60,8 @@ def gain_of_averaging(
     singles, means = [], []
     for _ in range(ROUNDS):
         drawn = _draw_targets(says, targets, oof, kind, rng)
+        if kind == "regression":
+            drawn = metric.clip(drawn)
         singles.append(np.mean([metric.score(drawn, layer, **scoring) for layer in layers]))
         means.append(metric.score(drawn, mean, **scoring))
     defined = ~np.isnan(np.subtract(means, singles))
@@ -109,7 +111,7 @@ def _draw_targets(
     """Targets (N, C) as predictions (N, C) say they are distributed."""
     if kind == "regression":
         drawn = says + (targets - oof)[rng.integers(len(targets), size=len(says))]
-        # Counts and prices stay such: rmsle refuses others.
+        # Counts and prices stay such.
         return np.maximum(drawn, np.minimum(targets.min(axis=0), 0))
     if kind == "multilabel":
         return (rng.random(says.shape) < says).astype(float)

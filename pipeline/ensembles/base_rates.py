@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from pipeline.config.schema import Kind
+from pipeline.core.metrics import Metric
 from pipeline.ensembles.voting import clipped_log, clipped_logit
 
 # A probability is lifted to this in an average of logs: how sure a model is of what is absent tells
@@ -58,23 +59,27 @@ def move_to_level_of(
     return _unlinked(linked, kind=kind)
 
 
-def at_one_level(oof: np.ndarray, folds: np.ndarray, layers: np.ndarray) -> np.ndarray:
-    """Move each fold's probabilities to one level, for metrics that rank rows of all folds.
+def at_one_level(
+    oof: np.ndarray, folds: np.ndarray, layers: np.ndarray, *, kind: Kind, metric: Metric
+) -> np.ndarray:
+    """Move each fold's predictions to one level, for metrics that rank rows of all folds.
 
     A fold of many positives is predicted by a model that saw few, so that ranks over all folds
     are worse than any one model's on test rows: AUC on noise is far below 0.5 where groups differ.
-    The order of a fold's own rows stays, column by column.
+    The order of a fold's own rows stays, column by column (of expected levels, nearly).
 
     Args:
         oof: (N, C). folds: (N,). layers: (K, N_test, C), what the folds' models predict.
     Returns:
         (N, C), as it is where all layers are the same.
     """
-    (levels,) = model_levels(layers[None], kind="multilabel")
+    by_value = kind == "regression" or metric.wants == "values"
+    scale: Kind = kind if by_value else "multilabel"
+    (levels,) = model_levels(layers[None], kind=scale)
     if np.isnan(levels).any():
         return oof
     change = levels.mean(axis=0) - levels
-    return _unlinked(_linked(oof, kind="multilabel") + change[folds], kind="multilabel")
+    return _unlinked(_linked(oof, kind=scale) + change[folds], kind=scale)
 
 
 def _linked(values: np.ndarray, *, kind: Kind, floor: float = 0.0) -> np.ndarray:

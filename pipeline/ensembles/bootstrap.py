@@ -42,7 +42,7 @@ def resampled_scores(
             its own.
         stratified: draw each class's share, as a test set that was parted by class has it; without
             effect on multilabel and regression. Groups of several classes are a share of their own.
-        rounds: resamples; a fifth of it for AUC, average precision and functions of the user's own.
+        rounds: resamples; a fifth of it for metrics that are no `RowMeans`, such as AUC.
         share: a resample's size as a share of the rows.
         draws: the random stream's name.
     Returns:
@@ -72,7 +72,7 @@ def resampled_scores(
     resamples = [np.repeat(np.arange(len(targets)), counts) for counts in drawn]
     return np.array(
         [
-            [metric.function(y_true[rows], y_pred[rows]) for rows in resamples]
+            [metric.of_rows(y_true[rows], y_pred[rows]) for rows in resamples]
             for y_true, y_pred in pairs
         ]
     )

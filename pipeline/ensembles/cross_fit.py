@@ -122,7 +122,8 @@ def cross_fit(
     has_weights = all(blend.weights is not None for blend in blends)
     is_moved = blends[0].rule is not None
     if metric.ranks:
-        decided_oof, is_moved = at_one_level(blended_oof, folds, blended_test), True
+        ranked = {"kind": kind, "metric": metric}
+        decided_oof, is_moved = at_one_level(blended_oof, folds, blended_test, **ranked), True
     return CrossFitted(
         blended_oof,
         blended_test,

@@ -13,26 +13,39 @@ import numpy as np
 from pipeline.config.schema import Kind
 from pipeline.core.levels import interpolate_levels
 from pipeline.core.metrics import Metric
+from pipeline.core.scorers import RowMeans
 from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
+from pipeline.ensembles.thresholds import (
+    EDGE,
+    fit_column_thresholds,
+    fit_common_threshold,
+    fit_pooled_threshold,
+    fit_threshold,
+    move_threshold,
+)
 from pipeline.ensembles.voting import normalise
 
 Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
 
-BAGS = 20  # bootstrap samples; one sample's best threshold jumps about
-EDGE = 1e-6
+BAGS = 5  # bootstrap samples that cut-points are the mean of
 CANDIDATES = 30  # positions tried for each cut-point, between its neighbours
 PASSES = 3
-RULES = {  # metrics that another decision than the usual may do good
-    "binary": ("f1", "f1_macro", "balanced_accuracy"),
-    "multiclass": ("f1_macro", "balanced_accuracy"),
-    "multilabel": ("f1_macro", "accuracy"),
-    "ordinal": ("quadratic_weighted_kappa",),
-}
+OF_CLASSES = ("f1_macro", "balanced_accuracy")  # metrics that factors of classes are fitted to
 
 
 def has_rule(metric: Metric, kind: Kind) -> bool:
-    """Whether there is a decision to fit."""
-    return metric.name in RULES.get(kind, ())
+    """Whether another decision than the usual may do the metric good, and there is one to fit."""
+    if kind == "multiclass":
+        return metric.name in OF_CLASSES
+    if not isinstance(metric.function, RowMeans):
+        return False
+    if kind == "ordinal":
+        return metric.wants == "levels"
+    if metric.wants != "labels":
+        return False
+    if kind == "binary":  # shares of right rows want the likelier class
+        return metric.function.of != "hits" and metric.average != "micro"
+    return kind == "multilabel" and (metric.average != "" or metric.name == "accuracy")
 
 
 def fit_rule(
@@ -55,7 +68,7 @@ def fit_rule(
         cuts = fit_cuts(values @ levels, targets @ levels, levels, metric=metric, rng=rng)
         return lambda probs: move_cuts(probs, cuts, levels)
     if kind == "binary":
-        found = fit_threshold(targets[:, 1], values[:, 1], goal=metric.name, rng=rng)
+        found = fit_threshold(targets[:, 1], values[:, 1], function=metric.function, rng=rng)
         return lambda probs: _two_columns(move_threshold(probs[:, 1], found, to=0.5))
     if kind == "multiclass":
         factors = fit_class_factors(values, targets, goal=metric.name, rng=rng)
@@ -63,47 +76,10 @@ def fit_rule(
     if metric.name == "accuracy":
         found = fit_joint_thresholds(values, targets, plain=threshold, rng=rng)
     else:
-        columns = zip(targets.T, values.T, strict=True)
-        found = np.array([fit_threshold(t, v, goal="f1", rng=rng) for t, v in columns])
+        fit = {"micro": fit_pooled_threshold, "samples": fit_common_threshold}
+        fit_all = fit.get(metric.average, fit_column_thresholds)
+        found = fit_all(targets, values, function=metric.function, rng=rng)
     return lambda probs: move_threshold(probs, found, to=threshold)
-
-
-def fit_threshold(
-    truth: np.ndarray, probs: np.ndarray, *, goal: str, rng: np.random.Generator
-) -> float:
-    """Find the probability (N,) from which on yes is said; the mean of bootstrap samples' best."""
-    order = np.argsort(-probs, kind="stable")
-    truth, probs = truth[order], probs[order]
-    ends = np.append(probs[1:] < probs[:-1], True)  # a threshold parts no equal probabilities
-    between = np.append((probs[1:] + probs[:-1]) / 2, probs[-1] / 2)[ends]
-    found = []
-    for _ in range(BAGS):
-        counts = np.bincount(rng.integers(len(truth), size=len(truth)), minlength=len(truth))
-        yes, hits = np.cumsum(counts)[ends], np.cumsum(counts * truth)[ends]
-        if 0 < hits[-1] < yes[-1]:
-            found.append(between[np.argmax(_goal(goal, yes, hits))])
-    return float(np.clip(np.mean(found), EDGE, 1 - EDGE)) if found else 0.5
-
-
-def _goal(goal: str, yes: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """The metric (T,) when `yes` rows are said to be positive, `hits` of them rightly."""
-    rows, positives = yes[-1], hits[-1]
-    right_no = rows - positives - (yes - hits)
-    if goal == "balanced_accuracy":
-        return hits / positives + right_no / (rows - positives)
-    f1 = 2 * hits / (yes + positives)
-    if goal == "f1":
-        return f1
-    return f1 + 2 * right_no / (rows - yes + rows - positives)
-
-
-def move_threshold(probs: np.ndarray, threshold: np.ndarray | float, *, to: float) -> np.ndarray:
-    """Map [0, 1] onto itself, rising, in two straight pieces that meet at the threshold."""
-    lower = probs * (to / threshold)
-    upper = to + (probs - threshold) * ((1 - to) / (1 - threshold))
-    return np.clip(
-        np.where(probs >= threshold, upper, np.minimum(lower, np.nextafter(to, 0))), 0, 1
-    )
 
 
 def _two_columns(positive: np.ndarray) -> np.ndarray:
@@ -124,7 +100,7 @@ def fit_cuts(
     that gain are made; the mean over bootstrap samples is taken.
     """
     found = []
-    for _ in range(max(1, BAGS // 4)):
+    for _ in range(BAGS):
         rows = rng.integers(len(expected), size=len(expected))
         found.append(_cuts_of(expected[rows], wanted[rows], levels, metric))
     return np.mean(found, axis=0)

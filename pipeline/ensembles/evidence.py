@@ -61,11 +61,7 @@ class Evidence:
     @property
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest score of the metric, as far as they are known."""
-        if ":" in self.metric.name:
-            return -np.inf, np.inf
-        if not self.metric.greater_is_better:
-            return 0.0, np.inf
-        return (-1.0 if "kappa" in self.metric.name else 0.0), 1.0
+        return self.metric.low, self.metric.high
 
     def clip(self, score: float) -> float:
         """A score within the metric's range."""

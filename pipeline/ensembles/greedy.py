@@ -101,7 +101,7 @@ def _orders_alike(loss: MixtureLoss, metric: Metric, targets: np.ndarray) -> boo
     """Whether the smooth loss prefers what the metric prefers: always the same mixture."""
     if loss.is_log:
         return metric.name == "log_loss"
-    return metric.name == "rmse" and loss.aims.size == len(targets)  # one column
+    return metric.name in ("rmse", "mse", "r2") and loss.aims.size == len(targets)  # one column
 
 
 def _on_loss(loss: MixtureLoss) -> Choose:

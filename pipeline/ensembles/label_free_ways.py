@@ -159,7 +159,7 @@ def _by_agreement(evidence: Evidence, oof_score: float) -> float:
 def _against(evidence: Evidence, rival: np.ndarray, values: np.ndarray) -> float:
     """Score predictions (n, C) against what a rival's predictions (n, C) come down to."""
     if evidence.kind == "regression":
-        return evidence.score(rival, values)
+        return evidence.score(evidence.metric.clip(rival), values)
     if evidence.kind == "multilabel":
         return evidence.score((rival >= 0.5).astype(float), values)
     return evidence.score(np.eye(values.shape[1])[rival.argmax(axis=1)], values)
@@ -211,10 +211,9 @@ def _scores_by_residuals(evidence: Evidence, seed: int) -> Scores:
         test_spread = fits[0] + of_test[part % len(of_test)][:, None] * fits[1]
         drawn = (residuals / spread)[rng.integers(len(spread), size=len(spread) + len(layer))]
         oof_errors, test_errors = np.split(drawn, [len(spread)])
-        yield (
-            evidence.score(evidence.oof + spread * oof_errors, evidence.oof),
-            evidence.score(layer + test_spread * test_errors, layer),
-        )
+        drawn_oof = evidence.metric.clip(evidence.oof + spread * oof_errors)
+        drawn_test = evidence.metric.clip(layer + test_spread * test_errors)
+        yield evidence.score(drawn_oof, evidence.oof), evidence.score(drawn_test, layer)
 
 
 def _mean_change(scores: Scores) -> float:

@@ -63,14 +63,13 @@ def draw_scores(
     )
     shares = {name: size / len(targets) for name, size in sizes.items()}
     if isinstance(metric.function, RowMeans):
-        terms = metric.function.terms(*inputs)
-        prior, masses = prior_terms(metric, *inputs, rng)
+        terms, prior, masses = prior_terms(metric.function, *inputs, rng, kind=kind)
         if metric.function.of == "losses" and units.seen == len(terms):
             units = _without_half_of(units, terms.reshape(len(terms), -1).mean(axis=1).argmax())
         units = units.joined(masses)
         return _of_means(metric, _stacked(terms, prior, units), units, shares, seed, rounds)
-    *swapped, masses = swapped_rows(*inputs, rng)
-    if kind == "regression":  # there is no other class to swap with
+    *swapped, masses = swapped_rows(*inputs, rng, kind=kind)
+    if kind == "regression" and not metric.ranks:  # single rows may rule such a score
         *swapped, masses = (part[:0] for part in (*swapped, masses))
     units = units.joined(masses)
     rows = [_stacked(real, more, units) for real, more in zip(inputs, swapped, strict=True)]
@@ -123,7 +122,7 @@ def _of_rows(
     for name, drawn in _draws(units, shares, seed, rounds, whole=True).items():
         each = (counts for part in drawn for counts in part)
         places = (np.repeat(np.arange(len(y_true)), counts[units.of_rows]) for counts in each)
-        scores[name] = np.array([metric.function(y_true[at], y_pred[at]) for at in places])
+        scores[name] = np.array([metric.of_rows(y_true[at], y_pred[at]) for at in places])
     return scores
 
 

@@ -5,12 +5,12 @@ So what is resampled holds a little more: for shares half a row right and half a
 1946), for shares by class one row per class, as often right as classes are on average; for losses
 a row beyond the worst one (each of the N + 1 gaps between N losses is as likely to hold the next
 one, Hill 1968), as far beyond as the tail is heavy (Hill 1975); else rows of each class with
-what was predicted for a row of another one.
+what was predicted for a row of another one, or rows of numbers with what was for any other.
 """
 
 import numpy as np
 
-from pipeline.core.metrics import Metric
+from pipeline.config.schema import Kind
 from pipeline.core.scorers import RowMeans
 
 BEYOND = 10  # rows that stand for the distribution beyond the worst one
@@ -18,33 +18,43 @@ SWAPPED = 10, 0.2  # rows per class with another's prediction, and what they wei
 
 
 def prior_terms(
-    metric: Metric, y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of terms (P, ...) of a metric of row means, and how many rows each stands for (P,)."""
-    function = metric.function
-    assert isinstance(function, RowMeans)
-    if function.of == "hits":
-        return np.array([0.0, 1.0]), np.array([0.5, 0.5])
+    function: RowMeans,
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    kind: Kind,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Terms of the rows (N, ...), of those added (P, ...), and how many rows these stand for."""
     if function.of == "moments":
-        truth, predicted, masses = swapped_rows(y_true, y_pred, rng)
-        return function.terms(truth, predicted), masses
+        truth, predicted, masses = swapped_rows(y_true, y_pred, rng, kind=kind)
+        # Together, for terms may depend on which classes, or what mean, all rows have.
+        both = function.terms(np.concatenate([y_true, truth]), np.concatenate([y_pred, predicted]))
+        return *np.split(both, [len(y_true)]), masses
     terms = function.terms(y_true, y_pred)
+    if function.of == "hits":
+        return terms, np.array([0.0, 1.0]), np.array([0.5, 0.5])
     if function.of == "shares":
-        return _of_shares(terms, float(function.finish(terms.mean(axis=0))))
+        return terms, *_of_shares(terms, float(function.finish(terms.mean(axis=0))))
     losses = terms.reshape(len(terms), -1).mean(axis=1)
     worst = terms[losses.argmax()]
-    return np.multiply.outer(_beyond(losses), worst), np.full(BEYOND, 1 / BEYOND)
+    return terms, np.multiply.outer(_beyond(losses), worst), np.full(BEYOND, 1 / BEYOND)
 
 
 def swapped_rows(
-    y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator
+    y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator, *, kind: Kind
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of each class, with predictions for rows of other classes: y_true, y_pred, masses.
 
     Args:
-        y_true, y_pred: as `Metric.inputs` gives them for labels; none has a row where there is one
-            class only.
+        y_true, y_pred: as `Metric.inputs` gives them; none has a row where there is one class only.
+            Rows of a regression get those of any other row.
     """
+    if kind == "regression":
+        number = SWAPPED[0] if len(y_true) > 1 else 0
+        rows = rng.integers(len(y_true), size=number)
+        others = (rows + rng.integers(1, max(2, len(y_true)), size=number)) % len(y_true)
+        return y_true[rows], y_pred[others], np.full(number, SWAPPED[1] / SWAPPED[0])
     columns = y_true.ndim == 2
     members = y_true.T == 1 if columns else [y_true == label for label in np.unique(y_true)]
     truth, predicted = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
@@ -53,7 +63,11 @@ def swapped_rows(
             truth.append(rng.choice(np.flatnonzero(rows), SWAPPED[0]))
             predicted.append(rng.choice(np.flatnonzero(~rows), SWAPPED[0]))
     rows = np.concatenate(truth)
-    return y_true[rows], y_pred[np.concatenate(predicted)], np.full(len(rows), SWAPPED[1] / 10)
+    return (
+        y_true[rows],
+        y_pred[np.concatenate(predicted)],
+        np.full(len(rows), SWAPPED[1] / SWAPPED[0]),
+    )
 
 
 def _of_shares(terms: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:

@@ -85,7 +85,10 @@ def constant_of(project: Project) -> CrossFitted:
     folds, how = project.folds, {"metric": project.metric, **project.scoring}
     values = cross_fit_constant(project.competition.targets, folds.folds, **how)
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
-    ranked = at_one_level(values, folds.folds, layers) if project.metric.ranks else None
+    ranked = None
+    if project.metric.ranks:
+        about = {"kind": project.config.task.kind, "metric": project.metric}
+        ranked = at_one_level(values, folds.folds, layers, **about)
     return CrossFitted(values, layers, None, decided_oof=ranked)
 
 

@@ -12,7 +12,8 @@ from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
-from pipeline.core.metrics import Metric, get_metric
+from pipeline.core.metrics import Metric, task_metric
+from pipeline.core.own_metric import try_metric
 from pipeline.core.runtime import stream
 from pipeline.core.submission import check_layout
 from pipeline.core.workspace import Workspace
@@ -49,7 +50,7 @@ class Project:
     @cached_property
     def metric(self) -> Metric:
         """The task's metric."""
-        return get_metric(self.config.task.metric, self.config.task.kind)
+        return task_metric(self.config.task, self.competition.classes)
 
     @property
     def positive_class(self) -> str:
@@ -111,12 +112,13 @@ def open_project(config: Config, root: Path) -> Project:
     Raises:
         UserError: with all that is wrong.
     """
-    metric = get_metric(config.task.metric, config.task.kind)
+    metric = task_metric(config.task)
     workspace = Workspace(root, config.competition)
     competition = read_competition(workspace.input, config.task, config.data)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     check_layout(competition, metric, config.submission)
+    _check_metric(competition, config)
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index_path = workspace.features / "images" / "index.npz"
@@ -128,3 +130,14 @@ def open_project(config: Config, root: Path) -> Project:
         pixel_range=config.data.pixel_range,
     )
     return Project(config, workspace, competition, index)
+
+
+def _check_metric(competition: Competition, config: Config) -> None:
+    """Refuse a metric that this competition's targets or classes do not fit, or that fails."""
+    metric = task_metric(config.task, competition.classes)
+    if config.task.kind == "regression":
+        metric.refuse_targets(competition.targets)
+    elif competition.levels is not None:
+        metric.refuse_targets(competition.levels)
+    scoring = {"levels": competition.levels, "threshold": config.submission.threshold}
+    try_metric(metric, competition.targets, kind=config.task.kind, **scoring)

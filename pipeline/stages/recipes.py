@@ -17,8 +17,8 @@ FORMAT = {
     "block": 2,
     "train": 3,
     "predict": 2,
-    "blend": 4,  # what a blend says to those it teaches
-    "ensemble": 10,
+    "blend": 5,  # what a blend says to those it teaches
+    "ensemble": 11,
     "report": 8,
 }
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
@@ -44,7 +44,8 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 
 def task_recipe(settings: Task) -> dict[str, Any]:
     """What is learnt, besides the rows, whose digest holds the order of classes."""
-    return settings.model_dump(exclude={"metric", "positive"})
+    of_score = {"metric", "greater_is_better", "wants", "class_weights"}
+    return settings.model_dump(exclude={*of_score, "positive"})
 
 
 def settings_recipe(settings: Learner | Network) -> dict[str, Any]:

@@ -173,7 +173,12 @@ def measured(oof, test, targets, fresh, folds, group, metric, scoring, draw) -> 
     return {
         "members": np.mean(
             [
-                optimism(at_one_level(one, folds, layers) if metric.ranks else one, layers)
+                optimism(
+                    at_one_level(one, folds, layers, kind=scoring["kind"], metric=metric)
+                    if metric.ranks
+                    else one,
+                    layers,
+                )
                 for one, layers in zip(oof, test, strict=True)
             ]
         ),
