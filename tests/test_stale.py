@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from itertools import cycle
 from pathlib import Path
 
@@ -283,6 +284,23 @@ def test_law_7_the_metric_redoes_scores_and_no_weights_but_those_that_it_chose(c
     after = load(copied, "net", "oof").meta
     assert after["metric"] == "accuracy"
     assert after["view_scores"] != before
+
+
+def test_law_7_the_code_of_an_own_metric_redoes_scores(copied, jobs, monkeypatch):
+    monkeypatch.syspath_prepend(copied)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    code = "def {name}(y, p):\n    return float((p.argmax(1) == y).mean())\n"
+    task = CONFIG["task"] | {"metric": "stale_metric:score", "greater_is_better": True}
+    task |= {"wants": "probabilities"}
+    done = []
+    for text in (code.format(name="score"), f"# changed\n{code.format(name='score')}", None):
+        if text is not None:
+            (copied / "stale_metric.py").write_text(text)
+        jobs()
+        run(copied, members=MEMBERS, task=task)
+        done.append(set(jobs()))
+    assert done[1] == {"infer linear", "infer net", "ensemble tiny", "scenes on small"}
+    assert done[2] == set()
 
 
 def test_law_7_an_image_replaced_with_the_same_size_and_time_is_seen(copied, jobs):

@@ -23,6 +23,7 @@ from pipeline.stages.recipes import (
     FORMAT,
     backbone_recipe,
     folds_recipe,
+    metric_recipe,
     settings_recipe,
     stopping_recipe,
     task_recipe,
@@ -93,10 +94,10 @@ class Plan:
         """What every job function gets."""
         return {"config": self.project.config, "root": self.project.workspace.root}
 
-    @property
-    def metric(self) -> str:
+    @cached_property
+    def metric(self) -> dict[str, Any]:
         """What the metric is, for what depends on it."""
-        return self.project.config.task.metric
+        return metric_recipe(self.project.config.task)
 
     @property
     def rows(self) -> list[str]:
@@ -408,7 +409,7 @@ class Plan:
         recipe = fingerprint(
             format=[FORMAT["scene_check"], FORMAT["scenes"]],
             block=block.fingerprint,
-            task=task_recipe(config.task) | {"metric": config.task.metric},
+            task=task_recipe(config.task) | {"metric": self.metric},
             metadata=[config.data.numeric, config.data.categorical],
             rows=[project.competition.rows_digest, project.competition.test_digest],
             folds=folds_recipe(config.folds),

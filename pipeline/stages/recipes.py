@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.config.expansion import MULTIPLIERS
 from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section, Task
+from pipeline.core.metrics import metric_digest
 from pipeline.core.weights import weights_identity
 
 # Raise one when its code changes what it writes: everything made by the old code is made anew.
@@ -21,6 +22,7 @@ FORMAT = {
     "ensemble": 11,
     "report": 8,
 }
+OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of `task`
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
 YOUNGER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
@@ -44,8 +46,12 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 
 def task_recipe(settings: Task) -> dict[str, Any]:
     """What is learnt, besides the rows, whose digest holds the order of classes."""
-    of_score = {"metric", "greater_is_better", "wants", "class_weights"}
-    return settings.model_dump(exclude={*of_score, "positive"})
+    return settings.model_dump(exclude={*OF_METRIC, "positive"})
+
+
+def metric_recipe(settings: Task) -> dict[str, Any]:
+    """What a score is: the metric, what is declared of it, and the code of a user's own one."""
+    return settings.model_dump(include=OF_METRIC) | {"code": metric_digest(settings.metric)}
 
 
 def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
     return _without_younger(settings, recipe)
 
 
-def stopping_recipe(groups: np.ndarray, threshold: float, metric: str) -> dict[str, Any]:
+def stopping_recipe(groups: np.ndarray, threshold: float, metric: dict[str, Any]) -> dict[str, Any]:
     """What the end of a training with `patience` depends on besides its settings and rows."""
     rows = "inner rows"  # once, the held-out ones
     return {"rows": rows, "groups": groups.tolist(), "threshold": threshold, "metric": metric}
