@@ -155,7 +155,8 @@ def finish(folder: Path, fingerprint: str, *, files: Iterable[str] = (), **meta:
         files: names of its files, relative to `folder`: those that make it incomplete when they
             are missing or other than they are now.
     """
-    stamps = {name: _stamp(folder / name) for name in files}
+    folder.mkdir(parents=True, exist_ok=True)
+    stamps = {name: file_stamp(folder / name) for name in files}
     digests = {name: file_digest(folder / name) for name in stamps}
     write_json(folder / META, {"fingerprint": fingerprint, "files": digests, **meta})
     write_json(folder / VERIFIED, stamps)
