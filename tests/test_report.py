@@ -545,7 +545,8 @@ def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(figures, "heat_map", spy)
     config = write_project(tmp_path, "multiclass")
-    make_report(tmp_path / "report", "print", config=config, root=tmp_path)
+    folder = tmp_path / "submissions" / "tiny" / "report"
+    make_report(folder, "print", config=config, root=tmp_path)
     assert shown == [([[1, 0.4], [0.4, 1]], ["first", "net"])]
 
 
@@ -566,6 +567,7 @@ def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_pa
     meta = {"competition": "tiny", "folds_digest": project.folds.digest}
     said = {"first": one_hot([0] * NUM_TEST, 3), "net": one_hot([2] * NUM_TEST, 3)}
     for name, values in said.items():
+        meta = meta | {"fingerprint": Plan(project).join(name).fingerprint}
         test = Predictions(ids, np.stack([values] * NUM_FOLDS), classes, meta=meta)
         test.save(tmp_path / "models" / "tiny" / name / "test.npz")
     submitted = Predictions(ids, 0.75 * said["first"] + 0.25 * said["net"], classes, meta=meta)
