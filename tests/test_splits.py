@@ -105,7 +105,10 @@ def test_the_first_repeat_is_the_draw_of_a_single_one():
     # As drawn before there were repeats: what was trained on them stays valid.
     assert plain[:10].tolist() == [2, 0, 1, 4, 0, 1, 1, 2, 1, 0]
     groups = np.arange(100) // 3
-    grouped = assign_folds(config(5), targets, kind="multiclass", seed=42, groups=groups).folds
+    balanced_groups = config(5, scheme="stratified_group")
+    grouped = assign_folds(
+        balanced_groups, targets, kind="multiclass", seed=42, groups=groups
+    ).folds
     assert grouped[::3][:10].tolist() == [0, 1, 1, 2, 0, 3, 3, 3, 0, 2]
 
 
@@ -202,8 +205,9 @@ def test_groups_by_hand():
     """Four persons in two folds: each fold needs one with class 0 and one with class 1."""
     classes = [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
     groups = ["ann", "ann", "ann", "bob", "bob", "bob", "cy", "cy", "dee", "dee"]
+    balanced_groups = config(2, scheme="stratified_group")
     made = assign_folds(
-        config(2), np.eye(2)[classes], kind="binary", seed=0, groups=np.array(groups)
+        balanced_groups, np.eye(2)[classes], kind="binary", seed=0, groups=np.array(groups)
     )
     fold_of = dict(zip(groups, made.folds.tolist(), strict=True))
     assert made.scheme == "stratified_group"
@@ -318,3 +322,43 @@ def test_a_handful_of_multilabel_rows_leaves_no_fold_empty(seed):
     targets = (np.random.default_rng(seed).random((6, 4)) < 0.4).astype(float)
     folds = assign_folds(config(5), targets, kind="multilabel", seed=seed).folds
     assert set(folds) == set(range(5))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_law_10_folds_of_few_groups_do_not_flatter_a_constant(kind):
+    """Held-out rows are as far from the others' mean as rows of new groups are."""
+    optimism = {"stratified": [], "stratified_group": []}
+    for draw in range(200):
+        rng = np.random.default_rng(draw)
+        group = np.repeat(np.arange(15), 20)
+        means = rng.normal(size=(115, 2 if kind == "binary" else 3 if kind == "multiclass" else 1))
+        values = means[np.concatenate([group, np.repeat(np.arange(15, 115), 20)])] * 1.5
+        if kind == "regression":
+            targets = values
+        else:
+            targets = np.eye(values.shape[1])[(values + rng.gumbel(size=values.shape)).argmax(1)]
+        targets, fresh = targets[:300], targets[300:]
+        for scheme, found in optimism.items():
+            folds = assign_folds(
+                Folds(scheme=scheme), targets, kind=kind, seed=draw, groups=group
+            ).folds
+            said = np.stack([targets[folds != fold].mean(0) for fold in range(5)])
+            held_out = ((targets - said[folds]) ** 2).mean()
+            of_new = np.mean([((fresh - constant) ** 2).mean() for constant in said])
+            found.append(of_new - held_out)
+    drawn, balanced = map(np.array, optimism.values())
+    assert abs(standard_errors(drawn)) < 2.5
+    assert standard_errors(balanced - drawn) > 3
+
+
+def standard_errors(values: np.ndarray) -> float:
+    return values.mean() / (values.std() / np.sqrt(len(values)))
+
+
+def test_a_class_of_few_groups_is_in_every_fold_all_the_same():
+    group = np.repeat(np.arange(40), 5)
+    targets = np.eye(2)[(group < 5).astype(int)]  # as many groups as folds
+    for seed in range(20):
+        found = assign_folds(Folds(), targets, kind="binary", seed=seed, groups=group)
+        assert np.bincount(found.folds[targets[:, 1] == 1], minlength=5).tolist() == [5] * 5
+        assert found.notes == []

