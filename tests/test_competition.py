@@ -242,14 +242,14 @@ WRONG = {
         {"train_images": "train/x{id}"},
         r"9 of 13 images are not there, e\.g\. \['train/xa0\.jpg', .*, \.\.\.\]\. `data.train_im",
     ),
-    "no ending in the template": (
-        {"train": pd.DataFrame({"id": ["a1", "a2"], "label": ["x", "y"]})},
-        Y,
+    "no folder of that name": (
         {},
-        r"2 of 6 images .* There is a1\.png: add the ending to the template\.",
+        Y,
+        {"train_images": "images/{id}"},
+        r"9 of 13 images .* There is no folder images; there are \['test', 'train'\]\.",
     ),
     "id like a glob pattern": (
-        {"train": pd.DataFrame({"id": ["a**[", "a2"], "label": ["x", "y"]})},
+        {"train": pd.DataFrame({"id": ["a**[", "a?"], "label": ["x", "y"]})},
         Y,
         {},
         r"2 of 6 images",

@@ -298,8 +298,8 @@ WRONG = {
         r"c\.yaml:9: `folds`: `scheme: column` and `column: NAME` go together",
     ),
     "two targets": (
-        GOOD.replace("target: label", "target: [a, b]"),
-        r"c\.yaml:2: `task`: a multiclass task has one target column, got \['a', 'b'\]",
+        GOOD.replace("target: label", "target: [a, b]").replace("multiclass", "binary"),
+        r"c\.yaml:2: `task`: a binary task has one target column, got \['a', 'b'\]",
     ),
     "classes of columns": (
         "competition: x\ntask: {kind: multilabel, target: [a, b], classes: [c, d]}\n",

@@ -24,7 +24,8 @@ class Task(Section):
 
     kind: Kind = Field(description="what the target is")
     target: str | list[str] = Field(
-        description="target column of train.csv, or a list of columns (multilabel, regression)"
+        description="target column of train.csv, or a list of columns (multilabel, regression; "
+        "multiclass: 0/1, one 1 in each row)"
     )
     metric: str = Field(
         "", description="metric's name, or module:function; default by kind (see METRICS)"
@@ -90,7 +91,7 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> "Task":
-        if len(self.targets) != 1 and self.kind not in ("multilabel", "regression"):
+        if len(self.targets) != 1 and self.kind in ("binary", "ordinal"):
             raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
         if self.classes is not None:
             if self.kind == "regression" or len(self.targets) > 1:
