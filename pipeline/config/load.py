@@ -75,8 +75,11 @@ def _validated(raw: dict[str, Any], texts: Texts) -> Config:
     except ValidationError as error:
         wrong = [problem for problem in error.errors() if problem["type"] == "string_type"]
         keys_of_names = {_written_keys(problem, raw) for problem in wrong}
-    for keys in keys_of_names & texts.keys():
-        _replace(raw, keys, texts[keys])
+    inherited = {keys[2:]: text for keys, text in texts.items() if keys[:1] == ("members",)}
+    for keys in keys_of_names:
+        text = texts.get(keys) or (inherited.get(keys[2:]) if keys[:1] == ("members",) else None)
+        if text:
+            _replace(raw, keys, text)
     return Config.model_validate(raw)
 
 
@@ -85,7 +88,7 @@ def _replace(raw: Any, keys: tuple[str, ...], text: str) -> None:
     for key in keys[:-1]:
         raw = raw[int(key) if isinstance(raw, list) else key]
     last = int(keys[-1]) if isinstance(raw, list) else keys[-1]
-    if text and not isinstance(raw[last], dict | list | str):
+    if not isinstance(raw[last], dict | list | str):
         raw[last] = text
 
 
