@@ -231,7 +231,42 @@ def test_how_files_are_read_is_noted(make_competition):
     assert [note.partition(" ")[0] for note in competition.notes] == [
         "train.csv",
         "sample_submission.csv",
+        "the",
     ]
+    assert (
+        competition.notes[-1] == "the submission is written in UTF-8, sample_submission.csv is not"
+    )
+
+
+def test_columns_of_one_name_are_noted(make_competition):
+    folder = make_competition(train=f"id,label,label\n{TRAIN[0]},a,b\n{TRAIN[1]},b,b\n")
+    competition = read_competition(folder, MULTICLASS, Data())
+    assert competition.classes == ("a", "b")
+    (note,) = competition.notes
+    assert note == "train.csv has columns of one name: the later ones are called ['label.1']"
+
+
+@pytest.mark.parametrize(
+    ("ids", "data"),
+    [
+        (TEST[:2], {}),  # a part of the test rows
+        ([name[:-4] for name in TEST], {"test_images": "test/{id}.png"}),
+        ([*TEST, "more.png"], {}),
+    ],
+)
+def test_the_samples_own_rows_are_taken_as_the_messages_advise(make_competition, ids, data):
+    folder = make_competition(sample_submission=pd.DataFrame({"id": ids, "label": "red"}))
+    (folder / "test" / "more.png").touch()
+    assert "`data.test_csv: sample_submission.csv`" in error_of(folder)
+    advised = Data(test_csv="sample_submission.csv", **data)
+    competition = read_competition(folder, MULTICLASS, advised)
+    assert competition.test_ids.tolist() == ids
+
+
+def test_truth_values_in_columns_of_labels_are_read(make_competition):
+    folder = make_competition(train=train(["True", "False", "0"], "p", q=["true", "1.0", "FALSE"]))
+    competition = read_competition(folder, Task(kind="multilabel", target=["p", "q"]), Data())
+    assert competition.targets.tolist() == [[1, 1], [0, 1], [0, 0]]
 
 
 def test_a_subset_keeps_shares_order_and_test_rows():
@@ -489,6 +524,12 @@ WRONG = {
         Y,
         {},
         r"train\.csv: no column 'id'.* 'ID' seems to be it.*name it in `data\.train_csv`",
+    ),
+    "ids repeated in the sample": (
+        {"sample_submission": pd.DataFrame({"id": [*TEST, TEST[0]], "label": "x"})},
+        Y,
+        {},
+        r"1 repeated\. Save a copy without the repeated rows and name it in",
     ),
     "long form": (
         {

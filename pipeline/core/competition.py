@@ -165,9 +165,9 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     competition = Competition(
         *(folder, task, data, train, test, sample, classes, targets), separator=separator
     )
-    endings = with_other_endings(folder, competition.paths)
+    endings, missing = with_other_endings(folder, competition.paths)
     competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
-    problems += missing_images(folder, competition.paths)
+    problems += missing_images(folder, missing, of=len(competition.paths))
     _refuse(problems)
     return competition
 

@@ -24,10 +24,12 @@ class CsvFile:
     Attributes:
         rows: every cell as the text that it was.
         separator: between cells.
+        encoding: of the file.
     """
 
     rows: pd.DataFrame
     separator: str
+    encoding: str
 
 
 def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | None:
@@ -50,7 +52,9 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
     if "\0" in text:
         problems.append(f"{path}: not readable as CSV: it holds NUL characters, as no text does.")
         return None
-    separator, spaced = _separator(text)
+    separator, names = _header(text)
+    spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
+    header_twice = {name.strip() for name in names if names.count(name) > 1}
     try:
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             rows = pd.read_csv(
@@ -73,7 +77,9 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
     ]
     if unusual:
         notes.append(f"{path.name} is read {', '.join(unusual)}")
-    return CsvFile(rows, separator)
+    if twice := [name for name in rows if name.rpartition(".")[0] in header_twice]:
+        notes.append(f"{path.name} has columns of one name: the later ones are called {twice}")
+    return CsvFile(rows, separator, encoding)
 
 
 def _encoding(raw: bytes) -> str:
@@ -93,16 +99,14 @@ def _encoding(raw: bytes) -> str:
     return "latin-1"
 
 
-def _separator(text: str) -> tuple[str, bool]:
-    """What parts the header's cells (a comma if nothing does); whether spaces follow it there."""
+def _header(text: str) -> tuple[str, list[str]]:
+    """What parts the header's cells, a comma if nothing does, and these."""
     header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
-
-    def names(separator: str) -> list[str]:
-        return next(csv.reader([header], delimiter=separator), [])
-
-    separator = "," if len(names(",")) > 1 else max(SEPARATORS, key=lambda sep: len(names(sep)))
-    found = names(separator)
-    return separator, len(found) > 1 and all(name.startswith(" ") for name in found[1:])
+    cells = {
+        separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS
+    }
+    separator = "," if len(cells[","]) > 1 else max(SEPARATORS, key=lambda sep: len(cells[sep]))
+    return separator, cells[separator]
 
 
 def offered(path: Path, key: str, *, others: bool = True) -> str:

@@ -24,17 +24,20 @@ def image_paths(rows: pd.DataFrame, template: str) -> list[str]:
     return [template.format_map(row) for row in cells]
 
 
-def with_other_endings(folder: Path, paths: list[str]) -> dict[str, str]:
+def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], list[str]]:
     """Paths without a file, each with the one image that is called so but for its ending.
 
     `train/a1` and `train/a1.jpg` stand for `train/a1.JPG`, where it is the only one and no row's.
+
+    Returns:
+        Them, and the paths for which there is none.
     """
     taken = set(paths)
     absent: dict[PurePosixPath, list[str]] = defaultdict(list)
     for path in paths:
         if not (folder / path).is_file():
             absent[PurePosixPath(path).parent].append(path)
-    found = {}
+    found, missing = {}, []
     for parent, of_parent in absent.items():
         by_stem = _images_by_stem(folder / parent)
         for path in of_parent:
@@ -43,15 +46,16 @@ def with_other_endings(folder: Path, paths: list[str]) -> dict[str, str]:
             names = [name for name in by_stem.get(stem, []) if str(parent / name) not in taken]
             if len(names) == 1:
                 found[path] = str(parent / names[0])
-    return found
+            else:
+                missing.append(path)
+    return found, missing
 
 
-def missing_images(folder: Path, paths: list[str]) -> Iterator[str]:
+def missing_images(folder: Path, missing: list[str], *, of: int) -> Iterator[str]:
     """A problem, where images are not there: how many, and where one of them might be."""
-    missing = [path for path in paths if not (folder / path).is_file()]
     if missing:
         yield (
-            f"{folder}: {len(missing)} of {len(paths)} images are not there, e.g. "
+            f"{folder}: {len(missing)} of {of} images are not there, e.g. "
             f"{examples(missing)}. `data.train_images` and `data.test_images` say where "
             f"they are.{_hint(folder, PurePosixPath(missing[0]))}"
         )

@@ -83,6 +83,8 @@ def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
     distinct = set(given)
     if _is_long(given, wanted):
         return f" {_LONG}"
+    if distinct == wanted:
+        return " Save a copy without the repeated rows and name it in `data.sample_submission`."
     if distinct < wanted:
         return (
             f" It has {len(distinct)} of {len(wanted)} test rows. {take_its_rows} predicts just "
@@ -146,7 +148,8 @@ def other_id_column(rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame
     for name in rows.columns if ids else []:
         if _is_long(rows[name].tolist(), ids):
             return f" {_LONG}"
-        if name in (test.columns if test is not None else []) and test[name].duplicated().any():
+        of_test = test.get(name, pd.Series(dtype=str))
+        if of_test.duplicated().any() and sorted(set(of_test)) == sorted(rows[name]):
             return (
                 f" {data.test_csv} has {name!r} too, several rows of each: one answer for several "
                 f"images is not written yet. Save a sample with the ids of {data.test_csv} beside "

@@ -27,6 +27,8 @@ def read_tables(
     sample = test = None
     if sample_path.exists() or "sample_submission" in configured:
         sample = _read(folder, data, "sample_submission", problems, notes)
+        if sample is not None and not sample.encoding.startswith("utf-8"):
+            notes.append(f"the submission is written in UTF-8, {sample_path.name} is not")
     else:
         notes.append(
             f"{sample_path}: no such file; the submission's columns and order are our own: see "

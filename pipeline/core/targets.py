@@ -12,6 +12,9 @@ from pipeline.config.schema import Task
 from pipeline.core.labels import likely_separator, spelling, written_alike
 
 ONE_CLASS_PER_ROW = ("binary", "multiclass", "ordinal")  # kinds whose targets are one-hot rows
+TRUTH_VALUES = dict.fromkeys(("True", "true", "TRUE"), "1") | dict.fromkeys(
+    ("False", "false", "FALSE"), "0"
+)
 SHOWN = 5  # examples per problem
 
 
@@ -161,6 +164,7 @@ def examples(values: object) -> str:
 
 
 def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
+    columns = columns.replace(TRUTH_VALUES)
     wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
     if wrong:
         problems.append(f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}.")
