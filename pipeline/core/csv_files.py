@@ -50,7 +50,7 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
     encoding = _encoding(raw)
     text = raw.decode(encoding)
     if "\0" in text:
-        problems.append(f"{path}: not readable as CSV: it holds NUL characters, as no text does.")
+        problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
         return None
     separator, names = _header(text)
     spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
