@@ -258,7 +258,22 @@ def test_a_column_of_another_name_holds_the_last_class_and_says_so(tmp_path):
     made = competition("binary", ["malignant", "normal"], "id,y\nt3,0\nt1,0\nt2,0\n")
     assert written(tmp_path, BINARY, made, "roc_auc")[1] == "t3,0.75"
     (fact,) = form_of(made, "roc_auc").facts
-    assert fact.startswith("column 'y' holds the probability of 'normal', the last class")
+    assert fact == (
+        "column 'y' holds the probability of 'normal' (the last in sorted order; set task.positive "
+        "to choose)"
+    )
+    chosen = replace(made, task=made.task.model_copy(update={"positive": "normal"}))
+    assert form_of(chosen, "roc_auc").facts == (
+        "column 'y' holds the probability of 'normal' (task.positive)",
+    )
+
+
+def test_a_positive_class_that_the_column_is_not_named_like_is_warned_of():
+    sample = "id,malignant\nt3,0\nt1,0\nt2,0\n"
+    made = competition("binary", ["malignant", "normal"], sample, positive="normal")
+    (warning,) = form_of(made, "average_precision").warnings
+    assert "is of 'normal' (task.positive), but the sample's column is named like 'mal" in warning
+    assert form_of(made, "roc_auc").warnings == ()  # the same for both classes
 
 
 def test_a_column_named_like_a_class_holds_its_decisions_where_these_are_scored(tmp_path):
@@ -324,7 +339,7 @@ def test_a_column_of_train_with_the_samples_labels_is_offered():
 def test_numbers_for_two_words_are_followed_where_both_stand_there(tmp_path):
     made = competition("binary", ["no", "yes"], "id,y\nt3,0\nt1,1\nt2,0\n")
     assert written(tmp_path, BINARY, made, "accuracy")[1:] == ["t3,1", "t1,0", "t2,1"]
-    assert "holds 1 for 'yes', else 0" in form_of(made, "accuracy").facts[0]
+    assert form_of(made, "accuracy").facts[0].startswith("column 'y' holds 1 for 'yes' (the last")
     only = competition("binary", ["no", "yes"], BINARY_SAMPLE)  # a placeholder, perhaps
     assert "['0'] in 'y' is no class" in form_of(only, "accuracy").warnings[0]
 
@@ -368,6 +383,8 @@ def test_whole_levels_where_the_file_has_fractions_are_warned_of():
         ("a", "top_2_accuracy", ["t3,b a", "t1,a b", "t2,c b"]),  # k of the metric
         ("a", "top_5_accuracy", ["t3,b a c", "t1,a b c", "t2,c b a"]),  # there are three only
         ("a|b", "top_3_accuracy", ["t3,b|a", "t1,a|b", "t2,c|b"]),  # k of the sample
+        ("a", "map_at_2", ["t3,b a", "t1,a b", "t2,c b"]),
+        ("a", "top_2_error", ["t3,b a", "t1,a b", "t2,c b"]),
         ("a b", "accuracy", ["t3,b a", "t1,a b", "t2,c b"]),
         ("a", "top_1_accuracy", ["t3,b", "t1,a", "t2,c"]),
     ],
@@ -379,6 +396,14 @@ def test_k_labels_in_a_cell_are_the_k_likeliest(tmp_path, cell, metric, lines):
     is_less = (cell, metric) in (("a|b", "top_3_accuracy"), ("a b", "accuracy"))
     assert bool(form_of(made, metric).warnings) == is_less
     assert written(tmp_path, PROBS, made, metric, format="label")[1] == "t3,b"
+
+
+def test_the_k_likeliest_of_several_labels_and_of_levels(tmp_path):
+    made = competition("multilabel", "abc", "id,y\nt3,a\nt1,a b\nt2,a\n")
+    lines = written(tmp_path, MULTILABEL, made, "map_at_2")
+    assert lines[1:] == ["t3,c b", "t1,a b", "t2,c b"]
+    made = competition("ordinal", ["0", "1", "4"], "id,y\nt3,0\nt1,0\nt2,0\n")
+    assert written(tmp_path, LEVELS, made, "top_2_accuracy")[1:] == ["t3,0 1", "t1,0 4", "t2,4 0"]
 
 
 # Cells without a label.

@@ -77,13 +77,6 @@ class Task(Section):
             raise ValueError("weights are numbers of at least 0")
         return weights
 
-    @field_validator("positive", mode="before")
-    @classmethod
-    def _number_as_text(cls, name: Any) -> Any:
-        if isinstance(name, bool):
-            raise ValueError("YAML reads yes, no, on, off, true, false as truth values: quote it")
-        return str(name) if isinstance(name, int | float) else name
-
     @property
     def targets(self) -> list[str]:
         """Target columns, always a list."""

@@ -13,6 +13,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Data, Task
 from pipeline.core.artifacts import fingerprint
 from pipeline.core.image_files import image_paths, missing_images, with_other_endings
+from pipeline.core.labels import named_like
 from pipeline.core.row_checks import bad_ids, shared_ids, strange_sample
 from pipeline.core.tables import missing_columns, read_tables
 from pipeline.core.targets import encode_targets, read_numbers, strange_labels
@@ -80,7 +81,7 @@ class Competition:
         """What made the positive class the positive one."""
         if self.task.positive is not None:
             return "task.positive"
-        if self.positive == self.sample_column:
+        if self.sample_column and self.positive == named_like(self.sample_column, self.classes):
             return f"the column of {self.data.sample_submission}"
         order = "sorted order" if self.task.classes is None else "task.classes"
         return f"the last in {order}; set task.positive to choose"
@@ -156,7 +157,7 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     classes, targets = encode_targets(
         *(train, task, train_path, problems),
         ids=train[data.id],
-        positive=_only_column(sample, data),
+        sample_column=_only_column(sample, data),
     )
     notes += strange_labels(train, task, classes)
     for column in data.numeric:

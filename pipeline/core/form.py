@@ -1,6 +1,5 @@
 """A submission's form: what its columns hold, in which writing."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,6 @@ from pipeline.core.metrics import Metric
 from pipeline.core.targets import ONE_CLASS_PER_ROW
 
 Holds = Literal["numbers", "flags", "label", "labels", "likeliest", "value", "level"]
-RANKED = r"(?:top_|map_at_|map@)(\d+)(?:_accuracy)?"  # metrics of the K likeliest labels
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,6 @@ def sample_of(competition: Competition, metric: Metric) -> pd.DataFrame:
         return competition.sample
     single_label = competition.task.kind in ONE_CLASS_PER_ROW
     per_class = single_label and metric.wants == "probabilities" and len(competition.classes) > 2
-    per_class &= rank_of(metric) is None
+    per_class &= metric.top is None
     columns = list(competition.classes) if per_class else competition.task.targets
     return pd.DataFrame({competition.data.id: competition.test_ids, **dict.fromkeys(columns, "")})
-
-
-def rank_of(metric: Metric) -> int | None:
-    """K of a metric of the K likeliest labels."""
-    found = re.fullmatch(RANKED, metric.name)
-    return int(found[1]) if found else None

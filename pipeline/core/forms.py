@@ -63,4 +63,9 @@ def _of_classes(
     if len(renamed) > 3:
         facts[-1] += f"; so do {len(renamed) - 3} more columns"
     warnings = list(no_numbers(cells, ", ".join(of_class)))
+    if kind == "binary" and list(of_class.values()) == [0] and metric.of_positive:
+        warnings.append(
+            f"{metric.name} is of {classes[1]!r} ({competition.positive_from}), but the sample's "
+            f"column is named like {classes[0]!r}"
+        )
     return Form(holds, of_class, tuple(classes), facts=tuple(facts), warnings=tuple(warnings))

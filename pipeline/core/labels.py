@@ -73,6 +73,12 @@ def match_columns(columns: Sequence[str], names: Sequence[str]) -> dict[str, int
     return None
 
 
+def named_like(column: str, names: Sequence[str]) -> str | None:
+    """The name that a single column is of, see `match_columns`."""
+    matched = match_columns([column], names)
+    return names[matched[column]] if matched else None
+
+
 def _cuts(columns: Sequence[str]) -> Iterator[list[str]]:
     """The columns, and what is left of them without what all have in front and behind."""
     yield list(columns)

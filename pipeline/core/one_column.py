@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pipeline.config.schema import Submission
 from pipeline.core.competition import Competition
-from pipeline.core.form import Form, Holds, rank_of
+from pipeline.core.form import Form, Holds
 from pipeline.core.form_notes import (
     fractions,
     hard_labels,
@@ -21,7 +21,7 @@ ONE_COLUMN = {  # what a single column can hold; the first is chosen unless the 
     "binary": ("label", "probability"),
     "multiclass": ("label", "labels"),
     "ordinal": ("label", "value", "level"),
-    "multilabel": ("labels",),
+    "multilabel": ("labels",),  # with a metric of the K likeliest, these
     "regression": ("value",),
 }
 
@@ -42,19 +42,19 @@ def _binary(
     if wanted == "auto" and scores_labels:
         wanted = "probability" if are_fractions and in_words else "label"
         if in_words and are_shares and {*numbers} == {0, 1} and not {*cells} & {*names}:
-            fact = f"column {column!r} holds 1 for {classes[1]!r}, else 0, as the sample does"
-            return Form("flags", {column: 1}, classes, facts=(fact,))
+            fact = f"column {column!r} holds 1 for {classes[1]!r} ({competition.positive_from})"
+            return Form("flags", {column: 1}, classes, facts=(f"{fact}, else 0, as the sample",))
     elif wanted == "auto":
         in_labels = {*cells} & {*names} and len(numbers) < len(cells)
         wanted = "label" if in_labels else "probability"
     if wanted == "probability":
-        fact = f"column {column!r} holds the probability of {classes[1]!r}, the last class"
+        fact = f"column {column!r} holds the probability of {classes[1]!r}"
         warnings = list(no_numbers(cells, column))
         if scores_labels and are_fractions:
             warnings += fractions(column, metric, "probabilities", "label")
         return Form(
             *("numbers", {column: 1}, classes),
-            facts=(f"{fact} (task.positive chooses)",),
+            facts=(f"{fact} ({competition.positive_from})",),
             warnings=tuple(warnings),
         )
     warnings = [] if scores_labels else list(hard_labels(column, metric))
@@ -69,12 +69,12 @@ def _multiclass(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
     """One label in a cell, or the k likeliest: as many as the sample has, or the metric counts."""
-    classes, rank = competition.classes, rank_of(metric)
+    classes, rank = competition.classes, metric.top
     joint, number = _listed(cells, classes, competition.task.separator)
     several = number > 1 or settings.format == "labels" or (rank or 1) > 1
     if several and settings.format != "label":
         held = sorted(labels_in(cells, joint)) if number > 1 else cells
-        number = min(number if number > 1 else rank or len(classes), len(classes))
+        number = number if number > 1 else rank or len(classes)
         return _likeliest(column, held, joint, number, competition, metric)
     names = spelling(classes, cells)
     is_hard = metric.wants == "probabilities" and rank != 1
@@ -96,8 +96,8 @@ def _likeliest(
     Args:
         held: the sample's labels.
     """
-    classes, rank = competition.classes, rank_of(metric)
-    names, warnings = spelling(classes, held), []
+    classes, rank = competition.classes, metric.top
+    number, names, warnings = min(number, len(classes)), spelling(classes, held), []
     if rank is not None and number < min(rank, len(classes)):
         warnings.append(
             f"the metric {metric.name} is of {rank} labels, but the sample has {number} in "
@@ -120,7 +120,9 @@ def _likeliest(
 def _ordinal(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """A level, or the expected one."""
+    """A level, or the expected one; or what a column of a multiclass task holds."""
+    if metric.top is not None and settings.format == "auto":
+        return _multiclass(column, cells, competition, metric, settings)
     by_metric = {"values": "value", "levels": "level"}
     holds = settings.format if settings.format != "auto" else by_metric.get(metric.wants, "label")
     names = spelling(competition.classes, cells)
@@ -140,9 +142,12 @@ def _ordinal(
 def _multilabel(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """Those over the threshold, joined."""
-    joint, _ = _listed(cells, competition.classes, competition.task.separator)
+    """Those over the threshold, or the k likeliest, joined."""
+    joint, number = _listed(cells, competition.classes, competition.task.separator)
     held = labels_in(cells, joint)
+    if metric.top is not None:
+        number = number if number > 1 else metric.top
+        return _likeliest(column, sorted(held), joint, number, competition, metric)
     names = spelling(competition.classes, held)
     empty, why = settings.empty, "submission.empty"
     if empty == "auto":

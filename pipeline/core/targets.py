@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import Task
-from pipeline.core.labels import likely_separator, spelling, written_alike
+from pipeline.core.labels import likely_separator, named_like, spelling, written_alike
 
 ONE_CLASS_PER_ROW = ("binary", "multiclass", "ordinal")  # kinds whose targets are one-hot rows
 TRUTH_VALUES = dict.fromkeys(("True", "true", "TRUE"), "1") | dict.fromkeys(
@@ -25,13 +25,14 @@ def encode_targets(
     problems: list[str],
     *,
     ids: pd.Series,
-    positive: str | None = None,
+    sample_column: str | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names and the (N, C) target matrix; what is unclean is added to `problems`.
 
     Args:
         ids: of the rows, for messages.
-        positive: of two classes, the one that comes last where task.positive names none.
+        sample_column: the only one beside the id; of two classes, the one that it is named like
+            comes last where task.positive names none.
     """
     columns = train[task.targets]
     if task.kind == "regression":
@@ -70,7 +71,7 @@ def encode_targets(
         problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")
     classes = _class_names(found, task, path, problems)
     if task.kind == "binary":
-        classes = _positive_last(classes, task, positive, path, problems)
+        classes = _positive_last(classes, task, sample_column, path, problems)
     position = {name: index for index, name in enumerate(classes)}
     targets = np.zeros((len(train), len(classes)))
     for row, cell in enumerate(cells):
@@ -122,19 +123,19 @@ def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) 
 
 
 def _positive_last(
-    classes: tuple[str, ...], task: Task, positive: str | None, path: Path, problems: list[str]
+    classes: tuple[str, ...], task: Task, sample_column: str | None, path: Path, problems: list[str]
 ) -> tuple[str, ...]:
     """Classes with the positive one at the end, where everything that scores or submits finds it.
 
     Args:
-        positive: taken where task.positive names none and it is a class.
+        sample_column: tells the class where task.positive does not and it is named like one.
     """
     if task.positive is not None and task.positive not in classes:
         problems.append(
             f"{path}: task.positive is {task.positive!r}, but {task.targets[0]!r} holds "
             f"{examples(classes)}. Name one of them as it is written there."
         )
-    chosen = task.positive or positive
+    chosen = task.positive or (sample_column and named_like(sample_column, classes))
     if chosen not in classes:
         return classes
     return (*(name for name in classes if name != chosen), chosen)
