@@ -383,6 +383,7 @@ def test_whole_levels_where_the_file_has_fractions_are_warned_of():
         ("a", "top_2_accuracy", ["t3,b a", "t1,a b", "t2,c b"]),  # k of the metric
         ("a", "top_5_accuracy", ["t3,b a c", "t1,a b c", "t2,c b a"]),  # there are three only
         ("a|b", "top_3_accuracy", ["t3,b|a", "t1,a|b", "t2,c|b"]),  # k of the sample
+        ("a b ", "top_2_accuracy", ["t3,b a", "t1,a b", "t2,c b"]),
         ("a", "map_at_2", ["t3,b a", "t1,a b", "t2,c b"]),
         ("a", "top_2_error", ["t3,b a", "t1,a b", "t2,c b"]),
         ("a b", "accuracy", ["t3,b a", "t1,a b", "t2,c b"]),
@@ -439,6 +440,20 @@ def test_the_score_is_of_the_decisions_in_the_file(empty):
     said = values_of_columns(cells, labelled(), form)
     np.testing.assert_array_equal(scored >= 0.5, said >= 0.5)
     assert fill is None or (scored[:1] == np.array(MULTILABEL)[:1]).all()
+
+
+def test_a_class_that_stands_for_none_is_written_as_the_samples(tmp_path):
+    made = labelled("id,y\nt3,A\nt1,A\nt2,A\n")
+    lines = written(tmp_path, MULTILABEL, made, "f1_macro", empty="b")
+    assert lines[1:] == ["t3,B C", "t1,A B", "t2,B"]
+    assert filling(form_of(made, "f1_macro", empty="b"), threshold=0.5) is not None
+
+
+def test_a_label_of_two_words_is_one(tmp_path):
+    made = competition(
+        "multiclass", ["new", "york", "new york"], "id,y\nt3,new york\nt1,new\nt2,new\n"
+    )
+    assert form_of(made).holds == "label"
 
 
 def test_a_word_of_the_sample_that_is_no_label_is_offered_for_none():

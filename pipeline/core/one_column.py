@@ -153,6 +153,8 @@ def _multilabel(
     if empty == "auto":
         always = bool((competition.targets.sum(axis=1) > 0).all()) and len(competition.targets) > 0
         empty, why = ("likeliest", "every training row has one") if always else ("blank", "")
+    if empty in competition.classes:
+        empty = names[competition.classes.index(empty)]
     if empty == "likeliest":
         fact = f"a row with no label over the threshold gets its likeliest one ({why})"
     elif empty == "blank":
@@ -177,9 +179,11 @@ def _regression(
 
 def _listed(cells: list[str], classes: tuple[str, ...], separator: str) -> tuple[str, int]:
     """What parts the sample's labels of a cell, and how many there are in each; 1 if it varies."""
+    if set(cells) <= set(spelling(classes, cells)):
+        return separator, 1
     for joint in (separator, *JOINTS):
         labels = labels_in(cells, joint)
-        counts = {len(cell.split(joint)) for cell in cells}
+        counts = {len([label for label in cell.split(joint) if label.strip()]) for cell in cells}
         if max(counts, default=1) > 1 and labels <= set(spelling(classes, labels)):
             return joint, counts.pop() if len(counts) == 1 else 1
     return separator, 1

@@ -99,6 +99,7 @@ def fill_columns(
     if form.holds == "labels":
         fill = filling(form, threshold=threshold)
         chosen = (values if fill is None else fill(values)) >= threshold
+        assert fill is None or chosen.any(axis=1).all(), "a cell without a label"
         word = "" if form.empty == "likeliest" else form.empty
         cells = [form.joint.join(names[row]) or word for row in chosen]
         return {first: np.array(cells, dtype=object)}
@@ -150,8 +151,11 @@ def values_of_columns(
     if form.holds == "value":
         return interpolate_levels(cells.astype(float), competition.levels)
     if form.holds in ("labels", "likeliest"):
-        held = [{label: n for n, label in enumerate(cell.split(form.joint))} for cell in cells]
-        ranks = np.array([[of_row.get(name, np.inf) for name in form.names] for of_row in held])
+        position = {name: index for index, name in enumerate(form.names)}
+        ranks = np.full((len(cells), len(classes)), np.inf)
+        for row, cell in enumerate(cells):
+            labels = [label for label in cell.split(form.joint) if label in position]
+            ranks[row, [position[label] for label in labels]] = np.arange(len(labels))
         if form.holds == "labels":
             return (ranks < np.inf).astype(float)
         shares = 1 / (1 + ranks)
