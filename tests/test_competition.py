@@ -576,6 +576,21 @@ WRONG = {
         r"those of test\.csv without \.png: `data\.test_csv: sample_submission\.csv` takes the "
         r'sample\'s, and `data\.test_images: "test/\{id\}\.png"` finds',
     ),
+    "zeros in front of ids": (
+        {
+            "test": pd.DataFrame({"id": ["7", "10"]}),
+            "sample_submission": pd.DataFrame({"id": ["007", "010"], "label": "x"}),
+        },
+        Y,
+        {},
+        r"They differ in capitals, spaces or zeros in front only: `data\.test_csv: sample_sub",
+    ),
+    "commas in numbers": (
+        {"train": train(["1,5", "2,25"])},
+        {"kind": "regression", "target": "label"},
+        {},
+        r"2 cells of 'label' are no numbers.* Write points for commas in a copy",
+    ),
     "one answer for several images": (
         {
             "test": pd.DataFrame({"id": TEST, "who": ["p", "p", "q", "q"]}),

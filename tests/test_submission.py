@@ -361,6 +361,8 @@ def test_names_for_a_metric_of_probabilities_are_followed_and_warned_of(tmp_path
     assert written(tmp_path, BINARY, made, "roc_auc")[1:] == ["t3,yes", "t1,no", "t2,yes"]
     assert "says less than the estimate" in form_of(made, "roc_auc").warnings[0]
     assert form_of(made, "accuracy").warnings == ()
+    two = competition("multiclass", ["0", "1"], BINARY_SAMPLE)
+    assert "`task.kind: binary` writes the probability" in form_of(two, "roc_auc").warnings[0]
     several = competition("multiclass", "abc", "id,y\nt3,a\nt1,a\nt2,a\n")
     assert "says less than the estimate" in form_of(several, "log_loss").warnings[0]
     zeros = competition("binary", ["0", "1"], BINARY_SAMPLE)  # Kaggle's usual placeholder

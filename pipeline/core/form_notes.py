@@ -17,8 +17,8 @@ from pipeline.core.targets import examples
 def hard_labels(column: str, metric: Metric) -> Iterator[str]:
     """The metric is of probabilities, and the file holds none."""
     yield (
-        f"the metric {metric.name} is of probabilities, but column {column!r} holds labels, as the "
-        "sample does: the file says less than the estimate is of"
+        f"the metric {metric.name} is of probabilities, but column {column!r} holds labels: the "
+        "file says less than the estimate is of"
     )
 
 
@@ -30,9 +30,9 @@ def no_classes(
         return
     data, train = competition.data, competition.train
     text = f"{data.sample_submission}: {examples(unknown)} in {column!r}"
-    for other in train.columns:
-        target = competition.task.targets[0]
-        if other == target or target not in train or not set(cells) <= set(train[other]):
+    target = competition.task.targets[0]
+    for other in train.columns if len(competition.task.targets) == 1 and target in train else []:
+        if other == target or not set(cells) <= set(train[other]):
             continue
         pairs = train[[target, other]].drop_duplicates()
         if len(pairs) == train[target].nunique() == train[other].nunique():

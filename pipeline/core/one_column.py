@@ -79,6 +79,8 @@ def _multiclass(
     names = spelling(classes, cells)
     is_hard = metric.wants == "probabilities" and rank != 1
     warnings = list(hard_labels(column, metric)) if is_hard else []
+    if is_hard and len(classes) == 2:
+        warnings[0] += "; of two classes, `task.kind: binary` writes the probability of one"
     warnings += no_classes(cells, names, column, competition)
     return _labels_form("label", column, names, competition, warnings)
 

@@ -104,10 +104,10 @@ def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
             f" They are those of {data.test_csv} with an ending: {take_its_rows} takes the "
             f"sample's, and `data.test_images` finds their images without adding an ending."
         )
-    if {name.strip().lower() for name in distinct} == {name.strip().lower() for name in wanted}:
+    if {_plain(name) for name in distinct} == {_plain(name) for name in wanted}:
         return (
-            f" They differ in spaces or capitals only: {take_its_rows} takes the sample's, if "
-            "images are called so."
+            f" They differ in capitals, spaces or zeros in front only: {take_its_rows} takes the "
+            "sample's, if images are called so."
         )
     if wanted < distinct:
         return (
@@ -131,6 +131,10 @@ def _is_long(given: list[str], wanted: set[str]) -> bool:
     return set(counts.index) <= known and bool(
         (counts == counts.iloc[0]).all() and counts.iloc[0] > 1
     )
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().lstrip("0")
 
 
 def _stem(name: str) -> str:

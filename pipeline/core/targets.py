@@ -150,9 +150,11 @@ def read_numbers(
     if blank_allowed:
         wrong &= (cells.str.strip() != "").to_numpy()
     if wrong.any():
+        commas = cells[wrong].str.fullmatch(r"\s*-?\d+,\d+\s*").all()
         problems.append(
             f"{path}: {int(wrong.sum())} cells of {cells.name!r} are no numbers, e.g. "
             f"{examples(cells[wrong].unique())}."
+            + (" Write points for commas in a copy, and name that." if commas else "")
         )
     return numbers
 
