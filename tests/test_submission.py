@@ -376,6 +376,15 @@ def test_whole_levels_where_the_file_has_fractions_are_warned_of():
     assert form_of(made, "quadratic_weighted_kappa").warnings == ()
 
 
+def test_whole_values_where_the_file_has_fractions_are_warned_of():
+    made = competition("regression", ["y"], "id,y\nt3,0\nt1,4\nt2,2\n")
+    assert "round them if the competition takes no others" in form_of(made).warnings[0]
+    fractions = replace(made, targets=np.array([[0.5], [1], [2]]))
+    assert form_of(fractions).warnings == ()
+    zeros = competition("regression", ["y"], "id,y\nt3,0\nt1,0\nt2,0\n")  # a placeholder
+    assert form_of(zeros).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("cell", "metric", "lines"),
     [
@@ -509,9 +518,21 @@ def test_k_labels_read_as_their_order():
 # Columns that cannot be filled.
 
 
+def test_a_column_of_labels_may_be_called_like_one(tmp_path):
+    made = competition("binary", ["ill", "well"], "id,ill\nt3,well\nt1,ill\nt2,well\n")
+    assert written(tmp_path, BINARY, made, "accuracy")[1:] == ["t3,well", "t1,ill", "t2,well"]
+
+
+def test_a_column_per_class_of_another_format_says_which_there_are():
+    made = competition("multiclass", "ab", "id,a,b\nt3,0,0\nt1,0,0\nt2,0,0\n")
+    with pytest.raises(UserError, match=r"`submission\.format` is auto, probability or value"):
+        form_of(made, format="label")
+
+
 @pytest.mark.parametrize(
     ("kind", "classes", "header", "task", "said"),
     [
+        ("multiclass", "ab", "id", {}, r"or there is one\. Save a sample"),
         (
             "multilabel",
             ["a, b", "c", "d"],

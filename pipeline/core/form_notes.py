@@ -91,7 +91,9 @@ def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
     extra = [name for name in columns if name not in known]
     listed = isinstance(task.target, list)
     own_copy = f"save a copy without it beside {path.name} and name it in `data.sample_submission`"
-    if columns and not extra and listed:
+    if columns and not extra and not lacking:
+        advice = "Each class has a column: `submission.format` is auto, probability or value."
+    elif columns and not extra and listed:
         names = json.dumps([classes[position] for position in known.values()], ensure_ascii=False)
         advice = f"It has some of the targets: `task.target: {names}` predicts these."
     elif columns and not extra:
@@ -108,11 +110,11 @@ def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
         extra = [name for name in columns if name not in task.targets]
         advice = f"Beside {task.targets} there is {examples(extra)}: {own_copy}."
     else:
-        near = [f"{name}{nearest(name, classes)}" for name in extra[:2]]
+        near = "; ".join(f"{name}{nearest(name, classes)}" for name in extra[:2])
         advice = (
             f"Columns must be named like the labels or target columns of {data.train_csv}, or "
-            f"there is one ({'; '.join(near)}). Save a sample with such columns beside it, name it "
-            "in `data.sample_submission`, and rename the submission's."
+            f"there is one{f' ({near})' if near else ''}. Save a sample with such columns beside "
+            "it, name it in `data.sample_submission`, and rename the submission's."
         )
     return (
         f"{path}: columns {columns} are neither the classes {classes} nor one column of format "

@@ -31,10 +31,10 @@ def find_form(competition: Competition, metric: Metric, settings: Submission) ->
             f"submission.format: {wanted!r} is no form of one column of a {kind} task; "
             f"say auto or one of {list(ONE_COLUMN[kind])}."
         )
-    is_named = kind == "binary" and of_class and columns[0] not in competition.task.targets
-    if is_named and wanted in ("auto", "probability"):
-        return _of_classes(sample, of_class, competition, metric, settings)
     cells = [cell for cell in sample[columns[0]].unique() if cell.strip()]
+    is_named = kind == "binary" and of_class and columns[0] not in competition.task.targets
+    if is_named and wanted in ("auto", "probability") and not set(cells) & set(classes):
+        return _of_classes(sample, of_class, competition, metric, settings)
     return FORM_OF[kind](columns[0], cells, competition, metric, settings)
 
 

@@ -176,7 +176,15 @@ def _multilabel(
 def _regression(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    return Form("numbers", {column: 0}, warnings=tuple(no_numbers(cells, column)))
+    """A value."""
+    warnings = list(no_numbers(cells, column))
+    are_whole = len(cells) > 1 and all(map(is_whole, cells))
+    if are_whole and (competition.targets % 1 == 0).all():
+        warnings.append(
+            f"the sample and train hold whole numbers in {column!r}, the file fractions; round "
+            "them if the competition takes no others"
+        )
+    return Form("numbers", {column: 0}, warnings=tuple(warnings))
 
 
 def _listed(cells: list[str], classes: tuple[str, ...], separator: str) -> tuple[str, int]:
