@@ -155,6 +155,120 @@ def many_rows(targets: np.ndarray, kind: str) -> Competition:
     return Competition(Path("none"), task, Data(), table, table[:3], None, names, targets)
 
 
+@pytest.mark.parametrize("template", ["train/{stem}", "train/{stem}.jpg"])
+def test_images_are_found_with_the_endings_that_they_have(make_competition, template):
+    names = ["p.jpg", "q.JPG", "r.png", "s.1.2.PNG"]
+    stems = [name.rpartition(".")[0] for name in names]
+    table = pd.DataFrame({"id": stems, "stem": stems, "label": list("xyxy")})
+    folder = make_competition(train=table)
+    for name in names:
+        (folder / "train" / name).touch()
+    competition = read_competition(folder, MULTICLASS, Data(train_images=template))
+    assert competition.paths[:4] == [f"train/{name}" for name in names]
+    (note,) = competition.notes
+    said = "images have another ending than the template says"
+    assert re.match(rf"{4 if template.endswith('}') else 3} {said} \(.*1 \.JPG", note)
+    part = competition.subset(0.5, rng=np.random.default_rng(0))
+    assert set(part.paths) <= set(competition.paths)
+
+
+def test_an_image_that_is_another_rows_stands_for_none(make_competition):
+    table = pd.DataFrame({"id": ["a1.jpg", "a1.png"], "label": ["x", "y"]})
+    assert "1 of 6 images are not there" in error_of(make_competition(train=table))
+
+
+def test_one_class_per_row_may_be_given_as_columns(make_competition):
+    table = train(["1", "0", "0.0", "1.0"], "p", q=["0", "1", "1", "0"], r=["0", "0", "0", "0"])
+    task = Task(kind="multiclass", target=["r", "p", "q"])
+    competition = read_competition(make_competition(train=table), task, Data())
+    assert competition.classes == ("r", "p", "q")
+    assert competition.targets.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "said"),
+    [
+        (
+            ["Red", "red", "1", "1.0"],
+            {"kind": "multiclass"},
+            ["['1', '1.0'] differ in", "'red'] d"],
+        ),
+        (["a", "b", "a b", "a b"], {"kind": "multiclass"}, ["taken as classes of their own"]),
+        (["a", "b", "a b", "a b"], {"kind": "multiclass", "classes": ["a", "b", "a b"]}, []),
+        (["a", "b", "a b", "a b"], {"kind": "multilabel"}, []),
+        (["a|b", "a", "b", "a"], {"kind": "multilabel", "classes": ["a|b", "a", "b"]}, []),
+        (["big dog", "big cat", "dog"], {"kind": "multiclass"}, []),
+    ],
+)
+def test_labels_that_may_be_meant_otherwise_are_noted(make_competition, cells, task, said):
+    folder = make_competition(train=train(cells))
+    notes = read_competition(folder, Task(target="label", **task), Data()).notes
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))
+
+
+def test_a_sample_named_otherwise_is_offered_and_taken_when_it_is_named(make_competition):
+    folder = make_competition(sample_submission=None)
+    pd.DataFrame({"id": TEST, "label": "red"}).to_csv(folder / "SampleSubmission.csv", index=False)
+    competition = read_competition(folder, MULTICLASS, Data())
+    assert competition.sample is None
+    (note,) = competition.notes
+    assert "There is SampleSubmission.csv: say `data.sample_submission: Samp" in note
+    named = Data(sample_submission="SampleSubmission.csv")
+    competition = read_competition(folder, MULTICLASS, named)
+    assert competition.sample["id"].tolist() == TEST
+    assert competition.notes == ()
+
+
+def test_how_files_are_read_is_noted(make_competition):
+    folder = make_competition()
+    for name in ("train", "sample_submission"):
+        text = (folder / f"{name}.csv").read_text().replace(",", ";")
+        (folder / f"{name}.csv").write_text(text, encoding="utf-16")
+    competition = read_competition(folder, MULTICLASS, Data())
+    assert competition.separator == ";"
+    assert competition.classes == ("blue", "green", "red")
+    assert [note.partition(" ")[0] for note in competition.notes] == [
+        "train.csv",
+        "sample_submission.csv",
+        "the",
+    ]
+    assert (
+        competition.notes[-1] == "the submission is written in UTF-8, sample_submission.csv is not"
+    )
+
+
+def test_columns_of_one_name_are_noted(make_competition):
+    folder = make_competition(train=f"id,label,label\n{TRAIN[0]},a,b\n{TRAIN[1]},b,b\n")
+    competition = read_competition(folder, MULTICLASS, Data())
+    assert competition.classes == ("a", "b")
+    (note,) = competition.notes
+    assert note == "train.csv has columns of one name: the later ones are called ['label.1']"
+
+
+@pytest.mark.parametrize(
+    ("ids", "data"),
+    [
+        (TEST[:2], {}),  # a part of the test rows
+        ([name[:-4] for name in TEST], {"test_images": "test/{id}.png"}),
+        ([*TEST, "more.png"], {}),
+    ],
+)
+def test_the_samples_own_rows_are_taken_as_the_messages_advise(make_competition, ids, data):
+    folder = make_competition(sample_submission=pd.DataFrame({"id": ids, "label": "red"}))
+    (folder / "test" / "more.png").touch()
+    assert "`data.test_csv: sample_submission.csv`" in error_of(folder)
+    advised = Data(test_csv="sample_submission.csv", **data)
+    competition = read_competition(folder, MULTICLASS, advised)
+    assert competition.test_ids.tolist() == ids
+
+
+def test_truth_values_in_columns_of_labels_are_read(make_competition):
+    folder = make_competition(train=train(["True", "False", "0"], "p", q=["true", "1.0", "FALSE"]))
+    competition = read_competition(folder, Task(kind="multilabel", target=["p", "q"]), Data())
+    assert competition.targets.tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
 def test_a_subset_keeps_shares_order_and_test_rows():
     labels = np.random.default_rng(0).permutation([0] * 60 + [1] * 30 + [2] * 10)
     whole = many_rows(np.eye(3)[labels], "multiclass")
@@ -242,14 +356,14 @@ WRONG = {
         {"train_images": "train/x{id}"},
         r"9 of 13 images are not there, e\.g\. \['train/xa0\.jpg', .*, \.\.\.\]\. `data.train_im",
     ),
-    "no ending in the template": (
-        {"train": pd.DataFrame({"id": ["a1", "a2"], "label": ["x", "y"]})},
-        Y,
+    "no folder of that name": (
         {},
-        r"2 of 6 images .* There is a1\.png: add the ending to the template\.",
+        Y,
+        {"train_images": "images/{id}"},
+        r"9 of 13 images .* There is no folder images; there are \['test', 'train'\]\.",
     ),
     "id like a glob pattern": (
-        {"train": pd.DataFrame({"id": ["a**[", "a2"], "label": ["x", "y"]})},
+        {"train": pd.DataFrame({"id": ["a**[", "a?"], "label": ["x", "y"]})},
         Y,
         {},
         r"2 of 6 images",
@@ -270,7 +384,8 @@ WRONG = {
         {"train": train(["a", "", "b"])},
         Y,
         {},
-        rf"train\.csv: 1 rows have no 'label': those of ids \['{TRAIN[1]}'\]",
+        rf"train\.csv: 1 rows have no 'label': those of ids \['{TRAIN[1]}'\]\. Leave them out of a "
+        r"copy beside it, and name that in `data\.train_csv`",
     ),
     "label with spaces": (
         {"train": train(["a", " b", "a"])},
@@ -367,12 +482,164 @@ WRONG = {
         r"sample_submission\.csv: its ids are not those of test\.csv: "
         r"3 missing \['b1\.png', 'b2\.png', 'b3\.png'\], 1 unknown \['q'\], 1 repeated",
     ),
+    "an image with several endings": (
+        {"train": pd.DataFrame({"id": ["both", "a1.png"], "label": ["x", "y"]})},
+        Y,
+        {},
+        r"1 of 6 images .* There are both\.jpg and both\.png: say the ending in the template",
+    ),
+    "images in folders below": (
+        {"train": pd.DataFrame({"id": ["deep.png", "a1.png"], "label": ["x", "y"]})},
+        Y,
+        {},
+        r"1 of 6 images .* There is train/red/deep\.png: a column of the CSV may name the folder",
+    ),
+    "a sample that is not there": (
+        {},
+        Y,
+        {"sample_submission": "nope.csv"},
+        r"nope\.csv: no such file\..* The folder has sample_submission\.csv, test\.csv, train\.csv",
+    ),
+    "a test that is not there": (
+        {"tests": pd.DataFrame({"id": TEST})},
+        Y,
+        {"test_csv": "tests_.csv"},
+        r"tests_\.csv: no such file\..* There is test\.csv: say `data\.test_csv: test\.csv` \(or",
+    ),
+    "train named otherwise": (
+        {"train": None, "train_labels": train(["a", "b"])},
+        Y,
+        {},
+        r"train\.csv: no such file\..* There is train_labels\.csv: say `data\.train_csv: train_l",
+    ),
+    "ids named otherwise": (
+        {"sample_submission": pd.DataFrame({"image": TEST, "label": "x"})},
+        Y,
+        {},
+        r"no column 'id' \(data\.id\); it has \['image', 'label'\]\. 'image' seems to be it.* Save "
+        r"a copy beside it with 'id' in its header \(and 'image' back into the submission's",
+    ),
+    "ids in capitals in train": (
+        {"train": pd.DataFrame({"ID": TRAIN, "label": "x"})},
+        Y,
+        {},
+        r"train\.csv: no column 'id'.* 'ID' seems to be it.*name it in `data\.train_csv`",
+    ),
+    "ids repeated in the sample": (
+        {"sample_submission": pd.DataFrame({"id": [*TEST, TEST[0]], "label": "x"})},
+        Y,
+        {},
+        r"1 repeated\. Save a copy without the repeated rows and name it in",
+    ),
+    "long form": (
+        {
+            "sample_submission": pd.DataFrame(
+                {"id": [f"{name}_{label}" for name in TEST for label in "xy"], "label": 0}
+            )
+        },
+        Y,
+        {},
+        r"its ids are not those.* It looks like the long form.* pandas' `melt`",
+    ),
+    "long form with repeated ids": (
+        {"sample_submission": pd.DataFrame({"id": np.repeat(TEST, 3), "label": 0})},
+        Y,
+        {},
+        r"8 repeated\. It looks like the long form",
+    ),
+    "long form under another name": (
+        {
+            "sample_submission": pd.DataFrame(
+                {"ID": [f"{name[:-4]}_{label}" for name in TEST for label in "xy"], "p": 0}
+            )
+        },
+        Y,
+        {},
+        r"no column 'id'.* It looks like the long form",
+    ),
+    "part of the test rows": (
+        {"sample_submission": pd.DataFrame({"id": TEST[:2], "label": "x"})},
+        Y,
+        {},
+        r"It has 2 of 4 test rows\. `data\.test_csv: sample_submission\.csv` predicts just these",
+    ),
+    "more than the test rows": (
+        {"sample_submission": pd.DataFrame({"id": [*TEST, "b9.png"], "label": "x"})},
+        Y,
+        {},
+        r"It has more rows than test\.csv: `data\.test_csv: sample_submission\.csv` takes",
+    ),
+    "ids without endings in the sample": (
+        {"sample_submission": pd.DataFrame({"id": [name[:-4] for name in TEST], "label": "x"})},
+        Y,
+        {},
+        r"those of test\.csv without \.png: `data\.test_csv: sample_submission\.csv` takes the "
+        r'sample\'s, and `data\.test_images: "test/\{id\}\.png"` finds',
+    ),
+    "zeros in front of ids": (
+        {
+            "test": pd.DataFrame({"id": ["7", "10"]}),
+            "sample_submission": pd.DataFrame({"id": ["007", "010"], "label": "x"}),
+        },
+        Y,
+        {},
+        r"They differ in capitals, spaces or zeros in front only: `data\.test_csv: sample_sub",
+    ),
+    "commas in numbers": (
+        {"train": train(["1,5", "2,25"])},
+        {"kind": "regression", "target": "label"},
+        {},
+        r"2 cells of 'label' are no numbers.* Write points for commas in a copy",
+    ),
+    "one answer for several images": (
+        {
+            "test": pd.DataFrame({"id": TEST, "who": ["p", "p", "q", "q"]}),
+            "sample_submission": pd.DataFrame({"who": ["p", "q"], "label": "x"}),
+        },
+        Y,
+        {},
+        r"test\.csv has 'who' too, several rows of each: one answer for several images",
+    ),
+    "rows of boxes": (
+        {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "box": range(4), "label": list("xyxy")})},
+        Y,
+        {},
+        r"2 ids stand more than once.* 'box' differs in every row: `data\.id: box`.*`data\.group: ",
+    ),
+    "rows of several readers": (
+        {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "label": list("xyxy")})},
+        Y,
+        {},
+        r"2 ids stand more than once.* are not read: write a CSV with one row for each",
+    ),
+    "another separator of labels": (
+        {"train": train(["a", "b", "a|b", "b|c"], "label")},
+        {"kind": "multilabel", "target": "label"},
+        {},
+        r"to be joined by '\|', not by ' ': \['a\|b', 'b\|c'\]\. Say `task\.separator: \"\|\"`",
+    ),
+    "classes of another writing": (
+        {"train": train(["0.0", "1.0"])},
+        {**Y, "classes": ["0", "1"]},
+        {},
+        r"task\.classes does not have: \['0\.0', '1\.0'\].* Write them so: `task\.classes: \["
+        r'"0\.0", "1\.0"\]`',
+    ),
+    "columns that are not one class": (
+        {"train": train(["1", "1", "0"], "p", q=["0", "1", "0"])},
+        {"kind": "multiclass", "target": ["p", "q"]},
+        {},
+        rf"2 rows have no 1 in \['p', 'q'\], or several: those of ids \['{TRAIN[1]}', '",
+    ),
 }
 
 
 @pytest.mark.parametrize(("tables", "task", "data", "said"), WRONG.values(), ids=WRONG)
 def test_bad_input_has_its_message(make_competition, tables, task, data, said):
     folder = make_competition(**tables)
+    (folder / "train" / "red").mkdir()
+    for name in ("both.jpg", "both.png", "red/deep.png"):
+        (folder / "train" / name).touch()
     assert re.search(said, error_of(folder, Task(**task), **data), re.DOTALL)
 
 

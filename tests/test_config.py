@@ -298,8 +298,8 @@ WRONG = {
         r"c\.yaml:9: `folds`: `scheme: column` and `column: NAME` go together",
     ),
     "two targets": (
-        GOOD.replace("target: label", "target: [a, b]"),
-        r"c\.yaml:2: `task`: a multiclass task has one target column, got \['a', 'b'\]",
+        GOOD.replace("target: label", "target: [a, b]").replace("multiclass", "binary"),
+        r"c\.yaml:2: `task`: a binary task has one target column, got \['a', 'b'\]",
     ),
     "classes of columns": (
         "competition: x\ntask: {kind: multilabel, target: [a, b], classes: [c, d]}\n",
@@ -737,3 +737,55 @@ def test_sections_are_immutable(tmp_path):
     config = load_config(write(tmp_path, GOOD))
     with pytest.raises(ValueError, match="frozen"):
         config.folds.n = 3
+
+
+def test_names_that_yaml_reads_as_values_stay_as_they_are_written(tmp_path):
+    config = load_config(
+        write(
+            tmp_path,
+            """\
+competition: 2024
+task: {kind: multiclass, target: no, classes: [no, yes, 0, 1.0, 007, "2"]}
+data: {id: 1, group: on, numeric: [2, 3.50], categorical: [off]}
+backbones: {1: {arch: resnet18, weights: random}}
+members:
+  no: {learner: logistic, blocks: {1: 1.0}}
+  007: {learner: ridge, blocks: {1: 1.0}, pseudo: {teacher: no}}
+  heir: {extends: 007, strength: 2.0}
+  trees: {learner: lightgbm, blocks: {1: 1.0}, stacks: [no]}
+submission: {blend: 007}
+""",
+        ),
+        ["task.target=off", "data.group=1e3"],
+    )
+    assert config.competition == "2024"
+    assert config.task.classes == ["no", "yes", "0", "1.0", "007", "2"]
+    assert (config.task.target, config.data.id, config.data.group) == ("off", "1", "1e3")
+    assert (config.data.numeric, config.data.categorical) == (["2", "3.50"], ["off"])
+    assert list(config.backbones) == ["1"]
+    assert list(config.members) == ["no", "007", "heir", "trees"]
+    assert config.members["heir"].blocks == {"1": 1.0}
+    assert config.members["007"].pseudo.teacher == config.members["heir"].pseudo.teacher == "no"
+    assert config.members["trees"].stacks == ["no"]
+    assert config.submission.blend == "007"
+
+
+def test_several_targets_may_have_such_names(tmp_path):
+    text = "competition: x\ntask: {kind: multilabel, target: [no, yes]}\n"
+    assert load_config(write(tmp_path, text)).task.targets == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            "task: {kind: multiclass, target: label, classes: [[a], b]}",
+            r"c\.yaml:2: `task\.classes",
+        ),
+        ("task: {kind: multiclass, target: label}\ndata: {id: {a: b}}", r"c\.yaml:3: `data\.id`"),
+        ("task: {kind: multiclass, target: }", r"c\.yaml:2: `task\.target`"),
+        ("task: {kind: multiclass, target: label}\nseed: [1]", r"c\.yaml:3: `seed`"),
+    ],
+)
+def test_what_no_name_can_be_is_still_refused(tmp_path, wrong, said):
+    assert re.search(said, error_of(tmp_path, f"competition: x\n{wrong}\n"))

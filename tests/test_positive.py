@@ -6,6 +6,7 @@ from conftest import TEST, TRAIN
 from pydantic import ValidationError
 
 from pipeline.config.errors import UserError
+from pipeline.config.load import load_config
 from pipeline.config.schema import Config, Task
 from pipeline.core.competition import read_competition
 from pipeline.report.sentences import positive_class
@@ -43,6 +44,8 @@ def opened(make_competition, tmp_path):
         ("label", {"positive": "benign"}, "benign", "task.positive"),
         ("benign", {}, "benign", SAMPLES),
         ("malignant", {}, "malignant", SAMPLES),
+        ("p_benign", {}, "benign", SAMPLES),
+        ("Benign", {}, "benign", SAMPLES),
         ("benign", {"positive": "malignant"}, "malignant", "task.positive"),
         (
             "label",
@@ -86,9 +89,14 @@ def test_a_positive_class_that_is_none_is_refused(opened):
         opened(positive="ill")
     with pytest.raises(ValidationError, match="`positive` is for binary tasks"):
         Task(kind="multiclass", target="label", positive="a")
-    with pytest.raises(ValidationError, match="truth values: quote it"):
-        Task(kind="binary", target="label", positive=True)
-    assert Task(kind="binary", target="label", positive=1).positive == "1"
+
+
+@pytest.mark.parametrize("name", ["no", "1", "1.0", "off", "malignant"])
+def test_a_positive_class_is_named_as_it_is_written(tmp_path, name):
+    (tmp_path / "c.yaml").write_text(
+        f"competition: x\ntask: {{kind: binary, target: label, positive: {name}}}\n"
+    )
+    assert load_config(str(tmp_path / "c.yaml")).task.positive == name
 
 
 def test_training_knows_the_positive_class_by_the_order_of_classes_alone(opened):

@@ -24,7 +24,8 @@ class Task(Section):
 
     kind: Kind = Field(description="what the target is")
     target: str | list[str] = Field(
-        description="target column of train.csv, or a list of columns (multilabel, regression)"
+        description="target column of train.csv, or a list of columns (multilabel, regression; "
+        "multiclass: 0/1, one 1 in each row)"
     )
     metric: str = Field(
         "", description="metric's name, or module:function; default by kind (see METRICS)"
@@ -76,13 +77,6 @@ class Task(Section):
             raise ValueError("weights are numbers of at least 0")
         return weights
 
-    @field_validator("positive", mode="before")
-    @classmethod
-    def _number_as_text(cls, name: Any) -> Any:
-        if isinstance(name, bool):
-            raise ValueError("YAML reads yes, no, on, off, true, false as truth values: quote it")
-        return str(name) if isinstance(name, int | float) else name
-
     @property
     def targets(self) -> list[str]:
         """Target columns, always a list."""
@@ -90,7 +84,7 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> "Task":
-        if len(self.targets) != 1 and self.kind not in ("multilabel", "regression"):
+        if len(self.targets) != 1 and self.kind in ("binary", "ordinal"):
             raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
         if self.classes is not None:
             if self.kind == "regression" or len(self.targets) > 1:

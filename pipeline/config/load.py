@@ -20,6 +20,7 @@ from pipeline.config.yaml_text import line_of, parse_yaml
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
+Texts = dict[tuple[str, ...], str]  # path of a key -> its value as it is written
 Found = tuple[tuple[str, ...], str, dict[str, Any]]  # path of a key, message, pydantic's problem
 
 
@@ -33,15 +34,15 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         UserError: with all that is wrong, one line each.
     """
     path = find_config(name)
-    raw, places = _read(path, ())
+    raw, places, texts = _read(path, ())
     for override in overrides:
-        _override(raw, override, places)
+        _override(raw, override, places, texts)
     if isinstance(raw.get("members"), dict):
         raw["members"] = expand_members(
             raw["members"], place=lambda *keys: _place(("members", *keys), places, path)
         )
     try:
-        config = Config.model_validate(raw)
+        config = _validated(raw, texts)
     except ValidationError as error:
         found = _first_hand(_gathered(error.errors(), raw), places)
         lines = [_explain(*finding, raw, places, path) for finding in found]
@@ -67,7 +68,31 @@ def find_config(name: str) -> Path:
     )
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
+def _validated(raw: dict[str, Any], texts: Texts) -> Config:
+    """Validate; a name that YAML reads as a truth value or a number (no, 007) stays as written."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        wrong = [problem for problem in error.errors() if problem["type"] == "string_type"]
+        keys_of_names = {_written_keys(problem, raw) for problem in wrong}
+    inherited = {keys[2:]: text for keys, text in texts.items() if keys[:1] == ("members",)}
+    for keys in keys_of_names:
+        text = texts.get(keys) or (inherited.get(keys[2:]) if keys[:1] == ("members",) else None)
+        if text:
+            _replace(raw, keys, text)
+    return Config.model_validate(raw)
+
+
+def _replace(raw: Any, keys: tuple[str, ...], text: str) -> None:
+    """Put the text in place of a number or truth value; anything else is left for pydantic."""
+    for key in keys[:-1]:
+        raw = raw[int(key) if isinstance(raw, list) else key]
+    last = int(keys[-1]) if isinstance(raw, list) else keys[-1]
+    if not isinstance(raw[last], dict | list | str):
+        raw[last] = text
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, Texts]:
     """Parse a file and, below it, the one that its top-level `extends` names.
 
     Args:
@@ -81,16 +106,16 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as UTF-8 text: {error}.") from None
     raw, node = parse_yaml(text, str(path))
-    places: Place = {}
-    _note_places(node, (), path, places)
+    places, texts = {}, {}
+    _note_places(node, (), path, places, texts)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected `key: value` lines, found {type(raw).__name__}.")
     base_name = raw.pop("extends", None)
     if base_name is None:
-        return raw, places
+        return raw, places, texts
     sibling = path.parent / str(base_name)
     base_path = sibling if sibling.is_file() else find_config(str(base_name))
-    base, base_places = _read(base_path, (*above, path.resolve()))
+    base, base_places, base_texts = _read(base_path, (*above, path.resolve()))
     merged, inherited = merge(base, raw), base.get("members")
     if isinstance(inherited, dict) and isinstance(merged["members"], dict):
         merged["members"] = {  # `trees: null` leaves a member of the base out
@@ -98,21 +123,26 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place]:
             for name, member in merged["members"].items()
             if member is not None or name not in inherited
         }
-    return merged, base_places | places
+    return merged, base_places | places, base_texts | texts
 
 
-def _note_places(node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: Place) -> None:
-    if isinstance(node, yaml.MappingNode):
+def _note_places(
+    node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: Place, texts: Texts
+) -> None:
+    """Note on which line each key stands, and how each value is written."""
+    if isinstance(node, yaml.ScalarNode):
+        texts[keys] = node.value
+    elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             places[(*keys, key.value)] = f"{path}:{line_of(key)}"
-            _note_places(value, (*keys, key.value), path, places)
+            _note_places(value, (*keys, key.value), path, places, texts)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             places[(*keys, str(index))] = f"{path}:{line_of(value)}"
-            _note_places(value, (*keys, str(index)), path, places)
+            _note_places(value, (*keys, str(index)), path, places, texts)
 
 
-def _override(raw: dict[str, Any], override: str, places: Place) -> None:
+def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -> None:
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
@@ -124,7 +154,8 @@ def _override(raw: dict[str, Any], override: str, places: Place) -> None:
             raise UserError(f"SET {override!r}: {key} holds {inner!r}, not keys.")
         section[key] = dict(inner)  # a copy: sections that share a YAML anchor stay as they are
         section = section[key]
-    section[keys[-1]], _ = parse_yaml(text, f"SET {override!r}")
+    section[keys[-1]], node = parse_yaml(text, f"SET {override!r}", keys)
+    _note_places(node, keys, Path("SET"), {}, texts)
     if keys[:-1] == ("members",) and section[keys[-1]] is None:
         del section[keys[-1]]  # `members.trees=null` leaves a member out
     for depth in range(1, len(keys) + 1):

@@ -119,9 +119,17 @@ class Submission(Section):
     format: Literal["auto", "label", "probability", "value", "level", "labels"] = Field(
         "auto",
         description="auto: found from sample_submission.csv and the metric; value: the expected "
-        "level, level: the one nearest to it (ordinal); labels: those above the threshold, joined",
+        "level, level: the one nearest to it (ordinal); labels: those above the threshold, joined, "
+        "or the likeliest (multiclass)",
     )
     threshold: float = Field(0.5, gt=0, lt=1, description="for multilabel decisions")
+    empty: str = Field(
+        "auto",
+        min_length=1,
+        description="what a cell of labels holds where none is over the threshold: likeliest (the "
+        "likeliest label), blank, or a word, such as `No Finding`; auto: likeliest where every "
+        "training row has a label, else blank",
+    )
     decisions: Literal["fitted", "fixed"] = Field(
         "fitted",
         description="fitted: thresholds for metrics that count decisions (F1, MCC, Jaccard ...), "

@@ -9,14 +9,22 @@ from pipeline.config.errors import UserError
 
 UNNAMED = "<unicode string>"  # what PyYAML calls a text
 MAX_VALUES = 100_000  # with anchors written out; the longest real config has some hundred
+NAMING = (("members",), ("backbones",))  # sections whose keys are names that the user gives
+DEEPEST_NAMES = ("members", "NAME", "blocks")  # so are these keys
+MERGE = "<<"
+TEXT_TAG = "tag:yaml.org,2002:str"
+READ_AS_VALUES = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 PLAIN = (str, int, float, bool, type(None))
 
 
-def parse_yaml(text: str, name: str) -> tuple[Any, yaml.Node | None]:
+def parse_yaml(text: str, name: str, keys: tuple[str, ...] = ()) -> tuple[Any, yaml.Node | None]:
     """Return a YAML text's value, and its nodes, which know their lines.
+
+    Names of members, backbones and blocks are texts, whatever YAML reads them as (no, 007).
 
     Args:
         name: of the file, or whatever the text is, for messages.
+        keys: path of the key of a config whose value the text is.
     Raises:
         UserError: no valid YAML, a key that stands twice, an anchor that contains itself, anchors
             that multiply beyond MAX_VALUES, or a value that is no plain text, number, list or
@@ -26,7 +34,7 @@ def parse_yaml(text: str, name: str) -> tuple[Any, yaml.Node | None]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _count_values(node, name, {}, set())
-        value = yaml.safe_load(text)
+        value = _construct(text, keys)
     except RecursionError:
         raise UserError(f"{name}: lists or mappings are nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date, too long a number
@@ -40,6 +48,26 @@ def parse_yaml(text: str, name: str) -> tuple[Any, yaml.Node | None]:
 def line_of(node: yaml.Node) -> int:
     """A node's line, counted from 1."""
     return node.start_mark.line + 1
+
+
+def _construct(text: str, keys: tuple[str, ...]) -> Any:
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None:
+        return None
+    _mark_names(node, keys)
+    return yaml.SafeLoader("").construct_document(node)
+
+
+def _mark_names(node: yaml.Node, keys: tuple[str, ...]) -> None:
+    """Give keys that are names, and the names in `extends`, the tag of a text."""
+    if not isinstance(node, yaml.MappingNode) or len(keys) > len(DEEPEST_NAMES):
+        return
+    for key, value in node.value:
+        if key.value != MERGE and (keys in NAMING or keys[2:] == DEEPEST_NAMES[2:]):
+            key.tag = TEXT_TAG
+        if key.value == "extends" and value.tag in READ_AS_VALUES:
+            value.tag = TEXT_TAG
+        _mark_names(value, (*keys, key.value))
 
 
 def _count_values(node: yaml.Node, name: str, known: dict[int, int], above: set[int]) -> int:

@@ -1,5 +1,7 @@
 """Targets: cells of train.csv as class names and the (N, C) matrix; collects what is unclean."""
 
+import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,8 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import Task
+from pipeline.core.labels import likely_separator, named_like, spelling, written_alike
 
 ONE_CLASS_PER_ROW = ("binary", "multiclass", "ordinal")  # kinds whose targets are one-hot rows
+TRUTH_VALUES = dict.fromkeys(("True", "true", "TRUE"), "1") | dict.fromkeys(
+    ("False", "false", "FALSE"), "0"
+)
 SHOWN = 5  # examples per problem
 
 
@@ -19,37 +25,53 @@ def encode_targets(
     problems: list[str],
     *,
     ids: pd.Series,
-    positive: str | None = None,
+    sample_column: str | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names and the (N, C) target matrix; what is unclean is added to `problems`.
 
     Args:
         ids: of the rows, for messages.
-        positive: of two classes, the one that comes last where task.positive names none.
+        sample_column: the only one beside the id; of two classes, the one that it is named like
+            comes last where task.positive names none.
     """
     columns = train[task.targets]
     if task.kind == "regression":
         numbers = [read_numbers(columns[name], path, problems) for name in columns]
         return tuple(columns), np.column_stack(numbers)
-    if task.kind == "multilabel" and len(task.targets) > 1:
-        return tuple(columns), _flags(columns, path, problems)
+    if len(task.targets) > 1:
+        flags = _flags(columns, path, problems)
+        if task.kind in ONE_CLASS_PER_ROW and (wrong := flags.sum(axis=1) != 1).any():
+            problems.append(
+                f"{path}: {wrong.sum()} rows have no 1 in {task.targets}, or several: those of ids "
+                f"{examples(ids[wrong])}. A row of a {task.kind} task has one; `task.kind: "
+                "multilabel` takes any number."
+            )
+        return tuple(columns), flags
     labels = columns[task.targets[0]]
     if task.kind == "multilabel":
         cells = [cell.split(task.separator) for cell in labels]
+        if task.classes is None and (joint := likely_separator(labels, task.separator)):
+            joined = sorted({cell for cell in labels if joint in cell})
+            problems.append(
+                f"{path}: labels of {task.targets[0]!r} seem to be joined by {joint!r}, not by "
+                f"{task.separator!r}: {examples(joined)}. Say `task.separator: "
+                f"{json.dumps(joint)}`; if each is one label, list all in `task.classes`."
+            )
     else:
         cells = [[label] for label in labels]
         blank = (labels.str.strip() == "").to_numpy()
         if blank.any():
             problems.append(
                 f"{path}: {blank.sum()} rows have no {task.targets[0]!r}: those of ids "
-                f"{examples(ids[blank])}."
+                f"{examples(ids[blank])}. Leave them out of a copy beside it, and name that in "
+                "`data.train_csv`."
             )
     found = sorted({label for cell in cells for label in cell if label.strip()})
     if padded := [label for label in found if label != label.strip()]:
         problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")
     classes = _class_names(found, task, path, problems)
     if task.kind == "binary":
-        classes = _positive_last(classes, task, positive, path, problems)
+        classes = _positive_last(classes, task, sample_column, path, problems)
     position = {name: index for index, name in enumerate(classes)}
     targets = np.zeros((len(train), len(classes)))
     for row, cell in enumerate(cells):
@@ -57,14 +79,32 @@ def encode_targets(
     return classes, targets
 
 
+def strange_labels(train: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> Iterator[str]:
+    """Classes that may be another's writing, or several labels in one cell."""
+    if task.kind == "regression" or len(task.targets) > 1 or task.classes is not None:
+        return
+    for alike in written_alike(classes):
+        yield (
+            f"labels {examples(alike)} differ in writing only and are taken as {len(alike)} classes"
+        )
+    if task.kind in ONE_CLASS_PER_ROW and (joint := likely_separator(classes, None)):
+        joined = [name for name in classes if joint in name]
+        yield (
+            f"labels such as {examples(joined)} are taken as classes of their own; if they are "
+            f"several labels, say `task.kind: multilabel` and `task.separator: {json.dumps(joint)}`"
+        )
+
+
 def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) -> tuple[str, ...]:
     """Classes in order: as the config says, else numbers by value and words by alphabet."""
     names = sorted(found, key=float) if _are_numbers(found) else found
     if task.classes is not None:
         if unknown := sorted(set(found) - set(task.classes)):
+            written = spelling(task.classes, found)
+            hint = f" Write them so: `task.classes: {json.dumps(written)}`."
             problems.append(
                 f"{path}: labels that task.classes does not have: {examples(unknown)}; "
-                f"it has {task.classes}."
+                f"it has {task.classes}.{hint if set(found) <= set(written) else ''}"
             )
         names = task.classes
     if task.kind == "ordinal" and not (_are_numbers(names) and _ascend(names)):
@@ -83,19 +123,19 @@ def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) 
 
 
 def _positive_last(
-    classes: tuple[str, ...], task: Task, positive: str | None, path: Path, problems: list[str]
+    classes: tuple[str, ...], task: Task, sample_column: str | None, path: Path, problems: list[str]
 ) -> tuple[str, ...]:
     """Classes with the positive one at the end, where everything that scores or submits finds it.
 
     Args:
-        positive: taken where task.positive names none and it is a class.
+        sample_column: tells the class where task.positive does not and it is named like one.
     """
     if task.positive is not None and task.positive not in classes:
         problems.append(
             f"{path}: task.positive is {task.positive!r}, but {task.targets[0]!r} holds "
             f"{examples(classes)}. Name one of them as it is written there."
         )
-    chosen = task.positive or positive
+    chosen = task.positive or (sample_column and named_like(sample_column, classes))
     if chosen not in classes:
         return classes
     return (*(name for name in classes if name != chosen), chosen)
@@ -110,9 +150,11 @@ def read_numbers(
     if blank_allowed:
         wrong &= (cells.str.strip() != "").to_numpy()
     if wrong.any():
+        commas = cells[wrong].str.fullmatch(r"\s*-?\d+,\d+\s*").all()
         problems.append(
             f"{path}: {int(wrong.sum())} cells of {cells.name!r} are no numbers, e.g. "
             f"{examples(cells[wrong].unique())}."
+            + (" Write points for commas in a copy, and name that." if commas else "")
         )
     return numbers
 
@@ -125,6 +167,7 @@ def examples(values: object) -> str:
 
 
 def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
+    columns = columns.replace(TRUTH_VALUES)
     wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
     if wrong:
         problems.append(f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}.")

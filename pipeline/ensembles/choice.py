@@ -109,6 +109,7 @@ def _mean_by_fold(chosen: list[list[CrossFitted]], folds: np.ndarray) -> CrossFi
         layers("weights"),
         decided_oof=rows("decided_oof"),
         decided_test=layers("decided_test"),
+        fill=chosen[0][0].fill,
     )
 
 

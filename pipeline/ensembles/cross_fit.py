@@ -1,5 +1,6 @@
 """Cross-fitting: every row is blended by a blend that was fitted without it (law 3)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from pipeline.core.runtime import stream_seed
 from pipeline.ensembles import Blend, fit_blend
 from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.rounds import Series, while_gaining
+
+Fill = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class CrossFitted:
         is_equal: (K,) whether a fold's blend is a soft vote, for the fitted one did not gain.
         decided_oof, decided_test: as oof and test, moved by fitted decisions, or all folds to one
             level for metrics that rank; None where neither is done.
+        fill: (N, C) -> (N, C), gives rows without a label the one that the file gives them; None
+            where it gives none.
     """
 
     oof: np.ndarray
@@ -38,16 +43,25 @@ class CrossFitted:
     is_equal: np.ndarray | None = None
     decided_oof: np.ndarray | None = None
     decided_test: np.ndarray | None = None
+    fill: Fill | None = None
 
     @property
     def scored_oof(self) -> np.ndarray:
         """(N, C) what the metric gets to see."""
-        return self.oof if self.decided_oof is None else self.decided_oof
+        return self._filled(self.oof if self.decided_oof is None else self.decided_oof)
 
     @property
     def submitted_test(self) -> np.ndarray:
         """(K, N_test, C) what the submission is made of."""
         return self.test if self.decided_test is None else self.decided_test
+
+    @property
+    def submitted(self) -> np.ndarray:
+        """(N_test, C) what the submission says: the mean of the layers, each row with a label."""
+        return self._filled(self.submitted_test.mean(axis=0))
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        return values if self.fill is None else self.fill(values)
 
 
 def cross_fit(
@@ -68,6 +82,7 @@ def cross_fit(
     prune: bool = True,
     cautious: bool = True,
     fit_decisions: bool = False,
+    fill: Fill | None = None,
     series: Series = (),
 ) -> CrossFitted:
     """Fit one blend per fold on the other folds' rows; apply it to the fold and to its test layer.
@@ -80,6 +95,7 @@ def cross_fit(
     Args:
         base_levels: (M, K, C) of the members' models, see `model_levels`; default: of `test`.
         groups, calibrate, prune, cautious, fit_decisions: see `fit_blend`.
+        fill: see `CrossFitted`.
         series: members that are rounds of one student; each fold's blend takes them while they
             gain, see `while_gaining`.
         oof: (M, N, C) members' out-of-fold predictions.
@@ -134,6 +150,7 @@ def cross_fit(
         np.array([blend.is_equal for blend in blends]),
         decided_oof if is_moved else None,
         decided_test if is_moved else None,
+        fill,
     )
 
 

@@ -36,6 +36,7 @@ def estimate(found: Findings) -> Section:
     said = [
         sentences.nothing_learnt(summary),
         sentences.expected(summary),
+        sentences.less_than_promised(summary),
         sentences.suspicious(found.alarms),
         sentences.positive_class(summary),
         sentences.averaging(summary),
@@ -44,6 +45,7 @@ def estimate(found: Findings) -> Section:
         sentences.against_best_single(summary),
         sentences.against_last(summary),
         f"Submitted file: {summary['submission']}",
+        sentences.form(summary),
     ]
     return Section(
         "Estimate", look, [*(Text("", text) for text in said if text), *_shaken(found)], facts

@@ -49,6 +49,24 @@ def positive_class(summary: dict[str, Any]) -> str:
     return f"Positive class: {named}." if named else ""
 
 
+def form(summary: dict[str, Any]) -> str:
+    """What the file's columns hold; empty where the sample leaves no doubt."""
+    facts = summary.get("form", {}).get("facts", ())
+    return "".join(f"{fact[:1].upper()}{fact[1:]}. " for fact in facts).strip()
+
+
+def less_than_promised(summary: dict[str, Any]) -> str:
+    """Where the file is not what the sample or the metric asks for; empty where it is."""
+    found = summary.get("form", {})
+    text = "".join(f"Mind: {warning}. " for warning in found.get("warnings", ()))
+    if (written := found.get("score_as_written")) is not None:
+        text += (
+            f"Written as the file has them, the out-of-fold predictions score {written:.4f}, not "
+            f"{summary['estimate']['score']:.4f}."
+        )
+    return text.strip()
+
+
 def averaging(summary: dict[str, Any]) -> str:
     """Why more is expected than the out-of-fold score; empty where it is not."""
     entry = summary["estimate"]

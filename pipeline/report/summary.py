@@ -24,6 +24,7 @@ SENTENCES = (
     sentences.against_last,
     sentences.shake_up,
     sentences.without_members,
+    sentences.form,
 )
 
 
@@ -37,6 +38,8 @@ def print_summary(submissions: Path, root: Path) -> None:
     if nothing := sentences.nothing_learnt(summary):
         console.print(nothing, style="bold red", markup=False)
     console.print(sentences.expected(summary), style="bold", markup=False)
+    if less := sentences.less_than_promised(summary):
+        console.print(less, style="bold red", markup=False)
     if doubt := sentences.suspicious(_alarms(submissions, root)):
         console.print(doubt, style="bold red", markup=False)
     estimate = summary["estimate"]

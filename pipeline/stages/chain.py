@@ -14,7 +14,7 @@ from pipeline.core.workspace import Workspace
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
 from pipeline.stages.plan import Plan, folds_job
-from pipeline.stages.project import open_project
+from pipeline.stages.project import Project, open_project
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def run(
     root = Path.cwd()
     config = _load(config_name, overrides)
     _check_what_needs_no_data(stage, config, root, members, folds)
-    project = open_project(config, root)
+    project = _open(config, root)
     with Run(project.workspace.runs) as run:
         done = _bring_up_to_date(config, [folds_job(project)], run)
         if stage in ("ensemble", "report"):
@@ -63,7 +63,7 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     _check_what_needs_no_data("check", config, Path.cwd(), ",".join(names), "")
-    project = open_project(config, Path.cwd())
+    project = _open(config, Path.cwd())
     with Run(project.workspace.runs) as run:
         _bring_up_to_date(config, [folds_job(project)], run)
         _try_out(config, backbones=[], networks=names)
@@ -75,11 +75,19 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
 def audit(config_name: str, overrides: list[str]) -> None:
     """Bring folds up to date and complete their radar with what needs features or a fit."""
     config = _load(config_name, overrides)
-    project = open_project(config, Path.cwd())
+    project = _open(config, Path.cwd())
     with Run(project.workspace.runs) as run:
         _bring_up_to_date(config, [folds_job(project)], run)
         _check_scenes(config, Plan(project), run)
         resolve("pipeline.stages.audit:audit_competition")(project)
+
+
+def _open(config: Config, root: Path) -> Project:
+    """Open the project that all jobs will, and say what is unusual about its files."""
+    project = open_project(config, root)
+    for note in (*project.competition.notes, *project.form.warnings):
+        log.warning("%s: %s", config.competition, note)
+    return project
 
 
 def _load(config_name: str, overrides: list[str]) -> Config:

@@ -16,7 +16,7 @@ from pipeline.config.schema import BlendKind, Config
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.predictions import Predictions
-from pipeline.core.submission import write_submission
+from pipeline.core.submission import fill_columns, values_of_columns, write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
@@ -59,7 +59,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     # The submission is made by the very blends that the estimate was made with (law 9).
     write_submission(
         csv,
-        fitted.submitted_test.mean(0),
+        fitted.submitted,
         competition=project.competition,
         metric=project.metric,
         settings=config.submission,
@@ -71,6 +71,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
         "positive_class": project.positive_class,
+        "form": _form(project, fitted, chosen["score"]),
         "folds": project.folds.num_folds,
         "repeats": project.folds.num_repeats,
         "rows": project.num_train,
@@ -133,6 +134,7 @@ def _what_is_fitted(project: Project) -> dict[str, Any]:
     return {
         "calibrate": config.calibrate,
         "fit_decisions": outputs.fits_decisions(project),
+        "fill": outputs.fill_of(project),
     }
 
 
@@ -283,6 +285,25 @@ def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]
     return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
+def _form(project: Project, fitted: CrossFitted, score: float) -> dict[str, Any]:
+    """What the file's columns hold, and what the out-of-fold predictions score when written so.
+
+    `score_as_written` is None where that is the score of the estimate.
+    """
+    form, competition = project.form, project.competition
+    threshold = project.config.submission.threshold
+    columns = fill_columns(fitted.scored_oof, competition, form, threshold=threshold)
+    written = project.score(values_of_columns(columns, competition, form))
+    for fact in form.facts:
+        log.info("ensemble: %s", fact)
+    return {
+        "holds": form.holds,
+        "facts": form.facts,
+        "warnings": form.warnings,
+        "score_as_written": None if np.isclose(written, score, equal_nan=True) else written,
+    }
+
+
 def _save_predictions(
     project: Project, csv: Path, fitted: CrossFitted, fingerprint: str
 ) -> list[Path]:
@@ -301,14 +322,14 @@ def _save_predictions(
         "fingerprint": fingerprint,
     }
     competition, folds = project.competition, project.folds.folds
-    saved = {"": (fitted.oof, fitted.test)}
-    if fitted.decided_oof is not None:
-        saved[".decided"] = (fitted.decided_oof, fitted.decided_test)
+    saved = {"": (fitted.oof, fitted.test.mean(0))}
+    if fitted.decided_oof is not None or fitted.fill is not None:
+        saved[".decided"] = (fitted.scored_oof, fitted.submitted)
     written = []
-    for what, (oof, layers) in saved.items():
+    for what, (oof, test) in saved.items():
         train = Predictions(competition.ids, oof, competition.classes, folds, meta)
-        test = Predictions(competition.test_ids, layers.mean(0), competition.classes, meta=meta)
-        for part, ending in ((train, "npz"), (test, "test.npz")):
+        unlabelled = Predictions(competition.test_ids, test, competition.classes, meta=meta)
+        for part, ending in ((train, "npz"), (unlabelled, "test.npz")):
             written.append(csv.with_suffix(f"{what}.{ending}"))
             part.save(written[-1])
     return written

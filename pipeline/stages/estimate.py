@@ -89,7 +89,7 @@ def constant_of(project: Project) -> CrossFitted:
     if project.metric.ranks:
         about = {"kind": project.config.task.kind, "metric": project.metric}
         ranked = at_one_level(values, folds.folds, layers, **about)
-    return CrossFitted(values, layers, None, decided_oof=ranked)
+    return CrossFitted(values, layers, None, decided_oof=ranked, fill=outputs.fill_of(project))
 
 
 def against_constant(

@@ -10,8 +10,9 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind
 from pipeline.core import predictions
 from pipeline.core.predictions import Predictions
+from pipeline.core.submission import filling
 from pipeline.ensembles.base_rates import model_levels
-from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
+from pipeline.ensembles.cross_fit import CrossFitted, Fill, cross_fit
 from pipeline.ensembles.decisions import has_rule
 from pipeline.ensembles.interval import probability_better
 from pipeline.stages.plan import Plan
@@ -180,6 +181,13 @@ def fits_decisions(project: Project) -> bool:
     config = project.config
     wanted = config.submission.decisions == "fitted"
     return wanted and has_rule(project.metric, config.task.kind)
+
+
+def fill_of(project: Project) -> Fill | None:
+    """What gives rows without a label the one that the submission gives them; None: none."""
+    if project.metric.wants != "labels":
+        return None
+    return filling(project.form, threshold=project.config.submission.threshold)
 
 
 def compare(

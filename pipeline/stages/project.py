@@ -11,11 +11,12 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
+from pipeline.core.form import Form
+from pipeline.core.forms import find_form
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.metrics import Metric, task_metric
 from pipeline.core.own_metric import try_metric
 from pipeline.core.runtime import stream
-from pipeline.core.submission import check_layout
 from pipeline.core.workspace import Workspace
 from pipeline.data.index import ImageIndex, refresh_index
 
@@ -60,6 +61,11 @@ class Project:
         if competition.positive is None or not (metric.of_positive or sure_of):
             return ""
         return f"{competition.positive} ({competition.positive_from})"
+
+    @cached_property
+    def form(self) -> Form:
+        """What the submission's columns hold."""
+        return find_form(self.competition, self.metric, self.config.submission)
 
     @cached_property
     def train_index(self) -> ImageIndex:
@@ -117,7 +123,7 @@ def open_project(config: Config, root: Path) -> Project:
     competition = read_competition(workspace.input, config.task, config.data)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
-    check_layout(competition, metric, config.submission)
+    find_form(competition, metric, config.submission)  # refuses before any work is done
     _check_metric(competition, config)
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")

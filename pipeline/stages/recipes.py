@@ -19,7 +19,7 @@ FORMAT = {
     "train": 3,
     "predict": 2,
     "blend": 5,  # what a blend says to those it teaches
-    "ensemble": 11,
+    "ensemble": 12,
     "report": 8,
 }
 OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of `task`

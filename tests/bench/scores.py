@@ -17,7 +17,7 @@ from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import Competition, read_competition
-from pipeline.core.metrics import get_metric
+from pipeline.core.metrics import Metric, get_metric
 from pipeline.core.submission import values_of_submission
 
 
@@ -62,18 +62,18 @@ def test_score(config: Config, submission: Path, answers: Path) -> float:
     competition = read_competition(Path("input") / config.competition, config.task, config.data)
     metric = get_metric(config.task.metric, config.task.kind)
     return metric.score(
-        values_of_file(answers, competition),
-        values_of_file(submission, competition),
+        values_of_file(answers, competition, metric),
+        values_of_file(submission, competition, metric),
         kind=config.task.kind,
         levels=competition.levels,
         threshold=config.submission.threshold,
     )
 
 
-def values_of_file(path: Path, competition: Competition) -> np.ndarray:
+def values_of_file(path: Path, competition: Competition, metric: Metric) -> np.ndarray:
     """A submission's, or the answers', values (N_test, C), in the order of the test rows."""
     table = pd.read_csv(path, dtype=str).set_index(competition.data.id)
-    return values_of_submission(table.loc[competition.test_ids].reset_index(), competition)
+    return values_of_submission(table.loc[competition.test_ids].reset_index(), competition, metric)
 
 
 if __name__ == "__main__":

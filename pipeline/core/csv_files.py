@@ -1,0 +1,150 @@
+"""CSV files as competitions give them: their encoding and separator are found, cells stay text."""
+
+import codecs
+import csv
+import difflib
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+SEPARATORS = (",", ";", "\t", "|")
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+TEXT = (".csv", ".tsv", ".txt")
+ALIKE = 0.7  # how much of two names must agree for one to be offered for the other
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """What a CSV holds.
+
+    Attributes:
+        rows: every cell as the text that it was.
+        separator: between cells.
+        encoding: of the file.
+    """
+
+    rows: pd.DataFrame
+    separator: str
+    encoding: str
+
+
+def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | None:
+    """Read a file; None where it is none.
+
+    Args:
+        problems: gets why it is not readable.
+        notes: gets what is unusual about how it was read.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        problems.append(f"{path}: not readable as CSV: {error.strerror}.")
+        return None
+    if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
+        problems.append(f"{path}: not readable as CSV: it is packed ({packed}). Unpack it.")
+        return None
+    encoding = _encoding(raw)
+    text = raw.decode(encoding)
+    if "\0" in text:
+        problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
+        return None
+    separator, names = _header(text)
+    spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
+    header_twice = {name.strip() for name in names if names.count(name) > 1}
+    try:
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            rows = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                skipinitialspace=spaced,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,  # pandas would shift the cells of rows that end with a separator
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+        problems.append(f"{path}: not readable as CSV: {str(error).strip()}.")
+        return None
+    if rows.empty:
+        problems.append(f"{path}: no rows below the header.")
+    unusual = [
+        *([f"in {encoding}"] if not encoding.startswith("utf-8") else []),
+        *([f"with {separator!r} between cells"] if separator != "," else []),
+        *(["without the spaces after separators"] if spaced else []),
+    ]
+    if unusual:
+        notes.append(f"{path.name} is read {', '.join(unusual)}")
+    if twice := [name for name in rows if name.rpartition(".")[0] in header_twice]:
+        notes.append(f"{path.name} has columns of one name: the later ones are called {twice}")
+    return CsvFile(rows, separator, encoding)
+
+
+def _encoding(raw: bytes) -> str:
+    """UTF-8 or UTF-16 where the bytes say so; else Latin-1 as Windows has it, which reads most."""
+    if raw.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if raw[:1] and raw[1:4:2] == b"\0\0":
+        return "utf-16-le"
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
+def _header(text: str) -> tuple[str, list[str]]:
+    """What parts the header's cells, a comma if nothing does, and these."""
+    header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
+    cells = {
+        separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS
+    }
+    separator = "," if len(cells[","]) > 1 else max(SEPARATORS, key=lambda sep: len(cells[sep]))
+    return separator, cells[separator]
+
+
+def offered(path: Path, key: str, *, others: bool = True) -> str:
+    """What to add to "no such file": files beside it that are named alike, else all of its kind.
+
+    Args:
+        key: of the config, that names the file.
+        others: whether to list those that are not named alike.
+    """
+    if not path.parent.is_dir():
+        return ""
+    if path.is_symlink():
+        return f" It is a link to {path.readlink()}, which is not there."
+    beside = sorted(file for file in path.parent.iterdir() if _kind(file))
+    below = sorted(path.parent.glob(f"*/{path.name}"))
+    alike = [file for file in beside if _are_alike(file.name, path.name)] + below
+    texts = [file for file in alike if _kind(file) in TEXT]
+    if texts:
+        first, *others = (file.relative_to(path.parent).as_posix() for file in texts)
+        more = f" (or {', '.join(others)})" if others else ""
+        return f" There is {first}: say `{key}: {first}`{more}."
+    if alike:
+        return f" There is {alike[0].name}: unpack it."
+    if not others:
+        return ""
+    names = [file.name for file in beside if _kind(file) in TEXT]
+    return f" The folder has {', '.join(names)}." if names else " The folder has no CSV."
+
+
+def _kind(file: Path) -> str:
+    """The ending of what is or packs a CSV, in small letters; empty for other files."""
+    ending = file.suffix.lower()
+    return ending if ending in (*TEXT, ".zip", ".gz", ".7z", ".bz2", ".xz") else ""
+
+
+def _are_alike(name: str, wanted: str) -> bool:
+    one, other = (re.sub(r"[^a-z0-9]", "", text.lower().split(".")[0]) for text in (name, wanted))
+    if not one or not other:
+        return False
+    near = difflib.SequenceMatcher(None, one, other).ratio() >= ALIKE
+    return near or (min(len(one), len(other)) > 3 and (other in one or one in other))

@@ -1,0 +1,87 @@
+"""Where images are: paths from the config's templates, files with other endings, hints."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from string import Formatter
+
+import pandas as pd
+
+from pipeline.core.targets import examples
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
+
+
+def columns_in_braces(template: str) -> list[str]:
+    """Columns that a template of paths names."""
+    return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+
+
+def image_paths(rows: pd.DataFrame, template: str) -> list[str]:
+    """A path for each row, relative to input/<competition>."""
+    names = columns_in_braces(template)
+    cells = rows[names].to_dict("records") if names else [{}] * len(rows)
+    return [template.format_map(row) for row in cells]
+
+
+def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Paths without a file, each with the one image that is called so but for its ending.
+
+    `train/a1` and `train/a1.jpg` stand for `train/a1.JPG`, where it is the only one and no row's.
+
+    Returns:
+        Them, and the paths for which there is none.
+    """
+    taken = set(paths)
+    absent: dict[PurePosixPath, list[str]] = defaultdict(list)
+    for path in paths:
+        if not (folder / path).is_file():
+            absent[PurePosixPath(path).parent].append(path)
+    found, missing = {}, []
+    for parent, of_parent in absent.items():
+        by_stem = _images_by_stem(folder / parent)
+        for path in of_parent:
+            name = PurePosixPath(path)
+            stem = name.stem if name.suffix.lower() in ENDINGS else name.name
+            names = [name for name in by_stem.get(stem, []) if str(parent / name) not in taken]
+            if len(names) == 1:
+                found[path] = str(parent / names[0])
+            else:
+                missing.append(path)
+    return found, missing
+
+
+def missing_images(folder: Path, missing: list[str], *, of: int) -> Iterator[str]:
+    """A problem, where images are not there: how many, and where one of them might be."""
+    if missing:
+        yield (
+            f"{folder}: {len(missing)} of {of} images are not there, e.g. "
+            f"{examples(missing)}. `data.train_images` and `data.test_images` say where "
+            f"they are.{_hint(folder, PurePosixPath(missing[0]))}"
+        )
+
+
+def _hint(folder: Path, path: PurePosixPath) -> str:
+    parent = folder / path.parent
+    if not parent.is_dir():
+        has = sorted(child.name for child in folder.iterdir() if child.is_dir())
+        return f" There is no folder {path.parent}; there are {examples(has)}."
+    stem = path.stem if path.suffix.lower() in ENDINGS else path.name
+    if len(names := _images_by_stem(parent).get(stem, [])) > 1:
+        return f" There are {' and '.join(names)}: say the ending in the template."
+    below = [child for child in parent.iterdir() if child.is_dir() and (child / path.name).exists()]
+    if below:
+        where = (below[0] / path.name).relative_to(folder).as_posix()
+        return (
+            f" There is {where}: a column of the CSV may name the folder, train/{{label}}/{{id}}."
+        )
+    return ""
+
+
+def _images_by_stem(folder: Path) -> dict[str, list[str]]:
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    if folder.is_dir():
+        for file in folder.iterdir():
+            if file.suffix.lower() in ENDINGS:
+                by_stem[file.stem].append(file.name)
+    return {stem: sorted(names) for stem, names in by_stem.items()}

@@ -1,0 +1,170 @@
+"""Ids of a competition's CSVs: what is wrong with them, which layout it looks like, what to do."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config.schema import Data
+from pipeline.core.targets import examples
+
+_LONG = (
+    "It looks like the long form, a row for each id and class. That is not written yet: save a "
+    "sample with one row per id and a column per class beside it, name it in "
+    "`data.sample_submission`, and bring the submission into the long form with pandas' `melt`."
+)
+
+
+def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> Iterator[str]:
+    """Blank and repeated ids."""
+    ids = rows[data.id]
+    blank = (ids.str.strip() == "").to_numpy().nonzero()[0]
+    if len(blank):
+        first = f"row {blank[0] + 1} below the header"
+        yield f"{path}: {len(blank)} rows have no {data.id!r}, e.g. {first}."
+    if (repeated := ids[ids.duplicated()].unique()).size:
+        yield (
+            f"{path}: {repeated.size} ids stand more than once, e.g. {examples(repeated)}. "
+            f"Each row needs an id of its own.{_several_rows(rows, data, is_train=is_train)}"
+        )
+
+
+def _several_rows(rows: pd.DataFrame, data: Data, *, is_train: bool) -> str:
+    """What several rows of one id may be, and what to do with them."""
+    unique = [
+        name
+        for name in rows.columns
+        if rows[name].nunique() == len(rows) and (rows[name].str.strip() != "").all()
+    ]
+    if unique and is_train:
+        return (
+            f" The column {unique[0]!r} differs in every row: `data.id: {unique[0]}` takes it, if "
+            f"test.csv has it, and `data.group: {data.id}` keeps rows of one {data.id!r} together."
+        )
+    key = "data.train_csv" if is_train else "data.test_csv"
+    return (
+        " Several rows of one image (boxes, views, labels of several people) are not read: write a "
+        f"CSV with one row for each beside it, and name it in `{key}`."
+    )
+
+
+def shared_ids(
+    train: pd.DataFrame, test: pd.DataFrame, folder: Path, test_name: str, data: Data
+) -> Iterator[str]:
+    """Ids that stand in both train and test."""
+    shared = sorted(set(train[data.id]) & set(test[data.id]))
+    if shared and not data.allow_shared_ids:
+        yield (
+            f"{folder}: {len(shared)} ids are both in {data.train_csv} and {test_name}, e.g. "
+            f"{examples(shared)}. If they are different images, say `data.allow_shared_ids: true`."
+        )
+
+
+def strange_sample(
+    test: pd.DataFrame, sample: pd.DataFrame, path: Path, data: Data
+) -> Iterator[str]:
+    """A sample whose ids are not those of test.csv."""
+    wanted, given = set(test[data.id]), set(sample[data.id])
+    repeated = int(sample[data.id].duplicated().sum())
+    if wanted != given or repeated:
+        yield (
+            f"{path}: its ids are not those of {data.test_csv}: "
+            f"{len(wanted - given)} missing {examples(sorted(wanted - given))}, "
+            f"{len(given - wanted)} unknown {examples(sorted(given - wanted))}, "
+            f"{repeated} repeated.{_shape_of_ids(sample[data.id].tolist(), wanted, data)}"
+        )
+
+
+def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
+    """Which layout a sample's ids are of, and what to do."""
+    take_its_rows = f"`data.test_csv: {data.sample_submission}`"
+    distinct = set(given)
+    if _is_long(given, wanted):
+        return f" {_LONG}"
+    if distinct == wanted:
+        return " Save a copy without the repeated rows and name it in `data.sample_submission`."
+    if distinct < wanted:
+        return (
+            f" It has {len(distinct)} of {len(wanted)} test rows. {take_its_rows} predicts just "
+            f"these; to predict all, save a sample with all ids of {data.test_csv} beside it and "
+            "name it in `data.sample_submission`."
+        )
+    stems = {_stem(name) for name in wanted}
+    if distinct == stems and len(stems) == len(wanted):
+        endings = sorted({os.path.splitext(name)[1] for name in wanted})
+        template = f'"test/{{{data.id}}}{endings[0]}"'
+        return (
+            f" They are those of {data.test_csv} without {' and '.join(endings)}: {take_its_rows} "
+            f"takes the sample's, and `data.test_images: {template}` finds their images."
+        )
+    if {_stem(name) for name in distinct} == wanted:
+        return (
+            f" They are those of {data.test_csv} with an ending: {take_its_rows} takes the "
+            f"sample's, and `data.test_images` finds their images without adding an ending."
+        )
+    if {_plain(name) for name in distinct} == {_plain(name) for name in wanted}:
+        return (
+            f" They differ in capitals, spaces or zeros in front only: {take_its_rows} takes the "
+            "sample's, if images are called so."
+        )
+    if wanted < distinct:
+        return (
+            f" It has more rows than {data.test_csv}: {take_its_rows} takes the sample's, if there "
+            "is an image for each."
+        )
+    return (
+        f" If {data.test_csv} is of another test set, {take_its_rows} takes the sample's rows; if "
+        f"its ids are written otherwise, save a sample with those of {data.test_csv} beside it and "
+        "name it in `data.sample_submission`."
+    )
+
+
+def _is_long(given: list[str], wanted: set[str]) -> bool:
+    """Whether ids come several times each, or as ID_CLASS, for one number of classes."""
+    known = wanted | {_stem(name) for name in wanted}
+    heads = given
+    if not set(given) <= known:
+        heads = [re.sub(r"[ _:|-][^ _:|-]*$", "", name) for name in given]
+    counts = pd.Series(heads).value_counts()
+    return set(counts.index) <= known and bool(
+        (counts == counts.iloc[0]).all() and counts.iloc[0] > 1
+    )
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().lstrip("0")
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]
+
+
+def other_id_column(rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame | None) -> str:
+    """What to add to "no column": the column that seems to hold the ids, and what to do.
+
+    Args:
+        key: of the config, that names this CSV.
+        test: rows of test.csv, where this is the sample and they have ids.
+    """
+    ids = set() if test is None else set(test[data.id])
+    for name in rows.columns if ids else []:
+        if _is_long(rows[name].tolist(), ids):
+            return f" {_LONG}"
+        of_test = test.get(name, pd.Series(dtype=str))
+        if of_test.duplicated().any() and sorted(set(of_test)) == sorted(rows[name]):
+            return (
+                f" {data.test_csv} has {name!r} too, several rows of each: one answer for several "
+                f"images is not written yet. Save a sample with the ids of {data.test_csv} beside "
+                f"it, name it in `{key}`, and average the submission by {name!r} yourself."
+            )
+    close = [name for name in rows.columns if name.lower().strip() == data.id.lower()]
+    holding = [name for name in rows.columns if ids and set(rows[name]) == ids]
+    if found := [*holding, *close]:
+        back = f" (and {found[0]!r} back into the submission's header)" if ids else ""
+        return (
+            f" {found[0]!r} seems to be it: ids have the same name in every CSV. Save a copy "
+            f"beside it with {data.id!r} in its header{back}, and name it in `{key}`."
+        )
+    return ""

@@ -1,0 +1,125 @@
+"""A competition's three CSVs: read, or offered under another name; columns that must be there."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config.schema import Data, Task
+from pipeline.core.csv_files import CsvFile, offered, read_csv
+from pipeline.core.image_files import columns_in_braces
+from pipeline.core.row_checks import other_id_column
+
+
+def read_tables(
+    folder: Path, data: Data, problems: list[str], notes: list[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None, str]:
+    """Rows of train, test and the sample, and the sample's separator.
+
+    Without a test.csv, test is the sample; a file of another name than the default must be there.
+    """
+    train = _read(folder, data, "train_csv", problems, notes)
+    configured = {
+        key for key, field in Data.model_fields.items() if getattr(data, key) != field.default
+    }
+    sample_path, test_path = folder / data.sample_submission, folder / data.test_csv
+    sample = test = None
+    if sample_path.exists() or "sample_submission" in configured:
+        sample = _read(folder, data, "sample_submission", problems, notes)
+        if sample is not None and not sample.encoding.startswith("utf-8"):
+            notes.append(f"the submission is written in UTF-8, {sample_path.name} is not")
+    else:
+        notes.append(
+            f"{sample_path}: no such file; the submission's columns and order are our own: see "
+            f"that they are the competition's."
+            f"{offered(sample_path, 'data.sample_submission', others=False)}"
+        )
+    if test_path.exists() or "test_csv" in configured or sample is None:
+        test = _read(folder, data, "test_csv", problems, notes)
+    elif test_path.name != data.sample_submission:
+        notes.append(
+            f"{test_path}: no such file; test rows are those of {data.sample_submission}."
+            f"{offered(test_path, 'data.test_csv', others=False)}"
+        )
+    rows = [None if found is None else found.rows for found in (train, test or sample, sample)]
+    return *rows, "," if sample is None else sample.separator
+
+
+def _read(
+    folder: Path, data: Data, key: str, problems: list[str], notes: list[str]
+) -> CsvFile | None:
+    path = folder / getattr(data, key)
+    if path.exists():
+        return read_csv(path, problems, notes)
+    problems.append(
+        f"{path}: no such file. The config's `data` section names the CSVs."
+        f"{offered(path, f'data.{key}')}"
+    )
+    return None
+
+
+def missing_columns(
+    folder: Path,
+    task: Task,
+    data: Data,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    sample: pd.DataFrame | None,
+) -> Iterator[str]:
+    """Columns that the config names and a CSV does not have."""
+    shared = _columns(data, ("id", "numeric", "categorical"))
+    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **shared}
+    images = ("data.train_images", data.train_images)
+    yield from _missing_in(train, "data.train_csv", folder, data, of_train, images)
+    images = ("data.test_images", data.test_images)
+    key = "data.test_csv" if test is not sample else "data.sample_submission"
+    yield from _missing_in(test, key, folder, data, shared, images)
+    if sample is not None and test is not sample:
+        of_sample = _columns(data, ("id",))
+        yield from _missing_in(
+            *(sample, "data.sample_submission", folder, data, of_sample), test=test
+        )
+
+
+def _columns(section: Task | Data, keys: tuple[str, ...]) -> dict[str, str]:
+    """Columns that a section of the config names: the key that names each."""
+    keys_of: dict[str, str] = {}
+    for key in keys:
+        named = getattr(section, key) or []
+        for column in [named] if isinstance(named, str) else named:
+            keys_of.setdefault(column, f"{type(section).__name__.lower()}.{key}")
+    return keys_of
+
+
+def _missing_in(
+    rows: pd.DataFrame,
+    key: str,
+    folder: Path,
+    data: Data,
+    columns: dict[str, str],
+    images: tuple[str, str] = ("", ""),
+    test: pd.DataFrame | None = None,
+) -> Iterator[str]:
+    """Columns that are not there.
+
+    Args:
+        key: of the config, that names the CSV.
+        columns: which ones there must be: the key of the config that names each.
+        images: a key, and its template of paths.
+        test: rows of test.csv, where `rows` are the sample's.
+    """
+    path = folder / getattr(data, key.removeprefix("data."))
+    images_key, template = images
+    for column in dict.fromkeys([*columns, *columns_in_braces(template)]):
+        if column in rows.columns:
+            continue
+        near = difflib.get_close_matches(column, rows.columns, n=1)
+        has = f"it has {list(rows.columns)}." + (f" Did you mean `{near[0]}`?" if near else "")
+        if column not in columns:
+            yield f"{path}: no column {column!r}, but {images_key} names {{{column}}}; {has}"
+            continue
+        if columns[column] == "data.id":
+            known = test if test is not None and data.id in test else None
+            has += other_id_column(rows, key, data, known)
+        yield f"{path}: no column {column!r} ({columns[column]}); {has}"
