@@ -360,6 +360,10 @@ WRONG = {
         GOOD.replace("small", "Folds.csv"),
         r"c\.yaml:4: backbones name 'Folds\.csv' is taken",
     ),
+    "no column in the path": (
+        GOOD + 'data: {train_images: "train/a.png"}\n',
+        r"c\.yaml:9: `data\.train_images`: it names no column in braces, so all rows have the same",
+    ),
     "a wide column": (
         GOOD + 'data: {train_images: "train/{id:>1000000000}"}\n',
         r"c\.yaml:9: `data\.train_images`: a width of more than 255 makes no file's name",

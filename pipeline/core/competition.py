@@ -183,6 +183,9 @@ def _read_csv(path: Path, problems: list[str], *, optional: bool = False) -> pd.
         if not optional:
             problems.append(f"{path}: no such file. The config's `data` section names the CSVs.")
         return None
+    except OSError as error:
+        problems.append(f"{path}: not readable: {error.strerror}.")
+        return None
     except (
         pd.errors.ParserError,
         pd.errors.ParserWarning,
