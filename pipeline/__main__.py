@@ -186,7 +186,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
-        if error.errno not in NOTHING_CAN_BE_WRITTEN:
+        if error.filename is None and error.errno not in NOTHING_CAN_BE_WRITTEN:
             raise
         sys.exit(_refuse(_of_the_disk(error)))
 
@@ -198,8 +198,10 @@ def _of_the_disk(error: OSError) -> str:
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(folder).free / 2**20
         what = f"{free:,.1f} MiB are free in {folder}. Make room there (or of files: `df -i`)"
-    else:
+    elif error.errno in NOTHING_CAN_BE_WRITTEN:
         what = "Allow reading and writing there"
+    else:
+        what = "Look at what lies there"
     return (
         f"{path}: {error.strerror}. {what}, and run the same command again: what was finished is "
         "kept."

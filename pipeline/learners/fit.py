@@ -216,5 +216,5 @@ def fit_learner(
         if not settings.params:
             raise
         reason = f"{settings.learner} does not take `params` {settings.params}: {error}"
-        raise JobFailed(f"{reason} Correct them, or leave them out.") from error
+        raise JobFailed(f"{reason.rstrip('.')}. Correct them, or leave them out.") from error
     return FittedLearner(concatenation, model, kind)
