@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.config.errors import UserError
+from pipeline.core.jobs import NOTHING_CAN_BE_WRITTEN
 from pipeline.core.runtime import start_logging, tune_allocator
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
@@ -184,11 +186,26 @@ def main() -> None:
     except UserError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.filename is None and error.errno not in NOTHING_CAN_BE_WRITTEN:
             raise
-        where = error.filename or Path.cwd()
-        reason = f"{where}: {error.strerror}. What was finished is kept; make room or allow writing"
-        sys.exit(_refuse(f"{reason}, and run the same command again."))
+        sys.exit(_refuse(_of_the_disk(error)))
+
+
+def _of_the_disk(error: OSError) -> str:
+    """Where something cannot be read or written, why, and how much room there is."""
+    path = Path(error.filename or Path.cwd())
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(folder).free / 2**20
+        what = f"{free:,.1f} MiB are free in {folder}. Make room there (or of files: `df -i`)"
+    elif error.errno in NOTHING_CAN_BE_WRITTEN:
+        what = "Allow reading and writing there"
+    else:
+        what = "Look at what lies there"
+    return (
+        f"{path}: {error.strerror}. {what}, and run the same command again: what was finished is "
+        "kept."
+    )
 
 
 def _split(overrides: list[str] | None, more: str) -> list[str]:

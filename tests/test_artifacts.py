@@ -1,5 +1,6 @@
 """Artifacts: whole or absent, known by a fingerprint, and never lost to a change of mind."""
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,24 @@ import pytest
 
 from pipeline.core import artifacts
 from pipeline.core.artifacts import begin, fingerprint, finish, is_current, replacing
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        "[enforce fail at inline_container.cc:664] . write(): Disk quota exceeded",
+    ],
+)
+def test_a_full_disk_is_one_error_whatever_a_library_calls_it(tmp_path, message):
+    path = tmp_path / "weights.safetensors"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        with replacing(path):
+            raise RuntimeError(message)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "old"
 
 
 def test_a_fingerprint_depends_on_content_not_on_the_order_of_keys():

@@ -19,6 +19,7 @@ from pipeline.config.load import load_config
 from pipeline.config.schema import Learner, Network
 from pipeline.core import artifacts, predictions
 from pipeline.ensembles import preparation
+from pipeline.learners.fit import FittedLearner
 from pipeline.networks.trainer import Trainer
 from pipeline.stages import chain
 from pipeline.stages.lessons import fold_rows, network_lesson
@@ -418,6 +419,44 @@ def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkey
     monkeypatch.setattr(Trainer, "gradients", original)
     run(tmp_path, members=members)
     assert not (folder / "fold1" / "failed.json").exists()
+
+
+def test_params_that_a_library_refuses_fail_their_member_alone(tmp_path: Path) -> None:
+    write_competition(tmp_path)
+    trees = {"learner": "lightgbm", "blocks": {"small": 1.0}, "params": {"objective": "nonsense"}}
+    members = {"trees": trees} | CONFIG["members"]
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, members=members)
+    models = tmp_path / "models" / "tiny"
+    said = (
+        r"(?s)3 of \d+ jobs failed; 5 that need them were left out.*"
+        r"train trees fold 0, train trees fold 1, train trees fold 2: lightgbm does not take "
+        r"`params` \{'objective': 'nonsense'\}: .*traceback: .*trees.fold0.traceback\.txt"
+        r'.*To go on without: SET="members\.trees=null"\.'
+    )
+    assert re.search(said, str(caught.value))
+    assert "LightGBMError" in (models / "trees" / "fold0" / "traceback.txt").read_text()
+    assert (models / "linear" / "oof.npz").exists()
+    run(tmp_path, overrides=("members.trees=null",), members=members)
+    assert submission(tmp_path).exists()
+
+
+def test_predictions_that_are_not_finite_fail_their_member_alone(tmp_path, monkeypatch) -> None:
+    write_competition(tmp_path)
+    original = FittedLearner.predict
+
+    def poisoned(self, blocks, **more):
+        values = original(self, blocks, **more)
+        values[-1] = np.nan if type(self.model).__name__ == "NeighboursModel" else values[-1]
+        return values  # the last is a test row: no score notices it
+
+    monkeypatch.setattr(FittedLearner, "predict", poisoned)
+    members = CONFIG["members"] | {"knn": {"learner": "knn", "blocks": {"small": 1.0}}}
+    with pytest.raises(
+        UserError, match=r"infer knn fold 2: 1 of 18 rows have NaN or infinite predictions"
+    ):
+        run(tmp_path, members=members)
+    assert (tmp_path / "models" / "tiny" / "linear" / "oof.npz").exists()
 
 
 def test_law_4_test_predictions_are_kept_per_fold(finished: Path) -> None:

@@ -675,6 +675,14 @@ def test_shared_ids_may_be_declared(make_competition):
     assert read_competition(folder, MULTICLASS, data).test_ids.tolist() == [TRAIN[1]]
 
 
+@pytest.mark.parametrize("name", ["train.csv", "test.csv", "sample_submission.csv"])
+def test_a_csv_that_is_a_folder_is_refused(competition_folder, name):
+    (competition_folder / name).unlink()
+    (competition_folder / name).mkdir()
+    with pytest.raises(UserError, match=rf"{name}: not readable: Is a directory"):
+        read_competition(competition_folder, MULTICLASS, Data())
+
+
 def test_no_folder_says_how_to_link_it(tmp_path):
     assert re.search(r"no such folder.*`ln -s /path/to/x .*x`", error_of(tmp_path / "x"))
 

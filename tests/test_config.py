@@ -360,6 +360,10 @@ WRONG = {
         GOOD.replace("small", "Folds.csv"),
         r"c\.yaml:4: backbones name 'Folds\.csv' is taken",
     ),
+    "no column in the path": (
+        GOOD + 'data: {train_images: "train/a.png"}\n',
+        r"c\.yaml:9: `data\.train_images`: it names no column in braces, so all rows have the same",
+    ),
     "a wide column": (
         GOOD + 'data: {train_images: "train/{id:>1000000000}"}\n',
         r"c\.yaml:9: `data\.train_images`: a width of more than 255 makes no file's name",
@@ -375,6 +379,19 @@ WRONG = {
     "a range of pixels upside down": (
         GOOD + "data: {pixel_range: [4095, 0]}\n",
         r"c\.yaml:9: `data\.pixel_range`: expected \[LOW, HIGH\], the lower value first",
+    ),
+    "a thousand members": (
+        GOOD
+        + f"  b: {{network: small, seeds: {[*range(32)]}, vary: {{epochs: {[*range(1, 33)]}}}}}\n",
+        r"c\.yaml:9: with this one there are more than 1,000 members",
+    ),
+    "a billion cycles": (
+        GOOD + "  b: {network: small, cycles: 1000000000}\n",
+        r"c\.yaml:9: with this one there are more than 1,000 members\. Shorten its seeds, vary",
+    ),
+    "a billion rounds": (
+        GOOD + "  b: {network: small, pseudo: {teacher: net, rounds: 1000000000}}\n",
+        r"c\.yaml:9: with this one there are more than 1,000 members",
     ),
     "extends no config": ("extends: clothes\n", r"config 'clothes': no such file\. Shipped.*cloth"),
 }

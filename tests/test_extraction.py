@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config.errors import UserError
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.data.decoding import read_image
@@ -65,6 +65,28 @@ def extract(folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BAC
         precision="32",
     )
     return np.load(folder / f"{recipe}.npy")
+
+
+def test_features_that_are_not_finite_are_refused_and_not_kept(tmp_path, paths, monkeypatch):
+    original = extraction.fold_batch_norm
+
+    def poisoned(model, probe):
+        folded = original(model, probe)
+        seen = []
+        folded.register_forward_hook(
+            lambda _, __, features: seen.append(0) or features * (1 if len(seen) < 7 else np.nan)
+        )
+        return folded
+
+    monkeypatch.setattr(extraction, "fold_batch_norm", poisoned)
+    with pytest.raises(
+        JobFailed, match=r"features of 2 of 4 images are NaN or infinite, e\.g\. of .*"
+    ):
+        extract(tmp_path / "block", paths)
+    assert not is_current(tmp_path / "block", "r1")
+    monkeypatch.setattr(extraction, "fold_batch_norm", original)
+    block = extract(tmp_path / "block", paths)
+    assert np.array_equal(block, extract(tmp_path / "other", paths))
 
 
 @torch.inference_mode()

@@ -187,6 +187,21 @@ def test_any_shape_becomes_a_square(cut, shape):
     assert set(square.unique().tolist()) <= ({90, GREY} if cut == "pad" else {90})
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_line_of_pixels_is_cut_before_it_is_enlarged(turned):
+    line = np.full((1, 200_000, 3), 50, np.uint8)
+    line[:, 99_000:101_000] = 200
+    line = line.transpose(1, 0, 2) if turned else line
+    assert (fit_square(line, 64, "crop") == 200).all()  # whole, it would have 2.5 TB
+
+
+def test_long_images_are_cropped_as_before():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (10, 300, 3)).astype(np.uint8)
+    whole = resize(image, 32, 960)[:, :, 464:496]
+    assert np.array_equal(fit_square(image, 32, "crop"), whole)
+
+
 # The cache.
 
 

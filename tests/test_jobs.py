@@ -25,6 +25,7 @@ def work(
     fail: bool = False,
     reason: str = "",
     error: BaseException | None = None,
+    **_: object,
 ) -> None:
     DONE.append(name)
     if error is not None:
@@ -109,7 +110,8 @@ def test_an_error_that_nobody_foresaw_fails_its_job_and_keeps_the_traceback(tmp_
     assert good.is_done()
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("2 of 3 jobs failed; 0 that need them")
-    assert lines[1].startswith("bad 0: ValueError: num_leaves is 1 (see traceback.txt in ")
+    path = tmp_path / "bad 0" / "traceback.txt"
+    assert lines[1:] == [f"bad 0, bad 1: ValueError: num_leaves is 1 (traceback: {path})"]
     text = (bad[0].folder / "traceback.txt").read_text()
     assert "in work" in text
     assert "num_leaves is 1\nand more" in text
@@ -121,6 +123,27 @@ def test_jobs_that_fail_for_the_same_reason_share_a_line(tmp_path):
     bad = [job(tmp_path, name, arguments={"reason": "no such row"}) for name in "ab"]
     with pytest.raises(UserError, match=r"2 of 2 jobs failed; (?s:.*):\na, b: no such row$"):
         execute(bad)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (MemoryError(), "MemoryError: no message. There is not enough memory: lower batch_size"),
+        (RuntimeError("CUDA out of memory. Tried"), "out of memory. Tried. There is not enough"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "set runtime.workers to 0",
+        ),
+    ],
+)
+def test_what_to_do_about_errors_of_libraries_and_how_to_go_on_without_the_member(
+    tmp_path, error, advice
+):
+    bad = job(tmp_path, "bad", arguments={"error": error, "member": "net"})
+    with pytest.raises(UserError) as caught:
+        execute([bad, job(tmp_path, "good")])
+    assert advice in str(caught.value)
+    assert str(caught.value).endswith('\nTo go on without: SET="members.net=null".')
 
 
 def test_the_reason_of_a_job_alone_is_the_message(tmp_path):

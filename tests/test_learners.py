@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
-from pipeline.config.errors import UserError
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.config.schema import Learner
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import FittedLearner, fit_learner, load
@@ -505,3 +505,44 @@ def test_errors_say_what_to_do():
             settings("ridge", blocks={"a": 0.0}), blocks, targets, kind="regression", seed=1
         )
     assert replace(fitted, kind="regression") == fitted
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused_by_block(learner, value):
+    blocks, targets = problem("multiclass")
+    fitted = fit_learner(small(learner), blocks, targets, kind="multiclass", seed=1)
+    blocks["b"][[3, 5], 0, 2] = value
+    message = "block b: 2 of 240 images have features that are NaN or infinite"
+    with pytest.raises(JobFailed, match=message):
+        fit_learner(small(learner), blocks, targets, kind="multiclass", seed=1)
+    with pytest.raises(JobFailed, match=message):
+        fitted.predict(blocks)
+
+
+def test_weights_that_no_float_holds_are_refused():
+    blocks, targets = problem("multiclass")
+    huge = settings("ridge", blocks={"a": 1e300, "b": 1.0})
+    with pytest.raises(JobFailed, match=r"beyond what 32 bits hold.*Give smaller weights"):
+        fit_learner(huge, blocks, targets, kind="multiclass", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("learner", "params", "reason"),
+    [
+        ("lightgbm", {"objective": "nonsense"}, "Number of classes must be 1"),
+        ("lightgbm", {"num_leaves": 1}, "num_leaves"),
+        ("lightgbm", {"axes": "many"}, "not supported"),
+        ("extra_trees", {"max_depth": -3}, "max_depth"),
+        ("knn", {"k": "many"}, "many"),
+        ("mlp", {"hidden": -1}, "negative"),
+        ("logistic", {"max_iter": "many"}, "many"),
+    ],
+)
+def test_params_that_a_library_refuses_are_named(learner, params, reason):
+    blocks, targets = problem("multiclass")
+    with pytest.raises(
+        JobFailed, match=f"(?s){learner} does not take `params`.*{reason}"
+    ) as caught:
+        fit_learner(settings(learner, params=params), blocks, targets, kind="multiclass", seed=1)
+    assert caught.value.__cause__ is not None  # its traceback is kept

@@ -1,5 +1,6 @@
 """The command line: exit codes, one message, and what it says when there is nothing to do."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import _split
+from pipeline.__main__ import _of_the_disk, _split
 from pipeline.core.metrics import METRICS
 
 CODE = Path(__file__).resolve().parents[1]
@@ -116,6 +117,15 @@ def test_a_terminal_that_cannot_show_a_name_ends_no_run(tmp_path: Path, encoding
     done = pipeline(tmp_path, "config", "--config", "tiny.yaml", PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert "???" in done.stdout
+
+
+def test_a_full_disk_is_named_with_what_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "models" / "not yet there" / "last.pt"
+    said = _of_the_disk(OSError(errno.ENOSPC, "No space left on device", str(path)))
+    assert said.startswith(f"{path}: No space left on device. ")
+    assert re.search(rf"\. [\d,]+\.\d MiB are free in {tmp_path}\. Make room there", said)
+    said = _of_the_disk(OSError(errno.EACCES, "Permission denied", str(path)))
+    assert said.startswith(f"{path}: Permission denied. Allow reading and writing there")
 
 
 @pytest.mark.slow

@@ -197,6 +197,20 @@ def test_other_test_images_are_named_by_the_adversary(tmp_path):
     assert strangest[0][1] > "of test: 0.8"
 
 
+@pytest.mark.parametrize(
+    "folds", [np.arange(60) % 40, np.arange(60) // 59, np.arange(60) // 2], ids=["40", "59:1", "30"]
+)
+def test_folds_of_few_rows_are_told_from_each_other_together(folds):
+    features = np.random.default_rng(0).normal(size=(90, 40))
+    paths = np.array([f"{row}.png" for row in range(90)])
+    alarm = look_at_split(features, folds, paths, what="thumbnails", seed=0)
+    assert alarm.grade == "quiet"
+    assert 0.3 < alarm.score < 0.7
+    features[60:] += 1  # now the test set differs
+    alarm = look_at_split(features, folds, paths, what="thumbnails", seed=0)
+    assert alarm.grade == "suspicious"
+
+
 def test_few_rows_are_told_as_few():
     """9 rows told perfectly by luck must not count; 200 must."""
     for number, sure in ((9, False), (200, True)):

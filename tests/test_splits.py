@@ -304,6 +304,10 @@ def test_what_cannot_be_parted_is_refused():
         assign_folds(config(7), targets, kind="binary", seed=0)
     with pytest.raises(UserError, match="only 2 groups of training rows"):
         assign_folds(config(3), targets, kind="binary", seed=0, groups=np.array(list("aaabbb")))
+    with pytest.raises(UserError, match=r"all training rows are of one group.*keep_duplicates_tog"):
+        assign_folds(config(2), targets, kind="binary", seed=0, groups=np.array(["a"] * 6))
+    with pytest.raises(UserError, match=r"there is one training row.* Add rows"):
+        assign_folds(config(2), targets[:1], kind="binary", seed=0)
     with pytest.raises(UserError, match="no groups are given"):
         assign_folds(config(2, "group"), targets, kind="binary", seed=0)
     with pytest.raises(UserError, match="is for regression or ordinal tasks"):

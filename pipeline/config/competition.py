@@ -151,6 +151,8 @@ class Data(Section):
             widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
             if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
                 raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
+            if not columns:
+                raise ValueError("it names no column in braces, so all rows have the same image")
             template.format_map(dict.fromkeys(columns, "1"))
         except (ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None

@@ -8,6 +8,7 @@ from pipeline.config.errors import UserError, nearest
 from pipeline.config.schema import BlendKind
 
 MULTIPLIERS = ("seeds", "vary", "cycles")  # of the member that says them; `extends` leaves them out
+MAX_MEMBERS = 1000
 ROUNDS = "rounds"  # of `pseudo`, and one more of them
 Place = Callable[..., str]  # keys -> "file:line"
 Raw = dict[str, Any]  # members as YAML gives them; what has a wrong type is left for pydantic
@@ -29,6 +30,11 @@ def expand_members(members: Raw, *, place: Place) -> Raw:
                 keys = ", ".join(key for key in (*MULTIPLIERS, "pseudo") if key in member)
                 raise UserError(
                     f"{place(name)}: {keys} would add a member {added}, and there is one."
+                )
+            if len(expanded) >= MAX_MEMBERS:
+                raise UserError(
+                    f"{place(name)}: with this one there are more than {MAX_MEMBERS:,} members. "
+                    "Shorten its seeds, vary, cycles or rounds."
                 )
             expanded[added] = settings
     return expanded

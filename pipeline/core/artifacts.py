@@ -22,6 +22,7 @@ from typing import Any
 
 META = "meta.json"
 VERIFIED = ".verified.json"  # stamps of files whose digests were compared, so that it is done once
+FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
 FULL_BYTES = 64 * 1024  # less than this free is a full disk
 
 
@@ -56,7 +57,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except Exception as error:
         # torch and safetensors report a full disk as errors of their own.
-        if shutil.disk_usage(path.parent).free < FULL_BYTES:
+        says_so = any(text in str(error) for text in FULL_DISK)
+        if says_so or shutil.disk_usage(path.parent).free < FULL_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     finally:

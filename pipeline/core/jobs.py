@@ -27,6 +27,16 @@ FAILED, TRACEBACK = "failed.json", "traceback.txt"  # in the folder of a job tha
 # No other job could write either: no space, no quota, read-only, not allowed.
 NOTHING_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
+# What to do about errors of libraries: a part of their message or of their type's name.
+ADVICE = {
+    "DataLoader worker": ". A process that reads images was ended, most often for lack of memory: "
+    "set runtime.workers to 0, or lower batch_size",
+    "shared memory": ". Set runtime.workers to 0",
+} | dict.fromkeys(
+    ("out of memory", "allocate memory", "MemoryError", "OutOfMemoryError"),
+    ". There is not enough memory: lower batch_size or image_size, or leave the member out",
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -126,7 +136,7 @@ class _Execution:
     def __init__(self, total: int, run: Run | None) -> None:
         self.total, self.run = total, run
         self.seconds: dict[tuple, list[float]] = {}
-        self.failed: dict[str, list[str]] = {}  # reason -> names of jobs
+        self.failed: dict[str, list[Job]] = {}  # by reason
         self.missing: set[Path] = set()  # folders of jobs that failed or were left out
 
     def work_through(self, jobs: list[Job]) -> None:
@@ -140,7 +150,9 @@ class _Execution:
                     pass
             left = put_off
         if self.failed:
-            raise UserError(_what_failed(self.failed, self.total, len(self.missing)))
+            raise UserError(
+                _what_failed(self.failed, num_jobs=self.total, num_missing=len(self.missing))
+            )
 
     def _do_what_is_free(self, jobs: list[Job]) -> list[Job]:
         """Do what no other run is doing; what is left for later, in order."""
@@ -171,7 +183,7 @@ class _Execution:
                 raise
             reason = _mark_failed(job, error)
             log.error("%s failed: %s", job.name, reason)
-            self.failed.setdefault(reason, []).append(job.name)
+            self.failed.setdefault(reason, []).append(job)
             self.missing.add(job.folder)
             return
         if worked:
@@ -179,28 +191,36 @@ class _Execution:
 
 
 def _mark_failed(job: Job, error: Exception) -> str:
-    """Write down why a job failed; an error that was not foreseen with its traceback."""
-    reason = str(error)
-    if not isinstance(error, UserError):
-        artifacts.write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
+    """Write down why a job failed, an error that was not foreseen with its traceback."""
+    reason, foreseen = str(error), isinstance(error, UserError)
+    if not foreseen:
         first_line = next(iter(reason.strip().splitlines()), "no message")
-        reason = f"{type(error).__name__}: {first_line} (see {TRACEBACK} in {job.folder})"
+        advice = next((text for part, text in ADVICE.items() if part in repr(error)), "")
+        reason = f"{type(error).__name__}: {first_line}{advice}"
+    if not foreseen or error.__cause__ is not None:
+        artifacts.write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
     artifacts.write_json(job.folder / FAILED, {"reason": reason})
     return reason
 
 
-def _what_failed(failed: dict[str, list[str]], num_jobs: int, num_missing: int) -> str:
+def _what_failed(failed: dict[str, list[Job]], *, num_jobs: int, num_missing: int) -> str:
     """One message of all jobs that failed; those of one reason share a line."""
+    jobs = [job for alike in failed.values() for job in alike]
+    lines = []
+    for reason, alike in failed.items():
+        path = alike[0].folder / TRACEBACK
+        names = "" if reason.startswith(alike[0].name) else ", ".join(job.name for job in alike)
+        where = f" (traceback: {path})" if path.exists() else ""
+        lines.append(f"{names}: {reason}{where}".removeprefix(": "))
     if num_jobs == 1:
-        return next(iter(failed))
-    num_failed = sum(map(len, failed.values()))
+        return lines[0].removeprefix(f"{jobs[0].name}: ")
+    members = dict.fromkeys(str(job.arguments.get("member", "")) for job in jobs)
+    if all(members):
+        without = " ".join(f"members.{member}=null" for member in members)
+        lines.append(f'To go on without: SET="{without}".')
     return (
-        f"{num_failed} of {num_jobs} jobs failed; {num_missing - num_failed} that need them were "
-        "left out, the rest is done and kept. What failed:\n"
-        + "\n".join(
-            reason if reason.startswith(names[0]) else f"{', '.join(names)}: {reason}"
-            for reason, names in failed.items()
-        )
+        f"{len(jobs)} of {num_jobs} jobs failed; {num_missing - len(jobs)} that need them were "
+        "left out, the rest is done and kept. What failed:\n" + "\n".join(lines)
     )
 
 

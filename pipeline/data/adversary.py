@@ -4,7 +4,7 @@ Some of that is fair where persons or series are held out: each fold, told from 
 same way, says how much. Only what the test set has beyond its folds counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -51,13 +51,25 @@ def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversa
     is_test = np.arange(len(features)) >= num_train
     rng = stream(seed, "adversary")
     of_test, values = _tell(directions, is_test, rng)
-    of_folds = [_tell(directions[:num_train], folds == fold, rng)[0] for fold in np.unique(folds)]
+    of_folds = [_tell(directions[:num_train], side, rng)[0] for side in _sides(folds)]
     return Adversary(of_test, of_folds, expit(values))
+
+
+def _sides(folds: np.ndarray) -> list[np.ndarray]:
+    """Masks (N,) of what is told from the other folds: each fold, or several where some are small.
+
+    A side of one row is left out: in the part that holds it out, there is nothing to be fitted.
+    """
+    if np.unique(folds, return_counts=True)[1].min() < NUM_PARTS:
+        folds = folds % max(2, len(folds) // MIN_ROWS)
+    sides = [folds == fold for fold in np.unique(folds)]
+    return [side for side in sides if 1 < side.sum() < len(side) - 1]
 
 
 def beyond_folds(found: Adversary) -> tuple[Association, float, bool]:
     """Find the most peculiar fold, the p-value of test rows being no more so, and if they are."""
-    peculiar = max(found.of_folds, key=lambda one: one.score)
+    at_chance = replace(found.of_test, score=0.5)
+    peculiar = max(found.of_folds, key=lambda one: one.score, default=at_chance)
     excess = found.of_test.score - peculiar.score
     p_value = float(norm.sf(excess / np.hypot(found.of_test.error, peculiar.error)))
     return peculiar, p_value, p_value < ALPHA and excess > NOTE
@@ -81,9 +93,10 @@ def look_at_split(
     kept = folds[rows[rows < num_train]]
     found = tell_apart(features[rows], kept, seed=seed)
     peculiar, p_value, differs = beyond_folds(found)
+    least = min((one.score for one in found.of_folds), default=peculiar.score)
     seen = (
         f"AUC {found.of_test.score:.2f}; folds told from each other in the same way have "
-        f"{min(one.score for one in found.of_folds):.2f} to {peculiar.score:.2f}"
+        f"{least:.2f} to {peculiar.score:.2f}"
     )
     excess = found.of_test.score - peculiar.score
     grade = ("suspicious" if excess > SUSPICIOUS else "note") if differs else "quiet"

@@ -12,6 +12,7 @@ from pipeline.core import artifacts
 from pipeline.data.decoding import PixelRange, in_threads, read_image
 
 GREY = 128
+MAX_ASPECT = 16  # of what is resized for a centre crop
 
 
 def resize(image: np.ndarray, height: int, width: int) -> torch.Tensor:
@@ -33,9 +34,11 @@ def fit_square(image: np.ndarray, side: int, cut: str) -> torch.Tensor:
     crop: short side to `side`, then the centre; squash: both sides, whatever the aspect;
     pad: long side to `side`, then grey bars.
     """
-    height, width = image.shape[:2]
     if cut == "squash":
         return resize(image, side, side)
+    if cut == "crop":
+        image = _without_far_ends(image)
+    height, width = image.shape[:2]
     scale = side / (min if cut == "crop" else max)(height, width)
     resized = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
     height, width = resized.shape[1:]
@@ -46,6 +49,14 @@ def fit_square(image: np.ndarray, side: int, cut: str) -> torch.Tensor:
     top, left = (side - height) // 2, (side - width) // 2
     canvas[:, top : top + height, left : left + width] = resized
     return canvas
+
+
+def _without_far_ends(image: np.ndarray) -> np.ndarray:
+    """Cut what a centre crop would not show; enlarged first, a line of pixels fills the memory."""
+    height, width = image.shape[:2]
+    longest = MAX_ASPECT * min(height, width)
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return image[top : top + longest, left : left + longest]
 
 
 class ImageCache:

@@ -15,9 +15,9 @@ SORTS = {
     BLANK: (
         "blank images",
         f"show nothing: no channel varies by more than {BLANK_LEVELS} of 255 levels",
-        "Nothing can be learnt from them, and they do not count as copies of each other. If they "
-        "should show something, look at the files; data.pixel_range scales those of more than 8 "
-        "bits.",
+        "Little but their one colour can be learnt from them, and they do not count as copies of "
+        "each other. If they should show something, look at the files; data.pixel_range scales "
+        "those of more than 8 bits.",
     ),
     TRANSPARENT: (
         "transparent images",

@@ -85,11 +85,7 @@ def assign_folds(
     else:
         units = len(targets) if groups is None else groups.max() + 1
         if units < settings.n:
-            what = "training rows" if groups is None else "groups of training rows"
-            raise UserError(
-                f"folds.n is {settings.n}, but there are only {units} {what}. "
-                f"Set folds.n to {units} or less."
-            )
+            raise UserError(_too_few(units, settings.n, grouped=groups is not None))
         draw = stream_seed(seed, "folds", repeat) if repeat else stream_seed(seed, "folds")
         spread = REPEAT_SPREAD if repeat else 0.0
         how = {"num_folds": settings.n, "seed": draw, "spread": spread}
@@ -130,6 +126,23 @@ def merge_groups(*groupings: np.ndarray | None) -> np.ndarray | None:
     ends = (np.concatenate(rows), np.concatenate(values))
     graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(num_nodes, num_nodes))
     return pd.factorize(connected_components(graph, directed=False)[1][:num_rows])[0]
+
+
+def _too_few(units: int, num_folds: int, *, grouped: bool) -> str:
+    """What to do where there is less to part than folds."""
+    if units >= 2:
+        what = "groups of training rows" if grouped else "training rows"
+        return (
+            f"folds.n is {num_folds}, but there are only {units} {what}. "
+            f"Set folds.n to {units} or less."
+        )
+    if not grouped:
+        return "there is one training row, and none to learn from while it is held out. Add rows."
+    return (
+        "all training rows are of one group, so that none can be held out: `data.group` names one "
+        "group only, or their images are copies of each other (are the paths in data.train_images "
+        "right?). Name another group, or set folds.keep_duplicates_together to false."
+    )
 
 
 def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:

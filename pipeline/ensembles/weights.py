@@ -99,7 +99,7 @@ class MixtureLoss:
     @cached_property
     def _aims_are_even(self) -> bool:
         """Whether all numbers count alike, as those of hard labels do."""
-        return bool((self.aims == self.aims[0]).all())
+        return bool(self.aims.size and (self.aims == self.aims[0]).all())
 
     def least(self) -> np.ndarray:
         """Weights (M,) on the simplex at which the loss is least."""

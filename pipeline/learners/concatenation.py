@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.errors import UserError
+from pipeline.config.errors import JobFailed, UserError
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.learners.projection import along, fit_axes
@@ -72,7 +72,13 @@ class Concatenation:
             repeats = len(parts[0]) // len(metadata) if parts else 1
             columns = self._scaled(METADATA, np.repeat(metadata, repeats, axis=0))
             parts.append(self.settings.metadata_weight * columns)
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+        features = np.concatenate(parts, axis=1, dtype=np.float32)
+        if not np.isfinite(features).all():
+            raise JobFailed(
+                f"weighted features are beyond what 32 bits hold: blocks {self.settings.blocks}. "
+                "Give smaller weights."
+            )
+        return features
 
     def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
         scaling, axes = self.scalings.get(name), self.axes.get(name)
@@ -161,6 +167,14 @@ def prepared(settings: Learner, blocks: Mapping[str, np.ndarray]) -> list[np.nda
     missing = [name for name, _ in weighted_blocks(settings) if name not in blocks]
     if missing:
         raise UserError(f"Blocks {missing} are not there, only {sorted(blocks)}. Extract features.")
+    for name, _ in weighted_blocks(settings):
+        rows = np.flatnonzero(~np.isfinite(blocks[name]).all(axis=(1, 2)))
+        if len(rows):
+            raise JobFailed(
+                f"block {name}: {len(rows)} of {len(blocks[name])} images have features that are "
+                f"NaN or infinite. Delete the folder of the block, features/<competition>/{name}, "
+                "to have it made anew."
+            )
     return [as_rows(blocks[name], settings) for name, _ in weighted_blocks(settings)]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 import lightgbm as lgb
 import numpy as np
 
+from pipeline.config.errors import JobFailed
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
@@ -177,6 +178,7 @@ def fit_learner(
         seed: the member's in this fold; inner folds and trees have their own streams of it.
     Raises:
         UserError: for a learner that does not fit the task, or missing blocks.
+        JobFailed: for features that are not finite, or params that the learner does not take.
     """
     recipe = RECIPES[settings.learner]
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -207,7 +209,12 @@ def fit_learner(
     rows = resample(rows, sampling=settings.sampling, views=views, rng=stream(seed, "resampling"))
     strengths = recipe.strengths if settings.strength is None else settings.strength
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
-    model = recipe.fit(
-        rows, strengths=strengths, seed=stream_seed(seed, settings.learner), **settings.params
-    )
+    seed = stream_seed(seed, settings.learner)
+    try:
+        model = recipe.fit(rows, strengths=strengths, seed=seed, **settings.params)
+    except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
+        if not settings.params:
+            raise
+        reason = f"{settings.learner} does not take `params` {settings.params}: {error}"
+        raise JobFailed(f"{reason.rstrip('.')}. Correct them, or leave them out.") from error
     return FittedLearner(concatenation, model, kind)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.config.errors import JobFailed
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
 from pipeline.data.decoding import PixelRange, read_image
@@ -68,6 +69,7 @@ def extract_block(
                 batch=BATCH[device.type],
             )
             features = _features(model, squares, chunk[0], device=device, precision=precision)
+            _check_finite(features, [paths[row] for row in chunk[1]], precision=precision)
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
@@ -148,6 +150,17 @@ def _features(
             features = [model(view(images)).float() for view in view_functions]
         batches.append(torch.stack(features, dim=1).cpu().numpy())
     return np.concatenate(batches)
+
+
+def _check_finite(features: np.ndarray, paths: list[Path], *, precision: str) -> None:
+    """Refuse features (n, V, D) that no learner can be fitted on."""
+    rows = np.flatnonzero(~np.isfinite(features).all(axis=(1, 2)))
+    if len(rows):
+        narrow = "" if precision == "32" else " Set runtime.precision: 32."
+        raise JobFailed(
+            f"features of {len(rows)} of {len(paths)} images are NaN or infinite, e.g. of "
+            f"{paths[rows[0]]}.{narrow} If all are, the backbone's weights are damaged."
+        )
 
 
 def _batched(items: Iterator, size: int) -> Iterator[list]:

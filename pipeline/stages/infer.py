@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Config
+from pipeline.config.errors import JobFailed
+from pipeline.config.schema import Config, Network
 from pipeline.core import artifacts
 from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
@@ -31,6 +32,7 @@ def predict_fold(
     held_out = np.flatnonzero(project.folds.held_out(fold))
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
     values, view_values = predict_rows(project, member, fold, rows)
+    _check_finite(project, member, values)
     meta = _meta(project, member, fingerprint)
     meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}
     oof = Predictions(
@@ -84,6 +86,17 @@ def adopt_external(
     meta = _meta(project, member, fingerprint) | {"views": [], "average": None}
     oof, test = read_external(source, project.competition, project.folds, meta=meta)
     _finish_member(folder, fingerprint, project, member, oof, test)
+
+
+def _check_finite(project: Project, member: str, values: np.ndarray) -> None:
+    """Refuse predictions (n, C) that a submission cannot hold."""
+    if wrong := int((~np.isfinite(values)).any(axis=1).sum()):
+        is_network = isinstance(project.config.members[member], Network)
+        advice = "a lower `lr`" if is_network else "other `params`, or a larger `strength`"
+        raise JobFailed(
+            f"{wrong} of {len(values)} rows have NaN or infinite predictions: the training "
+            f"diverged. Give {member} {advice}."
+        )
 
 
 def _finish_member(
