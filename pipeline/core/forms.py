@@ -22,7 +22,12 @@ def find_form(competition: Competition, metric: Metric, settings: Submission) ->
     columns = [column for column in sample.columns if column != competition.data.id]
     kind, wanted, classes = competition.task.kind, settings.format, competition.classes
     of_class = match_columns(columns, classes) or {}
-    if len(of_class) == len(classes) and wanted in ("auto", "probability", "value"):
+    is_one_value = kind == "regression" and len(columns) == len(classes) == 1
+    if (
+        len(of_class) == len(classes)
+        and not is_one_value
+        and wanted in ("auto", "probability", "value")
+    ):
         return _of_classes(sample, of_class, competition, metric, settings)
     if len(columns) != 1 or (kind == "regression" and len(classes) > 1):
         raise UserError(refusal(columns, competition, wanted))
