@@ -42,7 +42,7 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
     try:
         raw = path.read_bytes()
     except OSError as error:
-        problems.append(f"{path}: not readable as CSV: {error.strerror}.")
+        problems.append(f"{path}: not readable: {error.strerror}.")
         return None
     if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
         problems.append(f"{path}: not readable as CSV: it is packed ({packed}). Unpack it.")
