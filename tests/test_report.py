@@ -534,6 +534,8 @@ def test_fewer_views_are_advised_for_more_than_noise_only(tmp_path: Path) -> Non
     assert not any("tta.views" in hint for hint in hints(summary))
     of_view["original"] = entry["score"] + 0.11  # half of its interval is 0.10
     assert any("a shorter tta.views than original, mirrored" in hint for hint in hints(summary))
+    entry["as_predicted"] = of_view["original"]  # what differs is the calibration
+    assert not any("tta.views" in hint for hint in hints(summary))
 
 
 def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -551,3 +551,16 @@ def test_columns_that_cannot_be_filled_say_what_to_do(tmp_path, kind, classes, h
     made = competition(kind, classes, f"{header}\nt3{cells}\nt1{cells}\nt2{cells}\n", **task)
     with pytest.raises(UserError, match=said):
         form_of(made)
+
+
+def test_values_that_the_metric_does_not_take_are_clipped_in_the_file_as_in_the_score(tmp_path):
+    made = competition("regression", ["y"], "id,y\nt1,0\nt2,0\nt3,0\n")
+    values = [[-1.5], [0.25], [3.0]]
+    for metric in ("rmsle", "msle"):
+        assert written(tmp_path, values, made, metric) == ["id,y", "t1,0", "t2,0.25", "t3,3"]
+    assert written(tmp_path, values, made, "rmse")[1] == "t1,-1.5"
+    rmsle, truth = get_metric("rmsle", "regression"), np.array([[0.0], [1.0], [3.0]])
+    clipped = np.maximum(values, 0)
+    assert rmsle.score(truth, np.array(values), kind="regression") == (
+        rmsle.score(truth, clipped, kind="regression")
+    )

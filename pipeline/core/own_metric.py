@@ -18,6 +18,7 @@ import importlib
 import importlib.util
 import numbers
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ SHOWN = {  # how what a function wants is written in the YAML
     "values": "values",
     "levels": "levels",
 }
+PLAIN_WANTS = ("probabilities", "labels")  # of tasks without levels
 ROWS = 24  # made for the trial, at least two of each class
 
 
@@ -58,25 +60,26 @@ class OwnFunction:
         """
         got = f"(y_true {_shape(y_true)}, y_pred {_shape(y_pred)})"
         try:
-            found = self.call(y_true.copy(), y_pred.copy())
+            # Resamples lack classes: hundreds of warnings that nothing can be done about.
+            with warnings.catch_warnings(action="ignore"):
+                found = _plain(self.call(y_true.copy(), y_pred.copy()))
         except (Exception, SystemExit) as error:  # anything may go wrong in the user's code
             raise MetricFailed(
                 f"task.metric: {self.name} failed on {got}: {type(error).__name__}: {error}"
                 f"{_line_of(error)}."
             ) from error
-        if np.ndim(found) == 0 and hasattr(found, "item"):  # of numpy, or torch
-            found = found.item()
-        if not isinstance(found, numbers.Real) or isinstance(found, bool):
+        if not isinstance(found, float):
             raise MetricFailed(
                 f"task.metric: {self.name} returned {str(found)[:60]!r} ({type(found).__name__}) "
                 f"for {got}; expected one number."
             )
-        return float(found)
+        return found
 
     def changes_its_inputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> bool:
         """Whether a call leaves other numbers in the arrays that it was given."""
         given = y_true.copy(), y_pred.copy()
-        self.call(*given)
+        with warnings.catch_warnings(action="ignore"):
+            self.call(*given)
         return not (np.array_equal(given[0], y_true) and np.array_equal(given[1], y_pred))
 
 
@@ -98,10 +101,13 @@ def import_metric(
     if None in missing.values():
         example = {"greater_is_better": "true", "wants": "probabilities"}
         lines = ", ".join(f"{key}: {example[key]}" for key, said in missing.items() if said is None)
+        fitting = [
+            shown for inner, shown in SHOWN.items() if kind == "ordinal" or inner in PLAIN_WANTS
+        ]
         raise UserError(
             f"task.metric: {name} does not say {_lacking(missing)}. Add to the config's `task` "
             f"what is right of: `{lines}` (greater_is_better: true or false; wants: "
-            f"{', '.join(SHOWN.values())}, what y_pred holds)."
+            f"{', '.join(fitting)}: what y_pred holds)."
         )
     of_shown = {shown: inner for inner, shown in SHOWN.items()} | {"labels": "labels"}
     if str(wants) not in of_shown or not isinstance(greater_is_better, bool | np.bool_):
@@ -132,6 +138,11 @@ def metric_digest(name: str) -> str | None:
         return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
     except (ImportError, ValueError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"task.metric: cannot read the module of {name!r}: {error}.") from error
+
+
+def is_own(metric: Metric) -> bool:
+    """Whether a metric is a function of the user's own."""
+    return isinstance(metric.function, OwnFunction)
 
 
 def describe(metric: Metric) -> str:
@@ -214,6 +225,14 @@ def _imported(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
             f"task.metric: {name!r} must be function(y_true, y_pred) -> float, got {function!r}."
         )
     return function
+
+
+def _plain(found: Any) -> Any:
+    """A number of Python's, numpy's or torch's as a float; anything else as it is."""
+    if np.ndim(found) == 0 and hasattr(found, "item"):
+        found = found.item()
+    is_number = isinstance(found, numbers.Real) and not isinstance(found, bool)
+    return float(found) if is_number else found
 
 
 def _lacking(declared: dict[str, Any]) -> str:

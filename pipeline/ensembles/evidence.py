@@ -58,10 +58,13 @@ class Evidence:
             targets, values, kind=self.kind, levels=self.levels, threshold=self.threshold
         )
 
-    @property
+    @cached_property
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest score of the metric, as far as they are known."""
-        return self.metric.low, self.metric.high
+        how = {"kind": self.kind, "levels": self.levels, "threshold": self.threshold}
+        low, high = self.metric.limits(self.targets, **how)
+        # A function of the user's own may score higher than what it gives to the truth itself.
+        return float(np.fmin(low, self.oof_score)), float(np.fmax(high, self.oof_score))
 
     def clip(self, score: float) -> float:
         """A score within the metric's range."""

@@ -52,10 +52,11 @@ def _shorter_views(summary: dict[str, Any]) -> list[str]:
         if entry["low"] is None:
             continue
         of_view = summary["members"].get(entry["name"], {}).get("view_scores", {})
-        alone = of_view.get("original", entry["score"])
-        if _gain(summary, alone, entry["score"]) > (entry["high"] - entry["low"]) / 2:
+        of_all = entry.get("as_predicted", entry["score"])  # views are not calibrated either
+        alone = of_view.get("original", of_all)
+        if _gain(summary, alone, of_all) > (entry["high"] - entry["low"]) / 2:
             found.append(
-                f"{entry['name']} scores {alone:.4f} on the original alone, {entry['score']:.4f} "
+                f"{entry['name']} scores {alone:.4f} on the original alone, {of_all:.4f} "
                 f"on all views: a shorter tta.views than {views}."
             )
     return found

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.errors import UserError
 from pipeline.config.schema import BlendKind, Config
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
+from pipeline.core.own_metric import describe, is_own
 from pipeline.core.predictions import Predictions
 from pipeline.core.submission import fill_columns, values_of_columns, write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
@@ -37,6 +39,9 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     project = open_project(config, root)
     members = outputs.read_members(project)
+    if is_own(project.metric):
+        log.info("ensemble metric %s", describe(project.metric))
+    refuse_undefined(project, dict(zip(config.members, members.oof, strict=True)))
     singles = {name: _single(project, members, m) for m, name in enumerate(config.members)}
     series = positions_by_round(config)
     blends = {name: _cross_fit(project, name, members, series=series) for name in config.blends}
@@ -54,6 +59,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         contestants.append(_contestant(project, name, "blend", fitted))
     contestants.append(_contestant(project, "constant", "", constant))
     chosen = next(entry for entry in contestants if entry["name"] == name)
+    refuse_undefined(project, {name: fitted.scored_oof})
     stem = f"{name}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
     # The submission is made by the very blends that the estimate was made with (law 9).
@@ -108,6 +114,24 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     files = [path.name for path in (csv, summary_json, *predictions)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("ensemble -> %s", csv)
+
+
+def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
+    """Refuse a metric that has no score for any of some predictions (N, C) of all training rows.
+
+    Raises:
+        UserError: with the reason of the first.
+    """
+    if any(np.isfinite(project.score(of_one)) for of_one in values.values()):
+        return
+    metric, (name, first) = project.metric, next(iter(values.items()))
+    inputs = metric.inputs(project.competition.targets, first, **project.scoring)
+    score = metric.function(*inputs)  # one of the user's own says why it failed
+    raise UserError(
+        f"task.metric: {metric.name} is {score} for the out-of-fold predictions of {name} "
+        f"({project.num_train} rows): there is nothing to blend by or to expect. Use a metric that "
+        "is defined for these targets, or correct yours."
+    )
 
 
 def _cross_fit(

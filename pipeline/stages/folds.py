@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
+from pipeline.core.own_metric import describe, is_own
 from pipeline.data.adversary import look_at_split
 from pipeline.data.alarms import GRADES, Alarm, notes_of
 from pipeline.data.radar import look_at_clues
@@ -34,6 +35,8 @@ def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) ->
     drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
     if config.folds.scheme == "scenes":
         _log_scenes(scenes[: project.num_train])
+    if is_own(project.metric):
+        log.info("folds: metric %s", describe(project.metric))
     if project.positive_class:
         log.info("folds: positive class: %s", project.positive_class)
     csv, groups_csv = project.workspace.folds_csv, project.workspace.folds_csv.with_name(GROUPS)
