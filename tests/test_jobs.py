@@ -146,6 +146,21 @@ def test_what_to_do_about_errors_of_libraries_and_how_to_go_on_without_the_membe
     assert str(caught.value).endswith('\nTo go on without: SET="members.net=null".')
 
 
+def test_a_signal_that_comes_while_a_failure_is_written_down_changes_nothing(tmp_path, monkeypatch):
+    original, calls = artifacts.write_text, []
+
+    def interrupted(path, text):
+        calls.append(path)
+        if len(calls) == 2:  # the first is the job's `.begun`
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        original(path, text)
+
+    monkeypatch.setattr(artifacts, "write_text", interrupted)
+    with pytest.raises(UserError, match=r"^ConnectionResetError: lost. A process that reads"):
+        execute([job(tmp_path, "a", arguments={"error": ConnectionResetError("lost")})])
+    assert (tmp_path / "a" / "traceback.txt").exists()
+
+
 def test_the_reason_of_a_job_alone_is_the_message(tmp_path):
     with pytest.raises(UserError, match=r"^no such row$"):
         execute([job(tmp_path, "a", arguments={"reason": "no such row"})])

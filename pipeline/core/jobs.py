@@ -28,13 +28,13 @@ FAILED, TRACEBACK = "failed.json", "traceback.txt"  # in the folder of a job tha
 NOTHING_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 # What to do about errors of libraries: a part of their message or of their type's name.
-ADVICE = {
-    "DataLoader worker": ". A process that reads images was ended, most often for lack of memory: "
-    "set runtime.workers to 0, or lower batch_size",
-    "shared memory": ". Set runtime.workers to 0",
-} | dict.fromkeys(
+ADVICE = dict.fromkeys(
+    ("DataLoader worker", "ConnectionResetError", "shared memory"),
+    "A process that reads images was ended, most often for lack of memory: set runtime.workers to "
+    "0, or lower batch_size",
+) | dict.fromkeys(
     ("out of memory", "allocate memory", "MemoryError", "OutOfMemoryError"),
-    ". There is not enough memory: lower batch_size or image_size, or leave the member out",
+    "There is not enough memory: lower batch_size or image_size, or leave the member out",
 )
 
 
@@ -181,7 +181,10 @@ class _Execution:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in NOTHING_CAN_BE_WRITTEN:
                 raise
-            reason = _mark_failed(job, error)
+            try:
+                reason = _mark_failed(job, error)
+            except RuntimeError:  # torch tells by a signal, at any time, that a worker ended
+                reason = _mark_failed(job, error)
             log.error("%s failed: %s", job.name, reason)
             self.failed.setdefault(reason, []).append(job)
             self.missing.add(job.folder)
@@ -194,8 +197,8 @@ def _mark_failed(job: Job, error: Exception) -> str:
     """Write down why a job failed, an error that was not foreseen with its traceback."""
     reason, foreseen = str(error), isinstance(error, UserError)
     if not foreseen:
-        first_line = next(iter(reason.strip().splitlines()), "no message")
-        advice = next((text for part, text in ADVICE.items() if part in repr(error)), "")
+        first_line = next(iter(reason.strip().splitlines()), "no message").rstrip(". ")
+        advice = next((f". {text}" for part, text in ADVICE.items() if part in repr(error)), "")
         reason = f"{type(error).__name__}: {first_line}{advice}"
     if not foreseen or error.__cause__ is not None:
         artifacts.write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
