@@ -120,6 +120,7 @@ def test_law_6_a_damaged_or_deleted_file_is_named_and_made_anew(finished, tmp_pa
         run(root, "report", members=MEMBERS)
         assert str(folder / name) in caplog.text, what
         assert results(root) == expected, what
+        assert (folder / name).read_bytes() == content, what
         shutil.rmtree(root)
 
 

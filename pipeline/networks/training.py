@@ -107,6 +107,7 @@ def train_fold(
             memory = peak_memory_gib(trainer.fabric.device)
             seconds.append(time.monotonic() - started)
             _report(events, history[-1], settings, name, seconds, cost, memory)
+    write_text(folder / "log.csv", _table(history))  # where a finished run lost it
     weights = weights_of(trainer.final) if best is None else best
     save_weights(weights, folder / WEIGHTS)
     return _describe(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
