@@ -806,3 +806,12 @@ def test_several_targets_may_have_such_names(tmp_path):
 )
 def test_what_no_name_can_be_is_still_refused(tmp_path, wrong, said):
     assert re.search(said, error_of(tmp_path, f"competition: x\n{wrong}\n"))
+
+
+def test_classes_that_weights_name_are_texts(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        "competition: tiny\n"
+        "task: {kind: binary, target: y, metric: weighted_log_loss, class_weights: {no: 1, 1: 2}}\n"
+    )
+    assert load_config(str(path)).task.class_weights == {"no": 1.0, "1": 2.0}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.core.ledger import KEYS
 from pipeline.core.metrics import get_metric
 from pipeline.core.predictions import Predictions
 from pipeline.stages.last_submission import against_last
@@ -28,7 +29,9 @@ def project(tmp_path):
     folder.mkdir(parents=True)
     return SimpleNamespace(
         config=SimpleNamespace(seed=0, submission=SimpleNamespace(test_split="random")),
-        workspace=SimpleNamespace(root=tmp_path, submissions=folder),
+        workspace=SimpleNamespace(
+            root=tmp_path, submissions=folder, ledger=folder / "ledger.jsonl"
+        ),
         competition=SimpleNamespace(ids=IDS, classes=("a", "b"), targets=TARGETS),
         metric=get_metric("accuracy", "binary"),
         folds=SimpleNamespace(digest="these folds", groups=IDS),
@@ -40,7 +43,11 @@ def submit(project, name, values, *, ids=IDS, classes=("a", "b"), **meta):
     """Predictions beside a CSV, and their line in the ledger."""
     folder = project.workspace.submissions
     Predictions(ids, values, classes, FOLDS, META | meta).save(folder / f"{name}.npz")
-    line = {"submission": f"submissions/tiny/{name}.csv", "score": 0.5, "fingerprint": name}
+    line = dict.fromkeys(KEYS) | {
+        "submission": f"submissions/tiny/{name}.csv",
+        "score": 0.5,
+        "fingerprint": name,
+    }
     with open(folder / "ledger.jsonl", "a", encoding="utf-8") as ledger:
         ledger.write(json.dumps(line) + "\n")
 

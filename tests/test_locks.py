@@ -73,7 +73,7 @@ def test_a_run_waits_for_one_that_counts_on_other_content(tmp_path, run, another
     assert process.poll() is None  # the same content: no need to wait
     assert caplog.messages == []
     run.count_on({tmp_path / "net": "ours"})
-    assert process.poll() == 0
+    assert process.wait(timeout=60) == 0
     assert len(caplog.messages) == 1
     assert (
         f"{tmp_path / 'net'} is being used for another config, by process {process.pid}"

@@ -63,17 +63,10 @@ class Task(Section):
             raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
         return raw
 
-    @field_validator("class_weights", mode="before")
-    @classmethod
-    def _numbers_as_names(cls, weights: Any) -> Any:
-        if isinstance(weights, dict):
-            return {cls._number_as_text(name): weight for name, weight in weights.items()}
-        return weights
-
     @field_validator("class_weights")
     @classmethod
     def _weights_count(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
-        if weights and not all(0 <= weight < float("inf") for weight in weights.values()):
+        if weights and min(weights.values()) < 0:
             raise ValueError("weights are numbers of at least 0")
         return weights
 

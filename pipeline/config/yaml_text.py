@@ -9,7 +9,8 @@ from pipeline.config.errors import UserError
 
 UNNAMED = "<unicode string>"  # what PyYAML calls a text
 MAX_VALUES = 100_000  # with anchors written out; the longest real config has some hundred
-NAMING = (("members",), ("backbones",))  # sections whose keys are names that the user gives
+# Sections whose keys are names that the user gives, or a competition's classes.
+NAMING = (("members",), ("backbones",), ("task", "class_weights"))
 DEEPEST_NAMES = ("members", "NAME", "blocks")  # so are these keys
 MERGE = "<<"
 TEXT_TAG = "tag:yaml.org,2002:str"
@@ -20,7 +21,7 @@ PLAIN = (str, int, float, bool, type(None))
 def parse_yaml(text: str, name: str, keys: tuple[str, ...] = ()) -> tuple[Any, yaml.Node | None]:
     """Return a YAML text's value, and its nodes, which know their lines.
 
-    Names of members, backbones and blocks are texts, whatever YAML reads them as (no, 007).
+    Names of members, backbones, blocks and classes are texts, whatever YAML reads (no, 007).
 
     Args:
         name: of the file, or whatever the text is, for messages.
