@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.config.errors import UserError
 from pipeline.core.artifacts import is_current
+from pipeline.data import images
 from pipeline.data.decoding import PixelRange, in_threads, read_image
 from pipeline.data.images import GREY, ImageCache, build_cache, fit_square, resize
 
@@ -188,11 +189,16 @@ def test_any_shape_becomes_a_square(cut, shape):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_line_of_pixels_is_cut_before_it_is_enlarged(turned):
+def test_a_line_of_pixels_is_cut_before_it_is_enlarged(turned, monkeypatch):
     line = np.full((1, 200_000, 3), 50, np.uint8)
     line[:, 99_000:101_000] = 200
     line = line.transpose(1, 0, 2) if turned else line
-    assert (fit_square(line, 64, "crop") == 200).all()  # whole, it would have 2.5 TB
+    asked = []
+    monkeypatch.setattr(
+        images, "resize", lambda *arguments: asked.append(arguments[1:]) or resize(*arguments)
+    )
+    assert (fit_square(line, 64, "crop") == 200).all()
+    assert max(asked[0]) <= 16 * 64  # whole, it would be enlarged to 2.5 GB
 
 
 def test_long_images_are_cropped_as_before():
