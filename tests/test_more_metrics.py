@@ -280,6 +280,8 @@ def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_el
     assert metric(metric="balanced_log_loss", class_weights={"b": 3}).class_weights == (1, 3, 1)
     numbered = metric(("0", "1"), metric="weighted_log_loss", class_weights={1: 2})
     assert numbered.class_weights == (1, 2)
+    with pytest.raises(ValueError, match="truth values: quote them"):
+        Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={False: 2})
     for wrong in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="numbers of at least 0"):
             Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={"a": wrong})

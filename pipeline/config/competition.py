@@ -66,9 +66,14 @@ class Task(Section):
     @field_validator("class_weights", mode="before")
     @classmethod
     def _numbers_as_names(cls, weights: Any) -> Any:
-        if isinstance(weights, dict):
-            return {cls._number_as_text(name): weight for name, weight in weights.items()}
-        return weights
+        if not isinstance(weights, dict):
+            return weights
+        if any(isinstance(name, bool) for name in weights):
+            raise ValueError("YAML reads yes, no, on, off, true, false as truth values: quote them")
+        return {
+            str(name) if isinstance(name, int | float) else name: weight
+            for name, weight in weights.items()
+        }
 
     @field_validator("class_weights")
     @classmethod
