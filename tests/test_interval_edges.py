@@ -54,6 +54,17 @@ def test_a_rare_class_that_is_all_right_is_not_sure_to_stay_so():
         assert high == 1, name
 
 
+@pytest.mark.parametrize("name", ["matthews_correlation", "cohen_kappa"])
+def test_decisions_for_one_class_may_yet_agree_or_not(name):
+    """All rows, or all but two that are wrong, said to be of the common class."""
+    targets = np.eye(2)[(np.arange(300) % 4 == 0) + 0]
+    for said in (np.zeros(300), np.isin(np.arange(300), [1, 2])):
+        low, high = bootstrap_interval(targets, np.eye(2)[said.astype(int)], **how(name, "binary"))
+        assert -0.2 < low < 0 < high < 0.2
+    low, high = bootstrap_interval(targets, targets, **how(name, "binary"))
+    assert 0.95 < low < high == 1
+
+
 def test_heavy_tails_may_hold_worse_rows_than_the_worst():
     # Errors 1 / u: half of all such test sets exceed the worst of 200, and the tail has no mean.
     targets = 1 / ((np.arange(200) + 0.5) / 200)[:, None]

@@ -281,7 +281,7 @@ def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_el
     numbered = metric(("0", "1"), metric="weighted_log_loss", class_weights={"1": 2})
     assert numbered.class_weights == (1, 2)
     for wrong in (-1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=r"numbers of at least 0|a finite number"):
+        with pytest.raises(ValueError, match=r"greater than or equal to 0|finite number"):
             Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={"a": wrong})
 
 

@@ -4,7 +4,7 @@ import re
 from string import Formatter
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
 from pipeline.config.section import Section
 
@@ -38,7 +38,7 @@ class Task(Section):
         description="of module:function: what y_pred holds; classes: their positions, 0 to C - 1 "
         "in the order of `classes` (labels is another word for it); default: its attribute",
     )
-    class_weights: dict[str, float] | None = Field(
+    class_weights: dict[str, NonNegativeFloat] | None = Field(
         None,
         description="of weighted_log_loss, balanced_log_loss, weighted_roc_auc, weighted_r2: what "
         "classes, labels or target columns count, others 1",
@@ -62,13 +62,6 @@ class Task(Section):
         if isinstance(raw, dict) and not raw.get("metric"):
             raw = {**raw, "metric": DEFAULT_METRICS.get(str(raw.get("kind")), "")}
         return raw
-
-    @field_validator("class_weights")
-    @classmethod
-    def _weights_count(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
-        if weights and min(weights.values()) < 0:
-            raise ValueError("weights are numbers of at least 0")
-        return weights
 
     @property
     def targets(self) -> list[str]:

@@ -125,12 +125,12 @@ BUILT_IN: dict[str, Metric] = {
         ),
         higher(
             "matthews_correlation", "labels", SINGLE_LABEL,
-            RowMeans(scorers.agreement_terms, scorers.matthews), low=-1.0, high=1.0,
+            RowMeans(scorers.agreement_terms, scorers.matthews, of="agreement"), low=-1.0, high=1.0,
             summary="correlation of decisions with classes (MCC)",
         ),
         higher(
             "cohen_kappa", "labels", SINGLE_LABEL,
-            RowMeans(scorers.agreement_terms, scorers.cohen), low=-1.0, high=1.0,
+            RowMeans(scorers.agreement_terms, scorers.cohen, of="agreement"), low=-1.0, high=1.0,
             summary="agreement beyond chance, without weights",
         ),
         higher(

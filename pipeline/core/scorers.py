@@ -24,12 +24,13 @@ class RowMeans:
         terms: (y_true, y_pred) -> (N, ...) one entry per row.
         finish: means over rows (..., as in terms) -> score (...); leading axes are kept.
         of: what terms are. hits: (N,) from 0 to 1; shares: (N, C, 2) counts, of which each class
-            has the ratio; losses: (N, ...) from 0 up; moments: others.
+            has the ratio; agreement: (N, C, 3), see `agreement_terms`; losses: (N, ...) from 0 up;
+            moments: others.
     """
 
     terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
     finish: Callable[[np.ndarray], np.ndarray] = np.asarray
-    of: Literal["hits", "shares", "losses", "moments"] = "moments"
+    of: Literal["hits", "shares", "agreement", "losses", "moments"] = "moments"
 
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         return float(self.finish(self.terms(y_true, y_pred).mean(axis=0)))

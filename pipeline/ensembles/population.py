@@ -93,7 +93,11 @@ def _of_means(
         return (found[:, 1:] / found[:, :1]).reshape(-1, *terms.shape[1:])
 
     bias = 0.0
-    if metric.function.of in ("shares", "moments"):  # others: none, or ruled by outliers
+    if metric.function.of in (
+        "shares",
+        "agreement",
+        "moments",
+    ):  # others: none, or ruled by outliers
         for shapes in (units.shapes, units.masses):
             rng = stream(seed, "bias")
             as_wide = _populations(replace(units, shapes=shapes), -(-rounds // 5), rng)

@@ -2,10 +2,11 @@
 
 Resamples of rows that are all right are all right, and no loss in them exceeds the worst one seen.
 So what is resampled holds a little more: for shares half a row right and half a row wrong (Jeffreys
-1946), for shares by class one row per class, as often right as classes are on average; for losses
-a row beyond the worst one (each of the N + 1 gaps between N losses is as likely to hold the next
-one, Hill 1968), as far beyond as the tail is heavy (Hill 1975); else rows of each class with
-what was predicted for a row of another one, or rows of numbers with what was for any other.
+1946), for shares by class and agreement one row per class, as often right as classes are on
+average; for losses a row beyond the worst one (each of the N + 1 gaps between N losses is as likely
+to hold the next one, Hill 1968), as far beyond as the tail is heavy (Hill 1975); else rows of each
+class with what was predicted for a row of another one, or rows of numbers with what was for any
+other.
 """
 
 import numpy as np
@@ -36,6 +37,8 @@ def prior_terms(
         return terms, np.array([0.0, 1.0]), np.array([0.5, 0.5])
     if function.of == "shares":
         return terms, *_of_shares(terms, float(function.finish(terms.mean(axis=0))))
+    if function.of == "agreement":
+        return terms, *_of_agreement(terms)
     losses = terms.reshape(len(terms), -1).mean(axis=1)
     worst = terms[losses.argmax()]
     return terms, np.multiply.outer(_beyond(losses), worst), np.full(BEYOND, 1 / BEYOND)
@@ -73,12 +76,32 @@ def swapped_rows(
 def _of_shares(terms: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:
     """A row right and one wrong of each class, of the mass of one row together."""
     num_classes = terms.shape[1]
-    right = (np.nan_to_num(score) * num_classes + 0.5) / (num_classes + 1)
+    right = _share_right(np.nan_to_num(score), num_classes)
     rows = np.zeros((2, num_classes, num_classes, 2))
     each = np.arange(num_classes)
     rows[:, each, each, 1] = 1
     rows[0, each, each, 0] = 1
     return rows.reshape(-1, num_classes, 2), np.repeat([right, 1 - right], num_classes)
+
+
+def _of_agreement(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A row right, and one taken for the next class, of each class: the mass of one row together.
+
+    Else decisions that are nearly all for one class would hardly vary: none of the few others is
+    ever right, or wrong.
+    """
+    num_classes = terms.shape[1]
+    right = _share_right(float(terms[..., 0].sum(axis=1).mean()), num_classes)
+    rows, each = np.zeros((2, num_classes, num_classes, 3)), np.arange(num_classes)
+    rows[:, each, each, 1] = 1
+    rows[0, each, each, 0] = rows[0, each, each, 2] = 1
+    rows[1, each, (each + 1) % num_classes, 2] = 1
+    return rows.reshape(-1, num_classes, 3), np.repeat([right, 1 - right], num_classes)
+
+
+def _share_right(score: float, num_classes: int) -> float:
+    """How often a class that is not known is right, classes being so on average."""
+    return (score * num_classes + 0.5) / (num_classes + 1)
 
 
 def _beyond(losses: np.ndarray) -> np.ndarray:
