@@ -280,6 +280,8 @@ def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_el
     assert metric(metric="balanced_log_loss", class_weights={"b": 3}).class_weights == (1, 3, 1)
     numbered = metric(("0", "1"), metric="weighted_log_loss", class_weights={"1": 2})
     assert numbered.class_weights == (1, 2)
+    with pytest.raises(UserError, match="all are 0"):
+        metric(("a", "b"), metric="weighted_log_loss", class_weights={"a": 0, "b": 0})
     for wrong in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"greater than or equal to 0|finite number"):
             Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={"a": wrong})

@@ -59,6 +59,8 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
         raise UserError(
             f"task.class_weights: no class {unknown[0]!r}{nearest(unknown[0], classes)}"
         )
+    if not any(task.class_weights.get(name, 1.0) for name in classes):
+        raise UserError("task.class_weights: all are 0; give some class or column a weight.")
     return metric.weighted(np.array([task.class_weights.get(name, 1.0) for name in classes]))
 
 
