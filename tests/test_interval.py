@@ -9,6 +9,7 @@ from metric_cases import CASES, random_rows
 from pipeline.core.metrics import Metric, get_metric
 from pipeline.core.runtime import stream
 from pipeline.core.scorers import RowMeans
+from pipeline.ensembles import interval
 from pipeline.ensembles.bootstrap import SLOW_SHARE, resampled_scores
 from pipeline.ensembles.interval import (
     bootstrap_interval,
@@ -61,6 +62,13 @@ def test_covers_the_truth_as_often_as_it_says():
     assert covered / 300 == pytest.approx(0.90, abs=0.05)
 
 
+@pytest.fixture
+def knowing(monkeypatch):
+    """Let predictions count as better than a constant."""
+    monkeypatch.setattr(interval, "surely_knows", lambda *_, **__: True)
+
+
+@pytest.mark.usefixtures("knowing")
 def test_groups_stay_whole():
     # Ten groups of forty rows, all right or all wrong: ten independent answers and not 400.
     groups = np.repeat(np.arange(10), 40)
@@ -119,6 +127,24 @@ def test_a_test_set_s_score_is_inside_as_often_as_it_says(num_rows, test_rows):
     assert inside / 300 == pytest.approx(0.90, abs=0.05)
 
 
+def test_guesses_in_groups_vary_as_half_the_rows_do(monkeypatch):
+    rng = np.random.default_rng(0)
+    targets, groups = np.eye(2)[rng.integers(2, size=600)], np.repeat(np.arange(60), 10)
+    values = np.tile([0.5, 0.5], (600, 1)) + rng.normal(size=(600, 1)) * [0.1, -0.1]
+    settings = {"groups": groups, "rounds": 2000, **how("accuracy", "binary")}
+    widths = []
+    for knows in (False, True):
+        monkeypatch.setattr(interval, "surely_knows", lambda *_, found=knows, **__: found)
+        low, high = bootstrap_interval(targets, values, **settings)
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(2**0.5, rel=1e-6)
+    alone = settings | {"groups": np.arange(600)}
+    low, high = bootstrap_interval(targets, values, **alone)
+    monkeypatch.setattr(interval, "surely_knows", lambda *_, **__: False)
+    assert bootstrap_interval(targets, values, **alone) == (low, high)
+
+
+@pytest.mark.usefixtures("knowing")
 def test_groups_stay_whole_among_test_rows_too():
     groups = np.repeat(np.arange(50), 8)  # 200 test rows are 25 groups
     targets, values = right_rows(groups < 40)

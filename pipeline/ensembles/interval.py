@@ -77,15 +77,17 @@ def _spread_of_guesses(
     groups: np.ndarray | None = None,
     **_: Any,
 ) -> np.ndarray:
-    """Widen drawn scores (rounds,) of ranks that know nothing.
+    """Widen drawn scores (rounds,) of predictions that know nothing: of ranks, and in groups.
 
     What models learn of noise makes the scores of two folds, each predicted by a model that learnt
     from the other, one and the same number: the out-of-fold score varies as that of half the rows.
     (No estimate of its variance sees this, see Bengio and Grandvalet 2004.) Other metrics are of
-    predictions that keep near a constant there.
+    predictions that keep near a constant there, which varies little, but with groups.
     """
     smooth = {"kind": loss_kind(kind, metric), "levels": levels}
-    if not metric.ranks or surely_knows(values, targets, **smooth, groups=groups):
+    num_units = units_of(len(targets), groups).max() + 1
+    varies = metric.ranks or 2 * num_units <= len(targets)
+    if not varies or surely_knows(values, targets, **smooth, groups=groups):
         return drawn
     of_train, of_test = 1 / len(targets), 1 / test_rows
     factor = np.sqrt((2 * of_train + of_test) / (of_train + of_test))
