@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_chain import CONFIG, NETWORK, run, submission, write_competition
+from test_chain import CONFIG, NETWORK, submission, write_competition
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -16,10 +16,8 @@ MEMBERS = CONFIG["members"] | {"net": NETWORK}
 
 def start(root: Path, stage: str, config: str, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "pipeline", stage, "--config", config, *arguments]
-    settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=root, env=os.environ | settings, stderr=subprocess.PIPE, text=True
-    )
+    settings = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=root, env=settings, stderr=subprocess.PIPE, text=True)
 
 
 def end(*processes: subprocess.Popen) -> list[str]:
@@ -35,25 +33,29 @@ def content(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
+def write(root: Path) -> Path:
+    """A competition and two configs."""
+    write_competition(root)
+    for name, epochs in {"one": 1, "two": 2}.items():
+        members = MEMBERS | {"net": NETWORK | {"epochs": epochs}}
+        (root / f"{name}.yaml").write_text(yaml.safe_dump(CONFIG | {"members": members}))
+    return root
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     """What each config ends with when nothing else runs."""
     found = {}
-    for name, epochs in {"one": 1, "two": 2}.items():
-        root = tmp_path_factory.mktemp(name)
-        write_competition(root)
-        run(root, members=MEMBERS | {"net": NETWORK | {"epochs": epochs}})
+    for name in ("one", "two"):
+        root = write(tmp_path_factory.mktemp(name))
+        end(start(root, "ensemble", f"{name}.yaml"))
         found[name] = content(root)
     return found
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write_competition(tmp_path)
-    for name, epochs in {"one": 1, "two": 2}.items():
-        members = MEMBERS | {"net": NETWORK | {"epochs": epochs}}
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(CONFIG | {"members": members}))
-    return tmp_path
+    return write(tmp_path)
 
 
 def test_two_parts_of_one_config_share_the_image_cache(root, alone):
