@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,9 @@ def test_listing_metrics_imports_nothing_heavy():
     heavy = "{'sklearn', 'scipy', 'torch'}"
     code = f"import sys, pipeline.core.metrics; assert not {heavy} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rounding_leaves_no_range_and_a_wrong_score_is_not_hidden():
+    for score, found in ((-1 - 2e-16, -1.0), (1 + 2e-16, 1.0), (1.5, 1.5)):
+        metric = replace(get_metric("normalized_gini", "binary"), function=lambda *_, s=score: s)
+        assert metric.of_rows(np.zeros(2), np.zeros(2)) == found

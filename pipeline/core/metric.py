@@ -27,6 +27,9 @@ class MetricFailed(UserError):
     """A function of the user's own has no score for some rows."""
 
 
+ROUNDING = 1e-12
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric that scores the pipeline's matrices, see `score`.
@@ -98,10 +101,13 @@ class Metric:
     def of_rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         """Score what `inputs` gives; NaN where a function of the user's own fails on these rows."""
         try:
-            return float(self.function(y_true, y_pred))
+            score = float(self.function(y_true, y_pred))
         except MetricFailed as error:
             _warn_once(f"{error} Its score counts as undefined there.")
             return np.nan
+        # Rounding leaves the range by the last bit, and otherwise on each kind of processor.
+        nearest = float(np.clip(score, self.low, self.high))
+        return nearest if abs(score - nearest) < ROUNDING else score
 
     def inputs(
         self,
