@@ -6,14 +6,13 @@ Where decisions are fitted, NAME.decided.npz and NAME.decided.test.npz hold what
 
 import logging
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.config.errors import UserError
-from pipeline.config.schema import BlendKind, Config
+from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.own_metric import describe, is_own
@@ -21,18 +20,21 @@ from pipeline.core.predictions import Predictions
 from pipeline.core.submission import fill_columns, values_of_columns, write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval
-from pipeline.ensembles.left_out import SLOW, oof_without_each
-from pipeline.ensembles.rounds import Series
 from pipeline.stages import outputs
+from pipeline.stages.contestants import (
+    LEVEL,
+    best_of,
+    contestant,
+    cross_fit_blend,
+    diversity,
+    single,
+)
 from pipeline.stages.estimate import against_constant, constant_of, estimate
 from pipeline.stages.last_submission import against_last
 from pipeline.stages.project import Project, open_project
 from pipeline.stages.rounds import gains_of_students, positions_by_round
 
 log = logging.getLogger(__name__)
-LEVEL = 0.90  # of the interval
 
 
 def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
@@ -42,22 +44,23 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     if is_own(project.metric):
         log.info("ensemble metric %s", describe(project.metric))
     refuse_undefined(project, dict(zip(config.members, members.oof, strict=True)))
-    singles = {name: _single(project, members, m) for m, name in enumerate(config.members)}
+    singles = {name: single(project, members, m) for m, name in enumerate(config.members)}
     series = positions_by_round(config)
-    blends = {name: _cross_fit(project, name, members, series=series) for name in config.blends}
+    blends = {
+        name: cross_fit_blend(project, name, members, series=series) for name in config.blends
+    }
     _log_left_out(list(config.members), blends)
     constant = constant_of(project)
     contestants = [
-        _contestant(project, name, "member", fit) | {"as_predicted": project.score(values)}
+        contestant(project, name, "member", fit) | {"as_predicted": project.score(values)}
         for (name, fit), values in zip(singles.items(), members.oof, strict=True)
     ]
-    contestants += [_contestant(project, name, "blend", fit) for name, fit in blends.items()]
-    diversity = _diversity(project, members, contestants, blends)
-    best_single = _best(project, [entry for entry in contestants if entry["is"] == "member"])
+    contestants += [contestant(project, name, "blend", fit) for name, fit in blends.items()]
+    best_single = best_of(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
-        contestants.append(_contestant(project, name, "blend", fitted))
-    contestants.append(_contestant(project, "constant", "", constant))
+        contestants.append(contestant(project, name, "blend", fitted))
+    contestants.append(contestant(project, "constant", "", constant))
     chosen = next(entry for entry in contestants if entry["name"] == name)
     refuse_undefined(project, {name: fitted.scored_oof})
     stem = f"{name}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
@@ -97,7 +100,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "best_single": best_single["name"],
         "better_than_last": against_last(project, fitted.scored_oof, fingerprint, level=LEVEL),
         "contestants": contestants,
-        "diversity": diversity,
+        "diversity": diversity(project, members, contestants, blends),
         "rounds": gains_of_students(
             project,
             {name: fit.scored_oof for name, fit in singles.items()},
@@ -134,42 +137,6 @@ def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
     )
 
 
-def _cross_fit(
-    project: Project,
-    blend: BlendKind,
-    members: outputs.MemberPredictions,
-    *,
-    series: Series = (),
-) -> CrossFitted:
-    return outputs.cross_fit_members(
-        project,
-        blend,
-        members.oof,
-        members.test,
-        base_levels=members.base_levels,
-        series=series,
-        **_what_is_fitted(project),
-    )
-
-
-def _what_is_fitted(project: Project) -> dict[str, Any]:
-    """What is fitted besides weights."""
-    config = project.config
-    return {
-        "calibrate": config.calibrate,
-        "fit_decisions": outputs.fits_decisions(project),
-        "fill": outputs.fill_of(project),
-    }
-
-
-def _single(project: Project, members: outputs.MemberPredictions, m: int) -> CrossFitted:
-    """A member on its own, calibrated and decided as blends are, for a fair comparison."""
-    alone = replace(
-        members, **{key: getattr(members, key)[[m]] for key in ("oof", "test", "base_levels")}
-    )
-    return replace(_cross_fit(project, "soft_vote", alone), weights=None)
-
-
 def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
     """Say which members blends leave out: near-copies, and those no better than a constant.
 
@@ -200,82 +167,6 @@ def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
             )
 
 
-def _diversity(
-    project: Project,
-    members: outputs.MemberPredictions,
-    contestants: list[dict[str, Any]],
-    blends: dict[str, CrossFitted],
-) -> dict[str, Any]:
-    """Correlation of members' errors; the score of the best blend with all, and without each.
-
-    Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
-    """
-    names, targets = list(project.config.members), project.competition.targets
-    series = positions_by_round(project.config)
-    quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
-    if quick:
-        blend = _best(project, quick)["name"]
-        with_all = blends[blend].scored_oof
-    else:
-        blend = "weighted"
-        with_all = _cross_fit(project, blend, members, series=series).scored_oof
-    without = oof_without_each(
-        blend,
-        members.oof,
-        targets,
-        project.folds.folds,
-        base_levels=members.base_levels,
-        series=series,
-        groups=project.folds.groups,
-        **outputs.blend_settings(project),
-        **_what_is_fitted(project),
-    )
-    left = dict(zip(names, without, strict=True)) if without else {}
-    scores = {name: project.score(values) for name, values in left.items()}
-    score = project.score(with_all)
-    return {
-        "error_correlation": {
-            name: dict(zip(names, row, strict=True))
-            for name, row in zip(
-                names, error_correlation(members.oof, targets).tolist(), strict=True
-            )
-        },
-        "left_out_of": blend,
-        "score_with_all": score,
-        "score_without": {
-            name: None if np.isnan(value) else value
-            for name, value in (dict.fromkeys(names, np.nan) | scores).items()
-        },
-        "better_without": {
-            name: outputs.compare(project, left[name], with_all, level=LEVEL)
-            for name in left
-            if project.metric.is_better(scores[name], score)
-        },
-    }
-
-
-def _contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
-    """A member's or blend's honest score, with its interval and its spread over folds."""
-    targets, folds = project.competition.targets, project.folds
-    low, high = bootstrap_interval(
-        targets, fit.scored_oof, level=LEVEL, **outputs.bootstrap_settings(project)
-    )
-    fold_scores = [
-        project.metric.score(targets[rows], fit.scored_oof[rows], **project.scoring)
-        for rows in (folds.folds == fold for fold in range(folds.num_folds))
-    ]
-    weights = None if fit.weights is None else fit.weights.mean(0).tolist()
-    return {
-        "name": name,
-        "is": what,
-        "score": project.score(fit.scored_oof),
-        "low": low,
-        "high": high,
-        "fold_scores": fold_scores,
-        "weights": weights and dict(zip(project.config.members, weights, strict=True)),
-    }
-
-
 def _choose(
     project: Project, singles: dict[str, CrossFitted], blends: dict[str, CrossFitted]
 ) -> tuple[str, CrossFitted, dict[str, Any] | None]:
@@ -303,10 +194,6 @@ def _choose(
     name = by_fold[0][0] if by_fold == by_fold[:1] * len(by_fold) and len(counts) == 1 else "best"
     choice = {"rule": rule, "by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
     return name, fitted, choice
-
-
-def _best(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
-    return contestants[project.metric.best([entry["score"] for entry in contestants])]
 
 
 def _form(project: Project, fitted: CrossFitted, score: float) -> dict[str, Any]:
