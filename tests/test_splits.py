@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema import Folds
-from pipeline.data.splits import assign_folds, merge_groups
+from pipeline.data.group_folds import merge_groups
+from pipeline.data.splits import assign_folds
 
 pytestmark = pytest.mark.numeric
 

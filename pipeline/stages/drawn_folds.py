@@ -10,9 +10,10 @@ from pipeline.config.schema import Folds
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
 from pipeline.data.duplicates import clusters, find_duplicates
+from pipeline.data.group_folds import merge_groups
 from pipeline.data.index import BLANK
 from pipeline.data.scene_finder import block_features, find_scenes, thumbnail_features
-from pipeline.data.splits import Assignment, assign_folds, merge_groups
+from pipeline.data.splits import Assignment, assign_folds
 from pipeline.stages.plan import Plan
 from pipeline.stages.project import Project
 

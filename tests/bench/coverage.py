@@ -24,7 +24,8 @@ from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
 from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.data.splits import assign_folds, merge_groups
+from pipeline.data.group_folds import merge_groups
+from pipeline.data.splits import assign_folds
 from pipeline.ensembles import fit_blend
 from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.choice import best_blend, choose_by_fold

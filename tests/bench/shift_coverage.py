@@ -32,7 +32,8 @@ from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
 from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.data.splits import assign_folds, merge_groups
+from pipeline.data.group_folds import merge_groups
+from pipeline.data.splits import assign_folds
 from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.evidence import Evidence
