@@ -1,6 +1,7 @@
 """Shared by the tests: a tiny image competition, as files."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,3 +61,11 @@ def make_competition(tmp_path: Path) -> Callable[..., Path]:
 def competition_folder(make_competition: Callable[..., Path]) -> Path:
     """input/tiny with nothing wrong: 9 training images of 3 colours, 4 test images."""
     return make_competition()
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of `finished`, a project of the module's own whose chain has run, to be changed."""
+    root = tmp_path / "copy"
+    shutil.copytree(finished, root)
+    return root

@@ -114,13 +114,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
-    root = tmp_path / "copy"
-    shutil.copytree(finished, root)
-    return root
-
-
 def test_law_1_nothing_under_input_is_ever_written(tmp_path: Path) -> None:
     folder = write_competition(tmp_path)
     elsewhere = tmp_path / "elsewhere"

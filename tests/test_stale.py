@@ -32,13 +32,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
-    root = tmp_path / "copy"
-    shutil.copytree(finished, root)
-    return root
-
-
-@pytest.fixture
 def jobs(caplog: pytest.LogCaptureFixture):
     """Names of the jobs that were done since the last call."""
     caplog.set_level("INFO", logger="pipeline.core.jobs")

@@ -113,10 +113,10 @@ def without_nan(content: Any) -> Any:
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """The metadata of a finished artifact; None where there is none."""
-    return _read_json(folder / META)
+    return read_json(folder / META)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """An object in a JSON file; None where there is none, or it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -186,7 +186,7 @@ def _damaged(folder: Path, meta: dict[str, Any]) -> list[str]:
     A file is read once for each stamp that it has; artifacts of older versions name no files.
     """
     digests = meta.get("files", {})
-    verified = {} if verifies_everything() else (_read_json(folder / VERIFIED) or {})
+    verified = {} if verifies_everything() else (read_json(folder / VERIFIED) or {})
     stamps = {name: _stamp(folder / name) for name in digests}
     unsure = [name for name in digests if not stamps[name] or stamps[name] != verified.get(name)]
     damaged = [

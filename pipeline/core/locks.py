@@ -5,7 +5,6 @@ dead owner's is none; beside each stands who holds it. All files lie in one fold
 competition; where that cannot be written, nothing else can, and there is nothing to agree on.
 """
 
-import json
 import logging
 import os
 import secrets
@@ -15,11 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.core.artifacts import write_json
+from pipeline.core.artifacts import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +80,7 @@ class Run:
         """
         with FileLock(self._folder / "gate.lock"):
             for record in self._records_of_others():
-                theirs = _read(record).get("artifacts", {})
+                theirs = (read_json(record) or {}).get("artifacts", {})
                 for folder, recipe in wanted.items():
                     if theirs.get(folder, recipe) != recipe:
                         return folder, _in_words(record)
@@ -139,15 +137,8 @@ class Run:
         return self._lock_of(folder).with_suffix(".json")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # its owner has just gone
-        return {}
-
-
 def _in_words(record: Path) -> str:
-    owner = _read(record).get("owner")
+    owner = (read_json(record) or {}).get("owner")  # none: it has just gone
     if owner is None:
         return "another process"
     return f"process {owner['pid']} on {owner['host']} since {owner['since']}"

@@ -82,8 +82,7 @@ def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
                 raise UserError(f"{path}: {deep.dtype} pixels; say data.pixel_range: [LOW, HIGH].")
             if not np.isfinite(deep).all():
                 remarks.append(NOT_FINITE)
-            scaled = Image.fromarray(_scaled(deep, pixel_range))
-            image = scaled
+            image = Image.fromarray(_scaled(deep, pixel_range))
         image = ImageOps.exif_transpose(image)
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")

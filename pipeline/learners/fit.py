@@ -209,12 +209,20 @@ def fit_learner(
     rows = resample(rows, sampling=settings.sampling, views=views, rng=stream(seed, "resampling"))
     strengths = recipe.strengths if settings.strength is None else settings.strength
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
-    seed = stream_seed(seed, settings.learner)
+    model = _fit_model(settings, rows, strengths, seed=stream_seed(seed, settings.learner))
+    return FittedLearner(concatenation, model, kind)
+
+
+def _fit_model(
+    settings: Learner, rows: TrainingRows, strengths: list[float], *, seed: int
+) -> Model:
+    """Fit the learner itself; what fails where there are `params` is put down to them."""
     try:
-        model = recipe.fit(rows, strengths=strengths, seed=seed, **settings.params)
+        return RECIPES[settings.learner].fit(
+            rows, strengths=strengths, seed=seed, **settings.params
+        )
     except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
         if not settings.params:
             raise
         reason = f"{settings.learner} does not take `params` {settings.params}: {error}"
         raise JobFailed(f"{reason.rstrip('.')}. Correct them, or leave them out.") from error
-    return FittedLearner(concatenation, model, kind)

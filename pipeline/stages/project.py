@@ -118,13 +118,14 @@ def open_project(config: Config, root: Path) -> Project:
     Raises:
         UserError: with all that is wrong.
     """
-    metric = task_metric(config.task)
+    task_metric(config.task)  # refuses before the CSVs are read
     workspace = Workspace(root, config.competition)
     competition = read_competition(workspace.input, config.task, config.data)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
-    find_form(competition, metric, config.submission)  # refuses before any work is done
-    _check_metric(competition, config)
+    metric = task_metric(config.task, competition.classes)
+    find_form(competition, metric, config.submission)  # refuses before images are looked at
+    _check_metric(metric, competition, config)
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index_path = workspace.features / "images" / "index.npz"
@@ -138,9 +139,8 @@ def open_project(config: Config, root: Path) -> Project:
     return Project(config, workspace, competition, index)
 
 
-def _check_metric(competition: Competition, config: Config) -> None:
+def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:
     """Refuse a metric that this competition's targets or classes do not fit, or that fails."""
-    metric = task_metric(config.task, competition.classes)
     if config.task.kind == "regression":
         metric.refuse_targets(competition.targets)
     elif competition.levels is not None:
