@@ -192,6 +192,15 @@ def test_content_of_another_recipe_is_cleared_only_where_the_folder_is_owned(tmp
         assert (one.folder / "old").exists() is not owns
 
 
+@pytest.mark.parametrize("overwrites", [True, False])
+def test_law_6_metadata_is_withdrawn_before_files_are_overwritten(tmp_path, overwrites):
+    execute([job(tmp_path, "join", recipe="old", owns_folder=False)])
+    how = {"owns_folder": False, "overwrites": overwrites, "arguments": {"reason": "killed"}}
+    with pytest.raises(UserError, match="killed"):
+        execute([job(tmp_path, "join", recipe="new", **how)])
+    assert (artifacts.read_meta(tmp_path / "join") is None) is overwrites
+
+
 def test_what_comes_back_finished_from_the_attic_is_not_made_again(tmp_path):
     attic = tmp_path / "attic"
     old, new = (job(tmp_path, "net", recipe=recipe, attic=attic) for recipe in ("old", "new"))
