@@ -160,7 +160,7 @@ class Folds(Section):
     ] = Field(
         "stratified",
         description="`stratified` means: as the task asks for, and by group where one is named "
-        "(fewer than 500 groups by lot, for balanced classes would flatter there); "
+        "(fewer than 500 groups at random, as balanced classes would flatter there); "
         "`scenes`: likewise, near-identical images whole, which the first backbone's frozen "
         "features tell (without a backbone, thumbnails)",
     )

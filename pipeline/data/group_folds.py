@@ -40,12 +40,12 @@ def merge_groups(*groupings: np.ndarray | None) -> np.ndarray | None:
 def draw_groups(
     labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int, spread: float
 ) -> np.ndarray | None:
-    """Even out sizes alone, the rest by lot; None if that leaves folds without one of the labels.
+    """Even out sizes alone, the rest at random; None if that leaves folds without a label.
 
     With few groups whose rows are alike, balanced classes make a held-out fold more like the others
     than new groups are. The squared error of a constant, three classes, 5 folds: too good by
-    3.7 ± 0.4% with 15 groups, 1.2 ± 0.2% with 60, 0.7 ± 0.2% with 120; by lot -0.1 ± 0.4% with 15,
-    and it varies as much.
+    3.7 ± 0.4% with 15 groups, 1.2 ± 0.2% with 60, 0.7 ± 0.2% with 120; at random, with 15,
+    -0.1 ± 0.4%, and it varies as much.
     """
     wanted = [column for column in labels.T if len(np.unique(groups[column])) >= num_folds]
     for attempt in range(MAX_DRAWS):
@@ -79,7 +79,7 @@ def balance_groups(
     counts = np.zeros((groups.max() + 1, with_size.shape[1]))
     np.add.at(counts, groups, with_size)
     shares = counts / np.maximum(counts.sum(axis=0), 1)
-    # Equal sizes: the rarest labels first, while there is still room to even out; then by lot.
+    # Equal sizes: the rarest labels first, while there is still room to even out; then at random.
     rng = np.random.default_rng(seed)
     lot = rng.permutation(len(counts))
     sizes = counts[:, -1] * rng.uniform(1 - spread, 1, len(counts))

@@ -85,9 +85,9 @@ def assign_folds(
         draw = stream_seed(seed, "folds", repeat) if repeat else stream_seed(seed, "folds")
         spread = REPEAT_SPREAD if repeat else 0.0
         how = {"num_folds": settings.n, "seed": draw, "spread": spread}
-        by_lot = groups is not None and settings.scheme in LEFT_OPEN and units < FEW_GROUPS
+        at_random = groups is not None and settings.scheme in LEFT_OPEN and units < FEW_GROUPS
         named = labels[:, :0] if kind == "regression" else labels
-        folds = draw_groups(named, groups, **how) if by_lot else None
+        folds = draw_groups(named, groups, **how) if at_random else None
         if folds is None:
             folds = _split(scheme, labels, groups, **how)
         else:
