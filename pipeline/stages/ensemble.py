@@ -56,6 +56,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         for (name, fit), values in zip(singles.items(), members.oof, strict=True)
     ]
     contestants += [contestant(project, name, "blend", fit) for name, fit in blends.items()]
+    member_diversity = diversity(project, members, contestants, blends)
     best_single = best_of(project, [entry for entry in contestants if entry["is"] == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
@@ -100,7 +101,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
         "best_single": best_single["name"],
         "better_than_last": against_last(project, fitted.scored_oof, fingerprint, level=LEVEL),
         "contestants": contestants,
-        "diversity": diversity(project, members, contestants, blends),
+        "diversity": member_diversity,
         "rounds": gains_of_students(
             project,
             {name: fit.scored_oof for name, fit in singles.items()},
