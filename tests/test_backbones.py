@@ -267,3 +267,33 @@ def test_a_bug_is_no_user_error(monkeypatch):
     monkeypatch.setattr(backbones.timm, "create_model", create_model)
     with pytest.raises(ZeroDivisionError):
         create()
+
+
+# Architectures made for one size of image.
+
+
+def test_position_embeddings_follow_the_image_size(tmp_path):
+    """Loaded at the weights' own size, then resampled as timm does it; a snapshot comes back."""
+    own = timm.create_model("test_vit", num_classes=0)
+    save_file(
+        timm.create_model("test_vit").state_dict() | own.state_dict(), tmp_path / "w.safetensors"
+    )
+    backbone = Backbone(
+        arch="test_vit", weights=f"file:{tmp_path / 'w.safetensors'}", image_size=64
+    )
+    resized = create_backbone(backbone)
+    own.set_input_size(img_size=(64, 64))
+    assert torch.equal(outputs(resized, 64), outputs(own, 64))
+    empty = create_backbone(backbone, weights=False)
+    empty.load_state_dict(resized.state_dict())
+    assert torch.equal(outputs(empty, 64), outputs(own, 64))
+
+
+def test_a_network_of_another_size_than_its_backbone_is_resized_to_its_own():
+    backbone = Backbone(arch="test_vit", weights="random", image_size=160)
+    assert outputs(create_backbone(backbone, image_size=48), 48).shape == (2, 64)
+
+
+def test_pixels_that_fill_no_patch_are_not_left_out_in_silence():
+    with pytest.raises(UserError, match=r"patches of 16 px, and 70 px .* Say `image_size: 64`"):
+        create_backbone(Backbone(arch="test_vit", weights="random", image_size=70))

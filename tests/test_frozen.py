@@ -36,7 +36,8 @@ def test_stages_are_those_of_features_only_and_the_last_is_the_plain_block(arch,
 
 @torch.inference_mode()
 def test_stages_of_a_transformer_are_the_means_of_its_image_tokens():
-    model, plain = frozen("test_vit", stages=[1, -2], image_size=160), frozen("test_vit")
+    model = frozen("test_vit", stages=[1, -2], image_size=160)
+    plain = frozen("test_vit", image_size=160)
     seen = {}
     for index in (1, 4):
         plain.blocks[index].register_forward_hook(
@@ -78,7 +79,7 @@ def highest(maps: torch.Tensor) -> torch.Tensor:
             ["original", "scale_1.25"],
             r"200 x 200 px.*Leave `scale_1.25` out of `tta.views`",
         ),
-        ({"image_size": 100}, ["mirrored"], "100 x 100 px.*another `image_size`"),
+        ({"image_size": 100}, ["mirrored"], "100 px are no multiple.*`image_size: 96`"),
     ],
 )
 def test_what_a_transformer_cannot_do_is_said_before_work_begins(settings, views, message):

@@ -9,6 +9,7 @@ import logging
 import ssl
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 def create_backbone(
     backbone: Backbone,
     *,
+    image_size: int | None = None,
     drop_path: float = 0.0,
     weights: bool = True,
 ) -> nn.Module:
@@ -37,6 +39,9 @@ def create_backbone(
 
     Args:
         backbone: architecture and where its weights come from.
+        image_size: side of the square images that it will see, the backbone's own by default.
+            ViT, Swin and others have position embeddings and windows for one size: timm's
+            `set_input_size` resamples them after the weights were loaded.
         weights: False builds without pretrained weights, to load a snapshot into.
     Raises:
         UserError: unknown architecture, hub out of reach, weights that do not fit.
@@ -61,7 +66,25 @@ def create_backbone(
             raise _explained(error, arch, from_hub) from None
         if weights and backbone.weights not in ("hub", "random"):
             _load_weights(model, backbone)
+        _set_image_size(model, image_size or backbone.image_size, arch)
     return model
+
+
+def _set_image_size(model: nn.Module, side: int, arch: str) -> None:
+    """Fit a model to square images of another size than its weights', where timm can."""
+    native = model.pretrained_cfg.get("input_size", (3, side, side))[1:]
+    fixed = model.pretrained_cfg.get("fixed_input_size", False)
+    if tuple(native) == (side, side) or not (fixed and hasattr(model, "set_input_size")):
+        return
+    patch = max(getattr(getattr(model, "patch_embed", None), "patch_size", (1,)))
+    if side % patch:  # timm would leave the last pixels out, in silence
+        raise UserError(
+            f"{arch} cuts images into patches of {patch} px, and {side} px are no multiple of it. "
+            f"Say `image_size: {max(round(side / patch), 1) * patch}`."
+        )
+    with warnings.catch_warnings():  # of torch, on how timm indexes tensors
+        warnings.simplefilter("ignore")
+        model.set_input_size(img_size=(side, side))
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

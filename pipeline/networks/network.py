@@ -129,10 +129,14 @@ def create_network(
     Raises:
         UserError: a backbone that cannot be built so.
     """
+    image_size = settings.image_size or backbone.image_size
+    model = create_backbone(
+        backbone, image_size=image_size, drop_path=settings.drop_path, weights=pretrained
+    )
     network = ImageNetwork(
         settings,
-        create_backbone(backbone, drop_path=settings.drop_path, weights=pretrained),
-        image_size=settings.image_size or backbone.image_size,
+        model,
+        image_size=image_size,
         arch=backbone.arch,
         kind=kind,
         num_classes=num_classes,
