@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.config.errors import UserError
-from pipeline.core.jobs import NOTHING_CAN_BE_WRITTEN
 from pipeline.core.runtime import start_logging, tune_allocator
+from pipeline.errors import UserError
+from pipeline.workflow.jobs import NOTHING_CAN_BE_WRITTEN
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
@@ -54,9 +54,9 @@ def folds(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
     """Check the competition's files, find duplicates, write folds.csv."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("folds", config, _split(overrides, more))
+    make.run("folds", config, _split(overrides, more))
 
 
 @app.command()
@@ -64,9 +64,9 @@ def features(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
     """Extract frozen features of each backbone, once."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("features", config, _split(overrides, more))
+    make.run("features", config, _split(overrides, more))
 
 
 @app.command()
@@ -77,9 +77,9 @@ def check(
     member: MemberOption = "",
 ) -> None:
     """Try each network for a minute before a night of training; exit code 1 if a check failed."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    if not chain.check(config, _split(overrides, more), members=member):
+    if not make.check(config, _split(overrides, more), members=member):
         raise typer.Exit(1)
 
 
@@ -88,9 +88,9 @@ def audit(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
     """Look for leaks: what predicts the target and should not; train against test; a canary."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.audit(config, _split(overrides, more))
+    make.audit(config, _split(overrides, more))
 
 
 @app.command()
@@ -102,9 +102,9 @@ def train(
     fold: FoldOption = "",
 ) -> None:
     """Fit every member on every fold."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("train", config, _split(overrides, more), members=member, folds=fold)
+    make.run("train", config, _split(overrides, more), members=member, folds=fold)
 
 
 @app.command()
@@ -116,9 +116,9 @@ def infer(
     fold: FoldOption = "",
 ) -> None:
     """Predict held-out and test rows with every member."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("infer", config, _split(overrides, more), members=member, folds=fold)
+    make.run("infer", config, _split(overrides, more), members=member, folds=fold)
 
 
 @app.command()
@@ -126,9 +126,9 @@ def ensemble(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
     """Blend the members, estimate the score, write the submission."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("ensemble", config, _split(overrides, more))
+    make.run("ensemble", config, _split(overrides, more))
 
 
 @app.command()
@@ -136,17 +136,17 @@ def report(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
     """Write a page of pictures and numbers about all of it."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.run("report", config, _split(overrides, more))
+    make.run("report", config, _split(overrides, more))
 
 
 @app.command()
 def demo(overrides: Overrides = None, more: SetOption = "") -> None:
     """Write the handwritten digits of scikit-learn as a competition and run the whole chain."""
-    from pipeline.stages import chain
+    from pipeline.workflow import make
 
-    chain.demo(_split(overrides, more))
+    make.demo(_split(overrides, more))
 
 
 @app.command(name="config")
@@ -157,14 +157,14 @@ def show_config(
     show: Annotated[bool, typer.Option("--show", help="Print the resolved config.")] = False,
 ) -> None:
     """Print every key of the YAML with its default; with --show, a config fully resolved."""
-    from pipeline.config import describe
-    from pipeline.core.metrics import METRICS_OF_KIND
+    from pipeline.config import explain
+    from pipeline.metrics.named import METRICS_OF_KIND
 
     if show or config:
-        describe.show(config, _split(overrides, more))
+        explain.show(config, _split(overrides, more))
         return
-    describe.schema()
-    describe.metrics(METRICS_OF_KIND)
+    explain.schema()
+    explain.metrics(METRICS_OF_KIND)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.core.metric_patterns import PATTERNS
-from pipeline.core.metrics import METRICS_OF_KIND
+from pipeline.metrics.named import METRICS_OF_KIND
+from pipeline.metrics.patterns import PATTERNS
 
 EXAMPLES = {pattern.shown: pattern.example for pattern in PATTERNS}
 CASES = sorted(

@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.config.schema import Data, Task
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable
-from pipeline.data.index import ImageIndex, refresh_index
+from pipeline.images.index import ImageIndex, refresh_index
 
 CLASSES = ("cat", "dog", "owl")
 MULTICLASS = {"kind": "multiclass", "target": "label"}

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.schema import Backbone, Network
-from pipeline.core.metrics import get_metric
+from pipeline.metrics.named import get_metric
 from pipeline.networks import training
-from pipeline.networks.lesson import Lesson
 from pipeline.networks.trainer import Trainer
+from pipeline.networks.training_data import Lesson
 
 SIZE = 32
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)

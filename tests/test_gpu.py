@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 from small_training import EVERYTHING, fit
 
-from pipeline.config.errors import JobFailed
+from pipeline.backbones.device import choose_device, choose_precision
+from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network
-from pipeline.core.metrics import get_metric
-from pipeline.networks.device import choose_device, choose_precision
-from pipeline.networks.extraction import extract_block
+from pipeline.errors import JobFailed
+from pipeline.metrics.named import get_metric
 from pipeline.networks.inference import predict_views
-from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import train_fold
+from pipeline.networks.training_data import Lesson
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 BACKBONE = Backbone(

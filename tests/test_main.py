@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import _of_the_disk, _split
-from pipeline.core.metrics import METRICS
+from pipeline.metrics.named import METRICS
 
 CODE = Path(__file__).resolve().parents[1]
 CONFIG = "competition: tiny\ntask: {kind: multiclass, target: label}\n"
@@ -77,8 +77,8 @@ def test_the_page_of_keys_ends_with_the_metrics(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from pipeline.__main__ import main
-from pipeline.data.batches import validation_loader
-from pipeline.stages import chain
+from pipeline.images.batches import validation_loader
+from pipeline.workflow import make
 
 def run(*arguments, **more):
     rows = {(0, row, 0): row for row in range(8)}
@@ -87,7 +87,7 @@ def run(*arguments, **more):
     for _ in validation_loader(rows, batch_size=2, workers=WORKERS):
         os.killpg(0, signal.SIGINT)
 
-chain.run = run
+make.run = run
 sys.argv = ["pipeline", "train"]
 main()
 """

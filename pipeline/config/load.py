@@ -11,12 +11,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.errors import UserError, nearest
-from pipeline.config.expansion import expand_members, merge
+from pipeline.config.expand import expand_members, merge
 from pipeline.config.members import KINDS, member_kind
 from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner
 from pipeline.config.yaml_text import line_of, parse_yaml
+from pipeline.errors import UserError, nearest
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"

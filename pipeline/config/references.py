@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from typing import get_args
 
-from pipeline.config.errors import nearest
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import (
     AnyMember,
@@ -15,6 +14,7 @@ from pipeline.config.schema import (
     Network,
     Pseudo,
 )
+from pipeline.errors import nearest
 
 BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
@@ -169,3 +169,28 @@ def _depends_on(config: Config, name: str, wanted: str) -> bool:
             seen.add(current)
             waiting += config.members[current].stands_on
     return False
+
+
+def untaught_members(config: Config) -> list[str]:
+    """Return members of round 0: those that a blend used as a teacher is made of.
+
+    What was made elsewhere is not among them: its test part may have seen any row.
+    """
+    members = config.members
+
+    def is_taught(name: str) -> bool:
+        if members[name].teachers or isinstance(members[name], External):
+            return True
+        return any(is_taught(other) for other in members[name].stands_on)
+
+    return [name for name in members if not is_taught(name)]
+
+
+def members_of_blend(config: Config, student: str, key: str) -> list[str]:
+    """Return the members of the blend that teaches a student by `pseudo` or `distill`.
+
+    Those of round 0; in later rounds of pseudo-labels also the student of the round before.
+    """
+    pseudo = config.members[student].pseudo
+    joins = [pseudo.after] if key == "pseudo" and pseudo.after is not None else []
+    return list(dict.fromkeys([*untaught_members(config), *joins]))

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.errors import UserError
+from pipeline.errors import UserError
 
 UNNAMED = "<unicode string>"  # what PyYAML calls a text
 MAX_VALUES = 100_000  # with anchors written out; the longest real config has some hundred

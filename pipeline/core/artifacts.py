@@ -116,6 +116,11 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / META)
 
 
+def fingerprint_of(folder: Path) -> str | None:
+    """Return the fingerprint that a finished artifact was made by; None where there is none."""
+    return (read_meta(folder) or {}).get("fingerprint")
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """An object in a JSON file; None where there is none, or it is damaged."""
     try:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.config.errors import UserError
 from pipeline.core.artifacts import fingerprint
+from pipeline.errors import UserError
 
 GROUPS = "groups.csv"
 ALL_ROWS = -1  # in place of a fold: nothing is held out; for test rows alone, never scored
@@ -161,3 +161,8 @@ def _numbers(column: pd.Series, path: Path) -> np.ndarray:
             "it to make it anew."
         )
     return numbers.to_numpy(dtype=int)
+
+
+def model_name(fold: int) -> str:
+    """Return which of a member's models it is, for names and messages."""
+    return "all rows" if fold == ALL_ROWS else f"fold {fold}"

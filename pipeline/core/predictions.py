@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.core.artifacts import replacing
+from pipeline.errors import UserError
 
 
 @dataclass(frozen=True)

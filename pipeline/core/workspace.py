@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.errors import UserError
 from pipeline.core.folds import ALL_ROWS
+from pipeline.errors import UserError
 
+BLOCK = "features.npy"  # (N, V, D) float32, in a block's folder
 MAX_NAME_BYTES = 100  # of a path's part; a disk takes 255, and more is joined to it
 
 
@@ -86,6 +87,19 @@ class Workspace:
         """A line of JSON for each submission, the oldest first."""
         return self.submissions / "ledger.jsonl"
 
+    def block(self, backbone: str) -> Path:
+        """A backbone's frozen features."""
+        return self.features / backbone
+
+    def image_cache(self, short_side: int) -> Path:
+        """Resized images for networks."""
+        return self.features / "images" / f"{short_side}px"
+
+    @property
+    def image_index(self) -> Path:
+        """What each image file is."""
+        return self.features / "images" / "index.npz"
+
     def member(self, name: str) -> Path:
         """A member's predictions, above its folds."""
         return self.models / name
@@ -93,3 +107,7 @@ class Workspace:
     def fold(self, member: str, fold: int) -> Path:
         """One fold's weights and logs."""
         return self.models / member / ("all_rows" if fold == ALL_ROWS else f"fold{fold}")
+
+    def fold_predictions(self, member: str, fold: int) -> Path:
+        """What one fold's model predicts."""
+        return self.fold(member, fold) / "predictions"

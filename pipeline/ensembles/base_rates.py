@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import Metric
-from pipeline.ensembles.voting import clipped_log, clipped_logit
+from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.metrics.named import Metric
 
 # A probability is lifted to this in an average of logs: how sure a model is of what is absent tells
 # little of base rates.

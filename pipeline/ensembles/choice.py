@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.core.metrics import Metric
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.row_loss import margin, row_losses
-from pipeline.ensembles.weights import loss_kind
+from pipeline.estimates.row_loss import loss_kind, margin, row_losses
+from pipeline.metrics.named import Metric
 
 Choice = Literal["loss", "metric"]
 

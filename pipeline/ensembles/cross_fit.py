@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.schema import BlendKind, Calibrate, Kind
-from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
-from pipeline.ensembles import Blend, fit_blend
 from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
+from pipeline.ensembles.blends import Blend, fit_blend
 from pipeline.ensembles.rounds import Series, while_gaining
+from pipeline.metrics.named import Metric
 
 Fill = Callable[[np.ndarray], np.ndarray]
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from pipeline.config.schema import Kind
 from pipeline.core.levels import interpolate_levels
-from pipeline.core.metrics import Metric
-from pipeline.core.scorers import RowMeans
+from pipeline.core.probabilities import normalise
 from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
 from pipeline.ensembles.thresholds import (
     EDGE,
@@ -23,7 +22,8 @@ from pipeline.ensembles.thresholds import (
     fit_threshold,
     move_threshold,
 )
-from pipeline.ensembles.voting import normalise
+from pipeline.metrics.named import Metric
+from pipeline.metrics.scorers import RowMeans
 
 Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
 

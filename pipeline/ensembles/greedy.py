@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import Metric
-from pipeline.ensembles.weights import MixtureLoss, loss_kind
+from pipeline.ensembles.weights import MixtureLoss
+from pipeline.estimates.row_loss import loss_kind
+from pipeline.metrics.named import Metric
 
 BAGS = 5
 BAG_SHARE = 0.75  # of the members, in each bag; a half was worse, out of fold

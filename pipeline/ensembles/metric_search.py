@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import Metric
-from pipeline.ensembles.weights import MixtureLoss, loss_kind, weighted_mean
+from pipeline.ensembles.weights import MixtureLoss, weighted_mean
+from pipeline.estimates.row_loss import loss_kind
+from pipeline.metrics.named import Metric
 
 STEPS = (0.2, 0.1, 0.05)
 BAGS = 5  # random halves of the rows; their weights are averaged

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.config.schema import Kind
-from pipeline.ensembles.voting import EPS, geometric, normalise
+from pipeline.core.probabilities import EPS, normalise
+from pipeline.ensembles.voting import geometric
 from pipeline.ensembles.weights import MixtureLoss
 
 # Few and far apart: the loss is flat between them.

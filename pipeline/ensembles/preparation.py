@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Calibrate, Kind
-from pipeline.core.metrics import Metric
-from pipeline.ensembles.calibration import Calibration, fit_calibration
-from pipeline.ensembles.constant import best_constant
 from pipeline.ensembles.diversity import error_correlation, originals
-from pipeline.ensembles.row_loss import row_losses, surely_knows
-from pipeline.ensembles.weights import loss_kind
+from pipeline.estimates.calibration import Calibration, fit_calibration
+from pipeline.estimates.constant import best_constant
+from pipeline.estimates.row_loss import loss_kind, row_losses, surely_knows
+from pipeline.metrics.named import Metric
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.metrics import Metric
-from pipeline.ensembles.interval import probability_better
+from pipeline.estimates.interval import probability_better
+from pipeline.metrics.named import Metric
 
 Series = Sequence[Sequence[int]]  # positions of members in the order of their rounds
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.config.schema import BlendKind, Kind
-from pipeline.ensembles.voting import clipped_log, clipped_logit, normalise
+from pipeline.core.probabilities import clipped_log, clipped_logit, normalise
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
 

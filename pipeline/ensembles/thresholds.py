@@ -5,7 +5,7 @@ Each is the mean of what is best on bootstrap samples: one sample's best thresho
 
 import numpy as np
 
-from pipeline.core.scorers import RowMeans
+from pipeline.metrics.scorers import RowMeans
 
 BAGS = 20
 EDGE = 1e-6

@@ -1,37 +1,11 @@
 """Votes: blends that learn nothing from the targets."""
 
 import numpy as np
-from scipy.special import expit, log_softmax, logit
+from scipy.special import expit, log_softmax
 from scipy.stats import rankdata
 
 from pipeline.config.schema import Kind
-
-# One member's hard zero must not veto all others: a probability is lifted to this before its log.
-EPS = 1e-6
-
-
-def clipped_logit(probs: np.ndarray) -> np.ndarray:
-    """Log odds of probabilities, finite."""
-    return logit(np.clip(probs, EPS, 1 - EPS))
-
-
-def clipped_log(probs: np.ndarray) -> np.ndarray:
-    """Log of probabilities, finite."""
-    return np.log(np.maximum(probs, EPS))
-
-
-def normalise(scores: np.ndarray, *, kind: Kind) -> np.ndarray:
-    """Make (..., C) scores the task's probabilities: in [0, 1], rows sum to 1 but for multilabel.
-
-    A row without a positive score becomes uniform. Regression values stay as they are.
-    """
-    if kind == "regression":
-        return scores
-    if kind == "multilabel":
-        return np.clip(scores, 0.0, 1.0)
-    positive = np.maximum(scores, 0.0)
-    total = positive.sum(axis=-1, keepdims=True)
-    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), 1 / scores.shape[-1])
+from pipeline.core.probabilities import clipped_log, clipped_logit, normalise
 
 
 def soft_vote(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:

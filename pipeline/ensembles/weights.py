@@ -7,9 +7,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from pipeline.config.schema import Kind
-from pipeline.core.metrics import Metric
-from pipeline.core.scorers import EPS
-from pipeline.ensembles.voting import normalise
+from pipeline.core.probabilities import normalise
+from pipeline.metrics.scorers import EPS
 
 # Rows that have a class before its own weights count as much as all classes' common ones.
 ROWS_FOR_OWN_WEIGHTS = 100
@@ -28,15 +27,6 @@ def class_weighted_mean(
 ) -> np.ndarray:
     """Average the members (M, N, C) by weights (M, C) to (N, C); rows are then renormalised."""
     return normalise(np.einsum("mnc,mc->nc", member_values, weights), kind=kind)
-
-
-def loss_kind(kind: Kind, metric: Metric) -> Kind:
-    """The kind whose smooth loss stands in for the metric.
-
-    Ordinal: the expected level matters where the metric looks at it, else the levels are classes.
-    """
-    by_level = metric.wants in ("values", "levels")
-    return "multiclass" if kind == "ordinal" and not by_level else kind
 
 
 @dataclass(frozen=True)

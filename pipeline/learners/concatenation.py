@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.errors import JobFailed, UserError
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
+from pipeline.errors import JobFailed, UserError
 from pipeline.learners.projection import along, fit_axes
 
 SMALLEST_RELATIVE_STD = 1e-6  # below it a dimension is constant up to float32's rounding

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, get_args
 import lightgbm as lgb
 import numpy as np
 
-from pipeline.config.errors import JobFailed
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.errors import JobFailed
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
 from pipeline.learners.forest import ForestModel, fit_extra_trees
 from pipeline.learners.linear import LinearModel

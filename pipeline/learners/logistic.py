@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.errors import UserError
 from pipeline.learners.linear import LinearModel, best_temperature, log_loss
 from pipeline.learners.rotation import rotate
 from pipeline.learners.rows import TrainingRows, held_out_parts
-from pipeline.learners.softmax import softmax_regression
-from pipeline.learners.softmax_loss import Link
+from pipeline.learners.solver.softmax import softmax_regression
+from pipeline.learners.solver.softmax_loss import Link
 
 MOST_AXES = 6000  # beyond, finding the principal axes would cost more than it saves
 PATH_TOLERANCE = 1e-6  # enough to compare penalties

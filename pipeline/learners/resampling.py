@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from pipeline.config.errors import UserError
 from pipeline.core.targets import ONE_CLASS_PER_ROW
-from pipeline.data.sampling import epoch_rows
+from pipeline.errors import UserError
+from pipeline.images.sampling import epoch_rows
 from pipeline.learners.rows import TrainingRows
 
 NEIGHBOURS = 5  # of a row, with which SMOTE makes new ones

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.errors import UserError
 
 ENOUGH_HELD_OUT = 1000  # rows that tell settings apart; more folds would only cost time
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.errors import UserError
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import INNER_FOLDS, FittedLearner, fit_learner
 from pipeline.learners.linear import LinearModel

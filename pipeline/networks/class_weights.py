@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Kind, Network
+from pipeline.errors import UserError
 
 
 def create_class_weights(

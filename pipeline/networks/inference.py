@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from pipeline.data.batches import Cache
-from pipeline.data.images import fit_square
-from pipeline.networks.device import BATCH, autocast, squares_ahead
+from pipeline.backbones.device import BATCH, autocast, squares_ahead
+from pipeline.backbones.tta import get_view
+from pipeline.images.batches import Cache
+from pipeline.images.cache import fit_square
 from pipeline.networks.network import ImageNetwork
-from pipeline.networks.tta import get_view
 
 
 @torch.inference_mode()

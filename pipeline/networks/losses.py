@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from pipeline.config.errors import UserError
 from pipeline.config.network import MARGINS
 from pipeline.config.schema import Kind, Network
+from pipeline.errors import UserError
 
 # (outputs (B, C), targets (B, C)) -> (B,): not reduced, so that rows can be weighted.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -8,11 +8,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.config.errors import UserError
+from pipeline.backbones.create import change_channels, create_backbone, normalisation
+from pipeline.backbones.pooling import create_pooling, num_features_of
 from pipeline.config.schema import Backbone, Kind, Network
 from pipeline.core.artifacts import replacing
-from pipeline.networks.backbones import change_channels, create_backbone, normalisation
-from pipeline.networks.heads import Head, create_pooling, num_features_of, rare_bias
+from pipeline.errors import UserError
+from pipeline.networks.heads import Head, rare_bias
 from pipeline.networks.losses import loss_shares
 
 WEIGHTS = "weights.safetensors"

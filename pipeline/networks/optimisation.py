@@ -6,8 +6,8 @@ import timm.optim
 import torch
 from torch import nn
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Network
+from pipeline.errors import UserError
 from pipeline.networks.adabound import AdaBound
 from pipeline.networks.parameter_groups import parameter_groups
 from pipeline.networks.schedules import peak_learning_rate

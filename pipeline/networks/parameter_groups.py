@@ -12,8 +12,8 @@ from timm.models import group_parameters
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Network
+from pipeline.errors import UserError
 from pipeline.networks.schedules import peak_learning_rate
 
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import torch
 
-from pipeline.config.errors import UserError
 from pipeline.config.schema import Network
+from pipeline.errors import UserError
 
 RISE, START = 0.3, 1 / 25  # one_cycle: share of the run that rises, and from where; torch's too
 

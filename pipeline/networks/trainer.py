@@ -15,13 +15,12 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
-from pipeline.config.errors import JobFailed
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.errors import JobFailed
+from pipeline.networks.checks.cost import Cost
 from pipeline.networks.class_weights import create_class_weights
-from pipeline.networks.cost import Cost
-from pipeline.networks.lesson import Lesson
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights
@@ -29,6 +28,7 @@ from pipeline.networks.nonfinite import find_nonfinite
 from pipeline.networks.optimisation import create_optimizer
 from pipeline.networks.parameter_groups import check_batch, set_trainable
 from pipeline.networks.schedules import check_schedule, set_learning_rate
+from pipeline.networks.training_data import Lesson
 from pipeline.networks.weight_averages import (
     create_average,
     create_weight_mean,

@@ -23,13 +23,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
-from pipeline.core.metrics import Metric
 from pipeline.core.runtime import stream_seed
-from pipeline.networks.cost import Cost, peak_memory_gib
-from pipeline.networks.lesson import Lesson, Loaders, create_loaders
+from pipeline.metrics.named import Metric
+from pipeline.networks.checks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
+from pipeline.networks.training_data import Lesson, Loaders, create_loaders
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.core.runtime import num_threads
-from pipeline.data.decoding import PixelRange, in_threads, read_image
+from pipeline.images.decoding import PixelRange, in_threads, read_image
 from pipeline.report.drawing import PAGE_DPI, png
 
 GALLERY = 24  # images in a gallery

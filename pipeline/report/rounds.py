@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.report.page import number_text
-from pipeline.report.sentences import span
+from pipeline.report.wording import span
 
 COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 

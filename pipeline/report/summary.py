@@ -9,22 +9,22 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.core.artifacts import read_meta
+from pipeline.core.finding import Alarm, read_alarms
 from pipeline.core.workspace import Workspace
-from pipeline.data.alarms import Alarm, read_alarms
-from pipeline.report import sentences
+from pipeline.report import wording
 from pipeline.report.hints import hints
 from pipeline.report.rounds import COLUMNS, round_rows
 
 SENTENCES = (
-    sentences.positive_class,
-    sentences.averaging,
-    sentences.choice,
-    sentences.no_better_members,
-    sentences.against_best_single,
-    sentences.against_last,
-    sentences.shake_up,
-    sentences.without_members,
-    sentences.form,
+    wording.positive_class,
+    wording.averaging,
+    wording.choice,
+    wording.no_better_members,
+    wording.against_best_single,
+    wording.against_last,
+    wording.shake_up,
+    wording.without_members,
+    wording.form,
 )
 
 
@@ -35,19 +35,19 @@ def print_summary(submissions: Path, root: Path) -> None:
     summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
     console = Console(highlight=False)
     console.print(_contestants(summary))
-    if nothing := sentences.nothing_learnt(summary):
+    if nothing := wording.nothing_learnt(summary):
         console.print(nothing, style="bold red", markup=False)
-    console.print(sentences.expected(summary), style="bold", markup=False)
-    if less := sentences.less_than_promised(summary):
+    console.print(wording.expected(summary), style="bold", markup=False)
+    if less := wording.less_than_promised(summary):
         console.print(less, style="bold red", markup=False)
-    if doubt := sentences.suspicious(_alarms(submissions, root)):
+    if doubt := wording.suspicious(_alarms(submissions, root)):
         console.print(doubt, style="bold red", markup=False)
     estimate = summary["estimate"]
     sign = "higher" if summary["greater_is_better"] else "lower"
     console.print(
         f"Out of fold: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is "
         f"better), blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds"
-        f"{sentences.repeats(summary)}, seed {estimate['seed']}; every row scored by models, "
+        f"{wording.repeats(summary)}, seed {estimate['seed']}; every row scored by models, "
         "weights and a choice of blend made without it."
     )
     for sentence in SENTENCES:
@@ -68,7 +68,7 @@ def _alarms(submissions: Path, root: Path) -> list[Alarm]:
 
 def _contestants(summary: dict[str, Any]) -> Table:
     title = f"{summary['competition']}: out-of-fold {summary['metric']}"
-    table = Table(title=title, box=SIMPLE_HEAD, caption=sentences.prepared(summary))
+    table = Table(title=title, box=SIMPLE_HEAD, caption=wording.prepared(summary))
     for column in ("", "score", "90% interval", "over folds"):
         table.add_column(column, no_wrap=True)
     table.add_column("weights")
@@ -78,8 +78,8 @@ def _contestants(summary: dict[str, Any]) -> Table:
         table.add_row(
             f"{entry['is']} {entry['name']}{' *' if chosen else ''}".strip(),
             f"{entry['score']:.4f}",
-            sentences.span(entry["low"], entry["high"], joint="–"),
-            sentences.over_folds(entry["fold_scores"], joint="–"),
+            wording.span(entry["low"], entry["high"], joint="–"),
+            wording.over_folds(entry["fold_scores"], joint="–"),
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )

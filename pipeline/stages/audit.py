@@ -15,14 +15,12 @@ from rich.table import Table
 
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import write_json
+from pipeline.core.finding import Alarm, notes_of, read_alarms, worst_first
 from pipeline.core.runtime import stream
-from pipeline.data.adversary import look_at_split
-from pipeline.data.alarms import Alarm, notes_of, read_alarms, worst_first
+from pipeline.leaks.train_test_shift import look_at_split
 from pipeline.learners.fit import RECIPES
-from pipeline.stages.outputs import read_blocks
-from pipeline.stages.plan import Plan
-from pipeline.stages.project import Project
-from pipeline.stages.trial import out_of_fold
+from pipeline.members.trial import out_of_fold
+from pipeline.project import Project
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +47,10 @@ def audit_competition(project: Project) -> list[Alarm]:
 
 def look_at_blocks(project: Project) -> list[Alarm]:
     """Tell test from train on the first backbone's features that are there; others see the same."""
-    jobs = {name: Plan(project).block(name) for name in project.config.backbones}
-    for name, job in jobs.items():
-        if job.is_done():
-            block = np.load(job.folder / f"{job.fingerprint}.npy", mmap_mode="r")
+    for name in project.config.backbones:
+        if project.block_is_there(name):
             alarm = look_at_split(
-                block.mean(axis=1, dtype=np.float32),
+                project.block(name).mean(axis=1, dtype=np.float32),
                 project.folds.folds,
                 project.index.paths,
                 what=name,
@@ -117,18 +113,18 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
 
     It gets its weakest penalty: who learns by heart sings loudest.
     """
-    plan, members = Plan(project), project.config.members
+    members = project.config.members
     ready = [
         name
         for name, member in members.items()
         if isinstance(member, Learner)
         and not member.teachers
         and member.backbones
-        and all(plan.block(block).is_done() for block in member.backbones)
+        and all(map(project.block_is_there, member.backbones))
     ]
     if ready:
         name = min(ready, key=lambda name: CHEAPEST.index(members[name].learner))
-        settings, blocks = members[name], read_blocks(project, name)
+        settings, blocks = members[name], project.blocks(name)
         block = max(settings.backbones, key=settings.blocks.get)
     else:
         settings, block = STAND_IN, THUMBNAILS

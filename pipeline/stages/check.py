@@ -11,23 +11,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.backbones.device import choose_device, choose_precision, choose_workers
 from pipeline.config.schema import Network
 from pipeline.core.artifacts import write_json
 from pipeline.core.runtime import stream_seed
-from pipeline.networks.checks import (
+from pipeline.members.fold_data import fold_rows, network_lesson
+from pipeline.networks.checks.checks import (
     Finding,
     check_lr_range,
     check_overfit,
     check_repeats,
     check_start,
 )
-from pipeline.networks.device import choose_device, choose_precision, choose_workers
-from pipeline.networks.gradient_check import check_gradients
-from pipeline.networks.subject import Subject, seen_batches
+from pipeline.networks.checks.gradients import check_gradients
+from pipeline.networks.checks.trial_network import Subject, seen_batches
 from pipeline.networks.training import without_noise
+from pipeline.project import Project
 from pipeline.report import check_figures
-from pipeline.stages.lessons import fold_rows, network_lesson
-from pipeline.stages.project import Project
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import numpy as np
 from pipeline.config.schema import BlendKind
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.diversity import error_correlation
-from pipeline.ensembles.interval import bootstrap_interval
 from pipeline.ensembles.left_out import SLOW, oof_without_each
 from pipeline.ensembles.rounds import Series
-from pipeline.stages import outputs
-from pipeline.stages.project import Project
+from pipeline.estimates.interval import bootstrap_interval
+from pipeline.members import outputs
+from pipeline.project import Project
 from pipeline.stages.rounds import positions_by_round
 
 LEVEL = 0.90  # of the interval

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.errors import UserError
-from pipeline.config.schema import Config
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
-from pipeline.core.own_metric import describe, is_own
 from pipeline.core.predictions import Predictions
-from pipeline.core.submission import fill_columns, values_of_columns, write_submission
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.stages import outputs
+from pipeline.errors import UserError
+from pipeline.members import outputs
+from pipeline.metrics.own import describe, is_own
+from pipeline.project import Project
 from pipeline.stages.contestants import (
     LEVEL,
     best_of,
@@ -31,16 +30,15 @@ from pipeline.stages.contestants import (
 )
 from pipeline.stages.estimate import against_constant, constant_of, estimate
 from pipeline.stages.last_submission import against_last
-from pipeline.stages.project import Project, open_project
 from pipeline.stages.rounds import gains_of_students, positions_by_round
+from pipeline.submission.writing import fill_columns, values_of_columns, write_submission
 
 log = logging.getLogger(__name__)
 
 
-def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
+def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
     """Blend, score each blend without the rows it was fitted on, submit the best."""
-    project = open_project(config, root)
-    members = outputs.read_members(project)
+    config, members = project.config, outputs.read_members(project)
     if is_own(project.metric):
         log.info("ensemble metric %s", describe(project.metric))
     refuse_undefined(project, dict(zip(config.members, members.oof, strict=True)))
@@ -77,7 +75,7 @@ def blend_members(folder: Path, fingerprint: str, *, config: Config, root: Path)
     predictions = _save_predictions(project, csv, fitted, fingerprint)
     summary = {
         "competition": config.competition,
-        "submission": str(csv.relative_to(root)),
+        "submission": str(csv.relative_to(project.workspace.root)),
         "metric": project.metric.name,
         "greater_is_better": project.metric.greater_is_better,
         "positive_class": project.positive_class,

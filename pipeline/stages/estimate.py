@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Learner
-from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.base_rates import at_one_level
-from pipeline.ensembles.constant import cross_fit_constant
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.evidence import Evidence
-from pipeline.ensembles.interval import prediction_interval
-from pipeline.ensembles.label_free import LabelFree, judge_test_rows
-from pipeline.ensembles.shake_up import shake_up
-from pipeline.stages import outputs
-from pipeline.stages.plan import Plan
-from pipeline.stages.project import Project
+from pipeline.estimates.averaging_gain import gain_of_averaging
+from pipeline.estimates.constant import cross_fit_constant
+from pipeline.estimates.evidence import Evidence
+from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.label_free import LabelFree, judge_test_rows
+from pipeline.estimates.shake_up import shake_up
+from pipeline.members import outputs
+from pipeline.project import Project
 
 
 def estimate(
@@ -117,9 +116,9 @@ def _judged(
     project: Project, fitted: CrossFitted, members: outputs.MemberPredictions, level: float
 ) -> LabelFree:
     """What test rows tell without labels; features are of the first block that a member uses."""
-    plan, config = Plan(project), project.config
+    config = project.config
     backbones = [name for member in config.members.values() for name in _backbones(member)]
-    ready = [job for job in map(plan.block, dict.fromkeys(backbones)) if job.is_done()]
+    ready = [name for name in dict.fromkeys(backbones) if project.block_is_there(name)]
     evidence = Evidence(
         fitted.scored_oof,
         project.competition.targets,
@@ -130,9 +129,7 @@ def _judged(
         groups=project.folds.groups,
         members_oof=members.oof,
         members_test=members.test,
-        features=np.load(ready[0].folder / f"{ready[0].fingerprint}.npy", mmap_mode="r")
-        if ready
-        else None,
+        features=project.block(ready[0]) if ready else None,
     )
     return judge_test_rows(evidence, gain=_gain(project, fitted), level=level, seed=config.seed)
 

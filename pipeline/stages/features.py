@@ -3,21 +3,20 @@
 import logging
 from pathlib import Path
 
-from pipeline.config.schema import Config
+from pipeline.backbones.device import choose_device, choose_precision
+from pipeline.backbones.extraction import extract_block
 from pipeline.core.runtime import num_threads
-from pipeline.data.images import build_cache
-from pipeline.networks.device import choose_device, choose_precision
-from pipeline.networks.extraction import extract_block
-from pipeline.stages.project import open_project
+from pipeline.images.cache import build_cache
+from pipeline.project import Project
 
 log = logging.getLogger(__name__)
 
 
 def make_block(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, backbone: str, how: str
+    folder: Path, fingerprint: str, *, project: Project, backbone: str, how: str
 ) -> None:
     """Features of one backbone for all images and views, (N_train + N_test, V, D)."""
-    project = open_project(config, root)
+    config = project.config
     device = choose_device(config.runtime.device)
     extract_block(
         folder,
@@ -34,11 +33,8 @@ def make_block(
     log.info("features %s -> %s", backbone, folder)
 
 
-def make_cache(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, short_side: int
-) -> None:
+def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: int) -> None:
     """Images decoded once, resized to one short side, in one memory-mapped file."""
-    project = open_project(config, root)
     build_cache(
         folder,
         fingerprint,

@@ -11,29 +11,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Config
 from pipeline.core import artifacts
+from pipeline.core.finding import GRADES, Alarm, notes_of
 from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
-from pipeline.core.own_metric import describe, is_own
-from pipeline.data.adversary import look_at_split
-from pipeline.data.alarms import GRADES, Alarm, notes_of
-from pipeline.data.radar import look_at_clues
-from pipeline.data.remarks import look_at_remarks
-from pipeline.data.scenes import look_at_columns, look_at_scenes
-from pipeline.stages.drawn_folds import draw_folds, find_copies, scenes_of_folds
-from pipeline.stages.project import Project, open_project
+from pipeline.images.remarks import look_at_remarks
+from pipeline.leaks.target_leaks import look_at_clues
+from pipeline.leaks.train_test_shift import look_at_split
+from pipeline.metrics.own import describe, is_own
+from pipeline.project import Project
+from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_folds
+from pipeline.splitting.scenes import look_at_columns, look_at_scenes
 
 log = logging.getLogger(__name__)
 
 MANY_TWINS = 0.01  # of test images
 
 
-def make_folds(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
+def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     """Find duplicates, assign folds so that none straddles them, say what was seen."""
-    project = open_project(config, root)
     pairs, scenes = find_copies(project), scenes_of_folds(project)
-    drawn = draw_folds(project, config.folds, pairs=pairs, scenes=scenes)
-    if config.folds.scheme == "scenes":
+    drawn = draw_folds(project, project.config.folds, pairs=pairs, scenes=scenes)
+    if project.config.folds.scheme == "scenes":
         _log_scenes(scenes[: project.num_train])
     if is_own(project.metric):
         log.info("folds: metric %s", describe(project.metric))

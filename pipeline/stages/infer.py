@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.errors import JobFailed
-from pipeline.config.schema import Config, Network
+from pipeline.config.schema import Network
 from pipeline.core import artifacts
-from pipeline.core.external import read_external
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.stages.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
-from pipeline.stages.plan import Plan
-from pipeline.stages.predicting import predict_rows
-from pipeline.stages.project import Project, open_project
+from pipeline.errors import JobFailed
+from pipeline.members.external import read_external
+from pipeline.members.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
+from pipeline.members.predicting import predict_rows
+from pipeline.project import Project
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +23,9 @@ OOF_VIEWS = "oof_views.npy"  # (V, n, C) of the rows held out, each view alone
 
 
 def predict_fold(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, member: str, fold: int
+    folder: Path, fingerprint: str, *, project: Project, member: str, fold: int
 ) -> None:
     """One fold's model on the rows that it held out and on the test rows, in one pass (law 5)."""
-    project = open_project(config, root)
     competition = project.competition
     held_out = np.flatnonzero(project.folds.held_out(fold))
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
@@ -50,25 +48,24 @@ def predict_fold(
     with artifacts.replacing(folder / OOF_VIEWS) as temporary:
         np.save(temporary, view_values[:, : len(held_out)])
     with artifacts.replacing(folder / TRAINED_ON) as temporary:  # the model may go, this stays
-        shutil.copyfile(Plan(project).train(member, fold).folder / TRAINED_ON, temporary)
+        shutil.copyfile(project.workspace.fold(member, fold) / TRAINED_ON, temporary)
     files = ["oof.npz", "test.npz", OOF_VIEWS, TRAINED_ON]
     artifacts.finish(folder, fingerprint, files=files, member=member, fold=fold)
 
 
-def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, member: str) -> None:
+def join_folds(folder: Path, fingerprint: str, *, project: Project, member: str) -> None:
     """All models' predictions as one oof and one test file; refuse what saw its own row (law 3).
 
     Of several repeats, each row gets the mean of the R models that held it out, and so does each of
     the K test layers, so that a layer is a predictor of the kind that oof is scored with.
     """
-    project = open_project(config, root)
     competition, folds = project.competition, project.folds
     said = [read_repeat(project, member, repeat) for repeat in range(folds.num_repeats)]
     oof_values, test_values = (np.mean(values, axis=0) for values in zip(*said, strict=True))
     meta = _meta(project, member, fingerprint)
     meta["view_scores"] = _view_scores(project, member)
     (folder / ALL_ROWS_TEST).unlink(missing_ok=True)
-    if config.members[member].all_rows:
+    if project.config.members[member].all_rows:
         of_all_rows = read_fold_test(project, member, ALL_ROWS)
         all_rows = Predictions(competition.test_ids, of_all_rows, competition.classes, meta=meta)
         all_rows.save(folder / ALL_ROWS_TEST)
@@ -77,12 +74,9 @@ def join_folds(folder: Path, fingerprint: str, *, config: Config, root: Path, me
     _finish_member(folder, fingerprint, project, member, oof, test)
 
 
-def adopt_external(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, member: str
-) -> None:
+def adopt_external(folder: Path, fingerprint: str, *, project: Project, member: str) -> None:
     """Predictions that were made elsewhere, as a member's oof and test files."""
-    project = open_project(config, root)
-    source = root / config.members[member].external
+    source = project.workspace.root / project.config.members[member].external
     meta = _meta(project, member, fingerprint) | {"views": [], "average": None}
     oof, test = read_external(source, project.competition, project.folds, meta=meta)
     _finish_member(folder, fingerprint, project, member, oof, test)
@@ -118,10 +112,10 @@ def _finish_member(
 
 def _view_scores(project: Project, member: str) -> dict[str, float]:
     """Out-of-fold score of each view alone, to tell which helps."""
-    views, folds, plan = project.config.tta.views, project.folds, Plan(project)
+    views, folds = project.config.tta.views, project.folds
     values = np.zeros((len(views), project.num_train, len(project.competition.classes)))
     for fold in folds.models:
-        said = np.load(plan.predict(member, fold).folder / OOF_VIEWS)
+        said = np.load(project.workspace.fold_predictions(member, fold) / OOF_VIEWS)
         values[:, folds.held_out(fold)] += said / folds.num_repeats
     return {view: project.score(alone) for view, alone in zip(views, values, strict=True)}
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.errors import UserError
 from pipeline.core import predictions
 from pipeline.core.ledger import read_ledger
-from pipeline.stages import outputs
-from pipeline.stages.project import Project
+from pipeline.errors import UserError
+from pipeline.members import outputs
+from pipeline.project import Project
 
 
 def against_last(

@@ -6,47 +6,39 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.schema import Config
 from pipeline.core import artifacts, predictions
-from pipeline.data.alarms import read_alarms
-from pipeline.report import (
-    about_data,
-    about_errors,
-    about_leaks,
-    about_making,
-    about_scores,
-    about_test_set,
-)
-from pipeline.report.findings import Findings
-from pipeline.report.numbers import EPS
+from pipeline.core.finding import read_alarms
+from pipeline.leaks.label_errors import Suspicion, suspect
+from pipeline.members.outputs import read_member
+from pipeline.project import Project
 from pipeline.report.page import render
-from pipeline.report.suspicion import Suspicion, suspect
-from pipeline.stages.outputs import read_member
-from pipeline.stages.project import Project, open_project
+from pipeline.report.page_inputs import Findings
+from pipeline.report.sections import data, errors, leaks, making, scores, test_set
+from pipeline.report.tables import EPS
 
 log = logging.getLogger(__name__)
 
 LABEL_LISTS = ("suspicious_labels", "wrong_labels")
 
 
-def make_report(folder: Path, fingerprint: str, *, config: Config, root: Path) -> None:
+def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
     """Write the page, and the lists of suspicious labels, beside the submission."""
-    found = gather(open_project(config, root))
+    found = gather(project)
     parent = found.workspace.submissions
     levels = found.competition.levels
     suspicion = suspect(found.targets, found.oof, found.classes, kind=found.kind, levels=levels)
     _write_suspicion(parent, suspicion, found.competition.ids)
     sections = [
-        about_scores.estimate(found),
-        about_scores.members(found),
-        about_data.rows_and_images(found),
-        about_leaks.radar(found),
-        about_errors.errors(found, suspicion),
-        about_test_set.test_set(found),
-        about_making.training(found),
-        about_making.making(found),
+        scores.estimate(found),
+        scores.members(found),
+        data.rows_and_images(found),
+        leaks.radar(found),
+        errors.errors(found, suspicion),
+        test_set.test_set(found),
+        making.training(found),
+        making.making(found),
     ]
-    title = f"{config.competition}: report"
+    title = f"{project.config.competition}: report"
     html = render(title, sections, pixel_range=found.index.pixel_range)
     artifacts.write_text(parent / "report.html", html)
     written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.config.rounds import series_of_rounds
 from pipeline.config.schema import Config
 from pipeline.ensembles.rounds import Series, gains_by_round
-from pipeline.stages.project import Project
+from pipeline.project import Project
 
 log = logging.getLogger(__name__)
 

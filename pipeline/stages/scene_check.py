@@ -9,26 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.errors import UserError
-from pipeline.config.schema import Config, Learner
+from pipeline.config.schema import Learner
 from pipeline.core import artifacts
 from pipeline.core.folds import FoldTable
-from pipeline.data.scenes import FoldComparison, is_little, look_at_scenes, torn_rows
-from pipeline.ensembles.interval import probability_better
-from pipeline.stages.drawn_folds import draw_folds, find_copies, read_block, scenes_of_block
-from pipeline.stages.outputs import bootstrap_settings
-from pipeline.stages.project import Project, open_project
-from pipeline.stages.trial import out_of_fold
+from pipeline.errors import UserError
+from pipeline.estimates.interval import probability_better
+from pipeline.members.outputs import bootstrap_settings
+from pipeline.members.trial import out_of_fold
+from pipeline.project import Project
+from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_block
+from pipeline.splitting.scenes import FoldComparison, is_little, look_at_scenes, torn_rows
 
 log = logging.getLogger(__name__)
 LEVEL = 0.90
 
 
-def check_scenes(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, backbone: str
-) -> None:
+def check_scenes(folder: Path, fingerprint: str, *, project: Project, backbone: str) -> None:
     """Look for scenes on a block; where folds tear some, score a ridge with and without that."""
-    project = open_project(config, root)
     table, scenes = project.folds, scenes_of_block(project, backbone)
     torn = torn_rows(scenes, table)
     comparison = None
@@ -53,7 +50,7 @@ def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldCo
     settings = {"scheme": "scenes", "column": None, "n": project.folds.num_folds, "repeats": 1}
     folds = project.config.folds.model_copy(update=settings)
     learner = Learner(learner="ridge", blocks={backbone: 1.0}, views="mean")
-    blocks = {backbone: read_block(project, backbone)}
+    blocks = {backbone: project.block(backbone)}
     try:
         drawn = draw_folds(project, folds, pairs=find_copies(project), scenes=scenes)
         whole = drawn.as_table()

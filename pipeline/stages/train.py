@@ -5,32 +5,28 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pipeline.backbones.device import choose_device, choose_precision, choose_workers
 from pipeline.config.members import STACKED
-from pipeline.config.schema import Config, Learner, Network
+from pipeline.config.schema import Learner, Network
 from pipeline.core import artifacts
-from pipeline.core.folds import ALL_ROWS
-from pipeline.core.pseudo import in_words
+from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
-from pipeline.networks.device import choose_device, choose_precision, choose_workers
+from pipeline.members.fold_data import FoldRows, fit_fold, fold_rows, network_lesson
+from pipeline.members.outputs import TRAINED_ON
+from pipeline.members.pseudo_labels import in_words
+from pipeline.members.stacking_features import stacked_training_block
 from pipeline.networks.training import FILES as NETWORK_FILES
 from pipeline.networks.training import train_fold as train_network
-from pipeline.stages.lessons import FoldRows, fit_fold, fold_rows, network_lesson
-from pipeline.stages.outputs import TRAINED_ON, read_blocks
-from pipeline.stages.plan import Plan, model_name
-from pipeline.stages.project import Project, open_project
-from pipeline.stages.stacked import stacked_training_block
+from pipeline.project import Project
 
 log = logging.getLogger(__name__)
 
 
-def train_fold(
-    folder: Path, fingerprint: str, *, config: Config, root: Path, member: str, fold: int
-) -> None:
+def train_fold(folder: Path, fingerprint: str, *, project: Project, member: str, fold: int) -> None:
     """Fit one member on all rows but one fold's, and on what its teachers say.
 
     Rows that decide when a network stops count as trained on.
     """
-    project = open_project(config, root)
     rows = fold_rows(project, member, fold)
     if rows.taught is not None:
         said = in_words(rows.taught, project.competition.classes)
@@ -53,7 +49,7 @@ def _fit_learner(
     rows: FoldRows,
 ) -> tuple[list[str], dict[str, Any]]:
     seed = stream_seed(project.member(member).seed, "learner", member, fold)
-    blocks = read_blocks(project, member)
+    blocks = project.blocks(member)
     if project.member(member).stacks:
         blocks[STACKED] = stacked_training_block(project, member, fold)
     fitted = fit_fold(project, member, rows, blocks, seed=seed)
@@ -103,7 +99,6 @@ def _with_known_epochs(project: Project, member: str, fold: int) -> Network:
     settings = project.member(member)
     if fold != ALL_ROWS or not settings.patience:
         return settings
-    plan = Plan(project)
-    jobs = [plan.train(member, other) for other in project.folds.models_in(0)]
-    used = [artifacts.read_meta(job.folder)["epoch_used"] for job in jobs]
+    folders = [project.workspace.fold(member, other) for other in project.folds.models_in(0)]
+    used = [artifacts.read_meta(folder)["epoch_used"] for folder in folders]
     return settings.model_copy(update={"epochs": round(median(used))})

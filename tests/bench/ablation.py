@@ -19,20 +19,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pipeline.backbones.device import choose_device, choose_precision, choose_workers
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
-from pipeline.core.jobs import execute, pending
-from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
-from pipeline.data.images import ImageCache
-from pipeline.ensembles.calibration import fit_calibration
-from pipeline.networks.device import choose_device, choose_precision, choose_workers
+from pipeline.estimates.calibration import fit_calibration
+from pipeline.images.cache import ImageCache
+from pipeline.metrics.named import get_metric
 from pipeline.networks.inference import predict_views
-from pipeline.networks.lesson import Lesson
 from pipeline.networks.network import load_network
 from pipeline.networks.training import train_fold
-from pipeline.stages.plan import Plan, folds_job
-from pipeline.stages.project import Project, open_project
+from pipeline.networks.training_data import Lesson
+from pipeline.project import Project, open_project
+from pipeline.workflow.jobs import execute, pending
+from pipeline.workflow.plan import Plan, folds_job
 
 # `augment` as the default was when ablation.csv was begun.
 BASE = {"network": "lite0", "image_size": 128, "epochs": 5, "augment": "medium"}
@@ -119,7 +119,7 @@ def prepare(competition: str, base: dict) -> Project:
     project = open_project(config, Path.cwd())
     execute(pending([folds_job(project)]))
     plan = Plan(project)
-    execute(pending([plan.cache(plan.image_size("net"))]))
+    execute(pending([plan.cache(project.cached_side("net"))]))
     return project
 
 

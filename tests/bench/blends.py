@@ -17,9 +17,9 @@ from statistics import median
 import numpy as np
 from scipy.optimize import minimize
 
-from pipeline.core.metrics import get_metric
 from pipeline.ensembles.greedy import PATIENCE, ROUNDS, select_greedily
 from pipeline.ensembles.weights import fit_weights
+from pipeline.metrics.named import get_metric
 
 MEMBERS, ROWS, CLASSES, RUNS = 20, 100_000, 10, 5
 METRIC = get_metric("log_loss", "multiclass")

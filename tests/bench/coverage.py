@@ -22,18 +22,18 @@ import pandas as pd
 
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
-from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.data.group_folds import merge_groups
-from pipeline.data.splits import assign_folds
-from pipeline.ensembles import fit_blend
-from pipeline.ensembles.averaging_gain import gain_of_averaging
+from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.interval import bootstrap_interval, prediction_interval
+from pipeline.estimates.averaging_gain import gain_of_averaging
+from pipeline.estimates.interval import bootstrap_interval, prediction_interval
 from pipeline.learners.fit import fit_learner
-from pipeline.stages.plan import Plan
-from pipeline.stages.project import Project, open_project
+from pipeline.metrics.named import get_metric
+from pipeline.project import Project, open_project
+from pipeline.splitting.group_folds import merge_groups
+from pipeline.splitting.splits import assign_folds
+from pipeline.workflow.plan import Plan
 
 HELD_OUT = 0.25
 KIND_OF = {"rmse": "regression"} | dict.fromkeys(
@@ -75,7 +75,7 @@ def reduced_blocks(project: Project) -> list[np.ndarray]:
     found = []
     for name in list(project.config.backbones)[: len(LEARNERS)]:
         job = Plan(project).block(name)
-        block = np.load(job.folder / f"{job.fingerprint}.npy", mmap_mode="r")
+        block = np.load(job.folder / "features.npy", mmap_mode="r")
         features = block[: project.num_train].astype(np.float64).mean(axis=1)
         features = np.sign(features) * np.sqrt(np.abs(features))
         left, lengths, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)

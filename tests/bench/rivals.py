@@ -44,8 +44,8 @@ from pipeline.config.schema import Learner
 from pipeline.core import predictions
 from pipeline.core.levels import interpolate_levels
 from pipeline.learners import trees
-from pipeline.stages.outputs import read_blocks, read_member
-from pipeline.stages.project import Project, open_project
+from pipeline.members.outputs import read_member
+from pipeline.project import Project, open_project
 
 # Of features in their standard deviations; our learners' strengths are of rows of length 1.
 LOGISTIC_C = 0.01
@@ -125,7 +125,7 @@ def side_by_side(project: Project) -> tuple[np.ndarray, np.ndarray]:
     blocks: dict[str, np.ndarray] = {}
     for name, member in project.config.members.items():
         if isinstance(member, Learner):
-            blocks |= read_blocks(project, name)
+            blocks |= project.blocks(name)
     features = np.concatenate([block.mean(axis=1) for block in blocks.values()], axis=1)
     return features[: project.num_train], features[project.num_train :]
 

@@ -17,8 +17,8 @@ from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import Competition, read_competition
-from pipeline.core.metrics import Metric, get_metric
-from pipeline.core.submission import values_of_submission
+from pipeline.metrics.named import Metric, get_metric
+from pipeline.submission.writing import values_of_submission
 
 
 def main(answers: Path, names: list[str]) -> None:

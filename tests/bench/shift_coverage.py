@@ -30,17 +30,17 @@ from sklearn.cluster import KMeans
 
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
-from pipeline.core.metrics import get_metric
 from pipeline.core.runtime import stream, stream_seed
-from pipeline.data.group_folds import merge_groups
-from pipeline.data.splits import assign_folds
-from pipeline.ensembles.averaging_gain import gain_of_averaging
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.evidence import Evidence
-from pipeline.ensembles.interval import prediction_interval
-from pipeline.ensembles.label_free import judge_test_rows
+from pipeline.estimates.averaging_gain import gain_of_averaging
+from pipeline.estimates.evidence import Evidence
+from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.label_free import judge_test_rows
 from pipeline.learners.fit import fit_learner
-from pipeline.stages.project import Project, open_project
+from pipeline.metrics.named import get_metric
+from pipeline.project import Project, open_project
+from pipeline.splitting.group_folds import merge_groups
+from pipeline.splitting.splits import assign_folds
 
 HELD_OUT = 0.25
 METRICS = {

@@ -1,0 +1,1 @@
+"""Frozen backbones: pretrained weights, and the features that they give."""

@@ -1,0 +1,94 @@
+"""Where networks run: the device, the precision that it gains from, and images brought to it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+
+from pipeline.core.runtime import num_threads
+from pipeline.errors import UserError
+from pipeline.images.decoding import in_threads
+
+Item = TypeVar("Item")
+BATCH = {"cpu": 16, "mps": 64, "cuda": 256}  # images per forward pass, where nothing is trained
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that `runtime.device` asks for; "auto" takes a GPU where there is one.
+
+    Raises:
+        UserError: if the device is not there.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        wanted = next(name for name, there in present.items() if there)
+    if not present[wanted]:
+        there = [name for name, is_there in present.items() if is_there]
+        raise UserError(
+            f"runtime.device: {wanted} is not there (torch {torch.__version__} sees {there}). "
+            f"Say SET=runtime.device={there[0]} or `auto`, or check the driver."
+        )
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """ "32", "bf16" or "16"; "auto" is bf16 on a GPU that has it, 16 on an older one, else 32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+    return "32"  # measured on CPU: bf16 does not pay; on MPS autocast gains little
+
+
+def choose_workers(wanted: int | None, device: torch.device) -> int:
+    """Processes that read images; None: a few beside a GPU, none on a CPU, which training needs."""
+    if wanted is not None:
+        return wanted
+    return min(8, num_threads() - 1) if device.type != "cpu" else 0
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a forward pass runs at this precision."""
+    if precision == "32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def normalise(
+    images: torch.Tensor,
+    device: torch.device,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
+    """(B, 3, H, W) uint8 anywhere to normalised float32 on the device, channels last."""
+    images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+    scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
+    offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
+    return (images.float() - offset) / scale
+
+
+def squares_ahead(
+    open_square: Callable[[Item], torch.Tensor],
+    items: Iterable[Item],
+    *,
+    device: torch.device,
+    batch: int,
+) -> Iterator[torch.Tensor]:
+    """Make the device's next images in threads while it computes, in order.
+
+    On a CPU few threads do: forward passes need the cores. Each resizes on its own, without torch's
+    threads inside of it, which would take turns with the forward passes' own.
+    """
+    threads = num_threads() if device.type != "cpu" else max(1, num_threads() // 4)
+    return in_threads(
+        open_square, items, threads=threads, ahead=2 * batch + threads, initializer=_one_thread
+    )
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,204 @@
+"""Frozen features: one block (N, V, D) per backbone, computed once and read from disk ever after.
+
+A block is known by how it was made (`how`) and holds a row per image, known by its digest. What is
+already in the folder is reused whatever changed elsewhere: a new image costs its own forward
+passes, a new view those of that view, a new order or fewer rows nothing.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.backbones.create import normalisation
+from pipeline.backbones.device import BATCH, autocast, normalise, squares_ahead
+from pipeline.backbones.folding import fold_batch_norm
+from pipeline.backbones.frozen import create_frozen
+from pipeline.backbones.tta import get_view
+from pipeline.config.schema import Backbone
+from pipeline.core import artifacts
+from pipeline.core.workspace import BLOCK
+from pipeline.errors import JobFailed
+from pipeline.images.cache import fit_square
+from pipeline.images.decoding import PixelRange, read_image
+
+log = logging.getLogger(__name__)
+BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
+
+Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for
+
+
+def extract_block(
+    folder: Path,
+    fingerprint: str,
+    *,
+    how: str,
+    backbone: Backbone,
+    paths: list[Path],
+    digests: list[str],
+    pixel_range: PixelRange | None = None,
+    views: list[str],
+    device: torch.device,
+    precision: str,
+) -> None:
+    """Write `features.npy` (N, V, D) float32 into a folder, and its metadata.
+
+    Args:
+        how: fingerprint of architecture, weights, size, cut and pooling.
+        paths: the original files of N images; digests: of their pixels.
+        pixel_range: what they are scaled by, where they have more than 8 bits.
+    """
+    known = _known_features(folder, how)
+    chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
+    parts = folder / "parts"
+    missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
+    if missing:
+        model = create_frozen(backbone).to(device, memory_format=torch.channels_last)
+        side = backbone.image_size
+        probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+        model = fold_batch_norm(model, probe)
+        for chunk in _with_progress(missing, name=folder.name):
+            squares = squares_ahead(
+                lambda row: fit_square(read_image(paths[row], pixel_range), side, backbone.cut),
+                chunk[1],
+                device=device,
+                batch=BATCH[device.type],
+            )
+            features = _features(model, squares, chunk[0], device=device, precision=precision)
+            _check_finite(features, [paths[row] for row in chunk[1]], precision=precision)
+            with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
+                np.save(temporary, features)
+    block = _assemble(digests, views, known, chunks, parts, how)
+    artifacts.withdraw(folder)
+    with artifacts.replacing(folder / BLOCK) as temporary:
+        np.save(temporary, block)
+    artifacts.finish(
+        folder,
+        fingerprint,
+        files=[BLOCK],
+        how=how,
+        backbone=backbone.model_dump(mode="json"),
+        views=views,
+        digests=digests,
+        shape=list(block.shape),
+    )
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]:
+    """Features (D,) by (image digest, view) of the block that is already there."""
+    meta = artifacts.read_meta(folder)
+    if meta is None or meta.get("how") != how:
+        return {}
+    if not artifacts.is_whole(folder):
+        return {}
+    block = np.load(folder / BLOCK, mmap_mode="r")
+    return {
+        (digest, view): block[row, column]
+        for row, digest in enumerate(meta["digests"])
+        for column, view in enumerate(meta["views"])
+    }
+
+
+def _chunks(digests: list[str], views: list[str], known: dict, *, size: int) -> list[Chunk]:
+    """Rows that lack the same views, each image once, in portions of `size`."""
+    rows_by_views: dict[tuple[str, ...], list[int]] = {}
+    first_row = {digest: row for row, digest in reversed(list(enumerate(digests)))}
+    for digest, row in sorted(first_row.items(), key=lambda pair: pair[1]):
+        absent = tuple(view for view in views if (digest, view) not in known)
+        if absent:
+            rows_by_views.setdefault(absent, []).append(row)
+    return [
+        (absent, rows[start : start + size])
+        for absent, rows in rows_by_views.items()
+        for start in range(0, len(rows), size)
+    ]
+
+
+def _part_path(parts: Path, how: str, chunk: Chunk, digests: list[str]) -> Path:
+    views, rows = chunk
+    name = artifacts.fingerprint(how=how, views=views, digests=[digests[row] for row in rows])
+    return parts / f"{name}.npy"
+
+
+def _is_there(part: Path) -> bool:
+    return part.exists() and artifacts.is_as_written(part)
+
+
+@torch.inference_mode()
+def _features(
+    model: nn.Module,
+    squares: Iterator[torch.Tensor],
+    views: tuple[str, ...],
+    *,
+    device: torch.device,
+    precision: str,
+) -> np.ndarray:
+    """Pooled features (n, len(views), D) of n squares, decoded ahead of the forward passes."""
+    mean, std = normalisation(model)
+    view_functions = [get_view(view) for view in views]
+    batches = []
+    for squares_of_batch in _batched(squares, BATCH[device.type]):
+        images = normalise(torch.stack(squares_of_batch), device, mean, std)
+        with autocast(device, precision):
+            features = [model(view(images)).float() for view in view_functions]
+        batches.append(torch.stack(features, dim=1).cpu().numpy())
+    return np.concatenate(batches)
+
+
+def _check_finite(features: np.ndarray, paths: list[Path], *, precision: str) -> None:
+    """Refuse features (n, V, D) that no learner can be fitted on."""
+    rows = np.flatnonzero(~np.isfinite(features).all(axis=(1, 2)))
+    if len(rows):
+        narrow = "" if precision == "32" else " Set runtime.precision: 32."
+        raise JobFailed(
+            f"features of {len(rows)} of {len(paths)} images are NaN or infinite, e.g. of "
+            f"{paths[rows[0]]}.{narrow} If all are, the backbone's weights are damaged."
+        )
+
+
+def _batched(items: Iterator, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _assemble(
+    digests: list[str],
+    views: list[str],
+    known: dict[tuple[str, str], np.ndarray],
+    chunks: list[Chunk],
+    parts: Path,
+    how: str,
+) -> np.ndarray:
+    """Every image's views, from what was known and what was computed, in the order of `digests`."""
+    features = dict(known)
+    for chunk in chunks:
+        part = np.load(_part_path(parts, how, chunk, digests))
+        for row, row_features in zip(chunk[1], part, strict=True):
+            for view, view_features in zip(chunk[0], row_features, strict=True):
+                features[digests[row], view] = view_features
+    return np.stack([[features[digest, view] for view in views] for digest in digests])
+
+
+def _with_progress(chunks: list[Chunk], *, name: str) -> Iterator[Chunk]:
+    total = sum(len(views) * len(rows) for views, rows in chunks)
+    done, started = 0, time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk[0]) * len(chunk[1])
+        seconds = time.monotonic() - started
+        log.info(
+            "features %s %d/%d views %.0f/s, about %.0fs left",
+            *(name, done, total, done / seconds, seconds / done * (total - done)),
+        )

@@ -1,1 +1,0 @@
-"""Images and their cache, duplicates, folds, augmentation."""

@@ -1,0 +1,1 @@
+"""Estimates: scores to expect of a submission, with intervals."""

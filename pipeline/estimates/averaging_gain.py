@@ -1,0 +1,119 @@
+"""What the mean of K models gains over one of them, told from test rows without their labels.
+
+Out of fold a row is predicted by one model, a test row by the mean of K: where these disagree, the
+mean is better, so that the out-of-fold score is too low for the test set. How much is seen by
+drawing labels as the mean says they are distributed, and scoring the mean and each model on them.
+For squared errors that is the ambiguity of Krogh and Vedelsby 1995, for log loss the divergence of
+the models from their mean. A mean of models is less sure than it could be, so its probabilities are
+first sharpened until one model loses on the labels what it loses out of fold.
+"""
+
+import numpy as np
+from scipy.optimize import brentq
+
+from pipeline.config.schema import Kind
+from pipeline.core.runtime import stream
+from pipeline.estimates.row_loss import loss_kind, surely_knows
+from pipeline.metrics.named import Metric
+
+ROUNDS = 20  # sets of labels
+MOST_ROWS = 20_000  # more of them tell no more of a mean
+FLOOR = 1e-3  # of a probability: a few rows that are surely wrong must not rule the sharpening
+POWERS = 0.2, 5.0  # what probabilities may be raised to
+
+
+def gain_of_averaging(
+    layers: np.ndarray,
+    oof: np.ndarray,
+    targets: np.ndarray,
+    *,
+    metric: Metric,
+    kind: Kind,
+    levels: np.ndarray | None,
+    threshold: float = 0.5,
+    seed: int,
+) -> float:
+    """Find what the mean of the models scores more than one does, in the metric's unit.
+
+    Of drawn labels, it is the score of the mean less the mean of the scores. Where scores end (an
+    accuracy of 1), it is the same part of the way there from the out-of-fold score, so that this
+    score and the gain together are one that the metric can have.
+
+    Args:
+        layers: (K, N_test, C) what each model says of the test rows.
+        oof, targets: (N, C) out-of-fold predictions and the truth.
+    Returns:
+        Below 0 where the metric is better low; 0 where all layers are the same, or none is defined,
+        and for ranks of models that are not surely better than a constant: the mean of several
+        guesses is a guess.
+    """
+    rng = stream(seed, "gain of averaging")
+    rows = np.sort(rng.permutation(layers.shape[1])[:MOST_ROWS])
+    layers = layers[:, rows].astype(float)
+    mean, scoring = layers.mean(0), {"kind": kind, "levels": levels, "threshold": threshold}
+    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
+    guesses = metric.ranks and not surely_knows(oof, targets, **smooth)
+    if guesses or (layers == layers[0]).all():
+        return 0.0
+    says = mean if kind == "regression" else _sharpened(layers, oof, targets, kind)
+    singles, means = [], []
+    for _ in range(ROUNDS):
+        drawn = _draw_targets(says, targets, oof, kind, rng)
+        if kind == "regression":
+            drawn = metric.clip(drawn)
+        singles.append(np.mean([metric.score(drawn, layer, **scoring) for layer in layers]))
+        means.append(metric.score(drawn, mean, **scoring))
+    defined = ~np.isnan(np.subtract(means, singles))
+    score = metric.score(targets, oof, **scoring)
+    if not defined.any() or np.isnan(score):
+        return 0.0
+    limits = metric.limits(targets, **scoring)
+    return _carried_over(
+        score, np.mean(singles, where=defined), np.mean(means, where=defined), *limits
+    )
+
+
+def _carried_over(score: float, single: float, mean: float, low: float, high: float) -> float:
+    """What `score` gains if it goes as much of the way to the end as from `single` to `mean`."""
+    end = high if mean > single else low
+    if not np.isfinite(end) or end == single:
+        return float(mean - single)
+    return float((end - score) * (mean - single) / (end - single))
+
+
+def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
+    """How labels (N_test, C) are distributed: the mean to a power, so that losses agree."""
+    if kind == "multilabel":
+        layers, oof, targets = (np.stack([1 - p, p], axis=-1) for p in (layers, oof, targets))
+    mean = layers.mean(0)
+    losses = -np.log(np.clip(layers, FLOOR, 1)).mean(0)
+    wanted = -(targets * np.log(np.clip(oof, FLOOR, 1))).sum(axis=-1).mean()
+
+    def to_power(power: float) -> np.ndarray:
+        raised = np.clip(mean, FLOOR, 1) ** power
+        return raised / raised.sum(axis=-1, keepdims=True)
+
+    def excess(power: float) -> float:
+        return float((to_power(power) * losses).sum(axis=-1).mean() - wanted)
+
+    ends = [excess(power) for power in POWERS]  # falling
+    if ends[0] > 0 > ends[1]:
+        says = to_power(brentq(excess, *POWERS, xtol=1e-3))
+    else:
+        says = to_power(POWERS[0] if ends[0] <= 0 else POWERS[1])
+    return says[..., 1] if kind == "multilabel" else says
+
+
+def _draw_targets(
+    says: np.ndarray, targets: np.ndarray, oof: np.ndarray, kind: Kind, rng: np.random.Generator
+) -> np.ndarray:
+    """Targets (N, C) as predictions (N, C) say they are distributed."""
+    if kind == "regression":
+        drawn = says + (targets - oof)[rng.integers(len(targets), size=len(says))]
+        # Counts and prices stay such.
+        return np.maximum(drawn, np.minimum(targets.min(axis=0), 0))
+    if kind == "multilabel":
+        return (rng.random(says.shape) < says).astype(float)
+    below = np.cumsum(says, axis=1)[:, :-1]
+    labels = (rng.random((len(says), 1)) >= below).sum(axis=1)
+    return np.eye(says.shape[1])[labels]

@@ -1,0 +1,1 @@
+"""Images: their files, decoding, cache, augmentation and batches."""

@@ -1,0 +1,133 @@
+"""Batches for networks: which rows, in which order, augmented how; none of it depends on workers.
+
+Every draw is keyed, not streamed: rows and order by (epoch), an image's augmentation by
+(epoch, row, copy). So a resumed run, another number of workers, or a skipped epoch see the same
+batches.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pipeline.core.runtime import stream, stream_seed
+from pipeline.images.augmentation import Augmentation
+from pipeline.images.cache import fit_square
+from pipeline.images.sampling import copy_numbers
+
+# Epoch, position among the fold's rows, and how often that stood earlier in the epoch.
+Key = tuple[int, int, int]
+Draw = Callable[..., np.ndarray]  # (rng=...) -> positions that one epoch goes through, in order
+
+
+class Cache(Protocol):
+    """Resized images: `cache[row]` is (H, W, 3) uint8."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int) -> np.ndarray: ...
+
+
+class FoldImages(Dataset):
+    """Squares of some rows of the cache; an item is (image (3, S, S) uint8, position).
+
+    Args:
+        rows: (n,) rows of the cache; keys speak of positions in it, so a row that stands in it
+            twice is augmented in two ways.
+        augment: None gives the view that inference sees.
+        seed: of the augmentation's stream.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        rows: np.ndarray,
+        *,
+        image_size: int,
+        cut: str,
+        augment: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.cache, self.rows = cache, np.asarray(rows)
+        self.image_size, self.cut = image_size, cut
+        self.augment, self.seed = augment, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
+        epoch, position, copy = key
+        # A copy: the map is read-only, and a transform may work in place.
+        image = np.array(self.cache[int(self.rows[position])])
+        if self.augment is None:
+            return fit_square(image, self.image_size, self.cut), position
+        seed = stream_seed(self.seed, "augment", epoch, position, *([copy] if copy else []))
+        return self.augment(image, seed=seed), position
+
+
+class Batches(Sampler[list[Key]]):
+    """Keys of one epoch's batches, in an order of its own; `epoch` is set before iterating.
+
+    Batches differ in size by one at most and no row is left out, so that there is no small last
+    batch, and above all none of a single image, in which BatchNorm's statistics break down.
+
+    Args:
+        num_rows: that each epoch goes through.
+        draw: chooses them; None: all rows, shuffled.
+    """
+
+    def __init__(
+        self, num_rows: int, *, batch_size: int, seed: int, draw: Draw | None = None
+    ) -> None:
+        self.num_rows, self.seed = num_rows, seed
+        self.draw = draw or (lambda rng: rng.permutation(num_rows))
+        self.num_batches = max(1, -(-num_rows // batch_size))
+        if batch_size > 1 and num_rows // self.num_batches < 2:
+            self.num_batches = max(1, num_rows // 2)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        positions = self.draw(rng=stream(self.seed, "order", self.epoch))
+        assert len(positions) == self.num_rows, "draw against num_rows"
+        keys = zip(positions.tolist(), copy_numbers(positions).tolist(), strict=True)
+        keys = [(self.epoch, position, copy) for position, copy in keys]
+        for chosen in np.array_split(np.arange(self.num_rows), self.num_batches):
+            yield keys[chosen[0] : chosen[-1] + 1]
+
+
+def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> DataLoader:
+    """Augmented batches of the epoch that `batches.epoch` names."""
+    return DataLoader(images, batch_sampler=batches, **_worker_settings(workers))
+
+
+def validation_loader(images: FoldImages, *, batch_size: int, workers: int) -> DataLoader:
+    """All rows once, in order."""
+    keys = [(0, position, 0) for position in range(len(images))]
+    return DataLoader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
+
+
+def _worker_settings(workers: int) -> dict:
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+        "worker_init_fn": _start_worker,
+        # Of its own, or each epoch's iterator would draw from the generator that dropout uses.
+        "generator": torch.Generator(),
+    }
+
+
+def _start_worker(worker: int) -> None:
+    """One thread per worker: more would fight over the same cores, or hang after a fork.
+
+    Ctrl-C reaches every process; the main one says so once, and ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)  # a spawned worker has imported nothing yet
+    torch.set_num_threads(1)

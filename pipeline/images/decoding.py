@@ -1,0 +1,181 @@
+"""Opening image files, in threads. No torch here: checks and indexes start without it.
+
+Pixels become 8 bits. Files of more (16-bit grey and colour, 32-bit integers, floats) are scaled by
+the range of the data set: one file's own would undo what tells images apart by brightness.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipeline.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ORIENTATION = 0x0112  # EXIF tag
+# Its values as quarter turns to the left, after mirroring left and right.
+TURNS = {1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True)}
+TURNS |= {5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
+HOT_PIXELS = 0.1  # per cent of the darkest and brightest pixels that do not set a file's range
+# What a person should know of how a file was read.
+TRANSPARENT, NOT_FINITE, FRAMES = "transparent", "not finite", "frames"
+
+# Refused only at twice the size that is warned of.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+class PixelRange(NamedTuple):
+    """Pixel values that become 0 and 255; what is beyond is clipped."""
+
+    low: float
+    high: float
+
+
+class PixelDepth(NamedTuple):
+    """What a file stores: numpy's name of the type; limits are NaN for 8 bits."""
+
+    dtype: str
+    low: float
+    high: float
+
+
+EIGHT_BITS = PixelDepth("uint8", np.nan, np.nan)
+
+
+class Decoded(NamedTuple):
+    """(H, W, 3) uint8 RGB, and remarks on how it was read."""
+
+    pixels: np.ndarray
+    remarks: tuple[str, ...]
+
+
+def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:
+    """Decode a file into (H, W, 3) uint8 RGB, turned upright as its EXIF says.
+
+    Transparency is laid on white, as a viewer shows it; where all is transparent, colours are kept.
+
+    Args:
+        pixel_range: of the data set; needed for files of more than 8 bits, unused for others.
+    Raises:
+        UserError: if the file is missing, truncated, no image, or of an unknown range.
+    """
+    return decode(path, pixel_range).pixels
+
+
+def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
+    """As `read_image`, with remarks."""
+    with _opened(path) as image:
+        remarks = [FRAMES] if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else []
+        deep = _deep_pixels(image, path)
+        if deep is not None:
+            if pixel_range is None:
+                raise UserError(f"{path}: {deep.dtype} pixels; say data.pixel_range: [LOW, HIGH].")
+            if not np.isfinite(deep).all():
+                remarks.append(NOT_FINITE)
+            image = Image.fromarray(_scaled(deep, pixel_range))
+        image = ImageOps.exif_transpose(image)
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            if image.getchannel("A").getextrema() == (0, 0):
+                remarks.append(TRANSPARENT)
+            else:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image)
+        return Decoded(np.asarray(image.convert("RGB")), tuple(remarks))
+
+
+def measure_depth(path: Path) -> PixelDepth:
+    """Find what a file stores; one of 8 bits is not decoded for it.
+
+    Limits leave HOT_PIXELS of the finite values aside, and transparency.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    with _opened(path) as image:
+        deep = _deep_pixels(image, path)
+    if deep is None:
+        return EIGHT_BITS
+    colours = deep[..., :3] if deep.ndim == 3 else deep
+    finite = colours[np.isfinite(colours)]
+    if not len(finite):
+        return PixelDepth(str(deep.dtype.newbyteorder("=")), np.nan, np.nan)
+    low, high = np.percentile(finite, [HOT_PIXELS, 100 - HOT_PIXELS])
+    return PixelDepth(str(deep.dtype.newbyteorder("=")), float(low), float(high))
+
+
+def in_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    ahead: int,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[Result]:
+    """Map in threads, in order, with at most `ahead` results waiting: memory stays bounded.
+
+    Args:
+        initializer: called once in each thread.
+    """
+    with ThreadPoolExecutor(threads, initializer=initializer) as pool:
+        items = iter(items)
+        waiting = deque(pool.submit(function, item) for item in islice(items, ahead))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield done
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open image; what is wrong with its file is a UserError."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such image.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path}: cannot be decoded ({error}). Replace the file or drop its row."
+        ) from None
+
+
+def _deep_pixels(image: Image.Image, path: Path) -> np.ndarray | None:
+    """Pixels of more than 8 bits, upright, (H, W) or (H, W, 3 or 4); None for others.
+
+    Pillow drops the low byte of 16-bit colour; OpenCV keeps it.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        return np.asarray(ImageOps.exif_transpose(image))
+    arguments = image.tile[0].args if image.tile else ()
+    if ";16" not in str(arguments) and (image.format, arguments) != ("PPM", ("RGB", 65535)):
+        return None
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise OSError("damaged, or a form of 16-bit colour that OpenCV does not read")
+    if pixels.ndim == 3:
+        order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        pixels = cv2.cvtColor(pixels, order)
+    turns, mirrored = TURNS.get(image.getexif().get(ORIENTATION), (0, False))
+    return np.rot90(pixels[:, ::-1] if mirrored else pixels, turns)
+
+
+def _scaled(pixels: np.ndarray, pixel_range: PixelRange) -> np.ndarray:
+    """As uint8; NaN becomes 0. A fourth channel is transparency and has its type's range."""
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        opaque = PixelRange(0, np.iinfo(pixels.dtype).max)
+        colours = _scaled(pixels[..., :3], pixel_range)
+        return np.dstack([colours, _scaled(pixels[..., 3], opaque)])
+    low, high = pixel_range
+    shares = (pixels.astype(np.float64) - low) / (high - low)
+    return np.rint(255 * np.nan_to_num(shares, nan=0.0).clip(0, 1)).astype(np.uint8)

@@ -1,0 +1,291 @@
+"""The index of images: what each file is, found once, so that nothing is decoded twice to know it.
+
+`features/<competition>/images/index.npz` has a row per file with its digest, size in pixels,
+perceptual hash and thumbnail. A row counts for as long as the file's stamp stays the same (its
+length and times; where only times differ, as of a copy, the digest decides) and, for images of more
+than 8 bits, the range that they are scaled by.
+"""
+
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pipeline.core.artifacts import (
+    file_digest,
+    file_stamp,
+    fingerprint,
+    is_as_written,
+    replacing_checked,
+    verifies_everything,
+)
+from pipeline.core.runtime import num_threads
+from pipeline.errors import UserError
+from pipeline.images.decoding import PixelDepth, PixelRange, decode, in_threads, measure_depth
+from pipeline.images.pixel_range import find_pixel_range
+from pipeline.images.thumbnails import perceptual_hash, thumbnail
+
+log = logging.getLogger(__name__)
+SAVE_EVERY = 5000  # images
+BLANK = "blank"  # the remark on an image with nothing to see
+BLANK_LEVELS = 8  # of 255; no channel of a blank image varies by more
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """One row per image, in the order of the paths that were asked for.
+
+    Attributes:
+        paths: (N,) relative to input/<competition>.
+        stamps: (N, 3) see `file_stamp`.
+        digests: (N,) SHA-256 of the file's bytes; with the range that its pixels are scaled by.
+        sizes: (N, 2) height and width in pixels.
+        hashes: (N,) 64-bit perceptual hash.
+        thumbnails: (N, 32, 32) uint8 grey.
+        depths: (N,) numpy's name of the type of the file's pixels.
+        limits: (N, 2) their darkest and brightest value; NaN for uint8.
+        ranges: (N, 2) the range that they are scaled by; NaN for uint8.
+        remarks: (N,) BLANK, and those of `decode`, joined by commas.
+    """
+
+    paths: np.ndarray
+    stamps: np.ndarray
+    digests: np.ndarray
+    sizes: np.ndarray
+    hashes: np.ndarray
+    thumbnails: np.ndarray
+    depths: np.ndarray
+    limits: np.ndarray
+    ranges: np.ndarray
+    remarks: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "ImageIndex":
+        """The rows at these positions."""
+        return ImageIndex(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the images' bytes, in order."""
+        return fingerprint(digests=self.digests.tolist())
+
+    @property
+    def pixel_depths(self) -> list[PixelDepth]:
+        """What each file stores."""
+        pairs = zip(self.depths.tolist(), self.limits.tolist(), strict=True)
+        return [PixelDepth(dtype, *limits) for dtype, limits in pairs]
+
+    @property
+    def pixel_range(self) -> PixelRange | None:
+        """What images of more than 8 bits are scaled by; None where there are none."""
+        ranges = self.ranges[self.depths != "uint8"].tolist()
+        return PixelRange(*ranges[0]) if ranges else None
+
+    def has_remark(self, remark: str) -> np.ndarray:
+        """(N,) bool."""
+        return np.array([remark in remarks.split(",") for remarks in self.remarks.tolist()], bool)
+
+
+def refresh_index(
+    path: Path,
+    folder: Path,
+    image_paths: list[str],
+    *,
+    num_train: int | None = None,
+    pixel_range: tuple[float, float] | None = None,
+) -> ImageIndex:
+    """The index of these images; files that are new or changed are opened, the others not.
+
+    Args:
+        path: where the index is kept.
+        folder: input/<competition>.
+        num_train: the first ones, which are training images; default: all.
+        pixel_range: `data.pixel_range` of the config.
+    Raises:
+        UserError: naming every image that cannot be decoded, or whose range cannot be known.
+    """
+    known = load_index(path)
+    row_of = {name: row for row, name in enumerate(known.paths.tolist())}
+    stamps = {name: file_stamp(folder / name) for name in image_paths}
+    changed = [
+        name
+        for name in stamps
+        if name in row_of
+        and (known.stamps[row_of[name]].tolist() != stamps[name] or verifies_everything())
+    ]
+    same = _of_same_content(known, folder, changed, row_of)
+    new = [name for name in stamps if name not in row_of] + sorted({*changed} - {*same})
+    for name in same:
+        known.stamps[row_of[name]] = stamps[name]
+    depths = dict(zip(known.paths.tolist(), known.pixel_depths, strict=True)) | _measure(
+        folder, new
+    )
+    num_train = len(image_paths) if num_train is None else num_train
+    train, test = (
+        [depths[name] for name in names if name in depths]
+        for names in (image_paths[:num_train], image_paths[num_train:])
+    )
+    scale = find_pixel_range(train, test, pixel_range)
+    scaled_otherwise = (known.depths != "uint8") & (known.ranges != np.array(scale)).any(axis=1)
+    new += sorted({*known.paths[scaled_otherwise].tolist()} & stamps.keys() - {*new})
+    if new:
+        known = _extend(known, path, folder, new, stamps, depths, scale)
+        row_of = {name: row for row, name in enumerate(known.paths.tolist())}
+    elif same:
+        with suppress(OSError):  # a read-only copy is compared every time
+            _save(known, path)
+    found = known.take(np.array([row_of[name] for name in image_paths], dtype=int))
+    return replace(found, digests=_digests_of_pixels(found))
+
+
+def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
+    """What files store, in threads; those that cannot be decoded are left out."""
+
+    def measure(name: str) -> PixelDepth | None:
+        try:
+            return measure_depth(folder / name)
+        except UserError:
+            return None
+
+    threads = num_threads()
+    found = in_threads(measure, names, threads=threads, ahead=8 * threads)
+    return {name: depth for name, depth in zip(names, found, strict=True) if depth is not None}
+
+
+def _digests_of_pixels(index: ImageIndex) -> np.ndarray:
+    """Digests that differ where the same file is scaled otherwise."""
+    return np.array(
+        [
+            digest if dtype == "uint8" else f"{digest} {low!r} to {high!r}"
+            for digest, dtype, (low, high) in zip(
+                index.digests.tolist(), index.depths.tolist(), index.ranges.tolist(), strict=True
+            )
+        ],
+        dtype=str,
+    )
+
+
+def load_index(path: Path) -> ImageIndex:
+    """The index as it lies on disk; empty where there is none, or it is damaged."""
+    if not path.exists():
+        return _index_of([])
+    if not is_as_written(path):
+        log.warning("%s was changed since it was written: it is made anew", path)
+        return _index_of([])
+    try:
+        with np.load(path) as arrays:
+            if not {column.name for column in fields(ImageIndex)} <= {*arrays.files}:
+                return _index_of([])  # of an older version, which looked at less
+            found = ImageIndex(*(arrays[column.name] for column in fields(ImageIndex)))
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        log.warning("%s is not readable (%s): it is made anew", path, error)
+        return _index_of([])
+    return found
+
+
+def _of_same_content(
+    known: ImageIndex, folder: Path, names: list[str], row_of: dict[str, int]
+) -> list[str]:
+    """Which of these files hold the bytes that the index knows of them."""
+    threads = num_threads()
+    digests = in_threads(
+        lambda name: file_digest(folder / name), names, threads=threads, ahead=8 * threads
+    )
+    return [
+        name
+        for name, digest in zip(names, digests, strict=True)
+        if digest == known.digests[row_of[name]]
+    ]
+
+
+def _extend(
+    known: ImageIndex,
+    path: Path,
+    folder: Path,
+    new: list[str],
+    stamps: dict[str, list[int]],
+    depths: dict[str, PixelDepth],
+    scale: PixelRange | None,
+) -> ImageIndex:
+    """Look at new files, in threads, saving now and then."""
+    log.info("looking at %d images of %s", len(new), folder)
+    problems, rows, started = [], [], time.monotonic()
+    outdated = np.isin(known.paths, new)
+    known = known.take(np.flatnonzero(~outdated))
+
+    def look(name: str) -> tuple | UserError:
+        try:
+            image, remarks = decode(folder / name, scale)
+        except UserError as error:
+            return error
+        small = thumbnail(image)
+        digest = file_digest(folder / name)
+        dtype, *limits = depths[name]
+        used = (np.nan, np.nan) if dtype == "uint8" else scale
+        remarks = ",".join([*remarks, *([BLANK] if is_blank(image, small) else [])])
+        look = (name, stamps[name], digest, image.shape[:2], perceptual_hash(small), small)
+        return *look, dtype, limits, used, remarks
+
+    threads = num_threads()
+    for number, row in enumerate(in_threads(look, new, threads=threads, ahead=8 * threads), 1):
+        problems.append(str(row)) if isinstance(row, UserError) else rows.append(row)
+        if number % SAVE_EVERY == 0 or number == len(new):
+            known = _join(known, _index_of(rows))
+            rows = []
+            _save(known, path)
+            left = (time.monotonic() - started) / number * (len(new) - number)
+            log.info("looked at %d/%d images, about %.0fs left", number, len(new), left)
+    if problems:
+        raise UserError("\n".join(problems))
+    return known
+
+
+def is_blank(image: np.ndarray, small: np.ndarray) -> bool:
+    """Whether no channel of (H, W, 3) uint8 varies by more than BLANK_LEVELS.
+
+    Args:
+        small: its thumbnail, which tells most images that are not, fast.
+    """
+    if np.ptp(small) > BLANK_LEVELS + 1:  # rounded
+        return False
+    return bool(np.ptp(image.reshape(-1, image.shape[2]), axis=0).max() <= BLANK_LEVELS)
+
+
+def _index_of(rows: list[tuple]) -> ImageIndex:
+    num_columns = len(fields(ImageIndex))
+    paths, stamps, digests, sizes, hashes, thumbnails, depths, limits, ranges, remarks = (
+        zip(*rows, strict=True) if rows else [()] * num_columns
+    )
+    return ImageIndex(
+        paths=np.array(paths, dtype=str),
+        stamps=np.array(stamps, dtype=np.int64).reshape(-1, 3),
+        digests=np.array(digests, dtype=str),
+        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        hashes=np.array(hashes, dtype=np.uint64),
+        thumbnails=np.array(thumbnails, dtype=np.uint8).reshape(-1, 32, 32),
+        depths=np.array(depths, dtype=str),
+        limits=np.array(limits, dtype=np.float64).reshape(-1, 2),
+        ranges=np.array(ranges, dtype=np.float64).reshape(-1, 2),
+        remarks=np.array(remarks, dtype=str),
+    )
+
+
+def _join(first: ImageIndex, second: ImageIndex) -> ImageIndex:
+    return ImageIndex(
+        *(
+            np.concatenate([getattr(first, column.name), getattr(second, column.name)])
+            for column in fields(ImageIndex)
+        )
+    )
+
+
+def _save(index: ImageIndex, path: Path) -> None:
+    with replacing_checked(path) as temporary:
+        with open(temporary, "wb") as stream:
+            np.savez(
+                stream, **{column.name: getattr(index, column.name) for column in fields(index)}
+            )

@@ -1,0 +1,113 @@
+"""Which pixel values of images of more than 8 bits become black and white: one range for all.
+
+It is measured on training images alone, so that test images are seen as a model would see them
+later; what they have beyond it is clipped.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.images.decoding import PixelDepth, PixelRange
+
+log = logging.getLogger(__name__)
+
+# Taken in place of what was measured where that fills at least half of it: one image more or less
+# then changes nothing.
+USUAL_RANGES = [
+    PixelRange(low, high)
+    for low, high in ((0, 1), (-1, 1), (0, 255), (0, 1023), (0, 4095), (0, 16383), (0, 65535))
+]
+SMALL_PART = 0.05  # of the range; images that mostly use less were scaled by a few odd ones
+BEYOND = 0.1  # of the range, outside it
+SAY = "Say data.pixel_range: [LOW, HIGH], the values that should become black and white."
+
+
+def find_pixel_range(
+    train: Sequence[PixelDepth],
+    test: Sequence[PixelDepth],
+    wanted: tuple[float, float] | None = None,
+) -> PixelRange | None:
+    """Find the range of a data set's images of more than 8 bits; None where there are none.
+
+    Args:
+        train, test: what each file stores.
+        wanted: `data.pixel_range` of the config.
+    Raises:
+        UserError: where the range cannot be known.
+    """
+    deep = [depth for depth in train if depth.dtype != "uint8"]
+    others = [depth for depth in test if depth.dtype != "uint8"]
+    if not deep and not others:
+        return None
+    if wanted is not None:
+        return PixelRange(*wanted)
+    if not deep:
+        raise UserError(
+            f"{_types(others)} of {len(test)} test images, but all training images are uint8: how "
+            f"they compare cannot be known. {SAY}"
+        )
+    if len({np.dtype(depth.dtype).kind == "f" for depth in (*deep, *others)}) > 1:
+        raise UserError(
+            f"images are of several types, {_types([*deep, *others])}: how they compare cannot be "
+            f"known. Store them as one type. If their values mean the same: {SAY}"
+        )
+    limits = np.array([(depth.low, depth.high) for depth in deep])
+    if np.isnan(limits).all():
+        raise UserError(f"no pixel of the {_types(deep)} training images is a finite number.")
+    low, high = float(np.nanmin(limits[:, 0])), float(np.nanmax(limits[:, 1]))
+    if low == high:
+        raise UserError(f"all pixels of the {_types(deep)} training images are {low:g}.")
+    return _usual(PixelRange(low, high))
+
+
+def describe_pixel_range(
+    pixel_range: PixelRange | None,
+    train: Sequence[PixelDepth],
+    test: Sequence[PixelDepth],
+    wanted: tuple[float, float] | None = None,
+) -> list[str]:
+    """Say how images of more than 8 bits were scaled, and what is strange about it."""
+    if pixel_range is None:
+        return [] if wanted is None else ["data.pixel_range is not used: all images have 8 bits"]
+    deep = [depth for depth in train if depth.dtype != "uint8"]
+    low, high = pixel_range
+    why = "data.pixel_range" if wanted else "measured on training images; data.pixel_range sets it"
+    said = [f"{_types(deep)} training images: {low:g} became black, {high:g} white ({why})"]
+    if len(deep) < len(train):
+        said.append(
+            f"{len(train) - len(deep)} of {len(train)} training images have 8 bits and are taken "
+            "as they are, the others are scaled: look whether they are alike"
+        )
+    widths = [depth.high - depth.low for depth in deep]
+    if widths and (part := float(np.nanmedian(widths)) / (high - low)) < SMALL_PART:
+        said.append(
+            f"most images use {part:.1%} of the pixel range at most: a few others set it, and "
+            "details are lost. Drop these, or say data.pixel_range: [LOW, HIGH]"
+        )
+    slack = BEYOND * (high - low)
+    beyond = [depth for depth in test if depth.low < low - slack or depth.high > high + slack]
+    if beyond:
+        said.append(
+            f"{len(beyond)} of {len(test)} test images have pixels far beyond the range, which are "
+            "clipped: look whether they are of the same kind as the training images"
+        )
+    return said
+
+
+def _usual(measured: PixelRange) -> PixelRange:
+    """The narrowest usual range that holds what was measured, if that fills half of it."""
+    width = measured.high - measured.low
+    for low, high in USUAL_RANGES:
+        if low <= measured.low and measured.high <= high and width >= (high - low) / 2:
+            return PixelRange(low, high)
+    return measured
+
+
+def _types(depths: Sequence[PixelDepth]) -> str:
+    """As "100 uint16"."""
+    counts = Counter(depth.dtype for depth in depths)
+    return " and ".join(f"{count} {dtype}" for dtype, count in sorted(counts.items()))

@@ -1,0 +1,1 @@
+"""Leaks: what should not tell the target, and labels that may be wrong."""

@@ -1,0 +1,1 @@
+"""A solver of many linear models at once."""

@@ -1,0 +1,1 @@
+"""Members: learners, networks and predictions made elsewhere; how they learn from each other."""

@@ -1,0 +1,1 @@
+"""Metrics: what a score is of, and how each is computed."""

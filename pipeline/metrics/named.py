@@ -1,0 +1,105 @@
+"""Metrics by name: what each wants to see, which direction is better, and the score itself.
+
+Importing this module loads numpy only: names and directions are needed wherever work is listed.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+
+from pipeline.config.schema import Kind, Task
+from pipeline.errors import UserError, nearest
+from pipeline.metrics.metric import Metric
+from pipeline.metrics.own import import_metric, metric_digest
+from pipeline.metrics.patterns import ALIASES, PATTERNS
+from pipeline.metrics.registry import BUILT_IN
+
+__all__ = ["METRICS", "METRICS_OF_KIND", "Metric", "get_metric", "metric_digest", "task_metric"]
+
+_SHOWN: dict[str, Metric] = BUILT_IN | {pattern.shown: pattern.metric for pattern in PATTERNS}
+METRICS_OF_KIND: dict[str, list[str]] = {
+    kind: [name for name, metric in _SHOWN.items() if kind in metric.kinds]
+    for kind in get_args(Kind)
+}
+METRICS: dict[str, str] = {name: metric.summary for name, metric in _SHOWN.items()}
+
+
+def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
+    """Find the task's metric, with its weights of classes.
+
+    Args:
+        classes: (C,) names, in order; None: weights are left out, for they are not known yet.
+    Raises:
+        UserError: as `get_metric` does, and where weights are missing or name no class.
+    """
+    metric = get_metric(
+        task.metric, task.kind, greater_is_better=task.greater_is_better, wants=task.wants
+    )
+    if task.class_weights is None:
+        if metric.needs_weights:
+            raise UserError(
+                f"task.metric: {metric.name} needs the weight of each class. Say which count for "
+                "more or less than 1, e.g. `task: {class_weights: {NAME: 2.0}}`."
+            )
+        return metric
+    if metric.weigh is None:
+        knowing = [
+            name for name, known in BUILT_IN.items() if known.weigh and task.kind in known.kinds
+        ]
+        raise UserError(
+            f"task.class_weights: {metric.name} knows no weights of classes; leave them out, or "
+            f"use one of {', '.join(knowing)}."
+        )
+    if classes is None:
+        return metric
+    if unknown := [name for name in task.class_weights if name not in classes]:
+        raise UserError(
+            f"task.class_weights: no class {unknown[0]!r}{nearest(unknown[0], classes)}"
+        )
+    if not any(task.class_weights.get(name, 1.0) for name in classes):
+        raise UserError("task.class_weights: all are 0; give some class or column a weight.")
+    return metric.weighted(np.array([task.class_weights.get(name, 1.0) for name in classes]))
+
+
+def get_metric(
+    name: str, kind: Kind, *, greater_is_better: bool | None = None, wants: str | None = None
+) -> Metric:
+    """Find a metric by its name, an alias, or `module:function`.
+
+    Args:
+        greater_is_better, wants: what the config declares of a function of the user's own, see
+            `own_metric`.
+    Raises:
+        UserError: if it is unknown, not importable, does not fit the task, or is a function of the
+            user's own that does not say what it is.
+    """
+    if ":" in name:
+        return import_metric(name, kind, greater_is_better=greater_is_better, wants=wants)
+    metric = _built_in(name, kind)
+    if kind not in metric.kinds:
+        raise UserError(
+            f"task.metric: {metric.name} is for {', '.join(sorted(metric.kinds))} tasks, "
+            f"but task.kind is {kind}. For {kind}: {', '.join(METRICS_OF_KIND[kind])}."
+        )
+    return metric
+
+
+def _built_in(name: str, kind: Kind) -> Metric:
+    plain = re.sub(r"_+", "_", re.sub(r"[\s-]", "_", name.strip().lower().replace("@", "_at_")))
+    canonical = ALIASES.get(plain, plain)
+    if canonical in BUILT_IN:
+        return BUILT_IN[canonical]
+    for pattern in PATTERNS:
+        if (found := pattern.find(canonical)) is not None:
+            return found
+    shown = [pattern.shown.replace("_K", "_3") for pattern in PATTERNS]
+    near = difflib.get_close_matches(plain, [*BUILT_IN, *ALIASES, *shown])
+    raise UserError(
+        f"task.metric: {name!r} is unknown. "
+        + (f"Did you mean {' or '.join(near)}? " if near else "")
+        + f"For {kind} there are {', '.join(METRICS_OF_KIND[kind])} (capital letters stand for "
+        "numbers), and module:function of your own."
+    )

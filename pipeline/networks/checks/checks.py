@@ -1,0 +1,199 @@
+"""Checks of a network before a night of training: does it start right, learn, and repeat itself.
+
+Each check makes a trainer of its own on the member's own lesson and takes a few steps with it;
+nothing is kept. What a check found is a `Finding`; curves and batches are for pictures. The check
+of gradients is in `gradient_check`.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.config.network import MARGINS
+from pipeline.config.schema import Network
+from pipeline.errors import JobFailed
+from pipeline.networks.checks.loss_curves import (
+    NEAR_ZERO,
+    diagnose,
+    is_learnt,
+    smoothed,
+    suggest_lr,
+)
+from pipeline.networks.checks.start_loss import start_in_words, start_loss
+from pipeline.networks.checks.trial_network import Subject, training_batches
+from pipeline.networks.losses import loss_shares
+from pipeline.networks.parameter_groups import describe_groups
+from pipeline.networks.trainer import Trainer
+from pipeline.networks.training import without_noise
+from pipeline.networks.training_data import create_loaders
+
+NEAR = 0.1  # start and expectation agree within this share
+OVERFIT_STEPS = 60
+LOOK_EVERY = 10  # steps between looks at whether all rows are right already
+REPEATED_STEPS = 3
+GPU_TOLERANCE = 1e-3  # of a loss; a CPU's are the same to the last bit
+RANGE_STEPS, LOWEST_LR, HIGHEST_LR = 40, 1e-6, 1.0
+HOPELESS = 4.0  # times the lowest loss: the range test ends
+FAR = 10.0  # times the suggested rate, or a part of it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        name: of the check. status: ok; look: a person should judge; failed.
+        text: in plain words. numbers: JSON values.
+    """
+
+    name: str
+    status: str
+    text: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def check_start(subject: Subject) -> Finding:
+    """Shape of the outputs, and the first loss against that of knowing class frequencies only.
+
+    Source: Karpathy 2019, "verify loss @ init".
+    """
+    settings, lesson = without_noise(subject.small), subject.lesson
+    trainer = subject.trainer(settings)
+    images, targets, weights = subject.varied_batch(trainer)
+    with torch.no_grad():
+        outputs = trainer.model(images).float()
+        loss = trainer.loss_of(images, targets, weights).item() / len(images)
+        expected = start_loss(trainer, subject, targets, weights)
+        overall = start_loss(trainer, subject, trainer.targets, trainer.weights)
+    shape, wanted = tuple(outputs.shape), (len(images), lesson.targets.shape[1])
+    near = expected >= 0 and abs(loss - expected) <= NEAR * expected
+    shaped = shape == (settings.dropout_samples * wanted[0], wanted[1])
+    text = (
+        f"outputs {shape} of {wanted[0]} images and {wanted[1]} classes or targets; loss "
+        f"{loss:.3f}, expected {expected:.3f} for these rows ({overall:.3f} for all rows) from "
+        f"{start_in_words(settings, lesson)}: "
+        + ("they agree" if near else f"they differ by more than {NEAR:.0%}")
+    )
+    drawn = settings.init != "zero" and settings.head != "cosine"
+    if not near and drawn:
+        text += f"; `init: {settings.init}` draws the head's weights, `init: zero` starts lower"
+    status = "ok" if shaped and near else "look" if shaped and drawn and loss > 0 else "failed"
+    numbers = {"loss": loss, "expected": expected, "expected_over_all_rows": overall}
+    groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
+    return Finding("start", status, text, {**numbers, "groups": groups})
+
+
+def check_overfit(subject: Subject) -> Finding:
+    """Learn one batch by heart; `numbers["losses"]` is the curve."""
+    trainer = subject.trainer(subject.quiet)
+    batch = subject.varied_batch(trainer)
+    # With a margin, the loss stays far from zero when all rows are right.
+    rows_count = bool({*loss_shares(subject.settings, subject.lesson.kind)} & {*MARGINS})
+    losses, all_right = [], False
+    while len(losses) < OVERFIT_STEPS and not all_right:
+        losses.append(_step(trainer, *batch))
+        if not math.isfinite(losses[-1]) or is_learnt(losses):
+            break
+        if rows_count and len(losses) % LOOK_EVERY == 0 and losses[-1] < losses[0]:
+            all_right = _all_right(trainer, *batch)
+    found = diagnose(losses)
+    verdict, advice = found.verdict, found.advice
+    if all_right:
+        verdict, advice = "learnt", "Every row of the batch is recognised."
+    status = {"learnt": "ok", "falling": "look"}.get(verdict, "failed")
+    text = (
+        f"{verdict}: loss {losses[0]:.3f} -> {losses[-1]:.3f} in {len(losses)} steps on the same "
+        f"{len(batch[0])} rows at lr {subject.quiet.lr:g}. {advice}"
+    )
+    return Finding("one batch", status, text, {"losses": losses, "verdict": verdict})
+
+
+def check_repeats(subject: Subject) -> Finding:
+    """Train twice in plain mode, from the seed on, and compare the losses."""
+    settings = without_noise(subject.small)
+    epochs = max(settings.epochs, REPEATED_STEPS)
+    settings = settings.model_copy(update={"epochs": epochs})
+    try:
+        first, second = (_first_losses(subject, settings) for _ in range(2))
+    except JobFailed as error:
+        return Finding("plain mode", "failed", str(error))
+    on_cpu = subject.device == "cpu"
+    same = first == second if on_cpu else np.allclose(first, second, rtol=GPU_TOLERANCE, atol=0)
+    how = "to the last bit" if on_cpu else f"within {GPU_TOLERANCE:g}, as a GPU does not repeat"
+    text = f"two runs of {len(first)} steps with `plain: true` " + (
+        f"have the same losses {how}"
+        if same
+        else f"differ: {first} and {second}, expected the same {how}. Something is random that "
+        "the seed does not govern."
+    )
+    numbers = {"first": first, "second": second}
+    return Finding("plain mode", "ok" if same else "failed", text, numbers)
+
+
+def check_lr_range(subject: Subject) -> Finding:
+    """Raise the rate step by step; `numbers` is what its picture needs.
+
+    Batches are the training's: augmented, mixed, with dropout. Some have rarer classes than others;
+    so that the curve shows the rate's doing and not the draw's, each loss is told as the one over
+    all rows at the start, plus what it differs from the same batch's at the start.
+
+    Source: Smith 2017, LR range test; small batches need this change.
+    """
+    trainer = subject.trainer(subject.small)
+    start = start_loss(trainer, subject, trainer.targets, trainer.weights)
+    lrs, losses = np.geomspace(LOWEST_LR, HIGHEST_LR, RANGE_STEPS).tolist(), []
+    for lr, batch in zip(lrs, training_batches(subject, trainer), strict=False):
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * lr / subject.small.lr
+        at_start = start_loss(trainer, subject, *batch[1:])
+        losses.append(start + _step(trainer, *batch) - at_start)
+        lowest = max(min(smoothed(losses)), NEAR_ZERO * start)
+        if not math.isfinite(losses[-1]) or losses[-1] > HOPELESS * lowest:
+            break
+    if not math.isfinite(losses[-1]):
+        losses.pop()
+    if not losses:
+        return Finding("learning rate", "failed", "the very first loss is not finite")
+    lrs, smooth, chosen = lrs[: len(losses)], smoothed(losses), subject.small.lr
+    suggestion = suggest_lr(lrs, smooth)
+    if suggestion is None:
+        text = f"no learning rate up to {lrs[-1]:.1e} made the loss fall; the config has {chosen:g}"
+    else:
+        ratio = chosen / suggestion
+        text = f"the loss falls most steeply at lr {suggestion:.1e}; the config has {chosen:.1e}"
+        text += ", " + (
+            f"which is near enough (less than {FAR:g} times away)"
+            if 1 / FAR < ratio < FAR
+            else f"which is {max(ratio, 1 / ratio):.0f} times {'more' if ratio > 1 else 'less'}: "
+            f"try `lr: {suggestion:.1e}`"
+        )
+    well = suggestion is not None and 1 / FAR < chosen / suggestion < FAR
+    numbers = {"lrs": lrs, "losses": losses, "smooth": smooth}
+    numbers |= {"suggestion": suggestion, "config": chosen}
+    return Finding("learning rate", "ok" if well else "look", text, numbers)
+
+
+def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights: Any) -> float:
+    """One optimiser step at the rates that the groups have; the loss before it."""
+    loss, _ = trainer.gradients(images, targets, weights)
+    trainer.stepper.step()
+    trainer.stepper.zero_grad()
+    return loss
+
+
+@torch.no_grad()
+def _all_right(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, _: Any) -> bool:
+    """Whether the highest output is the right class, for each row, as training sees the batch."""
+    return bool((trainer.model(images).argmax(1) == targets.argmax(1)).all())
+
+
+def _first_losses(subject: Subject, settings: Network) -> list[float]:
+    """Losses of the first batches, each given to the trainer as an epoch of its own."""
+    trainer = subject.trainer(settings)
+    loaders = create_loaders(subject.lesson, settings, workers=0, seed=subject.seed)
+    batches = islice(loaders.train, REPEATED_STEPS)
+    return [trainer.train_epoch([batch], epoch)[0]["loss"] for epoch, batch in enumerate(batches)]

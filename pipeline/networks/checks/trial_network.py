@@ -1,0 +1,143 @@
+"""Subject: a network about to be checked, the trainers and the batches that checks need of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.runtime import stream
+from pipeline.images.batches import FoldImages
+from pipeline.images.sampling import copy_numbers
+from pipeline.networks.mixing import Batch, mix_batch
+from pipeline.networks.parameter_groups import set_trainable
+from pipeline.networks.schedules import peak_learning_rate
+from pipeline.networks.trainer import Trainer
+from pipeline.networks.training import create_fabric, without_noise
+from pipeline.networks.training_data import Lesson, create_loaders
+
+BATCH = 16  # images that are learnt by heart, and the most in any batch on a CPU
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its lesson, as they would be trained; without a teacher or another's weights.
+
+    Attributes:
+        settings: the member's, `distill` and `start` left out.
+        folder: where a batch that makes the loss infinite is kept.
+        seed: the one of training, so that batches are those that it will see.
+    """
+
+    settings: Network
+    backbone: Backbone
+    lesson: Lesson
+    folder: Path
+    name: str
+    seed: int
+    device: str
+    precision: str
+    workers: int
+
+    @cached_property
+    def small(self) -> Network:
+        """The settings with a batch that a CPU is done with soon, at the same learning rate."""
+        largest = BATCH if self.device == "cpu" else self.settings.batch_size
+        return _with_batch(self.settings, min(largest, self.settings.batch_size))
+
+    @cached_property
+    def quiet(self) -> Network:
+        """The settings for learning a batch by heart: nothing random, nothing that holds back."""
+        settings = _with_batch(without_noise(self.settings), self.num_varied)
+        off = {
+            "label_smoothing": 0.0,
+            "weight_decay": 0.0,
+            "dropout_samples": 1,
+            "warmup_epochs": 0.0,
+            "schedule": "constant",
+            "milestones": [],
+            "swa_epochs": 0,
+        }
+        return settings.model_copy(update=off)
+
+    @property
+    def num_varied(self) -> int:
+        """Rows of the batch that is learnt by heart; BatchNorm needs two."""
+        return min(max(2, min(BATCH, self.settings.batch_size)), len(self.lesson.rows))
+
+    def trainer(self, settings: Network, *, precision: str | None = None) -> Trainer:
+        """A fresh one, its rates at their peaks, all set to learn that ever does."""
+        trainer = Trainer(
+            create_fabric(self.device, precision or self.precision),
+            settings,
+            self.backbone,
+            self.lesson,
+            folder=self.folder,
+            name=self.name,
+            seed=self.seed,
+        )
+        trainer.model.train()
+        set_trainable(trainer.network, settings, epoch=settings.epochs - 1)
+        return trainer
+
+    def varied_batch(self, trainer: Trainer) -> Batch:
+        """Images as inference sees them, of rows that differ in their targets; weights are 1."""
+        lesson = self.lesson
+        rng = stream(self.seed, "check", "varied")
+        positions = varied_positions(lesson.targets, self.num_varied, rng=rng)
+        view = {"image_size": lesson.image_size, "cut": lesson.cut}
+        images = FoldImages(lesson.cache, lesson.rows, **view)
+        batch = torch.stack([images[0, int(position), 0][0] for position in positions])
+        device = trainer.fabric.device
+        ones = torch.ones(len(positions), device=device)
+        return batch.to(device), trainer.targets[positions.tolist()], ones
+
+
+def training_batches(subject: Subject, trainer: Trainer) -> Iterator[Batch]:
+    """Batches as training sees them, epoch after epoch without end."""
+    settings = subject.small
+    loaders = create_loaders(subject.lesson, settings, workers=subject.workers, seed=subject.seed)
+    step, device = 0, trainer.fabric.device
+    while True:
+        for images, positions in loaders.train:
+            rng = stream(subject.seed, "check", "mixup", step)
+            chosen = trainer.targets[positions], trainer.weights[positions]
+            yield mix_batch(images.to(device), *chosen, settings=settings, rng=rng)
+            step += 1
+        loaders.batches.epoch += 1
+
+
+def seen_batches(subject: Subject, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The first batches of training: images (B, H, W, 3) uint8 and targets (B, C), mixed."""
+    settings, lesson = subject.settings, subject.lesson
+    loaders = create_loaders(lesson, settings, workers=0, seed=subject.seed)
+    targets, weights = (
+        torch.as_tensor(values, dtype=torch.float32)
+        for values in (lesson.targets, lesson.loss_weights(settings))
+    )
+    batches = []
+    for step, (images, positions) in enumerate(islice(loaders.train, num_batches)):
+        rng = stream(subject.seed, "mixup", 0, step)  # the trainer's own stream
+        mixed = mix_batch(
+            images, targets[positions], weights[positions], settings=settings, rng=rng
+        )
+        pixels = mixed[0].float().round().clamp(0, 255).to(torch.uint8)
+        batches.append((pixels.permute(0, 2, 3, 1).numpy(), mixed[1].numpy()))
+    return batches
+
+
+def varied_positions(targets: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Choose rows (count,) at random, but none with another's targets while there are others."""
+    order = rng.permutation(len(targets))
+    _, classes = np.unique(targets[order], axis=0, return_inverse=True)
+    return order[np.argsort(copy_numbers(classes.reshape(-1)), kind="stable")][:count]
+
+
+def _with_batch(settings: Network, batch_size: int) -> Network:
+    """The same learning rate with another batch, also where `scale_lr` ties them."""
+    same_rate = {"lr": peak_learning_rate(settings), "scale_lr": False}
+    return settings.model_copy(update={"batch_size": batch_size, **same_rate})

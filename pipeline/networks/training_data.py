@@ -1,0 +1,163 @@
+"""Lesson: what one fold's network learns from and is scored on, and batches of it.
+
+Which epoch is used is decided by rows that are neither (law 3): were it by the held-out rows, their
+score would be the best of several that chance has moved.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from pipeline.config.schema import Folds, Kind, Network
+from pipeline.core.runtime import stream
+from pipeline.errors import UserError
+from pipeline.images.augmentation import (
+    Spread,
+    create_augmentation,
+    measure_spread,
+    wants_spread,
+)
+from pipeline.images.batches import Batches, Cache, FoldImages, training_loader, validation_loader
+from pipeline.images.sampling import (
+    draws_per_epoch,
+    epoch_rows,
+    num_epoch_rows,
+    row_weights_in_loss,
+)
+from pipeline.splitting.splits import assign_folds
+
+SPREAD_IMAGES = 500  # enough to know a spread by
+ENOUGH_TO_DECIDE = 20  # rows; epochs are not told apart by fewer
+FEWEST_PARTS = 4  # that many are not taken where it would be more than a quarter of all rows
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Rows of the image cache, with what is known of them.
+
+    Attributes:
+        cache: `cache[row]` is (H, W, 3) uint8; image_size, cut: the square that a network sees.
+        rows: (n,) to learn from, with targets (n, C), hard or soft, and weights (n,).
+        valid_rows: (m,) to be scored on, with valid_targets (m, C); they decide nothing.
+        inner_rows: (k,) that decide which epoch is used, with inner_targets (k, C): none of the
+            others. Empty where nothing is decided.
+        levels: (C,) ascending, for ordinal. threshold: a multilabel probability of at least this is
+            a yes.
+        teacher: (n, C) a teacher's predictions for `rows`, to distil from.
+        start_weights: another network's, to start from.
+    """
+
+    cache: Cache
+    image_size: int
+    cut: str
+    kind: Kind
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    valid_rows: np.ndarray
+    valid_targets: np.ndarray
+    inner_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+    inner_targets: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    threshold: float = 0.5
+    teacher: np.ndarray | None = None
+    start_weights: Path | None = None
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """How predictions are read when they are scored."""
+        return {"kind": self.kind, "levels": self.levels, "threshold": self.threshold}
+
+    def loss_weights(self, settings: Network) -> np.ndarray:
+        """(n,) what a row weighs each time it is seen."""
+        return row_weights_in_loss(self.weights, sampling=settings.sampling)
+
+    def epoch_weights(self, settings: Network) -> np.ndarray:
+        """(n,) what a row weighs in an epoch: however often sampling draws it."""
+        draws = draws_per_epoch(
+            self.targets, self.weights, sampling=settings.sampling, kind=self.kind
+        )
+        return draws * self.loss_weights(settings)
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """Batches of a lesson; `batches.epoch` says which epoch `train` goes through."""
+
+    batches: Batches
+    train: DataLoader
+    valid: DataLoader
+    inner: DataLoader
+
+
+def create_loaders(lesson: Lesson, settings: Network, *, workers: int, seed: int) -> Loaders:
+    """Augmented batches to learn from, and plain ones to be scored on.
+
+    Raises:
+        UserError: augmentation or sampling that does not fit.
+    """
+    view = {"image_size": lesson.image_size, "cut": lesson.cut}
+    spread = _spread(lesson, seed) if wants_spread(settings.augment) else None
+    augment = create_augmentation(settings.augment, **view, spread=spread)
+    how = {"sampling": settings.sampling, "kind": lesson.kind}
+    batches = Batches(
+        num_epoch_rows(lesson.targets, **how),
+        batch_size=settings.batch_size,
+        seed=seed,
+        draw=partial(epoch_rows, lesson.targets, lesson.weights, **how),
+    )
+    images = FoldImages(lesson.cache, lesson.rows, **view, augment=augment, seed=seed)
+    plain = {"batch_size": settings.batch_size, "workers": workers}
+    return Loaders(
+        batches,
+        training_loader(images, batches, workers=workers),
+        validation_loader(FoldImages(lesson.cache, lesson.valid_rows, **view), **plain),
+        validation_loader(FoldImages(lesson.cache, lesson.inner_rows, **view), **plain),
+    )
+
+
+def set_aside(
+    targets: np.ndarray, groups: np.ndarray, *, share: float, kind: Kind, seed: int
+) -> np.ndarray:
+    """Choose training rows that decide on the end of training and are not trained on: (n,) bool.
+
+    One of several parts that are as alike as folds, by their targets, and of whole groups: the one
+    whose size is next to the share. A class always keeps a row to learn from.
+
+    Args:
+        targets: (n, C). groups: (n,) names of what stays together.
+        share: of rows; more if they would be fewer than ENOUGH_TO_DECIDE.
+    Raises:
+        UserError: where the rows are too few to do so.
+    """
+    num_parts = max(FEWEST_PARTS, len(targets) // ENOUGH_TO_DECIDE)
+    num_parts = min(round(1 / share), num_parts, len(np.unique(groups)))
+    if num_parts < 2:
+        raise UserError(
+            f"patience: all {len(targets)} training rows are of one group, so none can be kept "
+            "aside to decide when to stop. Leave patience out, or make more folds."
+        )
+    settings = Folds(scheme="stratified", n=num_parts)
+    parts = assign_folds(settings, targets, kind=kind, seed=seed, groups=groups).folds
+    sizes = np.bincount(parts)
+    aside = parts == np.argmin(np.abs(sizes - max(share, 1 / num_parts) * len(targets)))
+    if kind != "regression":
+        last = (targets > 0).any(axis=0) & ~(targets[~aside] > 0).any(axis=0)
+        needed = np.unique(groups[aside & (targets[:, last] > 0).any(axis=1)])
+        aside &= ~np.isin(groups, needed)
+    if not aside.any():
+        raise UserError(
+            f"patience: none of its {len(targets)} training rows can be set aside to decide when "
+            "to stop: each group holds a class's only rows. Leave patience out."
+        )
+    return aside
+
+
+def _spread(lesson: Lesson, seed: int) -> Spread:
+    """How the images to learn from differ in brightness and contrast."""
+    chosen = stream(seed, "spread").permutation(lesson.rows)[:SPREAD_IMAGES]
+    return measure_spread(lesson.cache[int(row)] for row in np.sort(chosen))

@@ -1,0 +1,1 @@
+"""Folds: which rows are held out together."""

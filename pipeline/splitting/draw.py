@@ -1,0 +1,119 @@
+"""Drawing folds: groups, copies and scenes kept whole; and where scenes are looked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.references import backbone_of_scenes
+from pipeline.config.schema import Folds
+from pipeline.core.folds import FoldTable
+from pipeline.core.runtime import stream
+from pipeline.images.index import BLANK
+from pipeline.project import Project
+from pipeline.splitting.duplicates import clusters, find_duplicates
+from pipeline.splitting.group_folds import merge_groups
+from pipeline.splitting.scene_finder import block_features, find_scenes, thumbnail_features
+from pipeline.splitting.splits import Assignment, assign_folds
+
+MAX_THUMBNAILS = 8000  # compared with each other where folds do not hang on it: 4 s
+
+
+@dataclass(frozen=True)
+class DrawnFolds:
+    """Folds of the training rows, by the config's scheme or another.
+
+    Attributes:
+        assignments: one for each repeat.
+        groups: (N,) names of what was kept together; a row alone has its own id.
+    """
+
+    assignments: list[Assignment]
+    groups: np.ndarray
+
+    @property
+    def repeats(self) -> np.ndarray:
+        """(R, N) folds."""
+        return np.stack([assignment.folds for assignment in self.assignments])
+
+    def as_table(self) -> FoldTable:
+        """As if read from a folds.csv."""
+        digests = tuple("not written" for _ in self.assignments)
+        return FoldTable(self.repeats, self.groups, digests)
+
+
+def draw_folds(
+    project: Project, settings: Folds, *, pairs: pd.DataFrame, scenes: np.ndarray
+) -> DrawnFolds:
+    """Assign folds so that no group, no copies and, if the scheme asks for it, no scene straddles.
+
+    Args:
+        pairs: copies, by `find_duplicates`.
+        scenes: numbers of training rows, then test rows; used by the scheme `scenes` alone.
+    Raises:
+        UserError: if the scheme does not fit the task, or there is less to part than folds.
+    """
+    config, competition, num_train = project.config, project.competition, project.num_train
+    twins = clusters(len(project.index.paths), pairs)[:num_train]
+    groups = merge_groups(
+        competition.groups,
+        twins if settings.keep_duplicates_together else None,
+        scenes[:num_train] if settings.scheme == "scenes" else None,
+    )
+    column = settings.column
+    assignments = [
+        assign_folds(
+            settings,
+            competition.targets,
+            kind=config.task.kind,
+            seed=config.seed if settings.seed is None else settings.seed,
+            groups=groups,
+            column=None if column is None else competition.train[column].to_numpy(),
+            repeat=repeat,
+            classes=competition.classes,
+        )
+        for repeat in range(settings.repeats)
+    ]
+    return DrawnFolds(assignments, _names(project, groups))
+
+
+def find_copies(project: Project) -> pd.DataFrame:
+    """Pairs of images, of train and test, that show the same; those that show nothing do not."""
+    index = project.index
+    pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
+    blank = index.has_remark(BLANK)
+    return pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
+
+
+def scenes_of_folds(project: Project) -> np.ndarray:
+    """Scenes of all images for the folds stage: those that its scheme keeps whole, else a look.
+
+    Returns:
+        (N + N_test,); -1 where more thumbnails than can be compared were left out.
+    """
+    backbone = backbone_of_scenes(project.config)
+    if backbone is not None:
+        return scenes_of_block(project, backbone)
+    thumbnails = project.index.thumbnails
+    rows = np.arange(len(thumbnails))
+    if project.config.folds.scheme != "scenes":
+        rng = stream(project.config.seed, "radar", "scenes")
+        rows = np.sort(rng.permutation(rows)[:MAX_THUMBNAILS])
+    scenes = np.full(len(thumbnails), -1)
+    scenes[rows] = rows[find_scenes(thumbnail_features(thumbnails[rows]))]
+    return scenes
+
+
+def scenes_of_block(project: Project, backbone: str) -> np.ndarray:
+    """Scenes of all images, (N + N_test,), by a block that is there."""
+    return find_scenes(block_features(project.block(backbone), project.index.thumbnails))
+
+
+def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:
+    """A group's name is the id of its first row, or the config's column where one is named."""
+    ids = project.competition.ids
+    if groups is None:
+        return ids
+    _, first = np.unique(groups, return_index=True)
+    name_of = {groups[row]: ids[row] for row in first}
+    return np.array([name_of[group] for group in groups])

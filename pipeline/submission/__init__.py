@@ -1,0 +1,1 @@
+"""Submissions: the form that the sample asks for, and the file."""

@@ -1,0 +1,51 @@
+"""A submission's form: what its columns hold, in which writing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from pipeline.core.competition import Competition
+from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.metrics.named import Metric
+
+Holds = Literal["numbers", "flags", "label", "labels", "likeliest", "value", "level"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How predictions become the cells of a submission.
+
+    Attributes:
+        holds: numbers: a probability or value of the column's class; flags: 1 where that class is
+            the decision, else 0; label; labels: those over the threshold; likeliest: the k
+            likeliest, in that order; value: the expected level; level: the one nearest to it.
+        columns: the sample's columns without the id, and the position of the class that each is of;
+            0 where one column is of all.
+        names: (C,) classes as the file writes them.
+        joint: between several labels of a cell.
+        number: k of `likeliest`.
+        empty: what a cell without a label holds: `likeliest`, or the word itself.
+        facts: what a reader of the file must know.
+        warnings: where the file is not what the sample or the metric asks for.
+    """
+
+    holds: Holds
+    columns: dict[str, int]
+    names: tuple[str, ...] = ()
+    joint: str = " "
+    number: int = 1
+    empty: str = ""
+    facts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def sample_of(competition: Competition, metric: Metric) -> pd.DataFrame:
+    """The sample, or, where the competition has none, what it would most likely be."""
+    if competition.sample is not None:
+        return competition.sample
+    single_label = competition.task.kind in ONE_CLASS_PER_ROW
+    per_class = single_label and metric.wants == "probabilities" and len(competition.classes) > 2
+    per_class &= metric.top is None
+    columns = list(competition.classes) if per_class else competition.task.targets
+    return pd.DataFrame({competition.data.id: competition.test_ids, **dict.fromkeys(columns, "")})

@@ -1,0 +1,1 @@
+"""The plan: which jobs there are, what each depends on, and how they run."""

@@ -1,0 +1,203 @@
+"""Audit: the folds stage's radar, test against train on blocks, the canary, and what is written."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from planted import (
+    NUM_TRAIN,
+    by_border,
+    by_camera,
+    by_number,
+    by_person,
+    with_twins,
+    write_competition,
+)
+
+from pipeline.config.schema import Config
+from pipeline.learners.fit import RECIPES
+from pipeline.members import trial
+from pipeline.members.fold_data import FoldRows, fold_rows
+from pipeline.project import open_project
+from pipeline.stages import audit
+from pipeline.workflow.jobs import execute
+from pipeline.workflow.plan import Plan, folds_job
+
+SETTINGS = {
+    "competition": "planted",
+    "task": {"kind": "multiclass", "target": "label", "metric": "accuracy"},
+    "backbones": {"small": {"arch": "test_efficientnet", "weights": "random", "image_size": 32}},
+    "members": {"linear": {"learner": "logistic", "blocks": {"small": 1.0}}},
+}
+
+
+def with_folds(root, **changes):
+    """The project after `make folds`."""
+    project = open_project(Config(**SETTINGS | changes), root)
+    execute([folds_job(project)])
+    return project
+
+
+def write_block(project, block: np.ndarray) -> None:
+    """A finished block, as the features stage leaves it."""
+    job = Plan(project).block("small")
+    job.folder.mkdir(parents=True)
+    np.save(job.folder / "features.npy", block.astype(np.float32))
+    meta = {
+        "fingerprint": job.fingerprint,
+        "backbone": project.config.backbones["small"].model_dump(mode="json"),
+        "digests": project.index.digests.tolist(),
+        "views": project.config.tta.views,
+    }
+    (job.folder / "meta.json").write_text(json.dumps(meta))
+    assert job.is_done()
+
+
+def listing(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """A project with nothing wrong, after `make folds`."""
+    root = tmp_path_factory.mktemp("clean")
+    write_competition(root)
+    return with_folds(root)
+
+
+def test_folds_write_what_the_radar_saw_and_nothing_under_input(tmp_path, caplog):
+    def plant(table, images):
+        table.loc[: NUM_TRAIN - 1, "label"] = np.sort(table["label"][:NUM_TRAIN])
+
+    folder = write_competition(tmp_path, plant=plant)
+    before = listing(folder)
+    with caplog.at_level(logging.WARNING):
+        project = with_folds(tmp_path)
+    assert listing(folder) == before
+    found = json.loads((project.workspace.features / "audit.json").read_text())
+    grades = {alarm["name"]: alarm["grade"] for alarm in found["radar"]}
+    assert [name for name, grade in grades.items() if grade != "quiet"] == ["row order"]
+    assert any(note.startswith("suspicious: row order: tells") for note in found["notes"])
+    assert "suspicious: row order" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("leak", "suspicious", "notes"),
+    [
+        ({"plant": by_number}, ["file name", "file number"], []),
+        ({"plant": by_border}, ["border pixels"], ["file size"]),  # it is encoded, too
+        ({"exif": by_camera}, ["EXIF camera"], []),
+        ({"plant": with_twins}, ["twins across the split"], ["twins with different targets"]),
+        ({"scene_of": by_person}, ["scenes across folds", "test against train on thumbnails"], []),
+    ],
+)
+def test_each_planted_leak_is_named_by_make_folds_and_nothing_else_is(
+    tmp_path, leak, suspicious, notes
+):
+    write_competition(tmp_path, **leak)
+    project = with_folds(tmp_path)
+    found = json.loads(project.workspace.audit_json.read_text())["radar"]
+    graded = {
+        grade: sorted(alarm["name"] for alarm in found if alarm["grade"] == grade)
+        for grade in ("suspicious", "note")
+    }
+    assert graded == {"suspicious": suspicious, "note": notes}
+    loud = [alarm for alarm in found if alarm["grade"] != "quiet"]
+    assert all(alarm["advice"] and alarm["examples"] for alarm in loud)
+
+
+def test_twins_across_the_split_are_named(tmp_path):
+    folder = write_competition(tmp_path)
+    train, test = (sorted((folder / part).iterdir()) for part in ("train", "test"))
+    shutil.copy(train[0], test[0])
+    Image.open(train[1]).resize((50, 43)).save(test[1], quality=80)
+    project = with_folds(tmp_path)
+    found = json.loads((project.workspace.features / "audit.json").read_text())["radar"][0]
+    assert (found["name"], found["grade"]) == ("twins across the split", "suspicious")
+    assert found["seen"] == "2 of 60 test images have a twin in train"
+    pairs = [f"train/{train[row].name} = test/{test[row].name}" for row in range(2)]
+    assert sorted(found["examples"]) == sorted(pairs)
+
+
+def test_a_clean_project_has_no_alarm_and_the_canary_is_quiet(clean, capsys):
+    before = listing(clean.workspace.input)
+    alarms = audit.audit_competition(clean)
+    assert {alarm.grade for alarm in alarms} == {"quiet"}
+    assert alarms[-1].name == "canary"
+    assert alarms[-1].seen.startswith("ridge on thumbnails")
+    written = json.loads((clean.workspace.submissions / "audit" / "radar.json").read_text())
+    assert [alarm["name"] for alarm in written] == [alarm.name for alarm in alarms]
+    assert "canary" in capsys.readouterr().out
+    assert listing(clean.workspace.input) == before
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"kind": "multiclass", "target": "label", "metric": "accuracy"},
+        {"kind": "multiclass", "target": "label", "metric": "log_loss"},
+        {"kind": "regression", "target": "value", "metric": "rmse"},
+    ],
+)
+def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
+    clean, tmp_path, monkeypatch, task
+):
+    def leaky(project, member, fold):
+        rows, targets = np.arange(project.num_train), project.competition.targets
+        held_out = fold_rows(project, member, fold).held_out
+        return FoldRows(rows, targets, np.ones(len(rows)), held_out)
+
+    write_competition(tmp_path)
+    shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
+    members = {"linear": {"learner": "ridge", "blocks": {"small": 1.0}}}
+    project = open_project(Config(**SETTINGS | {"task": task, "members": members}), tmp_path)
+    assert audit.sing(project).grade == "quiet"
+    monkeypatch.setattr(trial, "fold_rows", leaky)
+    assert audit.sing(project).grade == "suspicious"
+
+
+def test_blocks_that_are_there_are_used(tmp_path, clean):
+    write_competition(tmp_path)
+    shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
+    project = open_project(Config(**SETTINGS), tmp_path)
+    assert audit.look_at_blocks(project) == []
+    block = np.random.default_rng(0).normal(size=(len(project.index.paths), 2, 6))
+    block[NUM_TRAIN:] += 1
+    write_block(project, block)
+    (alarm,) = audit.look_at_blocks(project)
+    assert (alarm.name, alarm.grade) == ("test against train on small", "suspicious")
+    assert set(alarm.examples) <= set(project.test_index.paths)
+    assert audit.sing(project).seen.startswith("logistic on small")
+
+
+def test_a_learner_that_stacks_others_is_a_canary_of_its_features_alone(tmp_path, clean):
+    write_competition(tmp_path)
+    shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
+    members = {
+        "mlp": {"learner": "mlp", "blocks": {"small": 1.0}},
+        "trees": {"learner": "extra_trees", "blocks": {"small": 1.0}, "stacks": ["mlp"]},
+    }
+    project = open_project(Config(**SETTINGS | {"members": members}), tmp_path)
+    write_block(project, np.random.default_rng(0).normal(size=(len(project.index.paths), 2, 6)))
+    assert audit.sing(project).seen.startswith("extra_trees on small")
+
+
+def test_alarms_are_printed_worst_first_with_what_to_do(capsys):
+    alarms = [
+        audit.Alarm("b", "note", "seen b", "do b", examples=["[x].jpg"]),
+        audit.Alarm("a", "suspicious", "seen a", "do a"),
+        audit.Alarm("c", "quiet", "seen c", "do c"),
+    ]
+    audit.print_alarms(alarms, title="t")
+    printed = capsys.readouterr().out
+    places = [printed.index(text) for text in ("seen a", "seen b", "seen c", "do a", "do b")]
+    assert places == sorted(places)
+    assert "[x].jpg" in printed
+    assert "do c" not in printed
+
+
+def test_every_learner_can_be_the_canary():
+    assert set(audit.CHEAPEST) == set(RECIPES)

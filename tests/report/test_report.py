@@ -1,0 +1,665 @@
+"""The report: its numbers by hand, its page for every kind of task, and that it stands alone."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipeline.config.schema import Config
+from pipeline.core import artifacts
+from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.folds import folds_text
+from pipeline.core.predictions import Predictions
+from pipeline.project import open_project
+from pipeline.report import figures, tables, wording
+from pipeline.report.drawing import png
+from pipeline.report.hints import hints
+from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
+from pipeline.report.summary import print_summary
+from pipeline.report.tables import ranking_scores, regression_scores
+from pipeline.stages.report import gather, make_report
+from pipeline.workflow.plan import Plan
+
+NUM_TRAIN, NUM_TEST, NUM_FOLDS = 12, 6, 3
+LABELS = ["ant", "<b>bee</b>", "$cat$ of_a kind"]
+TARGETS: dict[str, dict[str, list]] = {
+    "binary": {"label": ["no", "yes"] * 6},
+    "multiclass": {"label": LABELS * 4},
+    "multilabel": {"wet": [0, 1] * 6, "old": [0, 0, 1] * 4, "never": [0] * 12},
+    "ordinal": {"label": [0, 0.5, 2] * 4},
+    "regression": {"age": [float(row) for row in range(12)]},
+}
+PLANTED = 7  # this training row's label is contradicted with certainty
+DOUBTED = 3  # and this one's, before it, only just
+IMAGES = [("told <best>", [("train/03.png", "fold 1"), ("test/12.png", "")])]
+RADAR = [
+    Alarm("row order", "quiet", "tells nothing", "").as_json(),
+    Alarm("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
+    Alarm("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
+]
+
+
+def one_hot(positions: list[int], num_classes: int) -> np.ndarray:
+    return np.eye(num_classes)[positions]
+
+
+def test_a_confusion_matrix_counts_labels_in_rows() -> None:
+    matrix = tables.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 3)
+    assert matrix.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0]]
+
+
+def test_reliability_and_its_error_by_hand() -> None:
+    bins = tables.reliability_bins(np.array([0.12, 0.18, 0.9, 1.0]), np.array([0.0, 1, 1, 1]))
+    assert bins["middle"].tolist() == pytest.approx([0.15, 0.95])
+    assert bins["said"].tolist() == pytest.approx([0.15, 0.95])
+    assert bins["happened"].tolist() == pytest.approx([0.5, 1.0])
+    assert bins["count"].tolist() == [2, 2]
+    assert tables.calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.05) / 4)
+
+
+def test_the_gap_between_distributions() -> None:
+    low, high = np.array([1.0, 2, 3, 4]), np.array([3.0, 4, 5, 6])
+    assert tables.distribution_gap(low, high) == pytest.approx(0.5)
+    assert tables.distribution_gap(low, low) == 0
+    assert tables.distribution_gap(low, high + 10) == 1
+
+
+def test_scores_of_one_column() -> None:
+    assert ranking_scores(np.array([True, False, True]), np.array([0.9, 0.5, 0.1])) == (
+        pytest.approx((1 + 2 / 3) / 2),
+        0.5,
+    )
+    assert np.isnan(ranking_scores(np.array([True, True]), np.array([0.9, 0.1]))).all()
+    scores = regression_scores(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
+    assert scores == pytest.approx((1, 1, 0))
+
+
+def test_decisions_of_each_kind() -> None:
+    probs = np.array([[0.4, 0.0, 0.6]])
+    levels = np.array([0.0, 1.0, 2.0])
+    assert tables.decide(probs, kind="multiclass").tolist() == [2]
+    assert tables.decide(probs, kind="ordinal", levels=levels).tolist() == [1]  # expected 1.2
+    assert tables.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
+    assert tables.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
+    assert tables.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
+
+
+def test_an_image_is_shown_small(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 300), "red").save(tmp_path / "wide.png")
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "tiny.png")
+    for name, kind in (("wide.png", "jpeg"), ("tiny.png", "png")):
+        uri = encode(tmp_path / name, 150)
+        assert uri.startswith(f"data:image/{kind};base64,")
+        assert len(uri) < 3000
+
+
+def test_strangers_text_is_text() -> None:
+    table = Table("", "", ["<i>id</i>"], [["<script>alert(1)</script>"]])
+    html = render("a & b", [Section("s", "look", [table])])
+    assert "<script" not in html
+    assert "&lt;i&gt;id" in html
+    assert "a &amp; b" in html
+
+
+def test_pictures_do_not_depend_on_the_user_s_matplotlibrc() -> None:
+    shares = np.array([0.25, 0.75])
+    usual = png(figures.class_shares(["$x", "y"], shares, shares, [1, 3]))
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
+        assert png(figures.class_shares(["$x", "y"], shares, shares, [1, 3])) == usual
+
+
+@pytest.mark.parametrize("num_classes", [2, 100])
+def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
+    names = [f"class number {number}" for number in range(num_classes)]
+    shares = np.full(num_classes, 1 / num_classes)
+    counts = np.full(num_classes, 3)
+    rng = np.random.default_rng(0)
+    for figure in (
+        figures.class_shares(names, shares, shares, counts),
+        figures.confusion(np.diag(counts), names),
+        figures.boxes([rng.random(5)] * (num_classes - 1) + [np.empty(0)], names, label="p"),
+    ):
+        assert 1000 < len(png(figure)) < 400_000
+
+
+def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "net")) -> Config:
+    """A finished ensemble of a learner and a network, as files, without any model behind it."""
+    columns = TARGETS[kind]
+    folder = root / "input" / "tiny"
+    rng = np.random.default_rng(0)
+    ids = [f"{row:02d}.png" for row in range(NUM_TRAIN + NUM_TEST)]
+    for row, name in enumerate(ids):
+        path = folder / ("train" if row < NUM_TRAIN else "test") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (20 + row % 3, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    pd.DataFrame({"id": ids[:NUM_TRAIN], **columns}).to_csv(folder / "train.csv", index=False)
+    pd.DataFrame({"id": ids[NUM_TRAIN:]}).to_csv(folder / "test.csv", index=False)
+    members = {"first": {"learner": "ridge", "blocks": {"b": 1.0}}, "net": {"network": "b"}}
+    config = Config.model_validate(
+        {
+            "competition": "tiny",
+            "task": {
+                "kind": kind,
+                "target": list(columns) if kind == "multilabel" else next(iter(columns)),
+            },
+            "backbones": {"b": {"arch": "a", "weights": "random"}},
+            "members": {name: members[name] for name in names},
+            "blends": ["soft_vote"],
+        }
+    )
+    features = root / "features" / "tiny"
+    features.mkdir(parents=True)
+    folds = np.arange(NUM_TRAIN) % NUM_FOLDS
+    groups = np.array(ids[:NUM_TRAIN])
+    (features / "folds.csv").write_text(folds_text(groups, folds, groups))
+    twins = {
+        "contradicting": [["train/00.png", "train/01.png"]],
+        "duplicates": [["train/00.png", "train/01.png", "near"]],
+        "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
+    }
+    artifacts.write_json(features / "audit.json", twins | {"radar": RADAR})
+    write_predictions(root, config)
+    return config
+
+
+def write_predictions(root: Path, config: Config) -> None:
+    """Predictions that agree with all labels but the planted one, the summary, the ledger."""
+    project = open_project(config, root)
+    competition, folds = project.competition, project.folds
+    num_classes, kind = len(competition.classes), config.task.kind
+    oof = competition.targets * 0.6 + 0.4 / num_classes
+    if kind == "regression":
+        oof = competition.targets + 0.5
+        oof[DOUBTED] += 3
+        oof[PLANTED] += 30
+    elif kind == "multilabel":
+        oof = competition.targets * 0.6 + 0.2
+        oof[PLANTED, 0], oof[DOUBTED, 0] = 0.01, 0.45
+    else:
+        oof[DOUBTED] = 0.4 * competition.targets[DOUBTED] + 0.6 * np.roll(
+            competition.targets[DOUBTED], 1
+        )
+        oof[PLANTED] = np.roll(competition.targets[PLANTED], 1) * 0.98 + 0.01
+        oof[PLANTED] /= oof[PLANTED].sum()
+    test = np.stack([oof[:NUM_TEST]] * NUM_FOLDS)
+    meta = {"competition": "tiny", "folds_digest": folds.digest}
+    views = {"view_scores": {"original": 0.7, "mirrored": 0.71, "flipped": 0.6}}
+    models, submissions = root / "models" / "tiny", root / "submissions" / "tiny"
+    for name in config.members:
+        meta = meta | {"fingerprint": Plan(project).join(name).fingerprint}
+        saved = Predictions(competition.ids, oof, competition.classes, folds.folds, meta)
+        saved.save(models / name / "oof.npz")
+        Predictions(competition.test_ids, test, competition.classes, meta=meta).save(
+            models / name / "test.npz"
+        )
+    log = pd.DataFrame({"epoch": [1, 2], "loss": 1.0, "lr": 0.1, "val_loss": 1.2, "val_score": 0.5})
+    (models / "net" / "fold0").mkdir()
+    log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
+    artifacts.finish(models / "net" / "fold0", "f", files=["log.csv"], metric="log_loss")
+    saved.save(submissions / "blend.npz")
+    Predictions(competition.test_ids, test[0], competition.classes, meta=meta).save(
+        submissions / "blend.test.npz"
+    )
+    pd.DataFrame({"id": competition.test_ids, "guess": 0}).to_csv(
+        submissions / "blend.csv", index=False
+    )
+    scores = {"score": 0.81237, "low": 0.71238, "high": 0.91239, "fold_scores": [0.8, 0.81, 0.82]}
+    weights = {"first": 0.75, "net": 0.25}
+    entry = {"name": "soft_vote", "is": "blend", "weights": weights, **scores}
+    summary = {
+        "competition": "tiny",
+        "submission": "submissions/tiny/blend.csv",
+        "metric": project.metric.name,
+        "greater_is_better": project.metric.greater_is_better,
+        "estimate": {
+            **entry,
+            **{"expected": 0.81737, "score_low": 0.7555, "score_high": 0.8555},
+            **{"level": 0.9, "seed": 42},
+        },
+        "shift": {"differs": False, "signals": [], "by_way": {"importance weights": 0.79}},
+        "folds": NUM_FOLDS,
+        "rows": NUM_TRAIN,
+        "test_rows": NUM_TEST,
+        "best_single": "first",
+        "better_than_best_single": {"probability": 0.6349, "low": -0.01231, "high": 0.02342},
+        "choice": {
+            **{"by_fold": [["soft_vote"]] * 3, "nested": 0.81237, "naive": 0.82237},
+            **{"of": "soft_vote", "rule": "loss"},
+        },
+        "against_constant": {
+            **{"score": 0.5, "no_better": []},
+            **{"probability": 0.99, "low": 0.1, "high": 0.5},
+        },
+        "better_than_last": {
+            **{"submission": "submissions/tiny/before.csv", "score": 0.8},
+            **{"probability": 0.7149, "low": -0.02231, "high": 0.04342},
+        },
+        "shake_up": {
+            **{"public_rows": 2, "private_rows": 4, "noise": 0.0777},
+            **{"public": [0.6, 1.0], "private": [0.65, 0.95], "difference": [-0.25, 0.25]},
+        },
+        "contestants": [
+            {"name": "first", "is": "member", "weights": None, **scores, "score": 0.79991},
+            entry,
+        ],
+        "diversity": {
+            "error_correlation": {
+                "first": {"first": 1, "net": 0.4},
+                "net": {"first": 0.4, "net": 1},
+            },
+            **{"left_out_of": "soft_vote", "score_with_all": 0.81237},
+            "score_without": {"first": 0.80001, "net": 0.82227},
+        },
+        "members": dict.fromkeys(config.members, meta | views),
+        "fingerprint": "abc",
+        "config": config.model_dump(mode="json"),
+    }
+    artifacts.write_json(submissions / "blend.json", summary)
+    line = {"time": "2025-01-02T03:04:05+00:00", "blend": "soft_vote", "fingerprint": "abc"}
+    line |= {"submission": "submissions/tiny/blend.csv"}
+    line |= {"metric": project.metric.name, "members": ["first"], **scores}
+    (submissions / "ledger.jsonl").write_text(json.dumps(line) + "\n")
+    artifacts.finish(submissions, "abc", summary="blend.json")
+
+
+class Addresses(HTMLParser):
+    """Every address and every tag of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: set[str] = set()
+        self.without_alt = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.found += [str(given[key]) for key in ("src", "href", "srcset") if key in given]
+        self.without_alt += tag == "img" and not given.get("alt")
+
+
+@pytest.fixture(scope="module", params=list(TARGETS))
+def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """(kind, submissions folder, page) of each kind of task."""
+    root = tmp_path_factory.mktemp(request.param)
+    config = write_project(root, request.param)
+    folder = root / "submissions" / "tiny"
+    make_report(folder / "report", "print", config=config, root=root)
+    assert artifacts.is_current(folder / "report", "print")
+    return request.param, folder, (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
+    _, folder, html = reported
+    summary = json.loads((folder / "blend.json").read_text())
+    estimate = summary["estimate"]
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
+    direction = "higher" if summary["greater_is_better"] else "lower"
+    assert facts[f"{summary['metric']} ({direction} is better)"] == f"{estimate['score']:.4f}"
+    assert facts["90% interval"] == "0.7124 to 0.9124"
+    assert facts["submitted"] == "blend soft_vote"
+    assert (facts["folds"], facts["seed"]) == ("3", "42")
+    assert (facts["training rows"], facts["test rows"]) == ("12", "6")
+    assert "(first): better with a probability of 63%" in html
+    assert "gain is 90% sure to be between -0.0123 and +0.0234" in html
+    assert facts["expected on test rows"] == "0.8174"
+    name = summary["metric"]
+    assert f"{name} 0.8174, 90% sure to be between 0.7124 and 0.9124." in html
+    assert "out-of-fold score 0.8124 +0.0050: test rows get the mean of 3 models" in html
+    assert "Blend: soft_vote, which every fold chose" in html
+    assert "last submission (before.csv): better with a probability of 71%" in html
+    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in html
+    assert (facts["better than best member"], facts["better than last submission"]) == (
+        "63%",
+        "71%",
+    )
+    assert "30% of the test rows (2) would show 0.6000 to 1.0000" in html
+    assert "between -0.2500 and +0.2500" in html
+    assert "smaller than 0.0777 between two submissions as alike as this one and first" in html
+    assert summary["submission"] in html
+    assert "first 0.75, net 0.25" in html
+    assert "0.7999" in html
+
+
+def test_what_is_lost_without_a_member_is_below_0(reported: tuple) -> None:
+    _, folder, html = reported
+    summary = json.loads((folder / "blend.json").read_text())
+    table = html[html.index("<h3>Without each member") : html.index("<h3>How alike")]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    needed = ["-0.0124", "+0.0099"] if summary["greater_is_better"] else ["+0.0124", "-0.0099"]
+    assert cells == ["first", "0.8000", needed[0], "net", "0.8223", needed[1]]
+    assert "of soft_vote: 0.8124 with all members" in table
+
+
+def test_the_terminal_says_what_each_member_is_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_project(tmp_path, "multiclass")
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Without first: soft_vote 0.8000, -0.0124 (worse)" in lines
+    assert "Without net: soft_vote 0.8223, +0.0099 (better)" in lines
+
+
+def test_a_member_on_its_own_or_without_worth_in_words() -> None:
+    diversity = {"left_out_of": "greedy", "score_with_all": 0.3, "score_without": {"a": None}}
+    summary = {"greater_is_better": False, "diversity": diversity}
+    assert wording.without_members(summary) == ""
+    diversity["score_without"] = {"a": 0.30004, "b": 0.35}
+    assert wording.without_members(summary).splitlines() == [
+        "Without a: greedy 0.3000, +0.0000 (the same)",
+        "Without b: greedy 0.3500, -0.0500 (worse)",
+    ]
+
+
+def summary_of(root: Path, kind: str) -> dict:
+    """The summary of a written project, in which the estimate is of the blend."""
+    write_project(root, kind)
+    return json.loads((root / "submissions" / "tiny" / "blend.json").read_text())
+
+
+def test_what_is_worth_knowing_is_said_in_one_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("Expected on the test set") == 1
+    assert "accuracy 0.8174, 90% sure to be between 0.7124 and 0.9124." in said
+    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in said
+    (tmp_path / "features" / "tiny" / "audit.json").unlink()  # as where only predictions are
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    assert "suspicious" not in capsys.readouterr().out
+    summary["estimate"]["expected"] = summary["estimate"]["score"] + 0.00004
+    assert wording.averaging(summary) == ""
+
+
+def test_that_test_images_differ_is_said_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    signals = [
+        {"name": "mean confidence", "train": 0.931, "test": 0.714, "differs": True},
+        {"name": "mean predictions", "train": 0.2, "test": 0.21, "differs": False},
+    ]
+    summary["shift"] |= {"differs": True, "signals": signals}
+    artifacts.write_json(tmp_path / "submissions" / "tiny" / "blend.json", summary)
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    first = (
+        "Test images differ from training images (mean confidence 0.71, of held-out rows 0.93). "
+        "Expected on the test set as it is: accuracy 0.8174, 90% sure to be between 0.7124 and "
+        "0.9124, estimated without labels (importance weights 0.7900). The out-of-fold score "
+        "0.8124 need not hold there."
+    )
+    assert first in said
+    assert said.index(first) < said.index("Out of fold:")
+    assert wording.averaging(summary) == ""
+    summary["shift"]["by_way"] = {}
+    assert "nothing tells what that costs: accuracy 0.8174" in wording.expected(summary)
+
+
+def test_what_is_the_same_is_not_called_better(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    same = {"probability": 0.5, "low": -0.00001, "high": 0.0}
+    summary["better_than_best_single"] = same
+    summary["better_than_last"] |= same
+    assert wording.against_best_single(summary).endswith("(first): the same score.")
+    assert wording.against_last(summary).endswith("(before.csv): the same score.")
+    summary["estimate"]["name"] = "first"
+    assert wording.against_best_single(summary) == "Submitted is the best single member, first."
+
+
+def test_a_choice_that_differs_by_fold_says_what_it_cost(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    summary["choice"]["by_fold"] = [["soft_vote"], ["soft_vote", "greedy"], ["greedy"]]
+    said = wording.choice(summary)
+    assert "the mean of those whose loss on the other folds cannot be told from the least" in said
+    assert "(soft_vote in 2, greedy in 2 of 3 folds), which scores 0.8124. soft_vote alone" in said
+    summary["choice"] |= {"rule": "metric"}
+    assert "takes the one that is best on the other folds" in wording.choice(summary)
+    summary["choice"] = None
+    assert wording.choice(summary) == ""
+
+
+def test_what_is_no_better_than_a_constant_is_named(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    assert wording.nothing_learnt(summary) == wording.no_better_members(summary) == ""
+    summary["against_constant"] |= {"no_better": ["first", "net"], "low": -0.01}
+    said = wording.no_better_members(summary)
+    assert said == "No better than a constant, which scores 0.5000: first, net."
+    assert wording.nothing_learnt(summary).startswith(
+        "The images tell nothing yet: a constant scores 0.5000 where this scores 0."
+    )
+
+
+def test_scores_before_calibration_are_told_where_they_differ(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "binary")
+    entry = summary["contestants"][0]
+    entry["as_predicted"] = entry["score"]
+    assert wording.prepared(summary) == ""
+    entry["as_predicted"] = 0.7
+    assert wording.prepared(summary).endswith("As predicted they score: first 0.7000.")
+
+
+def test_what_is_undefined_is_said_and_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_project(tmp_path, "multiclass")
+    path = tmp_path / "submissions" / "tiny" / "blend.json"
+    summary = json.loads(path.read_text())
+    nothing = {"low": np.nan, "high": np.nan}
+    summary["contestants"][0] |= nothing | {"fold_scores": [np.nan, 0.5, 0.75]}
+    summary["contestants"][1] |= {"fold_scores": [np.nan] * 3}
+    summary["estimate"] |= nothing | {"score_low": np.nan, "score_high": np.nan}
+    summary["better_than_best_single"] = nothing | {"probability": np.nan}
+    summary["shake_up"] |= {"public": (np.nan, np.nan), "difference": (np.nan, np.nan)}
+    artifacts.write_json(path, summary)
+    assert "NaN" not in path.read_text()
+    print_summary(path.parent, tmp_path)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0.5000–0.7500, undefined in 1" in text
+    assert "no interval, for the metric is undefined on all resampled rows" in text
+    assert "first): not compared, the metric is undefined" in text
+    assert not re.search(r"\bnan\b|None", text)
+    make_report(path.parent / "report", "print", config=config, root=tmp_path)
+    html = (path.parent / "report.html").read_text(encoding="utf-8")
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
+    assert (facts["90% interval"], facts["better than best member"]) == ("undefined",) * 2
+    assert "0.5000 to 0.7500, undefined in 1" in html
+    assert "would show undefined, the private one (4) 0.6500 to 0.9500" in html
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low
+def test_a_better_member_is_named_first_with_the_key_that_submits_it(
+    tmp_path: Path, kind: str
+) -> None:
+    summary = summary_of(tmp_path, kind)
+    sign = 1 if summary["greater_is_better"] else -1
+    member, blend = summary["contestants"]
+    member["score"] = blend["score"] + sign * 0.01
+    first = hints(summary)[0]
+    assert (
+        'SET="submission.blend=first" submits first, though the difference may be chance' in first
+    )
+    summary["better_than_best_single"] = {"probability": 0.0, "low": -0.02, "high": -0.001}
+    assert hints(summary)[0].endswith("submits first.")
+    member["score"] = blend["score"] - sign * 0.01
+    assert not any("submission.blend" in hint for hint in hints(summary))
+
+
+def test_the_teacher_proposed_is_the_best_that_may_teach(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+
+    def teacher() -> str:
+        (hint,) = (hint for hint in hints(summary) if "pseudo" in hint)
+        return re.search(r"teacher: (\w+)", hint)[1]
+
+    assert teacher() == "soft_vote"
+    better = {"score": 0.9, "name": "first"}
+    summary["contestants"][0] |= better
+    assert teacher() == "first"
+    summary["contestants"].append(summary["contestants"][1] | {"name": "best", "score": 0.95})
+    assert teacher() == "first"  # a choice that differs by fold teaches nobody
+    summary["config"]["members"]["first"] = {"external": "elsewhere"}
+    assert teacher() == "soft_vote"
+    summary["config"]["members"]["net"]["pseudo"] = {"teacher": "first"}
+    assert not any("pseudo" in hint for hint in hints(summary))
+
+
+def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    better = summary["diversity"]["better_without"] = {"net": {"low": -0.001, "high": 0.02}}
+    assert not any("leave" in hint for hint in hints(summary))
+    better["net"]["low"] = 0.001
+    assert (
+        "leave net out of `members`: soft_vote scores 0.8223 without it, 0.8124 with it."
+        in hints(summary)
+    )
+
+
+def test_fewer_views_are_advised_for_more_than_noise_only(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, "multiclass")
+    entry, of_view = summary["contestants"][0], summary["members"]["first"]["view_scores"]
+    of_view["original"] = entry["score"] + 0.0024
+    assert not any("tta.views" in hint for hint in hints(summary))
+    of_view["original"] = entry["score"] + 0.11  # half of its interval is 0.10
+    assert any("a shorter tta.views than original, mirrored" in hint for hint in hints(summary))
+    entry["as_predicted"] = of_view["original"]  # what differs is the calibration
+    assert not any("tta.views" in hint for hint in hints(summary))
+
+
+def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, drawn = [], figures.heat_map
+
+    def spy(matrix: np.ndarray, names: list[str]) -> Figure:
+        shown.append((matrix.tolist(), names))
+        return drawn(matrix, names)
+
+    monkeypatch.setattr(figures, "heat_map", spy)
+    config = write_project(tmp_path, "multiclass")
+    folder = tmp_path / "submissions" / "tiny" / "report"
+    make_report(folder, "print", config=config, root=tmp_path)
+    assert shown == [([[1, 0.4], [0.4, 1]], ["first", "net"])]
+
+
+def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
+    _, folder, html = reported
+    higher = json.loads((folder / "blend.json").read_text())["greater_is_better"]
+    worse, better = ("flipped", "mirrored") if higher else ("mirrored", "flipped")
+    # The config's views are original and mirrored: only these are judged.
+    assert (f"{worse} (in first, net)" in html) == (worse == "mirrored")
+    assert f"{better} (in" not in html
+
+
+def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_path: Path) -> None:
+    # JSON sorts keys: the summary names the weights of `first` and `net`, the config `net` first.
+    config = write_project(tmp_path, "multiclass", names=("net", "first"))
+    project = open_project(config, tmp_path)
+    ids, classes = project.competition.test_ids, project.competition.classes
+    meta = {"competition": "tiny", "folds_digest": project.folds.digest}
+    said = {"first": one_hot([0] * NUM_TEST, 3), "net": one_hot([2] * NUM_TEST, 3)}
+    for name, values in said.items():
+        meta = meta | {"fingerprint": Plan(project).join(name).fingerprint}
+        test = Predictions(ids, np.stack([values] * NUM_FOLDS), classes, meta=meta)
+        test.save(tmp_path / "models" / "tiny" / name / "test.npz")
+    submitted = Predictions(ids, 0.75 * said["first"] + 0.25 * said["net"], classes, meta=meta)
+    submitted.save(tmp_path / "submissions" / "tiny" / "blend.test.npz")
+    shown = gather(project).test
+    np.testing.assert_array_equal(shown, [[0.75, 0, 0.25]] * NUM_TEST)
+
+
+def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:
+    _, folder, html = reported
+    listed = pd.read_csv(folder / "suspicious_labels.csv", dtype={"id": str})
+    assert list(listed.columns)[:4] == ["id", "label", "likely", "probability"]
+    assert listed["id"][0] == f"{PLANTED:02d}.png"
+    gallery = html[html.index("Suspicious labels") :]
+    assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
+
+
+def test_the_radar_s_alarms_are_shown_worst_first_with_their_images(reported: tuple) -> None:
+    _, _, html = reported
+    section = html[html.index("<h2>Leak radar") : html.index("<h2>Errors")]
+    assert "2 of 3 looks saw something" in section
+    assert "`make audit` looks further" in section
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
+    assert cells[::3] == ["suspicious", "note", "quiet"]
+    assert cells[1::3] == ["border", "file size", "row order"]
+    assert "Tells all. look" in section
+    assert "&lt;x&gt;" in section
+    assert "told &lt;best&gt;" in section
+    shown = re.findall(r"<figcaption><span>(.*?)</span><span>(.*?)</span>", section)
+    assert [path for path, _ in shown] == ["train/03.png", "test/12.png"]
+    assert shown[1][1] == "test"
+    assert "<span>fold 1</span>" in section
+    assert section.count("data:image/") == 2
+
+
+def test_the_audit_s_radar_counts_where_it_looked_at_these_folds(tmp_path: Path) -> None:
+    workspace = open_project(write_project(tmp_path, "binary"), tmp_path).workspace
+    canary = Alarm("canary", "quiet", "is silent").as_json()
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+    artifacts.write_json(workspace.radar_json, [*RADAR, canary])
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "canary"
+    artifacts.write_json(workspace.radar_json, [*RADAR[:2], canary])  # made of older folds
+    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+
+
+def test_estimated_wrong_labels_are_listed(reported: tuple) -> None:
+    kind, folder, html = reported
+    pairs = pd.read_csv(folder / "wrong_labels.csv")
+    assert list(pairs.columns) == ["label", "likely", "images", "wrong", "share"]
+    assert (len(pairs) > 0) == ("Estimated wrong labels" in html) == (kind != "regression")
+    assert (pairs["wrong"] <= pairs["images"]).all()
+
+
+def test_the_page_stands_alone(reported: tuple) -> None:
+    _, _, html = reported
+    page = Addresses(html)
+    assert page.found
+    assert all(address.startswith(("data:image/", "#")) for address in page.found)
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert page.without_alt == 0
+    assert not re.search(r"@import|url\(|https?://", re.sub(r"base64,[^\"]*", "", html))
+
+
+def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(reported: tuple) -> None:
+    kind, _, html = reported
+    titles = re.findall(r"<h[23]>(.*?)</h[23]>", html)
+    single_label = kind in ("binary", "multiclass", "ordinal")
+    assert ("Confusion matrix" in titles) == single_label
+    assert ("Reliability" in titles) == (kind != "regression")
+    assert ("Predicted against true" in titles) == (kind in ("ordinal", "regression"))
+    for title in ("Twins", "Samples", "Suspicious labels", "Most and least confident", "Ledger"):
+        assert title in titles
+    assert html.count('<p class="look">') >= len(titles)
+    assert "with different labels: 1 in all" in html
+    assert "2 epochs" in html
+    assert "weighted" in html or "weights" in html
+
+
+def test_the_same_artifacts_give_the_same_page(tmp_path: Path) -> None:
+    config = write_project(tmp_path, "multiclass")
+    folder = tmp_path / "submissions" / "tiny"
+    pages_made = []
+    for _ in range(2):
+        make_report(folder / "report", "print", config=config, root=tmp_path)
+        pages_made.append((folder / "report.html").read_bytes())
+    assert pages_made[0] == pages_made[1]
+
+
+def test_a_gallery_opens_only_what_it_shows(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    tile = Tile(tmp_path / "a.png", ["a"])
+    html = render("t", [Section("s", "l", [Gallery("g", "l", [("", [tile, tile])])])])
+    assert html.count("data:image/jpeg") == 2
