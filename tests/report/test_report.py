@@ -200,6 +200,8 @@ def write_predictions(root: Path, config: Config) -> None:
         Predictions(competition.test_ids, test, competition.classes, meta=meta).save(
             models / name / "test.npz"
         )
+        files = ["oof.npz", "test.npz"]
+        artifacts.finish(models / name, meta["fingerprint"], files=files)
     log = pd.DataFrame({"epoch": [1, 2], "loss": 1.0, "lr": 0.1, "val_loss": 1.2, "val_score": 0.5})
     (models / "net" / "fold0").mkdir()
     log.to_csv(models / "net" / "fold0" / "log.csv", index=False)
@@ -293,7 +295,7 @@ def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     root = tmp_path_factory.mktemp(request.param)
     config = write_project(root, request.param)
     folder = root / "submissions" / "tiny"
-    make_report(folder / "report", "print", config=config, root=root)
+    make_report(folder / "report", "print", project=open_project(config, root))
     assert artifacts.is_current(folder / "report", "print")
     return request.param, folder, (folder / "report.html").read_text(encoding="utf-8")
 
@@ -471,7 +473,7 @@ def test_what_is_undefined_is_said_and_is_no_number(
     assert "no interval, for the metric is undefined on all resampled rows" in text
     assert "first): not compared, the metric is undefined" in text
     assert not re.search(r"\bnan\b|None", text)
-    make_report(path.parent / "report", "print", config=config, root=tmp_path)
+    make_report(path.parent / "report", "print", project=open_project(config, tmp_path))
     html = (path.parent / "report.html").read_text(encoding="utf-8")
     facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
     assert (facts["90% interval"], facts["better than best member"]) == ("undefined",) * 2
@@ -548,7 +550,7 @@ def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(figures, "heat_map", spy)
     config = write_project(tmp_path, "multiclass")
     folder = tmp_path / "submissions" / "tiny" / "report"
-    make_report(folder, "print", config=config, root=tmp_path)
+    make_report(folder, "print", project=open_project(config, tmp_path))
     assert shown == [([[1, 0.4], [0.4, 1]], ["first", "net"])]
 
 
@@ -653,7 +655,7 @@ def test_the_same_artifacts_give_the_same_page(tmp_path: Path) -> None:
     folder = tmp_path / "submissions" / "tiny"
     pages_made = []
     for _ in range(2):
-        make_report(folder / "report", "print", config=config, root=tmp_path)
+        make_report(folder / "report", "print", project=open_project(config, tmp_path))
         pages_made.append((folder / "report.html").read_bytes())
     assert pages_made[0] == pages_made[1]
 

@@ -157,7 +157,7 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So few rows make it a soft vote, which is the same whatever it was fitted on.
-    monkeypatch.setattr("pipeline.ensembles._gains", lambda *_, **__: True)
+    monkeypatch.setattr("pipeline.ensembles.blends._gains", lambda *_, **__: True)
     write_competition(tmp_path)
     replace_folds(tmp_path)
     pseudo = {"teacher": "stack", "threshold": 0.0, "labels": "soft"}
