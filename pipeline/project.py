@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.index import ImageIndex, refresh_index
@@ -126,21 +126,15 @@ class Project:
         return encode_metadata(self.competition, held_out=held_out)
 
     @property
-    def scoring(self) -> dict[str, Any]:
-        """How predictions are read wherever they are scored or blended."""
-        return {
-            "kind": self.config.task.kind,
-            "levels": self.competition.levels,
-            "threshold": self.config.submission.threshold,
-        }
+    def task(self) -> Task:
+        """What is predicted."""
+        return Task(
+            self.config.task.kind, self.competition.levels, self.config.submission.threshold
+        )
 
     def score(self, values: np.ndarray) -> float:
         """Score out-of-fold predictions (N, C) of all training rows."""
-        return self.metric.score(
-            self.competition.targets,
-            values,
-            **self.scoring,
-        )
+        return self.metric.score(self.competition.targets, values, self.task)
 
 
 def open_project(config: Config, root: Path) -> Project:
@@ -175,5 +169,5 @@ def _check_metric(metric: Metric, competition: Competition, config: Config) -> N
         metric.refuse_targets(competition.targets)
     elif competition.levels is not None:
         metric.refuse_targets(competition.levels)
-    scoring = {"levels": competition.levels, "threshold": config.submission.threshold}
-    try_metric(metric, competition.targets, kind=config.task.kind, **scoring)
+    task = Task(config.task.kind, competition.levels, config.submission.threshold)
+    try_metric(metric, competition.targets, task)

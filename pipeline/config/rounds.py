@@ -28,3 +28,16 @@ def series_of_rounds(config: Config) -> list[list[str]]:
 def _round_0(config: Config, name: str) -> list[str]:
     plain = config.members[name].model_copy(update={"pseudo": None})
     return [other for other, member in config.members.items() if member == plain][:1]
+
+
+def positions_by_round(config: Config) -> list[list[int]]:
+    """Members' positions by round, of each student that has several.
+
+    A student with one round is not among them: whoever asks for one round wants it in the blend.
+    """
+    position = {name: m for m, name in enumerate(config.members)}
+    return [
+        [position[name] for name in rounds]
+        for rounds in series_of_rounds(config)
+        if config.members[rounds[-1]].pseudo.after is not None
+    ]

@@ -1,17 +1,19 @@
 """Blends: one prediction of several members'. `fit_blend` makes them all; stages need no more.
 
 Member values are (M, N, C) in the contracts' matrix form, and so is what a blend gives, (N, C).
+A new blend is a function of prepared members, targets and `BlendFitting` that returns a `Mix`, a
+line in BLENDS, and its name in `config.schema.BlendKind`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind, Calibrate, Kind
+from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.ensembles import (
     decisions,
     greedy,
@@ -22,24 +24,95 @@ from pipeline.ensembles import (
     voting,
     weights,
 )
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.nested import Fit, inner_oof, inner_parts
 from pipeline.ensembles.preparation import prepare
 from pipeline.errors import UserError
 from pipeline.estimates.calibration import fit_calibration
-from pipeline.estimates.row_loss import loss_kind, row_losses, surely_positive
-from pipeline.metrics.named import Metric
+from pipeline.estimates.row_loss import row_losses, surely_positive
 
-VOTES = {
-    "soft_vote": voting.soft_vote,
-    "hard_vote": voting.hard_vote,
-    "rank_average": voting.rank_average,
-    "geometric": voting.geometric,
-}
-BY_METRIC = {
-    "greedy": greedy.select_in_bags,
-    "weighted_metric": metric_search.search_weights,
-}
 Combine = Callable[[np.ndarray], np.ndarray]  # members' values (M, N, C) -> (N, C)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How prepared members are combined.
+
+    Attributes:
+        combine: (M, N, C) -> (N, C).
+        weights: (M,) their shares, sum 1; None where the blend has no such thing.
+    """
+
+    combine: Combine
+    weights: np.ndarray | None = None
+
+
+FitMix = Callable[[np.ndarray, np.ndarray, BlendFitting], Mix]  # members, targets
+
+
+def _soft_vote(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    even = np.full(len(members), 1 / len(members))
+    return Mix(partial(voting.soft_vote, task=fitting.task), even)
+
+
+def _vote(combine: Callable[..., np.ndarray]) -> FitMix:
+    return lambda members, targets, fitting: Mix(partial(combine, task=fitting.task))
+
+
+def _power(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    exponent = power.fit_exponent(members, targets, fitting.smooth)
+    return Mix(partial(power.power_mean, task=fitting.task, exponent=exponent))
+
+
+def _weighted(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    return _weighted_mean(weights.fit_weights(members, targets, fitting.smooth))
+
+
+def _class_weighted(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    per_class = weights.fit_class_weights(members, targets, fitting.smooth)
+    combine = partial(weights.class_weighted_mean, weights=per_class, task=fitting.task)
+    return Mix(combine, per_class.mean(axis=1))
+
+
+def _greedy(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    rng = stream(fitting.seed, "greedy")
+    how = (fitting.metric, fitting.task)
+    return _weighted_mean(greedy.select_in_bags(members, targets, *how, rng=rng))
+
+
+def _weighted_metric(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
+    rng = stream(fitting.seed, "weighted_metric")
+    how = (fitting.metric, fitting.task)
+    return _weighted_mean(metric_search.search_weights(members, targets, *how, rng=rng))
+
+
+def _stack(kind: BlendKind) -> FitMix:
+    return lambda members, targets, fitting: Mix(
+        stacking.fit_stack(kind, members, targets, fitting.task, seed=fitting.seed)
+    )
+
+
+def _weighted_mean(shares: np.ndarray) -> Mix:
+    return Mix(partial(weights.weighted_mean, weights=shares), shares)
+
+
+VOTES: dict[str, FitMix] = {  # they learn nothing from the targets
+    "soft_vote": _soft_vote,
+    "hard_vote": _vote(voting.hard_vote),
+    "rank_average": _vote(voting.rank_average),
+    "geometric": _vote(voting.geometric),
+}
+BLENDS: dict[str, FitMix] = VOTES | {
+    "power": _power,
+    "weighted": _weighted,
+    "class_weighted": _class_weighted,
+    "weighted_metric": _weighted_metric,
+    "greedy": _greedy,
+    "stack": _stack("stack"),
+    "stack_ridge": _stack("stack_ridge"),
+    "stack_lightgbm": _stack("stack_lightgbm"),
+}
+TWO_LEVEL = "stack_two_level"  # fitted on blends, so it is none of BLENDS
 
 
 @dataclass(frozen=True)
@@ -72,13 +145,13 @@ class Blend:
         return values if self.rule is None else self.rule(values)
 
 
-def check_blend(blend_kind: BlendKind, kind: Kind) -> None:
+def check_blend(blend_kind: BlendKind, task: Task) -> None:
     """Refuse a blend that makes no sense for the task.
 
     Raises:
         UserError: for ranks, geometric and power means of regression values: their unit gets lost.
     """
-    if kind == "regression" and blend_kind in BLENDS_OF_PROBABILITIES:
+    if task.is_regression and blend_kind in BLENDS_OF_PROBABILITIES:
         raise UserError(
             f"blends: {blend_kind} is for probabilities, but task.kind is regression. "
             "Remove it; soft_vote (mean) and hard_vote (median) take its place."
@@ -89,87 +162,57 @@ def fit_blend(
     blend_kind: BlendKind,
     member_values: np.ndarray,
     targets: np.ndarray,
-    folds: np.ndarray | None = None,
-    *,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    seed: int,
-    threshold: float = 0.5,
-    groups: np.ndarray | None = None,
-    calibrate: Calibrate = "none",
-    prune: bool = True,
-    cautious: bool = True,
-    fit_decisions: bool = False,
+    folds: np.ndarray | None,
+    fitting: BlendFitting,
 ) -> Blend:
     """Fit a blend of members (M, N, C) to targets (N, C): calibration, near-copies, weights.
 
-    What it then says of these same rows is no honest estimate; `cross_fit` gives one.
+    Its predictions of these same rows are no honest estimate; `cross_fit` gives one.
 
     Args:
         folds: (N,) of these rows, for what must be fitted on a blend's own honest predictions.
-        metric: what greedy, weighted_metric and decisions make better; others fit a smooth loss.
-        levels: (C,) for ordinal.
-        threshold: a multilabel probability of at least this is a yes.
-        groups: (N,) rows that vary together, for `cautious`.
-        calibrate: how members are calibrated; if at all, what is made of them is too, by
-            temperature. Stackers calibrate themselves.
-        prune: leave out near-copies of members, and members that are no better than a constant.
-        cautious: take a soft vote in place of a fitted blend whose smooth loss, on rows that it was
-            not fitted on, is not less than a soft vote's, and than a constant's by two standard
-            errors.
-        fit_decisions: fit thresholds, cut-points or factors too, where the metric has them.
     Raises:
         UserError: if the blend does not fit the task.
     """
-    check_blend(blend_kind, kind)
-    how = {"kind": kind, "metric": metric, "levels": levels, "threshold": threshold}
-    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
-    raw = np.asarray(member_values, dtype=np.float64)
-    preparing = {"calibrate": calibrate, "prune": prune}
-
-    def fit(other: BlendKind, *rows: np.ndarray) -> Blend:
-        return fit_blend(other, *rows, seed=seed, cautious=False, **preparing, **how)
-
-    is_equal = False
-    if (
-        cautious
-        and blend_kind not in VOTES
-        and not _gains(
-            partial(fit, blend_kind),
-            partial(fit, "soft_vote"),
-            raw,
-            targets,
-            folds,
-            groups,
-            **smooth,
-        )
-    ):
-        blend_kind, is_equal = "soft_vote", True
-    prepared = prepare(raw, targets, groups=groups, **preparing, **how)
-    if metric.ranks and not prepared.knows and calibrate != "none":
+    check_blend(blend_kind, fitting.task)
+    raw, is_equal = np.asarray(member_values, dtype=np.float64), False
+    if fitting.cautious and blend_kind not in VOTES:
+        fit, fit_equal = _inside(blend_kind, fitting), _inside("soft_vote", fitting)
+        if not _gains(fit, fit_equal, raw, targets, folds, fitting):
+            blend_kind, is_equal = "soft_vote", True
+    prepared = prepare(raw, targets, fitting)
+    if fitting.metric.ranks and not prepared.knows and fitting.calibrate != "none":
         # On noise, calibration keeps the members that rank these rows well by luck.
-        calibrate = preparing["calibrate"] = "none"
-        prepared = prepare(raw, targets, groups=groups, **preparing, **how)
+        fitting = replace(fitting, calibrate="none")
+        prepared = prepare(raw, targets, fitting)
     shares = None
-    if blend_kind == "stack_two_level":  # each of its blends prepares the members itself
-        combine = two_level.fit_two_level(fit, raw, targets, folds, **smooth)
+    if blend_kind == TWO_LEVEL:  # each of its blends prepares the members itself
+        combine = two_level.fit_two_level(
+            lambda kind, *rows: _inside(kind, fitting)(*rows), raw, targets, folds, fitting.smooth
+        )
     else:
         members = prepared(raw)
-        mix, shares = _fit(blend_kind, members, targets, seed=seed, **how)
-        finish: Combine = np.asarray
+        mix = BLENDS[blend_kind](members, targets, fitting)
+        shares, finish = mix.weights, np.asarray
         # Members that err apart are, in their mean, right more often than the mean says.
-        if calibrate != "none" and not blend_kind.startswith("stack"):
-            finish = fit_calibration("temperature", mix(members), targets, **smooth)
+        if fitting.calibrate != "none" and not blend_kind.startswith("stack"):
+            finish = fit_calibration("temperature", mix.combine(members), targets, fitting.smooth)
 
         def combine(values: np.ndarray) -> np.ndarray:
-            return finish(mix(prepared(values)))
+            return finish(mix.combine(prepared(values)))
 
     rule: Combine | None = None
-    if fit_decisions and decisions.has_rule(metric, kind):
-        honest = inner_oof(partial(fit, blend_kind), raw, targets, folds)
-        rule = decisions.fit_rule(honest, targets, rng=stream(seed, "decisions"), **how)
+    if fitting.decisions and decisions.has_rule(fitting.metric, fitting.task):
+        honest = inner_oof(_inside(blend_kind, fitting), raw, targets, folds)
+        rng = stream(fitting.seed, "decisions")
+        rule = decisions.fit_rule(honest, targets, fitting.metric, fitting.task, rng=rng)
     return Blend(combine, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
+
+
+def _inside(blend_kind: BlendKind, fitting: BlendFitting) -> Fit:
+    """Return what fits a blend on a part of the rows, for what stands on the blend."""
+    plain = replace(fitting, groups=None, cautious=False, decisions=False)
+    return lambda members, targets, folds: fit_blend(blend_kind, members, targets, folds, plain)
 
 
 def _gains(
@@ -178,19 +221,13 @@ def _gains(
     members: np.ndarray,
     targets: np.ndarray,
     folds: np.ndarray | None,
-    groups: np.ndarray | None,
-    *,
-    kind: Kind,
-    levels: np.ndarray | None,
+    fitting: BlendFitting,
 ) -> bool:
-    """Whether a blend is better than a soft vote, and surely than a constant, on rows left out.
+    """Return whether a blend beats a soft vote, and surely a constant, on rows left out.
 
     Members' predictions of other folds come from models that learnt from this one's rows. What is
     fitted on them finds a little of these labels again: where members know nothing, that is all
     that it finds. Where they surely know more than a constant, it is little beside it.
-
-    Args:
-        kind: see `row_loss.loss_kind`.
     """
     parts = inner_parts(folds, len(targets))
     constant = np.empty(targets.shape)
@@ -198,45 +235,9 @@ def _gains(
         constant[parts == part] = targets[parts != part].mean(axis=0)
 
     def losses(values: np.ndarray) -> np.ndarray:
-        return row_losses(values, targets, kind=kind, levels=levels)
+        return row_losses(values, targets, fitting.smooth)
 
     loss = losses(inner_oof(fit, members, targets, parts))
-    if not surely_positive(losses(constant) - loss, groups):
+    if not surely_positive(losses(constant) - loss, fitting.groups):
         return False
     return bool(loss.mean() < losses(inner_oof(fit_equal, members, targets, parts)).mean())
-
-
-def _fit(
-    blend_kind: BlendKind,
-    members: np.ndarray,
-    targets: np.ndarray,
-    *,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float,
-    seed: int,
-) -> tuple[Combine, np.ndarray | None]:
-    """How prepared members are combined, and their weights where there are such."""
-    how: dict[str, Any] = {"kind": loss_kind(kind, metric), "levels": levels}
-    if blend_kind in VOTES:
-        options = {"threshold": threshold} if blend_kind == "hard_vote" else {}
-        even = np.full(len(members), 1 / len(members)) if blend_kind == "soft_vote" else None
-        return partial(VOTES[blend_kind], kind=kind, **options), even
-    if blend_kind == "power":
-        exponent = power.fit_exponent(members, targets, **how)
-        return partial(power.power_mean, kind=kind, exponent=exponent), None
-    if blend_kind == "class_weighted":
-        per_class = weights.fit_class_weights(members, targets, **how)
-        return partial(weights.class_weighted_mean, weights=per_class, kind=kind), per_class.mean(
-            axis=1
-        )
-    if blend_kind == "weighted":
-        shares = weights.fit_weights(members, targets, **how)
-    elif blend_kind in BY_METRIC:
-        rng = stream(seed, blend_kind)
-        how = {"kind": kind, "levels": levels, "threshold": threshold, "metric": metric, "rng": rng}
-        shares = BY_METRIC[blend_kind](members, targets, **how)
-    else:
-        return stacking.fit_stack(blend_kind, members, targets, kind=kind, seed=seed), None
-    return partial(weights.weighted_mean, weights=shares), shares

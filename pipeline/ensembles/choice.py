@@ -10,22 +10,23 @@ the least. A metric such as accuracy is too noisy to choose by, and blends that 
 are better averaged than picked from.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.estimates.row_loss import loss_kind, margin, row_losses
+from pipeline.estimates.row_loss import margin, row_losses, smooth_task
 from pipeline.metrics.named import Metric
 
 Choice = Literal["loss", "metric"]
 
 
 def best_blend(
-    blends: dict[str, CrossFitted], targets: np.ndarray, *, metric: Metric, **scoring: Any
+    blends: dict[str, CrossFitted], targets: np.ndarray, metric: Metric, task: Task
 ) -> str:
     """The name of the blend whose out-of-fold score is best; of equals, the first."""
-    scores = [metric.score(targets, blend.scored_oof, **scoring) for blend in blends.values()]
+    scores = [metric.score(targets, blend.scored_oof, task) for blend in blends.values()]
     return list(blends)[metric.best(scores)]
 
 
@@ -33,11 +34,11 @@ def choose_by_fold(
     blends: dict[str, CrossFitted],
     targets: np.ndarray,
     folds: np.ndarray,
+    metric: Metric,
+    task: Task,
     *,
     choice: Choice = "loss",
     groups: np.ndarray | None = None,
-    metric: Metric,
-    **scoring: Any,
 ) -> tuple[CrossFitted, list[list[str]]]:
     """Choose each fold's blends by the other folds' rows, and take their mean.
 
@@ -47,23 +48,18 @@ def choose_by_fold(
         choice: loss: all blends whose smooth loss is within two standard errors of the least;
             metric: the one whose metric is best.
         groups: (N,) rows that vary together.
-        scoring: kind, levels, threshold.
     Returns:
         The mean of the chosen ones' oof and test layers, and their names in each of the K folds. It
         has weights if all the chosen have.
     """
-    losses = {
-        name: row_losses(
-            fit.oof, targets, kind=loss_kind(scoring["kind"], metric), levels=scoring["levels"]
-        )
-        for name, fit in blends.items()
-    }
+    smooth = smooth_task(task, metric)
+    losses = {name: row_losses(fit.oof, targets, smooth) for name, fit in blends.items()}
     by_fold = []
     for fold in range(len(next(iter(blends.values())).test)):
         others = folds != fold
         if choice == "metric":
             seen = {name: _rows(fit, others) for name, fit in blends.items()}
-            by_fold.append([best_blend(seen, targets[others], metric=metric, **scoring)])
+            by_fold.append([best_blend(seen, targets[others], metric, task)])
         else:
             of_others = {name: loss[others] for name, loss in losses.items()}
             by_fold.append(_near_the_least(of_others, None if groups is None else groups[others]))

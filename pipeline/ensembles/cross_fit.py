@@ -1,18 +1,15 @@
 """Cross-fitting: every row is blended by a blend that was fitted without it (law 3)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.config.schema import BlendKind, Calibrate, Kind
+from pipeline.config.schema import BlendKind
 from pipeline.core.runtime import stream_seed
 from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.blends import Blend, fit_blend
-from pipeline.ensembles.rounds import Series, while_gaining
-from pipeline.metrics.named import Metric
-
-Fill = Callable[[np.ndarray], np.ndarray]
+from pipeline.ensembles.fitting import BlendFitting, Fill
+from pipeline.ensembles.rounds import while_gaining
 
 
 @dataclass(frozen=True)
@@ -70,34 +67,19 @@ def cross_fit(
     test: np.ndarray,
     targets: np.ndarray,
     folds: np.ndarray,
+    fitting: BlendFitting,
     *,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    seed: int,
-    threshold: float = 0.5,
     base_levels: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-    calibrate: Calibrate = "none",
-    prune: bool = True,
-    cautious: bool = True,
-    fit_decisions: bool = False,
-    fill: Fill | None = None,
-    series: Series = (),
 ) -> CrossFitted:
     """Fit one blend per fold on the other folds' rows; apply it to the fold and to its test layer.
 
     The same K blends make the estimate and the submission (law 9). Groups stay whole, for the folds
     keep them whole. Members' predictions of other folds carry this fold's labels: their base rates
     are taken out (`base_rates`), and a fitted blend is used only where it gains
-    (`fit_blend`, `cautious`).
+    (`BlendFitting.cautious`).
 
     Args:
         base_levels: (M, K, C) of the members' models, see `model_levels`; default: of `test`.
-        groups, calibrate, prune, cautious, fit_decisions: see `fit_blend`.
-        fill: see `CrossFitted`.
-        series: members that are rounds of one student; each fold's blend takes them while they
-            gain, see `while_gaining`.
         oof: (M, N, C) members' out-of-fold predictions.
         test: (M, K, N_test, C) members' test predictions, one layer per fold's model.
         targets: (N, C).
@@ -105,9 +87,9 @@ def cross_fit(
     """
     num_folds = test.shape[1]
     assert set(np.unique(folds)) == set(range(num_folds)), "folds against test layers"
+    metric, kind = fitting.metric, fitting.task.kind
     if base_levels is None:
         base_levels = model_levels(test, kind=kind)
-    scoring = {"metric": metric, "kind": kind, "levels": levels, "threshold": threshold}
     blended_oof, decided_oof = np.empty(oof.shape[1:]), np.empty(oof.shape[1:])
     blended_test, decided_test = np.empty(test.shape[1:]), np.empty(test.shape[1:])
     blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
@@ -115,20 +97,12 @@ def cross_fit(
         held_out = folds == fold
         known, known_targets = oof[:, ~held_out], targets[~held_out]
         known = move_to_level_of(fold, known, folds[~held_out], base_levels, kind=kind)
-        stays[fold] = while_gaining(known, known_targets, series, **scoring)
+        stays[fold] = while_gaining(known, known_targets, fitting.series, metric, fitting.task)
         used = np.flatnonzero(stays[fold])
+        seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
         blend = fit_blend(
-            blend_kind,
-            known[used],
-            known_targets,
-            folds[~held_out],
-            seed=stream_seed(seed, "blend", blend_kind, fold),
-            **scoring,
-            groups=None if groups is None else groups[~held_out],
-            calibrate=calibrate,
-            prune=prune,
-            cautious=cautious,
-            fit_decisions=fit_decisions,
+            *(blend_kind, known[used], known_targets, folds[~held_out]),
+            replace(fitting.take(~held_out), seed=seed),
         )
         blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])
         blended_test[fold] = blend.apply(test[used, fold])
@@ -150,7 +124,7 @@ def cross_fit(
         np.array([blend.is_equal for blend in blends]),
         decided_oof if is_moved else None,
         decided_test if is_moved else None,
-        fill,
+        fitting.fill,
     )
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.config.schema import Kind
 from pipeline.core.levels import interpolate_levels
-from pipeline.core.probabilities import normalise
+from pipeline.core.task import Task
 from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
 from pipeline.ensembles.thresholds import (
     EDGE,
@@ -33,53 +32,47 @@ PASSES = 3
 OF_CLASSES = ("f1_macro", "balanced_accuracy")  # metrics that factors of classes are fitted to
 
 
-def has_rule(metric: Metric, kind: Kind) -> bool:
+def has_rule(metric: Metric, task: Task) -> bool:
     """Whether another decision than the usual may do the metric good, and there is one to fit."""
-    if kind == "multiclass":
+    if task.kind == "multiclass":
         return metric.name in OF_CLASSES
     if not isinstance(metric.function, RowMeans):
         return False
-    if kind == "ordinal":
+    if task.is_ordinal:
         return metric.wants == "levels"
     if metric.wants != "labels":
         return False
-    if kind == "binary":  # shares of right rows want the likelier class
+    if task.kind == "binary":  # shares of right rows want the likelier class
         return metric.function.of != "hits" and metric.average != "micro"
-    return kind == "multilabel" and (metric.average != "" or metric.name == "accuracy")
+    return task.is_multilabel and (metric.average != "" or metric.name == "accuracy")
 
 
 def fit_rule(
     values: np.ndarray,
     targets: np.ndarray,
-    *,
-    kind: Kind,
     metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
+    task: Task,
+    *,
     rng: np.random.Generator,
 ) -> Rule:
-    """Fit the decision that `has_rule` names to predictions (N, C) of rows that they did not see.
-
-    Args:
-        threshold: where multilabel decisions are made afterwards.
-    """
-    if kind == "ordinal":
-        assert levels is not None, "an ordinal task has levels"
-        cuts = fit_cuts(values @ levels, targets @ levels, levels, metric=metric, rng=rng)
-        return lambda probs: move_cuts(probs, cuts, levels)
-    if kind == "binary":
+    """Fit the decision that `has_rule` names to predictions (N, C) of rows not trained on."""
+    if task.is_ordinal:
+        expected, wanted = task.expected_levels(values), task.expected_levels(targets)
+        cuts = fit_cuts(expected, wanted, task.levels, metric=metric, rng=rng)
+        return lambda probs: move_cuts(probs, cuts, task.levels)
+    if task.kind == "binary":
         found = fit_threshold(targets[:, 1], values[:, 1], function=metric.function, rng=rng)
         return lambda probs: _two_columns(move_threshold(probs[:, 1], found, to=0.5))
-    if kind == "multiclass":
+    if task.kind == "multiclass":
         factors = fit_class_factors(values, targets, goal=metric.name, rng=rng)
-        return lambda probs: normalise(probs * factors, kind=kind)
+        return lambda probs: task.normalise(probs * factors)
     if metric.name == "accuracy":
-        found = fit_joint_thresholds(values, targets, plain=threshold, rng=rng)
+        found = fit_joint_thresholds(values, targets, plain=task.threshold, rng=rng)
     else:
         fit = {"micro": fit_pooled_threshold, "samples": fit_common_threshold}
         fit_all = fit.get(metric.average, fit_column_thresholds)
         found = fit_all(targets, values, function=metric.function, rng=rng)
-    return lambda probs: move_threshold(probs, found, to=threshold)
+    return lambda probs: move_threshold(probs, found, to=task.threshold)
 
 
 def _two_columns(positive: np.ndarray) -> np.ndarray:

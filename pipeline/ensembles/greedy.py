@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.ensembles.weights import MixtureLoss
-from pipeline.estimates.row_loss import loss_kind
+from pipeline.estimates.row_loss import smooth_task
 from pipeline.metrics.named import Metric
 
 BAGS = 5
@@ -21,15 +20,18 @@ Choose = Callable[[np.ndarray], tuple[int, float, float]]
 
 
 def select_in_bags(
-    members: np.ndarray, targets: np.ndarray, *, rng: np.random.Generator, **how: Any
+    members: np.ndarray,
+    targets: np.ndarray,
+    metric: Metric,
+    task: Task,
+    *,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Average the weights (M,) of selections, each from a part of the members.
 
     One selection can lean on a member that is lucky on these rows; some of the bags lack it. Parts
     are random; where they lack one member only (of 4 to 7), each is left out once.
 
-    Args:
-        how: kind, metric, levels and threshold, as `select_greedily` takes them.
     Source: Caruana 2004, ensemble selection from libraries of models, whose bags are halves.
     """
     num_members = len(members)
@@ -42,17 +44,15 @@ def select_in_bags(
         bags = [np.delete(np.arange(num_members), m) for m in range(num_members)]
     else:
         bags = [np.sort(rng.choice(num_members, size, replace=False)) for _ in range(BAGS)]
-    return select_greedily(members, targets, bags=bags, **how)
+    return select_greedily(members, targets, metric, task, bags=bags)
 
 
 def select_greedily(
     members: np.ndarray,
     targets: np.ndarray,
-    *,
-    kind: Kind,
     metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
+    task: Task,
+    *,
     rounds: int = ROUNDS,
     bags: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
@@ -64,11 +64,10 @@ def select_greedily(
     Args:
         bags: positions of members, the mean of whose selections is taken; default: one, of all.
     """
-    loss = MixtureLoss.of(members, targets, kind=loss_kind(kind, metric), levels=levels)
+    loss = MixtureLoss.of(members, targets, smooth_task(task, metric))
     smooth = _orders_alike(loss, metric, targets)
     better = np.less if smooth else metric.is_better
     worst = np.inf if smooth else metric.worst
-    how = {"kind": kind, "levels": levels, "threshold": threshold}
     bags = [np.arange(len(members))] if bags is None else bags
     weights = np.zeros(len(members))
     for bag in bags:
@@ -76,7 +75,7 @@ def select_greedily(
         if smooth:
             choose = _on_loss(of_bag)
         else:
-            choose = _on_metric(members[bag], targets, metric, of_bag, **how)
+            choose = _on_metric(members[bag], targets, metric, task, of_bag)
         weights[bag] += _select(choose, better, len(bag), rounds=rounds, worst=worst)
     return weights / len(bags)
 
@@ -132,13 +131,13 @@ def _on_loss(loss: MixtureLoss) -> Choose:
 
 
 def _on_metric(
-    members: np.ndarray, targets: np.ndarray, metric: Metric, loss: MixtureLoss, **how: object
+    members: np.ndarray, targets: np.ndarray, metric: Metric, task: Task, loss: MixtureLoss
 ) -> Choose:
     total = np.zeros_like(members[0])
 
     def choose(counts: np.ndarray) -> tuple[int, float, float]:
         size = counts.sum() + 1
-        scores = np.array([metric.score(targets, (total + m) / size, **how) for m in members])
+        scores = np.array([metric.score(targets, (total + m) / size, task) for m in members])
         scores[np.isnan(scores)] = metric.worst
         top_score = scores.max() if metric.greater_is_better else scores.min()
         tied = np.flatnonzero(scores == top_score)

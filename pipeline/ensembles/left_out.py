@@ -1,12 +1,13 @@
 """What each member is worth: the blend's honest predictions when it is left out."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from pipeline.config.schema import BlendKind
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.rounds import Series, without
+from pipeline.ensembles.fitting import BlendFitting
+from pipeline.ensembles.rounds import without
 
 SLOW = ("stack_lightgbm", "stack_two_level")  # fitted anew for each member left out: minutes
 
@@ -16,16 +17,14 @@ def oof_without_each(
     oof: np.ndarray,
     targets: np.ndarray,
     folds: np.ndarray,
+    fitting: BlendFitting,
     *,
     base_levels: np.ndarray,
-    series: Series = (),
-    **how: Any,
 ) -> list[np.ndarray]:
     """Cross-fit a blend of all members (M, N, C) but one, for each of them: M of (N, C).
 
     Args:
         base_levels: (M, K, C) of members' models, see `base_rates.model_levels`.
-        how: kind, metric, levels and what else `cross_fit` takes.
     Returns:
         What each of these blends says out of fold; nothing where there is one member only.
     """
@@ -36,13 +35,8 @@ def oof_without_each(
         others = np.delete(oof, m, axis=0)
         # Nothing is said of test rows here, but every fold has a layer of them.
         layers = np.repeat(others[:, None, :1], len(np.unique(folds)), axis=1)
-        rest = without(series, m)
+        rest = replace(fitting, series=without(fitting.series, m))
         levels = np.delete(base_levels, m, axis=0)
-        fit = cross_fit(
-            *(blend_kind, others, layers, targets, folds),
-            base_levels=levels,
-            series=rest,
-            **how,
-        )
+        fit = cross_fit(blend_kind, others, layers, targets, folds, rest, base_levels=levels)
         found.append(fit.scored_oof)
     return found

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.ensembles.weights import MixtureLoss, weighted_mean
-from pipeline.estimates.row_loss import loss_kind
+from pipeline.estimates.row_loss import smooth_task
 from pipeline.metrics.named import Metric
 
 STEPS = (0.2, 0.1, 0.05)
@@ -14,11 +14,9 @@ BAGS = 5  # random halves of the rows; their weights are averaged
 def search_weights(
     members: np.ndarray,
     targets: np.ndarray,
-    *,
-    kind: Kind,
     metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
+    task: Task,
+    *,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Find weights (M,) on the simplex of a better metric than where `MixtureLoss` is least.
@@ -26,21 +24,20 @@ def search_weights(
     Steps go towards a member or away from it, and shrink. A metric that counts labels is full of
     small steps of its own that mean nothing; averaging over halves of the rows evens them out.
     """
-    smooth = MixtureLoss.of(members, targets, kind=loss_kind(kind, metric), levels=levels)
+    smooth = MixtureLoss.of(members, targets, smooth_task(task, metric))
     start = smooth.least()
-    how = {"kind": kind, "levels": levels, "threshold": threshold}
     found = np.zeros(len(members))
     for _ in range(BAGS):
         rows = np.sort(rng.choice(len(targets), max(1, len(targets) // 2), replace=False))
-        found += _descend(members[:, rows], targets[rows], start, metric, how)
+        found += _descend(members[:, rows], targets[rows], start, metric, task)
     return found / BAGS
 
 
 def _descend(
-    members: np.ndarray, targets: np.ndarray, start: np.ndarray, metric: Metric, how: dict
+    members: np.ndarray, targets: np.ndarray, start: np.ndarray, metric: Metric, task: Task
 ) -> np.ndarray:
     def score(weights: np.ndarray) -> float:
-        return metric.score(targets, weighted_mean(members, weights=weights), **how)
+        return metric.score(targets, weighted_mean(members, weights=weights), task)
 
     best, best_score = start, score(start)
     for step in STEPS:

@@ -1,15 +1,15 @@
 """What is done to members before any blend: each is calibrated, some are left out."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Calibrate, Kind
+from pipeline.core.task import Task
 from pipeline.ensembles.diversity import error_correlation, originals
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.calibration import Calibration, fit_calibration
 from pipeline.estimates.constant import best_constant
-from pipeline.estimates.row_loss import loss_kind, row_losses, surely_knows
+from pipeline.estimates.row_loss import row_losses, smooth_task, surely_knows
 from pipeline.metrics.named import Metric
 
 
@@ -51,35 +51,27 @@ class Preparation:
 def prepare(
     members: np.ndarray,
     targets: np.ndarray,
-    *,
-    calibrate: Calibrate,
-    prune: bool,
-    kind: Kind,
-    metric: Metric,
-    levels: np.ndarray | None,
-    threshold: float,
-    groups: np.ndarray | None = None,
+    fitting: BlendFitting,
 ) -> Preparation:
     """Fit the calibration of each member (M, N, C); find copies, and what a constant replaces.
 
-    Args:
-        prune: whether copies and useless members are left out. Where no member is surely better
-            than a constant, all stay: on noise, who is better is better by luck, and by the labels
-            of the rows held out.
-        groups: (N,) rows that vary together.
+    Where no member is surely better than a constant, all stay: on noise, who is better is better by
+    luck, and by the labels of the rows held out.
     """
-    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
+    metric, task = fitting.metric, fitting.task
     calibrations = tuple(
-        fit_calibration(calibrate, values, targets, **smooth) for values in members
+        fit_calibration(fitting.calibrate, values, targets, fitting.smooth) for values in members
     )
     calibrated = np.stack([fit(values) for fit, values in zip(calibrations, members, strict=True)])
-    knows = any(surely_knows(values, targets, **smooth, groups=groups) for values in calibrated)
+    knows = any(
+        surely_knows(values, targets, fitting.smooth, groups=fitting.groups)
+        for values in calibrated
+    )
     first, useless = np.arange(len(members)), np.zeros(len(members), dtype=bool)
-    if not prune or len(members) == 1:
+    if not fitting.prune or len(members) == 1:
         return Preparation(calibrations, first, useless, knows)
-    scoring = {"kind": kind, "levels": levels, "threshold": threshold}
     if knows:
-        useless = no_better_than_constant(calibrated, targets, metric=metric, **scoring)
+        useless = no_better_than_constant(calibrated, targets, metric, task)
     if useless.all():  # each is better in one sense only, or by a hair
         useless[:] = False
     useful = np.flatnonzero(~useless)
@@ -88,25 +80,21 @@ def prepare(
 
 
 def no_better_than_constant(
-    members: np.ndarray, targets: np.ndarray, *, kind: Kind, metric: Metric, **scoring: Any
+    members: np.ndarray, targets: np.ndarray, metric: Metric, task: Task
 ) -> np.ndarray:
     """Return whether neither metric nor smooth loss of members (M, N, C) beats a constant's: (M,).
 
     Both, for a member may rank rows well whose probabilities are far off.
-
-    Args:
-        scoring: levels and threshold, as `Metric.score` takes them.
     """
-    smooth = {"kind": loss_kind(kind, metric), "levels": scoring["levels"]}
-    scoring = {"kind": kind, **scoring}
-    constant = np.tile(best_constant(targets, metric=metric, **scoring), (len(targets), 1))
+    smooth = smooth_task(task, metric)
+    constant = np.tile(best_constant(targets, metric, task), (len(targets), 1))
     mean = np.tile(targets.mean(axis=0), (len(targets), 1))
-    to_beat = metric.score(targets, constant, **scoring)
-    loss_to_beat = row_losses(mean, targets, **smooth).mean()
+    to_beat = metric.score(targets, constant, task)
+    loss_to_beat = row_losses(mean, targets, smooth).mean()
     return np.array(
         [
-            not metric.is_better(metric.score(targets, values, **scoring), to_beat)
-            and row_losses(values, targets, **smooth).mean() >= loss_to_beat
+            not metric.is_better(metric.score(targets, values, task), to_beat)
+            and row_losses(values, targets, smooth).mean() >= loss_to_beat
             for values in members
         ]
     )

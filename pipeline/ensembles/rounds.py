@@ -10,33 +10,38 @@ part, and whoever sets `rounds` by it has chosen with the rows that are scored. 
 predictions of other folds' rows come from models that learnt from this fold's (see `cross_fit`).
 """
 
+import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from pipeline.config.rounds import series_of_rounds
+from pipeline.core.task import Task
+from pipeline.ensembles.fitting import Series
 from pipeline.estimates.interval import probability_better
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import Metric
+from pipeline.project import Project
 
-Series = Sequence[Sequence[int]]  # positions of members in the order of their rounds
+log = logging.getLogger(__name__)
 
 
 def while_gaining(
-    members: np.ndarray, targets: np.ndarray, series: Series, *, metric: Metric, **scoring: Any
+    members: np.ndarray, targets: np.ndarray, series: Series, metric: Metric, task: Task
 ) -> np.ndarray:
     """Leave out rounds from the first that scores no better than the one before on.
 
     Args:
         members: (M, N, C) with targets (N, C).
         series: the first of each stays.
-        scoring: what `Metric.score` takes.
     Returns:
         (M,) whether a member stays.
     """
     stays = np.ones(len(members), dtype=bool)
     for rounds in series:
-        scores = [metric.score(targets, members[m], **scoring) for m in rounds]
+        scores = [metric.score(targets, members[m], task) for m in rounds]
         gains = [metric.is_better(after, before) for before, after in pairwise(scores)]
         stays[list(rounds)[1:]] &= np.logical_and.accumulate(gains)
     return stays
@@ -48,24 +53,61 @@ def without(series: Series, m: int) -> Series:
 
 
 def gains_by_round(
-    rounds: Sequence[np.ndarray], targets: np.ndarray, *, metric: Metric, **how: Any
+    rounds: Sequence[np.ndarray],
+    targets: np.ndarray,
+    metric: Metric,
+    task: Task,
+    resampling: Resampling,
 ) -> list[dict[str, Any]]:
     """Score each round's predictions (N, C), and compare them with the round before.
 
-    Args:
-        how: what `probability_better` takes; both are scored on the same resampled rows.
+    Both are scored on the same resampled rows.
+
     Returns:
         Of each round: score, gain over the one before (above 0 is better, whatever the metric),
         the probability that it is one, and its interval (low, high); the first has a score only.
     """
-    scoring = {key: how[key] for key in ("kind", "levels", "threshold")}
-    scores = [metric.score(targets, values, **scoring) for values in rounds]
+    scores = [metric.score(targets, values, task) for values in rounds]
     found: list[dict[str, Any]] = [{"score": scores[0]}]
     sign = 1 if metric.greater_is_better else -1
     for (before, after), score, former in zip(pairwise(rounds), scores[1:], scores, strict=False):
-        probability, low, high = probability_better(targets, after, before, metric=metric, **how)
+        probability, low, high = probability_better(
+            targets, after, before, metric, task, resampling
+        )
         gain = sign * (score - former)
         found.append(
             {"score": score, "gain": gain, "probability": probability, "low": low, "high": high}
         )
     return found
+
+
+def gains_of_students(
+    project: Project, oof: dict[str, np.ndarray], stays: np.ndarray
+) -> list[list[dict[str, Any]]]:
+    """List, for each student, what its rounds scored and gained, and how many blends take each.
+
+    Args:
+        oof: of each member (N, C).
+        stays: (K, M) whether a fold's blend takes a member.
+    """
+    config, students = project.config, []
+    targets, about = (
+        project.competition.targets,
+        (project.metric, project.task, Resampling.of(project)),
+    )
+    blends = dict(zip(config.members, stays.sum(axis=0).tolist(), strict=True))
+    for rounds in series_of_rounds(config):
+        gains = gains_by_round([oof[name] for name in rounds], targets, *about)
+        first = 0 if config.members[rounds[0]].pseudo is None else 1
+        for number, (name, gain) in enumerate(zip(rounds, gains, strict=True), start=first):
+            gain |= {"round": number, "member": name, "blends": blends[name]}
+            _log(gain, project.metric.name)
+        students.append(gains)
+    return students
+
+
+def _log(gain: dict[str, Any], metric: str) -> None:
+    words = f"{gain['member']} round {gain['round']} {metric} {gain['score']:.4f}"
+    if "gain" in gain:
+        words += f" gain {gain['gain']:+.4f} with probability {gain['probability']:.2f}"
+    log.info("ensemble %s blends %d", words, gain["blends"])

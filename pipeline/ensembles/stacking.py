@@ -16,8 +16,9 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.config.schema import BlendKind, Kind
-from pipeline.core.probabilities import clipped_log, clipped_logit, normalise
+from pipeline.config.schema import BlendKind
+from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.task import Task
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
 
@@ -52,20 +53,20 @@ class Stack:
     predictors: tuple[Predictor, ...]
     transform: Callable[[np.ndarray], np.ndarray]
     adds_mean: bool
-    kind: Kind
+    task: Task
 
     def __call__(self, members: np.ndarray) -> np.ndarray:
         """Stack members (M, N, C) to (N, C)."""
-        inputs = _features(self.transform(members), kind=self.kind)
+        inputs = _features(self.transform(members), self.task)
         parts = [predict(x) for predict, x in zip(self.predictors, inputs, strict=True)]
         stacked = np.concatenate(parts, axis=1)
         if self.adds_mean:
             stacked += members.mean(axis=0)
-        return normalise(stacked, kind=self.kind)
+        return self.task.normalise(stacked)
 
 
 def fit_stack(
-    blend_kind: BlendKind, members: np.ndarray, targets: np.ndarray, *, kind: Kind, seed: int
+    blend_kind: BlendKind, members: np.ndarray, targets: np.ndarray, task: Task, *, seed: int
 ) -> Stack:
     """Fit a stacker on members (M, N, C) and targets (N, C).
 
@@ -75,24 +76,24 @@ def fit_stack(
     stack_lightgbm: small trees; for regression on what the mean leaves, as trees do not
     extrapolate.
     """
-    adds_mean = kind == "regression" or blend_kind == "stack_ridge"
+    adds_mean = task.is_regression or blend_kind == "stack_ridge"
     transform = np.asarray
     if blend_kind == "stack_lightgbm":
         fit = _fit_tree_values if adds_mean else _fit_tree_probs
     elif adds_mean:
         fit = _fit_ridge
     else:
-        fit, transform = _fit_logistic, clipped_logit if kind == "multilabel" else clipped_log
-    inputs = _features(transform(members), kind=kind)
+        fit, transform = _fit_logistic, clipped_logit if task.is_multilabel else clipped_log
+    inputs = _features(transform(members), task)
     wanted = targets - members.mean(axis=0) if adds_mean else targets
     outputs = np.split(wanted, len(inputs), axis=1)
     predictors = tuple(fit(x, y, seed) for x, y in zip(inputs, outputs, strict=True))
-    return Stack(predictors, transform, adds_mean, kind)
+    return Stack(predictors, transform, adds_mean, task)
 
 
-def _features(members: np.ndarray, *, kind: Kind) -> list[np.ndarray]:
+def _features(members: np.ndarray, task: Task) -> list[np.ndarray]:
     """Features of each model: (N, M * C) of one, or (N, M) of each of C."""
-    if kind in ("multilabel", "regression"):
+    if not task.has_one_class_per_row:
         return [members[:, :, c].T for c in range(members.shape[-1])]
     return [np.concatenate(members, axis=1)]
 

@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.config.schema import BLENDS_OF_PROBABILITIES, Kind
+from pipeline.config.schema import BLENDS_OF_PROBABILITIES
+from pipeline.core.task import Task
 from pipeline.ensembles.nested import Applied, inner_oof
 from pipeline.ensembles.weights import fit_weights, weighted_mean
 
@@ -18,20 +19,18 @@ def fit_two_level(
     members: np.ndarray,
     targets: np.ndarray,
     folds: np.ndarray | None,
-    *,
-    kind: Kind,
-    levels: np.ndarray | None,
+    task: Task,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Fit blends of members (M, N, C), and weights of least smooth loss for the blends.
 
     Args:
         fit: (blend's kind, members, targets, folds) -> a fitted blend.
     """
-    refused = BLENDS_OF_PROBABILITIES if kind == "regression" else ()
+    refused = BLENDS_OF_PROBABILITIES if task.is_regression else ()
     names = [name for name in FIRST_LEVEL if name not in refused]
     blends = [fit(name, members, targets, folds) for name in names]
     honest = np.stack([inner_oof(partial(fit, name), members, targets, folds) for name in names])
-    weights = fit_weights(honest, targets, kind=kind, levels=levels)
+    weights = fit_weights(honest, targets, task)
     return lambda values: weighted_mean(
         np.stack([blend.apply(values) for blend in blends]), weights=weights
     )

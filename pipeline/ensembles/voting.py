@@ -4,44 +4,44 @@ import numpy as np
 from scipy.special import expit, log_softmax
 from scipy.stats import rankdata
 
-from pipeline.config.schema import Kind
-from pipeline.core.probabilities import clipped_log, clipped_logit, normalise
+from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.task import Task
 
 
-def soft_vote(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+def soft_vote(member_values: np.ndarray, *, task: Task) -> np.ndarray:
     """Average the members (M, N, C) to (N, C)."""
-    return normalise(member_values.mean(axis=0), kind=kind)
+    return task.normalise(member_values.mean(axis=0))
 
 
-def hard_vote(member_values: np.ndarray, *, kind: Kind, threshold: float = 0.5) -> np.ndarray:
+def hard_vote(member_values: np.ndarray, *, task: Task) -> np.ndarray:
     """Count votes: the share of members for each class (N, C).
 
     Ordinal members vote for a level, so the expectation is the mean level voted for. Multilabel:
-    the share of members that say yes at `threshold`. Regression: the members' median.
+    the share of members that say yes. Regression: the members' median.
     """
-    if kind == "regression":
+    if task.is_regression:
         return np.median(member_values, axis=0)
-    if kind == "multilabel":
-        return (member_values >= threshold).mean(axis=0)
+    if task.is_multilabel:
+        return (member_values >= task.threshold).mean(axis=0)
     choices = member_values.argmax(axis=-1)
     return (choices[..., None] == np.arange(member_values.shape[-1])).mean(axis=0)
 
 
-def rank_average(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+def rank_average(member_values: np.ndarray, *, task: Task) -> np.ndarray:
     """Average each column's ranks among the N rows, scaled into (0, 1); rows then sum to 1.
 
     For ranking metrics: it drops each member's calibration, and how rare a class is with it. Ranks
     need the whole set: a row's result depends on the rows beside it.
     """
     ranks = (rankdata(member_values, axis=1) - 0.5) / member_values.shape[1]
-    return normalise(ranks.mean(axis=0), kind=kind)
+    return task.normalise(ranks.mean(axis=0))
 
 
-def geometric(member_values: np.ndarray, *, kind: Kind) -> np.ndarray:
+def geometric(member_values: np.ndarray, *, task: Task) -> np.ndarray:
     """Average in log space and renormalise rows; multilabel: average log odds.
 
     Source: Hinton 2002, product of experts; ours has equal weights that sum to 1.
     """
-    if kind == "multilabel":
+    if task.is_multilabel:
         return expit(clipped_logit(member_values).mean(axis=0))
     return np.exp(log_softmax(clipped_log(member_values).mean(axis=0), axis=-1))

@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from pipeline.config.schema import Kind
-from pipeline.core.probabilities import normalise
+from pipeline.core.task import Task
 from pipeline.metrics.scorers import EPS
 
 # Rows that have a class before its own weights count as much as all classes' common ones.
@@ -23,10 +22,10 @@ def weighted_mean(member_values: np.ndarray, *, weights: np.ndarray) -> np.ndarr
 
 
 def class_weighted_mean(
-    member_values: np.ndarray, *, weights: np.ndarray, kind: Kind
+    member_values: np.ndarray, *, weights: np.ndarray, task: Task
 ) -> np.ndarray:
     """Average the members (M, N, C) by weights (M, C) to (N, C); rows are then renormalised."""
-    return normalise(np.einsum("mnc,mc->nc", member_values, weights), kind=kind)
+    return task.normalise(np.einsum("mnc,mc->nc", member_values, weights))
 
 
 @dataclass(frozen=True)
@@ -44,22 +43,19 @@ class MixtureLoss:
     is_log: bool
 
     @classmethod
-    def of(
-        cls, members: np.ndarray, targets: np.ndarray, *, kind: Kind, levels: np.ndarray | None
-    ) -> "MixtureLoss":
+    def of(cls, members: np.ndarray, targets: np.ndarray, task: Task) -> "MixtureLoss":
         """Log loss (multilabel: of every column), squared error of regression and expected level.
 
         Only probabilities of what happened enter the log loss: one per row, for single labels.
         """
-        if kind == "regression":
+        if task.is_regression:
             # Targets in different units weigh alike: each column is in its standard deviations.
             spread = targets.std(axis=0)
             unit = np.where(spread > 0, spread, 1.0)
             return cls((members / unit).reshape(len(members), -1), (targets / unit).ravel(), False)
-        if kind == "ordinal":
-            assert levels is not None, "an ordinal task has levels"
-            return cls(members @ levels, targets @ levels, False)
-        if kind == "multilabel":  # 1 - weighted mean is the weighted mean of 1 - p
+        if task.is_ordinal:
+            return cls(task.expected_levels(members), task.expected_levels(targets), False)
+        if task.is_multilabel:  # 1 - weighted mean is the weighted mean of 1 - p
             members = np.concatenate([members, 1 - members], axis=-1)
             targets = np.concatenate([targets, 1 - targets], axis=-1)
         happened = np.flatnonzero(targets)
@@ -152,31 +148,27 @@ class MixtureLoss:
         return 0.0
 
 
-def fit_weights(
-    members: np.ndarray, targets: np.ndarray, *, kind: Kind, levels: np.ndarray | None
-) -> np.ndarray:
+def fit_weights(members: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Find the weights (M,), at least 0 with sum 1, of least `MixtureLoss`.
 
     The smooth loss stands in for the metric: steps of an accuracy would be fitted to noise.
     """
-    return MixtureLoss.of(members, targets, kind=kind, levels=levels).least()
+    return MixtureLoss.of(members, targets, task).least()
 
 
-def fit_class_weights(
-    members: np.ndarray, targets: np.ndarray, *, kind: Kind, levels: np.ndarray | None
-) -> np.ndarray:
+def fit_class_weights(members: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Find weights (M, C), each column's on the simplex, for that class against the rest.
 
     A class with few rows keeps to the weights that all have in common. Regression: each target
     column has its own.
     """
-    common = fit_weights(members, targets, kind=kind, levels=levels)
+    common = fit_weights(members, targets, task)
     columns = []
     for c in range(targets.shape[1]):
         one = slice(c, c + 1)
-        alone = "regression" if kind == "regression" else "multilabel"
-        own = fit_weights(members[..., one], targets[:, one], kind=alone, levels=None)
-        total = len(targets) if kind == "regression" else targets[:, c].sum()
+        alone = Task("regression" if task.is_regression else "multilabel")
+        own = fit_weights(members[..., one], targets[:, one], alone)
+        total = len(targets) if task.is_regression else targets[:, c].sum()
         share = total / (total + ROWS_FOR_OWN_WEIGHTS)
         columns.append(share * own + (1 - share) * common)
     return np.stack(columns, axis=1)

@@ -11,9 +11,9 @@ first sharpened until one model loses on the labels what it loses out of fold.
 import numpy as np
 from scipy.optimize import brentq
 
-from pipeline.config.schema import Kind
 from pipeline.core.runtime import stream
-from pipeline.estimates.row_loss import loss_kind, surely_knows
+from pipeline.core.task import Task
+from pipeline.estimates.row_loss import smooth_task, surely_knows
 from pipeline.metrics.named import Metric
 
 ROUNDS = 20  # sets of labels
@@ -26,11 +26,9 @@ def gain_of_averaging(
     layers: np.ndarray,
     oof: np.ndarray,
     targets: np.ndarray,
-    *,
     metric: Metric,
-    kind: Kind,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
+    task: Task,
+    *,
     seed: int,
 ) -> float:
     """Find what the mean of the models scores more than one does, in the metric's unit.
@@ -50,24 +48,23 @@ def gain_of_averaging(
     rng = stream(seed, "gain of averaging")
     rows = np.sort(rng.permutation(layers.shape[1])[:MOST_ROWS])
     layers = layers[:, rows].astype(float)
-    mean, scoring = layers.mean(0), {"kind": kind, "levels": levels, "threshold": threshold}
-    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
-    guesses = metric.ranks and not surely_knows(oof, targets, **smooth)
+    mean = layers.mean(0)
+    guesses = metric.ranks and not surely_knows(oof, targets, smooth_task(task, metric))
     if guesses or (layers == layers[0]).all():
         return 0.0
-    says = mean if kind == "regression" else _sharpened(layers, oof, targets, kind)
+    says = mean if task.is_regression else _sharpened(layers, oof, targets, task)
     singles, means = [], []
     for _ in range(ROUNDS):
-        drawn = _draw_targets(says, targets, oof, kind, rng)
-        if kind == "regression":
+        drawn = _draw_targets(says, targets, oof, task, rng)
+        if task.is_regression:
             drawn = metric.clip(drawn)
-        singles.append(np.mean([metric.score(drawn, layer, **scoring) for layer in layers]))
-        means.append(metric.score(drawn, mean, **scoring))
+        singles.append(np.mean([metric.score(drawn, layer, task) for layer in layers]))
+        means.append(metric.score(drawn, mean, task))
     defined = ~np.isnan(np.subtract(means, singles))
-    score = metric.score(targets, oof, **scoring)
+    score = metric.score(targets, oof, task)
     if not defined.any() or np.isnan(score):
         return 0.0
-    limits = metric.limits(targets, **scoring)
+    limits = metric.limits(targets, task)
     return _carried_over(
         score, np.mean(singles, where=defined), np.mean(means, where=defined), *limits
     )
@@ -81,9 +78,9 @@ def _carried_over(score: float, single: float, mean: float, low: float, high: fl
     return float((end - score) * (mean - single) / (end - single))
 
 
-def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
+def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """How labels (N_test, C) are distributed: the mean to a power, so that losses agree."""
-    if kind == "multilabel":
+    if task.is_multilabel:
         layers, oof, targets = (np.stack([1 - p, p], axis=-1) for p in (layers, oof, targets))
     mean = layers.mean(0)
     losses = -np.log(np.clip(layers, FLOOR, 1)).mean(0)
@@ -101,18 +98,18 @@ def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, kind: K
         says = to_power(brentq(excess, *POWERS, xtol=1e-3))
     else:
         says = to_power(POWERS[0] if ends[0] <= 0 else POWERS[1])
-    return says[..., 1] if kind == "multilabel" else says
+    return says[..., 1] if task.is_multilabel else says
 
 
 def _draw_targets(
-    says: np.ndarray, targets: np.ndarray, oof: np.ndarray, kind: Kind, rng: np.random.Generator
+    says: np.ndarray, targets: np.ndarray, oof: np.ndarray, task: Task, rng: np.random.Generator
 ) -> np.ndarray:
     """Targets (N, C) as predictions (N, C) say they are distributed."""
-    if kind == "regression":
+    if task.is_regression:
         drawn = says + (targets - oof)[rng.integers(len(targets), size=len(says))]
         # Counts and prices stay such.
         return np.maximum(drawn, np.minimum(targets.min(axis=0), 0))
-    if kind == "multilabel":
+    if task.is_multilabel:
         return (rng.random(says.shape) < says).astype(float)
     below = np.cumsum(says, axis=1)[:, :-1]
     labels = (rng.random((len(says), 1)) >= below).sum(axis=1)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.config.schema import Kind
 from pipeline.core.runtime import stream
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.core.task import Task
+from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.units import parts_of_strata, strata_of, units_of
 from pipeline.metrics.named import Metric
 from pipeline.metrics.scorers import RowMeans
@@ -22,14 +22,10 @@ SLOW_SHARE = 5
 def resampled_scores(
     targets: np.ndarray,
     rivals: list[np.ndarray],
-    *,
     metric: Metric,
-    kind: Kind,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
-    groups: np.ndarray | None = None,
-    stratified: bool = False,
-    seed: int,
+    task: Task,
+    resampling: Resampling,
+    *,
     rounds: int = 1000,
     share: float = 1.0,
     draws: str = "bootstrap",
@@ -38,25 +34,20 @@ def resampled_scores(
 
     Args:
         targets: (N, C); rivals: each (N, C), see `Metric.score`.
-        groups: (N,) what is drawn whole (a person, a site, copies of one image); None: each row on
-            its own.
-        stratified: draw each class's share, as a test set that was parted by class has it; without
-            effect on multilabel and regression. Groups of several classes are a share of their own.
         rounds: resamples; a fifth of it for metrics that are no `RowMeans`, such as AUC.
         share: a resample's size as a share of the rows.
         draws: the random stream's name.
     Returns:
         (rivals, rounds), NaN where the metric is undefined.
     """
-    how = {"kind": kind, "levels": levels, "threshold": threshold}
-    pairs = [metric.inputs(targets, values, **how) for values in rivals]
+    pairs = [metric.inputs(targets, values, task) for values in rivals]
     fast = isinstance(metric.function, RowMeans)
     rounds = rounds if fast else -(-rounds // SLOW_SHARE)
-    units = units_of(len(targets), groups)
+    units = units_of(len(targets), resampling.groups)
     strata = np.zeros(units.max() + 1, dtype=int)
-    if stratified and kind in ONE_CLASS_PER_ROW:
+    if resampling.stratified and task.has_one_class_per_row:
         strata = strata_of(targets, units)
-    drawn = _row_counts(units, strata, stream(seed, draws), rounds, share)
+    drawn = _row_counts(units, strata, stream(resampling.seed, draws), rounds, share)
     if fast:
         tables = [metric.function.terms(*pair) for pair in pairs]
         flat = [table.reshape(len(table), -1) for table in tables]

@@ -12,8 +12,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.config.schema import Calibrate, Kind
-from pipeline.core.probabilities import clipped_log, clipped_logit, normalise
+from pipeline.config.schema import Calibrate
+from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.task import Task
 
 Calibration = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C), a member's values
 
@@ -25,9 +26,7 @@ def fit_calibration(
     method: Calibrate,
     values: np.ndarray,
     targets: np.ndarray,
-    *,
-    kind: Kind,
-    levels: np.ndarray | None = None,
+    task: Task,
 ) -> Calibration:
     """Fit what makes a member's probabilities (N, C) fit targets (N, C).
 
@@ -41,16 +40,16 @@ def fit_calibration(
     Ours counts one more row, of all classes alike, so that a member without errors is not made
     certain; slope and shift of a column are drawn to 1 and 0 as by a normal prior.
     """
-    if method == "none" or kind == "regression":
+    if method == "none" or task.is_regression:
         return np.asarray
     if method == "isotonic":
-        return _fit_isotonic(values, targets, kind=kind)
-    if kind == "multilabel":
+        return _fit_isotonic(values, targets, task)
+    if task.is_multilabel:
         slope, shift = _slope_and_shift(clipped_logit(values), targets)
         return lambda probs: expit(slope * clipped_logit(probs) + shift)
-    if kind == "ordinal":
-        assert levels is not None, "an ordinal task has levels"
-        sharpness = _sharpness_for_levels(clipped_log(values), targets @ levels, levels)
+    if task.is_ordinal:
+        wanted = task.expected_levels(targets)
+        sharpness = _sharpness_for_levels(clipped_log(values), wanted, task.levels)
     else:
         sharpness = _sharpness(clipped_log(values), targets)
     return lambda probs: softmax(sharpness * clipped_log(probs), axis=-1)
@@ -115,16 +114,16 @@ def _sharpness_for_levels(logs: np.ndarray, wanted: np.ndarray, levels: np.ndarr
     return float(np.exp(found.x)) if found.fun < squared_error(0.0) else 1.0
 
 
-def _fit_isotonic(values: np.ndarray, targets: np.ndarray, *, kind: Kind) -> Calibration:
+def _fit_isotonic(values: np.ndarray, targets: np.ndarray, task: Task) -> Calibration:
     num_rows, columns = values.shape
     steps = [
         IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(values[:, c], target)
         for c, target in enumerate(targets.T)
     ]
-    alike = 0.5 if kind == "multilabel" else 1 / columns
+    alike = 0.5 if task.is_multilabel else 1 / columns
 
     def calibrate(probs: np.ndarray) -> np.ndarray:
         raised = np.stack([step.predict(probs[:, c]) for c, step in enumerate(steps)], axis=1)
-        return normalise((num_rows * raised + alike) / (num_rows + 1), kind=kind)
+        return task.normalise((num_rows * raised + alike) / (num_rows + 1))
 
     return calibrate

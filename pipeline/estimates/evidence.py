@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.config.schema import Kind
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.metrics.named import Metric
 
@@ -22,7 +22,6 @@ class Evidence:
         oof, targets: (N, C).
         test: (K, N_test, C), one layer per fold's blend.
         folds: (N,) in 0..K-1.
-        levels, threshold: see `Metric.score`.
         groups: (N,) what belongs together; None: each row on its own.
         members_oof, members_test: (M, N, C) and (M, K, N_test, C); None where not known.
         features: (N + N_test, V, D), the block of a frozen backbone, training rows first; None
@@ -34,9 +33,7 @@ class Evidence:
     test: np.ndarray
     folds: np.ndarray
     metric: Metric
-    kind: Kind
-    levels: np.ndarray | None = None
-    threshold: float = 0.5
+    task: Task
     groups: np.ndarray | None = None
     members_oof: np.ndarray | None = None
     members_test: np.ndarray | None = None
@@ -54,15 +51,12 @@ class Evidence:
 
     def score(self, targets: np.ndarray, values: np.ndarray) -> float:
         """The metric of values (n, C) against targets (n, C)."""
-        return self.metric.score(
-            targets, values, kind=self.kind, levels=self.levels, threshold=self.threshold
-        )
+        return self.metric.score(targets, values, self.task)
 
     @cached_property
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest score of the metric, as far as they are known."""
-        how = {"kind": self.kind, "levels": self.levels, "threshold": self.threshold}
-        low, high = self.metric.limits(self.targets, **how)
+        low, high = self.metric.limits(self.targets, self.task)
         # A function of the user's own may score higher than what it gives to the truth itself.
         return float(np.fmin(low, self.oof_score)), float(np.fmax(high, self.oof_score))
 
@@ -89,15 +83,13 @@ class Evidence:
 
     def calibrated(self) -> "Evidence":
         """The same with the blend's probabilities as sure as they are right out of fold."""
-        fitted = fit_calibration(
-            "temperature", self.oof, self.targets, kind=self.kind, levels=self.levels
-        )
+        fitted = fit_calibration("temperature", self.oof, self.targets, self.task)
         return replace(self, oof=fitted(self.oof), test=fitted(self.test))
 
     def confidence(self) -> tuple[np.ndarray, np.ndarray]:
         """How sure the blend is: of training rows (N,), of test rows (K, N_test)."""
-        assert self.kind != "regression", "numbers have no confidence"
-        if self.kind == "multilabel":
+        assert not self.task.is_regression, "numbers have no confidence"
+        if self.task.is_multilabel:
             oof, test = (np.maximum(p, 1 - p).mean(axis=-1) for p in (self.oof, self.test))
         else:
             oof, test = self.oof.max(axis=-1), self.test.max(axis=-1)

@@ -1,18 +1,17 @@
 """How sure a score is, how sure the score of hidden test rows is, and which of two is better.
 
-By `population.draw_scores`, and for two of them by `bootstrap.resampled_scores`, whose arguments
-(metric, kind, levels, groups, seed ...) each function here takes and hands on.
+By `population.draw_scores`, and for two of them by `bootstrap.resampled_scores`.
 """
 
 import logging
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.population import draw_scores
-from pipeline.estimates.row_loss import loss_kind, surely_knows
+from pipeline.estimates.resampling import Resampling
+from pipeline.estimates.row_loss import smooth_task, surely_knows
 from pipeline.estimates.units import student_share, units_of
 from pipeline.metrics.named import Metric
 
@@ -20,32 +19,32 @@ log = logging.getLogger(__name__)
 
 
 def bootstrap_interval(
-    targets: np.ndarray, values: np.ndarray, *, level: float = 0.90, metric: Metric, **how: Any
+    targets: np.ndarray, values: np.ndarray, metric: Metric, task: Task, resampling: Resampling
 ) -> tuple[float, float]:
-    """Find the interval that holds `level` of the scores of populations: of the score itself.
+    """Find the interval that holds `resampling.level` of populations' scores: of the score itself.
 
     Args:
         targets, values: (N, C), see `Metric.score`.
     Returns:
         (low, high), both NaN if the metric is undefined on every resample.
     """
-    how = {"metric": metric, **how}
-    drawn = draw_scores(targets, values, sizes={}, **how)["population"]
-    drawn = _spread_of_guesses(drawn, targets, values, np.inf, **how)
-    return within_limits(targets, values, drawn, level, **how)
+    about = (metric, task, resampling)
+    drawn = draw_scores(targets, values, *about, sizes={})["population"]
+    drawn = _spread_of_guesses(drawn, targets, values, *about, test_rows=np.inf)
+    return within_limits(targets, values, drawn, metric, task, level=resampling.level)
 
 
 def prediction_interval(
     targets: np.ndarray,
     values: np.ndarray,
+    metric: Metric,
+    task: Task,
+    resampling: Resampling,
     *,
     test_rows: int,
     gain: float = 0.0,
-    level: float = 0.90,
-    metric: Metric,
-    **how: Any,
 ) -> tuple[float, float]:
-    """Find the interval that the score of `test_rows` hidden rows falls into with `level`.
+    """Find the interval that holds the score of `test_rows` hidden rows with `resampling.level`.
 
     Two errors add up: the score is measured on N rows only, and the test set is itself a draw. Of
     100 test rows the second rules, of 1,000,000 the first alone is left. What the test rows' score
@@ -58,23 +57,21 @@ def prediction_interval(
     Returns:
         (low, high), both NaN if the metric is undefined on every resample.
     """
-    how = {"metric": metric, **how}
-    drawn = draw_scores(targets, values, sizes={"test rows": test_rows}, **how)["test rows"]
-    drawn = _spread_of_guesses(drawn, targets, values, test_rows, **how)
-    return within_limits(targets, values, drawn, level, gain=gain, **how)
+    about = (metric, task, resampling)
+    drawn = draw_scores(targets, values, *about, sizes={"test rows": test_rows})["test rows"]
+    drawn = _spread_of_guesses(drawn, targets, values, *about, test_rows=test_rows)
+    return within_limits(targets, values, drawn, metric, task, level=resampling.level, gain=gain)
 
 
 def _spread_of_guesses(
     drawn: np.ndarray,
     targets: np.ndarray,
     values: np.ndarray,
-    test_rows: float,
-    *,
     metric: Metric,
-    kind: Kind,
-    levels: np.ndarray | None,
-    groups: np.ndarray | None = None,
-    **_: Any,
+    task: Task,
+    resampling: Resampling,
+    *,
+    test_rows: float,
 ) -> np.ndarray:
     """Widen drawn scores (rounds,) of predictions that know nothing: of ranks, and in groups.
 
@@ -83,10 +80,10 @@ def _spread_of_guesses(
     (No estimate of its variance sees this, see Bengio and Grandvalet 2004.) Other metrics are of
     predictions that keep near a constant there, which varies little, but with groups.
     """
-    smooth = {"kind": loss_kind(kind, metric), "levels": levels}
+    groups = resampling.groups
     num_units = units_of(len(targets), groups).max() + 1
     varies = metric.ranks or 2 * num_units <= len(targets)
-    if not varies or surely_knows(values, targets, **smooth, groups=groups):
+    if not varies or surely_knows(values, targets, smooth_task(task, metric), groups=groups):
         return drawn
     of_train, of_test = 1 / len(targets), 1 / test_rows
     factor = np.sqrt((2 * of_train + of_test) / (of_train + of_test))
@@ -98,11 +95,11 @@ def within_limits(
     targets: np.ndarray,
     values: np.ndarray,
     drawn: np.ndarray,
-    level: float,
-    *,
-    gain: float = 0.0,
     metric: Metric,
-    **how: Any,
+    task: Task,
+    *,
+    level: float,
+    gain: float = 0.0,
 ) -> tuple[float, float]:
     """The middle `level` of drawn scores (rounds,) plus `gain`, ended where the metric ends.
 
@@ -115,9 +112,7 @@ def within_limits(
             "interval %s: undefined on %.1f%% of resamples, which are left out",
             *(metric.name, 100 * undefined),
         )
-    scoring = {key: how[key] for key in ("kind", "levels", "threshold") if key in how}
-    score = metric.score(targets, values, **scoring)
-    ends = metric.limits(targets, **scoring)
+    score, ends = metric.score(targets, values, task), metric.limits(targets, task)
     # A function of the user's own may score higher than what it gives to the truth itself.
     ends = np.fmin(ends[0], score), np.fmax(ends[1], score)
     low, high = percentiles(np.clip(drawn + gain, *ends), level)
@@ -131,10 +126,9 @@ def probability_better(
     targets: np.ndarray,
     values_a: np.ndarray,
     values_b: np.ndarray,
-    *,
     metric: Metric,
-    level: float = 0.90,
-    **how: Any,
+    task: Task,
+    resampling: Resampling,
 ) -> tuple[float, float, float]:
     """Compare a with b on the same resampled rows (paired), arguments as in `bootstrap_interval`.
 
@@ -143,13 +137,16 @@ def probability_better(
         the interval of how much better a is, in the metric's unit; above 0 means that a is better
         even where the metric is better low.
     """
-    share = student_share(int(units_of(len(targets), how.get("groups")).max()) + 1)
-    a, b = resampled_scores(targets, [values_a, values_b], metric=metric, share=share, **how)
+    share = student_share(int(units_of(len(targets), resampling.groups).max()) + 1)
+    rivals = [values_a, values_b]
+    a, b = resampled_scores(targets, rivals, metric, task, resampling, share=share)
     gains = a - b if metric.greater_is_better else b - a
     gains = gains[~np.isnan(gains)]
     if not len(gains):
         return np.nan, np.nan, np.nan
-    return float(np.mean(gains > 0) + np.mean(gains == 0) / 2), *percentiles(gains, level)
+    return float(np.mean(gains > 0) + np.mean(gains == 0) / 2), *percentiles(
+        gains, resampling.level
+    )
 
 
 def percentiles(scores: np.ndarray, level: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.label_free_ways import label_noise, scores_by_way
+from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shift import ON_FEATURES, Signal, design_effect, signals_of_shift
 
 RESAMPLES = 500
@@ -79,7 +80,7 @@ def share_borne_out(evidence: Evidence) -> float:
     """
     if evidence.num_members > 1:
         of_train, of_test = (values.mean() for values in evidence.disagreement())
-    elif evidence.kind != "regression":
+    elif not evidence.task.is_regression:
         of_train, of_test = (1 - values.mean() for values in evidence.confidence())
     else:
         return 1.0
@@ -124,13 +125,10 @@ def _standard_error(evidence: Evidence, seed: int) -> float:
     (scores,) = resampled_scores(
         evidence.targets,
         [evidence.oof],
-        metric=evidence.metric,
-        kind=evidence.kind,
-        levels=evidence.levels,
-        threshold=evidence.threshold,
-        groups=evidence.groups,
+        evidence.metric,
+        evidence.task,
+        Resampling(seed, evidence.groups),
         rounds=RESAMPLES,
-        seed=seed,
     )
     of_oof = float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
     errors = np.abs(evidence.targets - evidence.oof).mean(axis=1)

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from scipy.stats import norm
 
 from pipeline.core.runtime import stream
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.core.task import Task
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.shift import ToldApart
 
@@ -42,7 +42,7 @@ def scores_by_way(evidence: Evidence, told: ToldApart | None, *, seed: int) -> d
     residuals by disagreement (regression): errors grow with members' disagreement as out of fold.
     """
     few, found = evidence.at_most(MOST_ROWS, seed=seed), {}
-    if evidence.kind != "regression":
+    if not evidence.task.is_regression:
         sure = few.calibrated()
         found["difference of confidences"] = evidence.oof_score + _confidence_change(sure, seed)
         found["average thresholded confidence"] = evidence.oof_score + _threshold_change(sure, seed)
@@ -59,7 +59,7 @@ def scores_by_way(evidence: Evidence, told: ToldApart | None, *, seed: int) -> d
 def label_noise(evidence: Evidence, *, seed: int) -> float:
     """Standard deviation of the test rows' score over draws of their labels; NaN if not known."""
     few = evidence.at_most(MOST_ROWS, seed=seed)
-    if evidence.kind != "regression":
+    if not evidence.task.is_regression:
         scores = _scores_by_draws(few.calibrated(), seed)
     elif evidence.num_members > 1:
         scores = _scores_by_residuals(few, seed)
@@ -69,9 +69,9 @@ def label_noise(evidence: Evidence, *, seed: int) -> float:
     return np.nan if np.isnan(of_test).all() else float(np.nanstd(of_test))
 
 
-def draw_labels(probs: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+def draw_labels(probs: np.ndarray, task: Task, rng: np.random.Generator) -> np.ndarray:
     """Targets (N, C) as probabilities (N, C) say they are distributed."""
-    if kind == "multilabel":
+    if task.is_multilabel:
         return (rng.random(probs.shape) < probs).astype(float)
     below = np.cumsum(probs, axis=1)[:, :-1]
     labels = (rng.random((len(probs), 1)) >= below).sum(axis=1)
@@ -93,7 +93,7 @@ def _threshold_change(sure: Evidence, seed: int) -> float:
     rng = stream(seed, "average thresholded confidence")
 
     def labels(values: np.ndarray) -> np.ndarray:
-        return _right_above(values, limits, sure.kind, rng)
+        return _right_above(values, limits, sure.task, rng)
 
     return _mean_change(
         (sure.score(labels(sure.oof), sure.oof), sure.score(labels(layer), layer))
@@ -102,12 +102,12 @@ def _threshold_change(sure: Evidence, seed: int) -> float:
 
 
 def _is_plain_accuracy(evidence: Evidence) -> bool:
-    return evidence.metric.name == "accuracy" and evidence.kind in ONE_CLASS_PER_ROW
+    return evidence.metric.name == "accuracy" and evidence.task.has_one_class_per_row
 
 
 def _limits(sure: Evidence) -> np.ndarray:
     """The confidence that as many training rows lie above as are right; multilabel: of columns."""
-    if sure.kind == "multilabel":
+    if sure.task.is_multilabel:
         confidence = np.maximum(sure.oof, 1 - sure.oof)
         wrong = (sure.oof >= 0.5) != (sure.targets >= 0.5)
     else:
@@ -119,15 +119,15 @@ def _limits(sure: Evidence) -> np.ndarray:
 
 
 def _right_above(
-    values: np.ndarray, limits: np.ndarray, kind: str, rng: np.random.Generator
+    values: np.ndarray, limits: np.ndarray, task: Task, rng: np.random.Generator
 ) -> np.ndarray:
     """Labels (N, C): above the limit what is predicted, below it something else."""
-    if kind == "multilabel":
+    if task.is_multilabel:
         wrong = np.maximum(values, 1 - values) <= limits
         return ((values >= 0.5) ^ wrong).astype(float)
     predicted = np.eye(values.shape[1])[values.argmax(axis=1)]
     others = np.maximum(values, FLOOR) * (1 - predicted)
-    other = draw_labels(others / others.sum(axis=1, keepdims=True), kind, rng)
+    other = draw_labels(others / others.sum(axis=1, keepdims=True), task, rng)
     return np.where(values.max(axis=1, keepdims=True) > limits, predicted, other)
 
 
@@ -158,9 +158,9 @@ def _by_agreement(evidence: Evidence, oof_score: float) -> float:
 
 def _against(evidence: Evidence, rival: np.ndarray, values: np.ndarray) -> float:
     """Score predictions (n, C) against what a rival's predictions (n, C) come down to."""
-    if evidence.kind == "regression":
+    if evidence.task.is_regression:
         return evidence.score(evidence.metric.clip(rival), values)
-    if evidence.kind == "multilabel":
+    if evidence.task.is_multilabel:
         return evidence.score((rival >= 0.5).astype(float), values)
     return evidence.score(np.eye(values.shape[1])[rival.argmax(axis=1)], values)
 
@@ -192,7 +192,7 @@ def _scores_by_draws(sure: Evidence, seed: int) -> Scores:
     rng = stream(seed, "difference of confidences")
     for layer in _layers(sure):
         yield tuple(
-            sure.score(draw_labels(values, sure.kind, rng), values) for values in (sure.oof, layer)
+            sure.score(draw_labels(values, sure.task, rng), values) for values in (sure.oof, layer)
         )
 
 

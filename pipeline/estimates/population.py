@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.config.schema import Kind
 from pipeline.core.runtime import stream
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.core.task import Task
 from pipeline.estimates.bootstrap import SLOW_SHARE
 from pipeline.estimates.prior_rows import prior_terms, swapped_rows
+from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.units import Units, find_units
 from pipeline.metrics.named import Metric
 from pipeline.metrics.scorers import RowMeans
@@ -28,15 +28,11 @@ SLOW_UNITS = 4  # times the units is the largest test set of a metric that is no
 def draw_scores(
     targets: np.ndarray,
     values: np.ndarray,
+    metric: Metric,
+    task: Task,
+    resampling: Resampling,
     *,
     sizes: dict[str, int],
-    metric: Metric,
-    kind: Kind,
-    levels: np.ndarray | None,
-    threshold: float = 0.5,
-    groups: np.ndarray | None = None,
-    stratified: bool = False,
-    seed: int,
     rounds: int = 1000,
 ) -> dict[str, np.ndarray]:
     """Score test sets, each drawn from a population; all of a round from the same one.
@@ -44,32 +40,32 @@ def draw_scores(
     Args:
         targets, values: (N, C), see `Metric.score`.
         sizes: rows of each test set by name, which names its random stream.
-        groups, stratified, rounds: as for `bootstrap.resampled_scores`.
+        rounds: as for `bootstrap.resampled_scores`.
     Returns:
         (rounds,) for each name, NaN where the metric is undefined; without any `sizes`, scores of
         the populations themselves, as "population". What they are biased by resampling is taken
         off, so that they may lie beyond the range.
     """
-    inputs = metric.inputs(targets, values, kind=kind, levels=levels, threshold=threshold)
+    inputs, seed = metric.inputs(targets, values, task), resampling.seed
     rng = stream(seed, "rows that were not seen")
-    single_label = kind in ONE_CLASS_PER_ROW
+    single_label = task.has_one_class_per_row
     units = find_units(
         targets,
-        groups,
+        resampling.groups,
         by_class=metric.by_class and single_label,
-        stratified=stratified and single_label,
+        stratified=resampling.stratified and single_label,
         test_rows=sum(sizes.values()) or MANY,
         rng=rng,
     )
     shares = {name: size / len(targets) for name, size in sizes.items()}
     if isinstance(metric.function, RowMeans):
-        terms, prior, masses = prior_terms(metric.function, *inputs, rng, kind=kind)
+        terms, prior, masses = prior_terms(metric.function, *inputs, rng, kind=task.kind)
         if metric.function.of == "losses" and units.seen == len(terms):
             units = _without_half_of(units, terms.reshape(len(terms), -1).mean(axis=1).argmax())
         units = units.joined(masses)
         return _of_means(metric, _stacked(terms, prior, units), units, shares, seed, rounds)
-    *swapped, masses = swapped_rows(*inputs, rng, kind=kind)
-    if kind == "regression" and not metric.ranks:  # single rows may rule such a score
+    *swapped, masses = swapped_rows(*inputs, rng, kind=task.kind)
+    if task.is_regression and not metric.ranks:  # single rows may rule such a score
         *swapped, masses = (part[:0] for part in (*swapped, masses))
     units = units.joined(masses)
     rows = [_stacked(real, more, units) for real, more in zip(inputs, swapped, strict=True)]

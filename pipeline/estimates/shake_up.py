@@ -5,13 +5,14 @@ from N rows only moves both alike, and so hardly their difference.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from pipeline.core.task import Task
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.interval import percentiles, within_limits
 from pipeline.estimates.population import draw_scores
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import Metric
 
 
@@ -39,43 +40,50 @@ def shake_up(
     targets: np.ndarray,
     values: np.ndarray,
     rival: np.ndarray,
-    *,
-    test_rows: int,
-    public_share: float,
-    gain: float = 0.0,
-    level: float = 0.90,
     metric: Metric,
-    **how: Any,
+    task: Task,
+    resampling: Resampling,
+    *,
+    rows: tuple[int, int],
+    gain: float = 0.0,
 ) -> ShakeUp:
-    """Foretell a public leaderboard of `public_share` of the test rows, at least one of each part.
+    """Predict what a public leaderboard shows, and how far the private one differs.
 
     Args:
         targets, values: (N, C), see `Metric.score`.
         rival: (N, C) another submission's out-of-fold predictions, for `noise`.
+        rows: public and private ones of the test set, see `public_and_private`.
         gain: see `prediction_interval`.
-        how: as for `bootstrap.resampled_scores`.
     """
-    how = {"metric": metric, **how}
-    rows = min(max(1, round(public_share * test_rows)), test_rows - 1)
-    sizes = {"public rows": rows, "private rows": test_rows - rows}
-    parts = draw_scores(targets, values, sizes=sizes, **how)
-    noise = _noise(targets, values, rival, rows, level, **how)
+    sizes = dict(zip(("public rows", "private rows"), rows, strict=True))
+    parts = draw_scores(targets, values, metric, task, resampling, sizes=sizes)
+    share = min(1.0, rows[0] / len(targets))
+    pair = resampled_scores(
+        targets, [values, rival], metric, task, resampling, share=share, draws="public rows"
+    )
+    noise = _noise(pair[0] - pair[1], len(targets) / rows[0], resampling.level)
     intervals = [
-        within_limits(targets, values, part, level, gain=gain, **how) for part in parts.values()
+        within_limits(targets, values, part, metric, task, level=resampling.level, gain=gain)
+        for part in parts.values()
     ]
-    difference = percentiles(parts["private rows"] - parts["public rows"], level)
-    return ShakeUp(*sizes.values(), *intervals, difference, noise)
+    difference = percentiles(parts["private rows"] - parts["public rows"], resampling.level)
+    return ShakeUp(*rows, *intervals, difference, noise)
 
 
-def _noise(
-    targets: np.ndarray, a: np.ndarray, b: np.ndarray, rows: int, level: float, **how: Any
-) -> float | None:
-    """What `level` of the paired differences on so many rows lie within of their mean."""
-    share = min(1.0, rows / len(targets))
-    scores = resampled_scores(targets, [a, b], share=share, draws="public rows", **how)
-    gains = scores[0] - scores[1]
+def public_and_private(test_rows: int, public_share: float) -> tuple[int, int]:
+    """Return how many test rows are public and private, at least one of each."""
+    public = min(max(1, round(public_share * test_rows)), test_rows - 1)
+    return public, test_rows - public
+
+
+def _noise(gains: np.ndarray, ratio: float, level: float) -> float | None:
+    """Return what `level` of paired differences (rounds,) lie within of their mean.
+
+    Args:
+        ratio: of training rows to public rows.
+    """
     gains = gains[~np.isnan(gains)]
     if not len(gains) or not gains.any():
         return None
     distance = np.quantile(np.abs(gains - gains.mean()), level)
-    return float(distance * min(1.0, (len(targets) / rows) ** 0.5))
+    return float(distance * min(1.0, ratio**0.5))

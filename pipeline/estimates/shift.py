@@ -50,7 +50,7 @@ class ToldApart:
 def signals_of_shift(evidence: Evidence, *, seed: int) -> tuple[list[Signal], ToldApart | None]:
     """Compare test rows with training rows in every way that the task and the evidence allow."""
     found = []
-    if evidence.kind != "regression":
+    if not evidence.task.is_regression:
         found.append(_compare("mean confidence", *evidence.confidence(), evidence.groups))
     if evidence.num_members > 1:
         found.append(_compare("members' disagreement", *evidence.disagreement(), evidence.groups))
@@ -96,7 +96,7 @@ def _compare(
 def _mean_predictions(evidence: Evidence) -> Signal:
     """The class or column whose mean prediction differs most (as in Lipton 2018)."""
     oof, columns = evidence.oof, np.arange(evidence.oof.shape[1])
-    if evidence.kind != "regression":
+    if not evidence.task.is_regression:
         expected = np.minimum(oof.mean(0), 1 - oof.mean(0)) * min(len(oof), evidence.test.shape[1])
         columns = columns[expected >= MIN_EXPECTED] if expected.max() >= MIN_EXPECTED else [0]
     looks = [
@@ -105,7 +105,7 @@ def _mean_predictions(evidence: Evidence) -> Signal:
             oof[:, c],
             evidence.test[..., c],
             evidence.groups,
-            looks=1 if evidence.kind == "binary" else len(columns),
+            looks=1 if evidence.task.kind == "binary" else len(columns),
         )
         for c in columns
     ]

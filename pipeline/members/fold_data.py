@@ -11,16 +11,13 @@ from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
 from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
 from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
-from pipeline.members.outputs import (
-    blend_settings,
-    cross_fit_members,
-    read_fold_test,
-    read_repeat,
-)
+from pipeline.members.outputs import read_fold_test, read_repeat
 from pipeline.members.predicting import predict_rows
 from pipeline.members.pseudo_labels import PseudoLabels, choose_pseudo_labels
 from pipeline.networks.network import WEIGHTS
@@ -200,9 +197,7 @@ def _said_without(project: Project, member: str, fold: int) -> np.ndarray:
         ),
         project.competition.targets[seen],
         folds[seen],
-        groups=project.folds.groups[seen],
-        prune=False,
-        **blend_settings(project),
+        _teacher_fitting(project).take(seen),
     )
     return blend.apply(said)
 
@@ -242,19 +237,21 @@ def _blended_test(project: Project, blend: BlendKind, member: str, fold: int) ->
     names = _members_of_teacher(project, blend, member, "pseudo")
     repeat = project.folds.repeat_of(fold)
     said = [read_repeat(project, name, repeat) for name in names]
-    # Neither calibrated nor pruned, so that a blend without weights owes nothing to this fold's
-    # labels: temperatures would, and the choice among near-copies (a student is soon one), through
-    # members' predictions of other folds' rows.
-    test = cross_fit_members(
-        project,
-        blend,
-        np.stack([oof for oof, _ in said]),
-        np.stack([test for _, test in said]),
-        repeat=repeat,
-        calibrate="none",
-        prune=False,
-    ).test
+    oof, layers = (np.stack(part) for part in zip(*said, strict=True))
+    folds, targets = project.folds.repeats[repeat], project.competition.targets
+    test = cross_fit(blend, oof, layers, targets, folds, _teacher_fitting(project)).test
     return test.mean(0) if fold == ALL_ROWS else test[fold % len(test)]
+
+
+def _teacher_fitting(project: Project) -> BlendFitting:
+    """Return how a blend is fitted that teaches: neither calibrated nor pruned.
+
+    So a blend without weights owes nothing to the held-out fold's labels: temperatures would, and
+    the choice among near-copies (a student is soon one), through members' predictions of other
+    folds' rows.
+    """
+    config, groups = project.config, project.folds.groups
+    return BlendFitting(project.task, project.metric, config.seed, groups=groups, prune=False)
 
 
 def _members_of_teacher(project: Project, blend: BlendKind, member: str, key: str) -> list[str]:

@@ -1,21 +1,16 @@
 """What one stage reads of another's artifacts, checked on the way."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import BlendKind
 from pipeline.core import artifacts, predictions
+from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.predictions import Predictions
 from pipeline.ensembles.base_rates import model_levels
-from pipeline.ensembles.cross_fit import CrossFitted, Fill, cross_fit
-from pipeline.ensembles.decisions import has_rule
 from pipeline.errors import UserError
-from pipeline.estimates.interval import probability_better
 from pipeline.project import Project
-from pipeline.submission.writing import filling
 
 ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
 TRAINED_ON = "trained_on.txt"  # ids of the rows that a model learnt from, one a line
@@ -52,23 +47,6 @@ def read_member(
         test = replace(test, values=np.repeat(said[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
     return oof, test
-
-
-@dataclass(frozen=True)
-class MemberPredictions:
-    """All members' predictions, stacked in the order of the config.
-
-    Attributes:
-        oof: (M, N, C).
-        test: (M, K, N_test, C), a model of all rows in place of each fold's where there is one.
-        base_levels: (M, K, C) of the folds' models, see `base_rates.model_levels`.
-        meta: of each member's oof.
-    """
-
-    oof: np.ndarray
-    test: np.ndarray
-    base_levels: np.ndarray
-    meta: dict[str, dict[str, Any]]
 
 
 def read_members(project: Project) -> MemberPredictions:
@@ -137,66 +115,3 @@ def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
     expected["fingerprint"] = artifacts.fingerprint_of(folder)
     test = predictions.load(path, classes=project.competition.classes, **expected)
     return test.in_order_of(project.competition.test_ids, where=str(path)).values
-
-
-def cross_fit_members(
-    project: Project,
-    blend: BlendKind,
-    oof: np.ndarray,
-    test: np.ndarray,
-    *,
-    repeat: int = 0,
-    **settings: Any,
-) -> CrossFitted:
-    """Cross-fit a blend of members' oof (M, N, C) and test (M, K, N_test, C) on a repeat."""
-    return cross_fit(
-        blend,
-        oof,
-        test,
-        project.competition.targets,
-        project.folds.repeats[repeat],
-        groups=project.folds.groups,
-        **blend_settings(project),
-        **settings,
-    )
-
-
-def blend_settings(project: Project) -> dict[str, Any]:
-    """How blends are fitted, wherever they are."""
-    return {"metric": project.metric, "seed": project.config.seed, **project.scoring}
-
-
-def fits_decisions(project: Project) -> bool:
-    """Whether thresholds, cut-points or factors are fitted: by the config and the metric."""
-    config = project.config
-    wanted = config.submission.decisions == "fitted"
-    return wanted and has_rule(project.metric, config.task.kind)
-
-
-def fill_of(project: Project) -> Fill | None:
-    """What gives rows without a label the one that the submission gives them; None: none."""
-    if project.metric.wants != "labels":
-        return None
-    return filling(project.form, threshold=project.config.submission.threshold)
-
-
-def compare(
-    project: Project, ours: np.ndarray, rival: np.ndarray, *, level: float
-) -> dict[str, float]:
-    """Whether predictions (N, C) of training rows are better than a rival's: `probability_better`.
-
-    Returns:
-        probability, low and high.
-    """
-    settings = bootstrap_settings(project)
-    found = probability_better(project.competition.targets, ours, rival, level=level, **settings)
-    return dict(zip(("probability", "low", "high"), found, strict=True))
-
-
-def bootstrap_settings(project: Project) -> dict[str, Any]:
-    """How rows are resampled wherever scores are: groups and copies whole."""
-    return {
-        **blend_settings(project),
-        "groups": project.folds.groups,
-        "stratified": project.config.submission.test_split == "stratified",
-    }

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 Wants = Literal["labels", "probabilities", "values", "levels"]
@@ -80,23 +81,16 @@ class Metric:
         self,
         targets: np.ndarray,
         values: np.ndarray,
-        *,
-        kind: Kind,
-        levels: np.ndarray | None = None,
-        threshold: float = 0.5,
+        task: Task,
     ) -> float:
         """Score predictions (N, C) against targets (N, C), both in the contracts' matrix form.
 
         NaN means undefined for these rows (e.g. AUC of one class); NaN never wins in `is_better`.
 
-        Args:
-            levels: (C,) ascending, for ordinal.
-            threshold: a multilabel probability of at least this is a yes.
         Raises:
             UserError: if a prediction is NaN or infinite, or a target is none that it takes.
         """
-        y_true, y_pred = self.inputs(targets, values, kind=kind, levels=levels, threshold=threshold)
-        return self.of_rows(y_true, y_pred)
+        return self.of_rows(*self.inputs(targets, values, task))
 
     def of_rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         """Score what `inputs` gives; NaN where a function of the user's own fails on these rows."""
@@ -113,10 +107,7 @@ class Metric:
         self,
         targets: np.ndarray,
         values: np.ndarray,
-        *,
-        kind: Kind,
-        levels: np.ndarray | None = None,
-        threshold: float = 0.5,
+        task: Task,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Convert the matrices of `score` to the y_true and y_pred that `function` wants."""
         assert targets.shape == values.shape, f"{targets.shape} targets, {values.shape} values"
@@ -126,23 +117,25 @@ class Metric:
                 f"{self.name}: {int((~np.isfinite(values)).any(axis=1).sum())} of {len(values)} "
                 "rows have NaN or infinite predictions. Training diverged; lower `lr`."
             )
-        if kind == "regression":
+        if task.is_regression:
             self.refuse_targets(targets)
             values = self.clip(values)
             return (targets[:, 0], values[:, 0]) if values.shape[1] == 1 else (targets, values)
-        if kind == "multilabel":
+        if task.is_multilabel:
             y_true = (targets >= 0.5).astype(int)
-            return y_true, values if self.wants == "probabilities" else (values >= threshold) + 0
-        if kind == "ordinal" and self.wants in ("values", "levels"):
-            assert levels is not None, "an ordinal task has levels"
-            self.refuse_targets(levels)
-            expected = self.clip(values @ levels)
+            return y_true, values if self.wants == "probabilities" else (
+                values >= task.threshold
+            ) + 0
+        if task.is_ordinal and self.wants in ("values", "levels"):
+            expected = self.clip(task.expected_levels(values))
+            self.refuse_targets(task.levels)
             if self.wants == "levels":
-                expected = levels[np.abs(expected[:, None] - levels).argmin(axis=1)]
-            return targets @ levels, expected
+                nearest = np.abs(expected[:, None] - task.levels).argmin(axis=1)
+                expected = task.levels[nearest]
+            return task.expected_levels(targets), expected
         y_true = targets.argmax(axis=1)
         if self.wants == "probabilities":
-            return y_true, values[:, 1] if kind == "binary" else values
+            return y_true, values[:, 1] if task.kind == "binary" else values
         return y_true, values.argmax(axis=1)
 
     def clip(self, values: np.ndarray) -> np.ndarray:
@@ -186,16 +179,15 @@ class Metric:
                 best = place
         return best
 
-    def limits(self, targets: np.ndarray, **scoring: Any) -> tuple[float, float]:
-        """What no score lies beyond; a function of the user's own ends at the perfect score.
+    def limits(self, targets: np.ndarray, task: Task) -> tuple[float, float]:
+        """Return what no score of targets (N, C) lies beyond.
 
-        Args:
-            targets: (N, C); scoring: as for `score`.
+        A function of the user's own ends at the perfect score.
         """
         low, high = self.low, self.high
         if np.isfinite(high if self.greater_is_better else low):
             return low, high
-        perfect = self.score(targets, targets.astype(float), **scoring)
+        perfect = self.score(targets, targets.astype(float), task)
         if np.isnan(perfect):
             return low, high
         return (low, perfect) if self.greater_is_better else (perfect, high)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.metrics.metric import ANY, CLASSES, NUMBERS, Metric, MetricFailed, Wants
 
@@ -151,12 +152,11 @@ def describe(metric: Metric) -> str:
     return f"{metric.name}, {direction} is better, wants {SHOWN[metric.wants]}"
 
 
-def try_metric(metric: Metric, targets: np.ndarray, **scoring: Any) -> None:
+def try_metric(metric: Metric, targets: np.ndarray, task: Task) -> None:
     """Call a function of the user's own on made rows of the task, before anything is trained.
 
     Args:
         targets: (N, C) of the task; a regression's rows are taken from it.
-        scoring: kind, levels and threshold, as `Metric.score` takes them.
     Raises:
         UserError: if it fails, returns no finite number, changes what it gets, or scores the truth
             worse than what is wrong.
@@ -164,11 +164,11 @@ def try_metric(metric: Metric, targets: np.ndarray, **scoring: Any) -> None:
     function = metric.function
     if not isinstance(function, OwnFunction):
         return
-    made, right = _made_rows(targets, scoring["kind"], scoring.get("threshold", 0.5))
+    made, right = _made_rows(targets, task)
     wrong = [np.roll(right, shift, axis=0) for shift in (1, len(right) // 2)] + [right[::-1]]
     scores = []
     for values in (right, *wrong):
-        inputs = metric.inputs(made, values, **scoring)
+        inputs = metric.inputs(made, values, task)
         try:
             scores.append(function(*inputs))
         except MetricFailed as error:
@@ -196,18 +196,18 @@ def try_metric(metric: Metric, targets: np.ndarray, **scoring: Any) -> None:
         )
 
 
-def _made_rows(targets: np.ndarray, kind: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def _made_rows(targets: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Targets (n, C) that hold every class, and predictions that are right but not quite sure."""
     classes = targets.shape[1]
-    if kind == "regression":
+    if task.is_regression:
         places = np.linspace(0, len(targets) - 1, min(ROWS, len(targets))).astype(int)
         made = np.sort(targets, axis=0)[places]
         return made, made.astype(float)
     rows = np.arange(max(ROWS, 2 * classes))
     made = np.eye(classes)[rows % classes]
-    if kind == "multilabel":
+    if task.is_multilabel:
         made[rows, rows // 2 % classes] = 1.0  # some rows have two labels
-        return made, threshold / 2 + made / 2
+        return made, task.threshold / 2 + made / 2
     return made, 0.9 * made + 0.1 / classes
 
 

@@ -116,7 +116,7 @@ def train_fold(
 def _say_who_decides(name: str, lesson: Lesson, metric: Metric) -> None:
     count = len(lesson.inner_rows)
     log.info("train %s stops by %d of its rows, which it does not train on", name, count)
-    if np.isnan(metric.score(lesson.inner_targets, lesson.inner_targets, **lesson.scoring)):
+    if np.isnan(metric.score(lesson.inner_targets, lesson.inner_targets, lesson.task)):
         text = "train %s: %s is undefined on the %d rows that decide when to stop; their loss does"
         log.warning(text, name, metric.name, count)
 
@@ -128,11 +128,11 @@ def _validate(
     found: dict[str, float | None] = {"val_loss": None, "val_score": None}
     if len(lesson.valid_rows):
         loss, values = trainer.validate(loaders.valid, lesson.valid_targets)
-        score = metric.score(lesson.valid_targets, values, **lesson.scoring)
+        score = metric.score(lesson.valid_targets, values, lesson.task)
         found = {"val_loss": loss, "val_score": score}
     if decides:
         loss, values = trainer.validate(loaders.inner, lesson.inner_targets)
-        score = metric.score(lesson.inner_targets, values, **lesson.scoring)
+        score = metric.score(lesson.inner_targets, values, lesson.task)
         found |= {"inner_loss": loss, "inner_score": score}
     return found
 

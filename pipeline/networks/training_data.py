@@ -7,13 +7,13 @@ score would be the best of several that chance has moved.
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from pipeline.config.schema import Folds, Kind, Network
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.images.augmentation import (
     Spread,
@@ -68,9 +68,9 @@ class Lesson:
     start_weights: Path | None = None
 
     @property
-    def scoring(self) -> dict[str, Any]:
-        """How predictions are read when they are scored."""
-        return {"kind": self.kind, "levels": self.levels, "threshold": self.threshold}
+    def task(self) -> Task:
+        """What predictions are of."""
+        return Task(self.kind, self.levels, self.threshold)
 
     def loss_weights(self, settings: Network) -> np.ndarray:
         """(n,) what a row weighs each time it is seen."""

@@ -15,22 +15,22 @@ from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.predictions import Predictions
 from pipeline.ensembles.choice import best_blend, choose_by_fold
+from pipeline.ensembles.contestants import (
+    best_of,
+    contestant,
+    cross_fit_members,
+    diversity,
+    single,
+)
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.estimate import against_constant, constant_of, estimate
+from pipeline.ensembles.fitting import BlendFitting
+from pipeline.ensembles.last_submission import against_last
+from pipeline.ensembles.rounds import gains_of_students
 from pipeline.errors import UserError
 from pipeline.members import outputs
 from pipeline.metrics.own import describe, is_own
 from pipeline.project import Project
-from pipeline.stages.contestants import (
-    LEVEL,
-    best_of,
-    contestant,
-    cross_fit_blend,
-    diversity,
-    single,
-)
-from pipeline.stages.estimate import against_constant, constant_of, estimate
-from pipeline.stages.last_submission import against_last
-from pipeline.stages.rounds import gains_of_students, positions_by_round
 from pipeline.submission.writing import fill_columns, values_of_columns, write_submission
 
 log = logging.getLogger(__name__)
@@ -43,10 +43,8 @@ def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
         log.info("ensemble metric %s", describe(project.metric))
     refuse_undefined(project, dict(zip(config.members, members.oof, strict=True)))
     singles = {name: single(project, members, m) for m, name in enumerate(config.members)}
-    series = positions_by_round(config)
-    blends = {
-        name: cross_fit_blend(project, name, members, series=series) for name in config.blends
-    }
+    fitting = BlendFitting.of(project)
+    blends = {name: cross_fit_members(project, name, members, fitting) for name in config.blends}
     _log_left_out(list(config.members), blends)
     constant = constant_of(project)
     contestants = [
@@ -91,20 +89,16 @@ def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
             members=members,
             chosen=chosen,
             best_single=singles[best_single["name"]].scored_oof,
-            level=LEVEL,
         ),
-        "against_constant": against_constant(
-            project, constant, fitted, singles=singles, level=LEVEL
-        ),
+        "against_constant": against_constant(project, constant, fitted, singles=singles),
         "best_single": best_single["name"],
-        "better_than_last": against_last(project, fitted.scored_oof, fingerprint, level=LEVEL),
+        "better_than_last": against_last(project, fitted.scored_oof, fingerprint),
         "contestants": contestants,
         "diversity": member_diversity,
         "rounds": gains_of_students(
             project,
             {name: fit.scored_oof for name, fit in singles.items()},
             next(iter(blends.values())).stays,
-            **outputs.bootstrap_settings(project),
         ),
         "members": members.meta,
         "fingerprint": fingerprint,
@@ -127,7 +121,7 @@ def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
     if any(np.isfinite(project.score(of_one)) for of_one in values.values()):
         return
     metric, (name, first) = project.metric, next(iter(values.items()))
-    inputs = metric.inputs(project.competition.targets, first, **project.scoring)
+    inputs = metric.inputs(project.competition.targets, first, project.task)
     score = metric.function(*inputs)  # one of the user's own says why it failed
     raise UserError(
         f"task.metric: {metric.name} is {score} for the out-of-fold predictions of {name} "
@@ -177,12 +171,12 @@ def _choose(
     wanted = project.config.submission.blend
     if wanted != "best":
         return wanted, {**singles, **blends}[wanted], None
-    targets, how = project.competition.targets, {"metric": project.metric, **project.scoring}
+    targets, how = project.competition.targets, (project.metric, project.task)
     rule = project.config.submission.choice
     fitted, by_fold = choose_by_fold(
-        *(blends, targets, project.folds.folds), choice=rule, groups=project.folds.groups, **how
+        *(blends, targets, project.folds.folds, *how), choice=rule, groups=project.folds.groups
     )
-    favourite = best_blend(blends, targets, **how)
+    favourite = best_blend(blends, targets, *how)
     naive, nested = project.score(blends[favourite].scored_oof), project.score(fitted.scored_oof)
     counts = Counter(name for names in by_fold for name in names).most_common()
     log.info(

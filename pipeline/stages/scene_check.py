@@ -14,14 +14,13 @@ from pipeline.core import artifacts
 from pipeline.core.folds import FoldTable
 from pipeline.errors import UserError
 from pipeline.estimates.interval import probability_better
-from pipeline.members.outputs import bootstrap_settings
+from pipeline.estimates.resampling import Resampling
 from pipeline.members.trial import out_of_fold
 from pipeline.project import Project
 from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_block
 from pipeline.splitting.scenes import FoldComparison, is_little, look_at_scenes, torn_rows
 
 log = logging.getLogger(__name__)
-LEVEL = 0.90
 
 
 def check_scenes(folder: Path, fingerprint: str, *, project: Project, backbone: str) -> None:
@@ -61,9 +60,9 @@ def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldCo
     except UserError as error:
         log.warning("scenes: not compared with folds that keep them whole: %s", error)
         return None
-    how = bootstrap_settings(project) | {"groups": whole.groups}
+    about = (project.metric, project.task, replace(Resampling.of(project), groups=whole.groups))
     targets = project.competition.targets
-    _, low, high = probability_better(targets, these, other, level=LEVEL, **how)
+    _, low, high = probability_better(targets, these, other, *about)
     if np.isnan(low):
         return None
     return FoldComparison(

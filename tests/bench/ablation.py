@@ -23,6 +23,7 @@ from pipeline.backbones.device import choose_device, choose_precision, choose_wo
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
 from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
+from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.images.cache import ImageCache
 from pipeline.metrics.named import get_metric
@@ -169,9 +170,9 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     targets = competition.targets[held_out]
     log_loss = get_metric("log_loss", kind)
     return (
-        get_metric("accuracy", kind).score(targets, values, kind=kind),
-        log_loss.score(targets, values, kind=kind),
-        log_loss.score(targets, calibrated(values, targets, kind=kind), kind=kind),
+        get_metric("accuracy", kind).score(targets, values, Task(kind)),
+        log_loss.score(targets, values, Task(kind)),
+        log_loss.score(targets, calibrated(values, targets, kind=kind), Task(kind)),
     )
 
 
@@ -180,7 +181,7 @@ def calibrated(values: np.ndarray, targets: np.ndarray, *, kind: str) -> np.ndar
     said, half = np.empty_like(values), np.arange(len(values)) % 2
     for mine in (0, 1):
         other = half != mine
-        fitted = fit_calibration("temperature", values[other], targets[other], kind=kind)
+        fitted = fit_calibration("temperature", values[other], targets[other], Task(kind))
         said[half == mine] = fitted(values[half == mine])
     return said
 

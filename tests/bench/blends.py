@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 from scipy.optimize import minimize
 
+from pipeline.core.task import Task
 from pipeline.ensembles.greedy import PATIENCE, ROUNDS, select_greedily
 from pipeline.ensembles.weights import fit_weights
 from pipeline.metrics.named import get_metric
@@ -64,7 +65,7 @@ def timed(fit: Callable[[], np.ndarray]) -> tuple[str, np.ndarray]:
 
 def loss_of(weights: np.ndarray, members: np.ndarray, targets: np.ndarray) -> float:
     """Log loss of a weighted mean, by the metric."""
-    return METRIC.score(targets, np.tensordot(weights, members, axes=1), kind="multiclass")
+    return METRIC.score(targets, np.tensordot(weights, members, axes=1), Task("multiclass"))
 
 
 def slsqp(members: np.ndarray, targets: np.ndarray) -> float:
@@ -89,7 +90,7 @@ def plain_greedy(members: np.ndarray, targets: np.ndarray) -> np.ndarray:
     total = np.zeros(members.shape[1:])
     while len(picks) < ROUNDS and len(picks) - int(np.argmin([*losses, np.inf])) <= PATIENCE:
         tried = [
-            METRIC.score(targets, (total + member) / (len(picks) + 1), kind="multiclass")
+            METRIC.score(targets, (total + member) / (len(picks) + 1), Task("multiclass"))
             for member in members
         ]
         picks.append(int(np.argmin(tried)))

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import prediction_interval
 from pipeline.metrics.named import get_metric
@@ -149,7 +150,7 @@ def one_draw(case: Case, seed: int) -> tuple[float, float, float]:
         rounds=500,
         **how,
     )
-    return low, high, metric.score(targets[test], models[:, test].mean(axis=0), kind=case.kind)
+    return low, high, metric.score(targets[test], models[:, test].mean(axis=0), Task(case.kind))
 
 
 def world(

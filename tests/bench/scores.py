@@ -17,6 +17,7 @@ from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import Competition, read_competition
+from pipeline.core.task import Task
 from pipeline.metrics.named import Metric, get_metric
 from pipeline.submission.writing import values_of_submission
 
@@ -54,7 +55,7 @@ def log_loss(config: Config, summary: dict) -> float:
     oof = predictions.load(Path(summary["submission"]).with_suffix(".npz"))
     kind = config.task.kind
     values = oof.in_order_of(competition.ids).values
-    return get_metric("log_loss", kind).score(competition.targets, values, kind=kind)
+    return get_metric("log_loss", kind).score(competition.targets, values, Task(kind))
 
 
 def test_score(config: Config, submission: Path, answers: Path) -> float:
@@ -64,9 +65,7 @@ def test_score(config: Config, submission: Path, answers: Path) -> float:
     return metric.score(
         values_of_file(answers, competition, metric),
         values_of_file(submission, competition, metric),
-        kind=config.task.kind,
-        levels=competition.levels,
-        threshold=config.submission.threshold,
+        Task(config.task.kind, competition.levels, threshold=config.submission.threshold),
     )
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.metrics.named import get_metric
 
 FOLDS = np.repeat(np.arange(5), 12)
@@ -83,12 +85,9 @@ def test_no_blend_reads_the_held_out_folds_labels_off_models_that_know_nothing(b
     oof, layers = models_without_signal(targets)
     metric = get_metric(METRICS[kind], kind)
     levels = LEVELS if kind == "ordinal" else None
-    fitted = cross_fit(
-        *(blend, oof, layers, targets, FOLDS),
-        kind=kind, metric=metric, levels=levels, seed=0, cautious=False,
-    )  # fmt: skip
+    fitted = cross_fit(*(blend, oof, layers, targets, FOLDS), BlendFitting(Task(kind, levels), metric, 0, cautious=False))  # fmt: skip
     ours, members = (
-        metric.score(targets, values, kind=kind, levels=levels) for values in (fitted.oof, oof[0])
+        metric.score(targets, values, Task(kind, levels)) for values in (fitted.oof, oof[0])
     )
     assert ours > members - 0.02 * abs(members)  # both are better low
 
@@ -102,9 +101,9 @@ def test_models_that_know_nothing_rank_at_chance_over_all_folds(kind, metric):
     metric = get_metric(metric, kind)
     how = {"kind": kind, "metric": metric, "levels": None, "seed": 0}
     fitted = cross_fit("soft_vote", oof[:1], layers[:1], targets, FOLDS, **how)
-    chance = metric.score(targets, np.full(targets.shape, 0.5), kind=kind)
-    assert metric.score(targets, fitted.scored_oof, kind=kind) == pytest.approx(chance)
-    assert metric.score(targets, fitted.oof, kind=kind) < chance - 0.1
+    chance = metric.score(targets, np.full(targets.shape, 0.5), Task(kind))
+    assert metric.score(targets, fitted.scored_oof, Task(kind)) == pytest.approx(chance)
+    assert metric.score(targets, fitted.oof, Task(kind)) < chance - 0.1
     assert_array_equal(fitted.submitted_test, fitted.test)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
@@ -95,11 +96,11 @@ def test_leaving_out_the_best_member_costs_most():
     how = BINARY | {"threshold": 0.5, "seed": 0, "cautious": False}
     levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
     left = oof_without_each("weighted", members, targets, folds, base_levels=levels, **how)
-    scores = [how["metric"].score(targets, oof, kind="binary") for oof in left]
+    scores = [how["metric"].score(targets, oof, Task("binary")) for oof in left]
     test = np.repeat(members[:, None, :1], 3, axis=1)
     all_of_them = cross_fit("weighted", members, test, targets, folds, **how).oof
     assert scores[0] > max(scores[1:])
-    assert scores[0] > how["metric"].score(targets, all_of_them, kind="binary")
+    assert scores[0] > how["metric"].score(targets, all_of_them, Task("binary"))
     alone = {"base_levels": levels[:1], **how}
     assert oof_without_each("weighted", members[:1], targets, folds, **alone) == []
 

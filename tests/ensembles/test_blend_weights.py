@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from test_ensembles import LEVELS, make_task, settings_of
 
 from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.greedy import select_greedily, select_in_bags
 from pipeline.ensembles.metric_search import search_weights
@@ -39,7 +40,7 @@ def slsqp(loss, num_members):
 def test_the_optimum_is_that_of_slsqp(kind, members):
     for seed in range(5):
         targets, values = make_task(kind, members=members, rows=60, seed=seed)
-        loss = MixtureLoss.of(values, targets, kind=kind, levels=LEVELS)
+        loss = MixtureLoss.of(values, targets, Task(kind, LEVELS))
         found, other = loss.least(), slsqp(loss, members)
         assert found.min() >= 0
         assert found.sum() == pytest.approx(1)
@@ -55,7 +56,7 @@ def test_copies_and_perfect_members_are_no_error(kind):
         np.stack([values[0], targets]),
         np.stack([targets, targets]),
     ):
-        loss = MixtureLoss.of(members, targets, kind=kind, levels=LEVELS)
+        loss = MixtureLoss.of(members, targets, Task(kind, LEVELS))
         found = loss.least()
         assert found.sum() == pytest.approx(1)
         assert loss(found)[0] <= loss(slsqp(loss, len(members)))[0] + 1e-7
@@ -67,19 +68,19 @@ def test_the_log_loss_is_the_metrics_own(kind, rows):
     targets, members = make_task(kind, rows=rows)
     members[:, 0] = 1e-12 if kind == "multilabel" else [1e-12, 1e-12, 1 - 2e-12]
     even = np.full(4, 0.25)
-    loss = MixtureLoss.of(members, targets, kind=kind, levels=None)(even)[0]
+    loss = MixtureLoss.of(members, targets, Task(kind))(even)[0]
     how = settings_of(kind, "log_loss")
-    assert loss == pytest.approx(how["metric"].score(targets, members.mean(axis=0), kind=kind))
+    assert loss == pytest.approx(how["metric"].score(targets, members.mean(axis=0), Task(kind)))
     soft = 0.8 * targets + 0.1  # classes that count differently
     mixed, by_hand = np.log(members.mean(axis=0)), soft / soft.sum()
     if kind == "multiclass":
-        loss = MixtureLoss.of(members, soft, kind=kind, levels=None)(even)[0]
+        loss = MixtureLoss.of(members, soft, Task(kind))(even)[0]
         assert loss == pytest.approx(-(by_hand * mixed).sum())
 
 
 def test_many_unlikely_rows_do_not_run_out_of_floats():
     members, targets = np.zeros((2, 64, 3)), np.eye(3)[np.zeros(64, int)]
-    loss = MixtureLoss.of(members, targets, kind="multiclass", levels=None)(np.full(2, 0.5))[0]
+    loss = MixtureLoss.of(members, targets, Task("multiclass"))(np.full(2, 0.5))[0]
     assert loss == pytest.approx(-np.log(1e-15))
 
 
@@ -88,7 +89,7 @@ def test_greedy_on_log_loss_skips_no_candidate_that_is_better(monkeypatch):
     monkeypatch.setattr("pipeline.ensembles.greedy.PATIENCE", 20)
     for seed in range(5):
         targets, members = make_task("multiclass", members=6, seed=seed)
-        loss = MixtureLoss.of(members, targets, kind="multiclass", levels=None)
+        loss = MixtureLoss.of(members, targets, Task("multiclass"))
         counts, path = np.zeros(6), []
         for size in range(1, 21):
             losses = [loss((counts + one) / size)[0] for one in np.eye(6)]
@@ -145,11 +146,11 @@ def test_each_class_leans_on_the_member_that_knows_it():
     odds[0, :, 0] += 3 * targets[:, 0] - 1
     odds[1, :, 2] += 3 * targets[:, 2] - 1
     members = np.exp(odds) / np.exp(odds).sum(axis=-1, keepdims=True)
-    weights = fit_class_weights(members, targets, kind="multiclass", levels=None)
+    weights = fit_class_weights(members, targets, Task("multiclass"))
     assert_allclose(weights.sum(axis=0), 1)
     assert weights[0, 0] > 0.8
     assert weights[1, 2] > 0.8
-    blended = class_weighted_mean(members, weights=weights, kind="multiclass")
+    blended = class_weighted_mean(members, weights=weights, task=Task("multiclass"))
     assert_allclose(blended.sum(axis=1), 1)
     assert -np.log(blended[targets > 0]).mean() < -np.log(members.mean(0)[targets > 0]).mean()
 
@@ -157,8 +158,8 @@ def test_each_class_leans_on_the_member_that_knows_it():
 def test_a_class_without_rows_keeps_the_common_weights():
     targets, members = make_task("multilabel")
     targets[:, 2] = 0
-    common = MixtureLoss.of(members, targets, kind="multilabel", levels=None).least()
-    weights = fit_class_weights(members, targets, kind="multilabel", levels=None)
+    common = MixtureLoss.of(members, targets, Task("multilabel")).least()
+    weights = fit_class_weights(members, targets, Task("multilabel"))
     assert_allclose(weights[:, 2], common)
 
 
@@ -167,11 +168,11 @@ def test_weights_by_the_metric_beat_those_by_the_loss_where_they_are_fitted():
     members[0] = members[0] ** 8 / (members[0] ** 8).sum(axis=-1, keepdims=True)  # no log loss
     how = settings_of("binary", "roc_auc")
     found = search_weights(members, targets, rng=np.random.default_rng(0), **how)
-    start = MixtureLoss.of(members, targets, kind="binary", levels=None).least()
+    start = MixtureLoss.of(members, targets, Task("binary")).least()
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1)
     by_metric, by_loss = (
-        how["metric"].score(targets, np.tensordot(w, members, 1), kind="binary")
+        how["metric"].score(targets, np.tensordot(w, members, 1), Task("binary"))
         for w in (found, start)
     )
     assert by_metric > by_loss + 0.001
@@ -180,17 +181,21 @@ def test_weights_by_the_metric_beat_those_by_the_loss_where_they_are_fitted():
 @pytest.mark.parametrize("kind", PROBABILITIES)
 def test_power_means_by_known_ones(kind):
     _, members = make_task(kind)
-    assert_allclose(power_mean(members, kind=kind, exponent=1.0), soft_vote(members, kind=kind))
-    near_zero = power_mean(members, kind=kind, exponent=1e-6)
-    assert_allclose(near_zero, geometric(members, kind=kind), atol=1e-5)
-    assert_allclose(power_mean(members, kind=kind, exponent=0.0), geometric(members, kind=kind))
+    assert_allclose(
+        power_mean(members, exponent=1.0, task=Task(kind)), soft_vote(members, task=Task(kind))
+    )
+    near_zero = power_mean(members, exponent=1e-6, task=Task(kind))
+    assert_allclose(near_zero, geometric(members, task=Task(kind)), atol=1e-5)
+    assert_allclose(
+        power_mean(members, exponent=0.0, task=Task(kind)), geometric(members, task=Task(kind))
+    )
 
 
 def test_power_mean_by_hand():
     members = np.array([[[0.9, 0.1]], [[0.3, 0.7]]])
     # sqrt((0.81 + 0.09) / 2) : sqrt((0.01 + 0.49) / 2) is sqrt(0.45) : 0.5
     share = 0.45**0.5 / (0.45**0.5 + 0.5)
-    assert_allclose(power_mean(members, kind="binary", exponent=2.0), [[share, 1 - share]])
+    assert_allclose(power_mean(members, exponent=2.0, task=Task("binary")), [[share, 1 - share]])
 
 
 def test_the_exponent_is_that_of_least_loss():
@@ -203,10 +208,10 @@ def test_the_exponent_is_that_of_least_loss():
     certain = np.eye(3)[said] * 0.94 + 0.02
     for values in (unsure, certain):
         losses = [
-            -np.log(power_mean(values, kind="multiclass", exponent=e)[targets > 0]).mean()
+            -np.log(power_mean(values, exponent=e, task=Task("multiclass"))[targets > 0]).mean()
             for e in EXPONENTS
         ]
-        found = fit_exponent(values, targets, kind="multiclass", levels=None)
+        found = fit_exponent(values, targets, Task("multiclass"))
         assert found == EXPONENTS[int(np.argmin(losses))]
         assert (found < 0.5) == (values is unsure)
 
@@ -246,6 +251,6 @@ def test_two_levels_do_not_fall_for_a_stacker_that_learnt_noise_by_heart():
         for kind in ("stack_two_level", "stack")
     )
     score = how["metric"].score
-    assert score(fresh_targets, two_level, kind="multiclass") < score(
-        fresh_targets, stack, kind="multiclass"
+    assert score(fresh_targets, two_level, Task("multiclass")) < score(
+        fresh_targets, stack, Task("multiclass")
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.core.task import Task
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.metrics.named import get_metric
@@ -63,7 +64,7 @@ def test_the_best_of_equals_flatters_itself_and_the_nested_choice_does_not():
             )
             for name in "abcd"
         }
-        score = lambda fit: HOW["metric"].score(labels(100), fit.oof, kind="binary")  # noqa: E731
+        score = lambda fit: HOW["metric"].score(labels(100), fit.oof, Task("binary"))  # noqa: E731
         naive.append(score(blends[best_blend(blends, labels(100), **HOW)]))
         nested.append(score(choose_by_fold(blends, labels(100), folds, **BY_METRIC)[0]))
     # The highest of four normal draws lies 1.03 standard deviations (here 0.046) above their mean.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.config.schema import DEFAULT_METRICS, BlendKind, Kind
+from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.greedy import select_greedily
@@ -64,26 +65,26 @@ def assert_obeys_the_form(values, kind):
 
 def test_votes_by_hand():
     members = np.array([[[0.8, 0.2]], [[0.5, 0.5]], [[0.2, 0.8]], [[0.2, 0.8]]])
-    assert_allclose(soft_vote(members, kind="binary"), [[0.425, 0.575]])
-    assert_allclose(hard_vote(members, kind="binary"), [[0.5, 0.5]])
-    assert_allclose(hard_vote(members, kind="multilabel", threshold=0.7), [[0.25, 0.5]])
-    assert_allclose(hard_vote(members, kind="regression"), [[0.35, 0.65]])
+    assert_allclose(soft_vote(members, task=Task("binary")), [[0.425, 0.575]])
+    assert_allclose(hard_vote(members, task=Task("binary")), [[0.5, 0.5]])
+    assert_allclose(hard_vote(members, task=Task("multilabel", threshold=0.7)), [[0.25, 0.5]])
+    assert_allclose(hard_vote(members, task=Task("regression")), [[0.35, 0.65]])
 
 
 def test_geometric_mean_by_hand():
     members = np.array([[[0.9, 0.1]], [[0.5, 0.5]]])
     # sqrt(0.45) : sqrt(0.05) is 3 : 1
-    assert_allclose(geometric(members, kind="binary"), [[0.75, 0.25]])
-    assert_allclose(geometric(members, kind="multilabel"), [[0.75, 0.25]])
+    assert_allclose(geometric(members, task=Task("binary")), [[0.75, 0.25]])
+    assert_allclose(geometric(members, task=Task("multilabel")), [[0.75, 0.25]])
 
 
 def test_rank_average_by_hand_and_blind_to_calibration():
     right = np.array([0.1, 0.9, 0.5])
     probs = np.stack([1 - right, right], axis=1)
-    assert_allclose(rank_average(probs[None], kind="binary")[:, 1], [1 / 6, 5 / 6, 3 / 6])
+    assert_allclose(rank_average(probs[None], task=Task("binary"))[:, 1], [1 / 6, 5 / 6, 3 / 6])
     sharper = np.stack([1 - right**9, right**9], axis=1)
-    both = rank_average(np.stack([probs, sharper]), kind="binary")
-    assert_allclose(both, rank_average(probs[None], kind="binary"))
+    both = rank_average(np.stack([probs, sharper]), task=Task("binary"))
+    assert_allclose(both, rank_average(probs[None], task=Task("binary")))
 
 
 def test_weights_by_hand():
@@ -91,7 +92,7 @@ def test_weights_by_hand():
     a, b = np.array([0.0, 1, 0, 1]), np.array([0.0, 0, 1, 1])
     members = np.stack([a, b, a + 5])[:, :, None]
     targets = (0.3 * a + 0.7 * b)[:, None]
-    found = fit_weights(members, targets, kind="regression", levels=None)
+    found = fit_weights(members, targets, Task("regression"))
     assert_allclose(found, [0.3, 0.7, 0], atol=1e-4)
 
 
@@ -100,14 +101,14 @@ def test_log_loss_weights_by_hand():
     members = np.array([[[1.0, 0], [0, 1], [0, 1], [0, 1]], [[0.0, 1], [1, 0], [1, 0], [1, 0]]])
     targets = np.eye(2)[[0, 0, 0, 0]]
     for kind in ("binary", "multilabel"):
-        found = fit_weights(members, targets, kind=kind, levels=None)
+        found = fit_weights(members, targets, Task(kind))
         assert_allclose(found, [0.25, 0.75], atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_gradient_is_exact(kind):
     targets, members = make_task(kind)
-    loss = MixtureLoss.of(members, targets, kind=kind, levels=LEVELS)
+    loss = MixtureLoss.of(members, targets, Task(kind, LEVELS))
     weights, step = np.array([0.1, 0.2, 0.3, 0.4]), 1e-6
     slopes = [
         (loss(weights + step * unit)[0] - loss(weights - step * unit)[0]) / (2 * step)
@@ -120,10 +121,10 @@ def test_gradient_is_exact(kind):
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(get_args(Kind)), members=st.integers(1, 8))
 def test_weights_are_shares_no_worse_than_even_or_any_one_member(seed, kind, members):
     targets, values = make_task(kind, members=members, rows=30, seed=seed)
-    found = fit_weights(values, targets, kind=kind, levels=LEVELS)
+    found = fit_weights(values, targets, Task(kind, LEVELS))
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1)
-    loss = MixtureLoss.of(values, targets, kind=kind, levels=LEVELS)
+    loss = MixtureLoss.of(values, targets, Task(kind, LEVELS))
     for other in (*np.eye(members), np.full(members, 1 / members)):
         assert loss(found)[0] <= loss(other)[0] + 1e-5
 
@@ -256,7 +257,7 @@ def test_noise_looks_skilled_when_scored_where_it_was_fitted_and_not_when_cross_
             **how,
         )
         for scores, values in ((naive, blend.apply(oof)), (honest, crossed.oof)):
-            scores.append(how["metric"].score(targets, values, kind="binary"))
+            scores.append(how["metric"].score(targets, values, Task("binary")))
     assert np.mean(naive) > 0.56
     assert np.mean(honest) == pytest.approx(0.5, abs=0.05)  # 600 rows: standard error 0.02
 

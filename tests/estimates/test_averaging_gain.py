@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
+from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.metrics.named import get_metric
 
 
 def gain(name, kind, layers, oof, targets):
-    return gain_of_averaging(
-        layers, oof, targets, metric=get_metric(name, kind), kind=kind, levels=None, seed=0
-    )
+    return gain_of_averaging(layers, oof, targets, get_metric(name, kind), Task(kind), seed=0)
 
 
 def test_models_that_agree_gain_nothing():
@@ -60,8 +59,8 @@ def test_it_is_what_labels_would_have_told(sureness):
     oof, layers = probs[0], probs[1:]
     for name in ("log_loss", "accuracy"):
         metric = get_metric(name, "multiclass")
-        single = np.mean([metric.score(targets, p, kind="multiclass") for p in layers])
-        true = metric.score(targets, layers.mean(axis=0), kind="multiclass") - single
+        single = np.mean([metric.score(targets, p, Task("multiclass")) for p in layers])
+        true = metric.score(targets, layers.mean(axis=0), Task("multiclass")) - single
         assert gain(name, "multiclass", layers, oof, targets) == pytest.approx(true, rel=0.2)
 
 
@@ -73,8 +72,5 @@ def test_the_mean_of_guesses_is_a_guess():
         logits = skill * (truth - 0.5) + rng.normal(size=(5, 400))
         positive = 1 / (1 + np.exp(-logits))
         layers = np.stack([1 - positive, positive], axis=-1)
-        gain = gain_of_averaging(
-            layers, layers[0], np.eye(2)[truth],
-            metric=get_metric("roc_auc", "binary"), kind="binary", levels=None, seed=0,
-        )  # fmt: skip
+        gain = gain_of_averaging(layers, layers[0], np.eye(2)[truth], get_metric("roc_auc", "binary"), Task("binary"), seed=0)  # fmt: skip
         assert (gain > 0.01) == gains

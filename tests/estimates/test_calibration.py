@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit, softmax
 
 from pipeline.config.schema import Calibrate
+from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.metrics.named import get_metric
 
@@ -39,7 +41,7 @@ def flattened(probs, temperature, kind):
 def test_it_undoes_a_temperature(kind, temperature):
     probs, targets = drawn(kind)
     raw = flattened(probs, temperature, kind)
-    fitted = fit_calibration("temperature", raw, targets, kind=kind, levels=LEVELS)
+    fitted = fit_calibration("temperature", raw, targets, Task(kind, LEVELS))
     assert_allclose(fitted(raw), probs, atol=0.03)
     assert np.abs(raw - probs).max() > 0.1 or (temperature == 1 and kind != "multilabel")
 
@@ -48,13 +50,13 @@ def test_it_undoes_a_temperature(kind, temperature):
 def test_isotonic_comes_near_to_what_was_drawn(kind):
     probs, targets = drawn(kind)
     raw = flattened(probs, 3.0, kind)
-    fitted = fit_calibration("isotonic", raw, targets, kind=kind)
+    fitted = fit_calibration("isotonic", raw, targets, Task(kind))
     assert np.abs(fitted(raw) - probs).mean() < 0.25 * np.abs(raw - probs).mean()
 
 
 def test_temperature_keeps_the_order_within_a_row():
     probs, targets = drawn("multiclass")
-    fitted = fit_calibration("temperature", probs**3 + 0.01, targets, kind="multiclass")
+    fitted = fit_calibration("temperature", probs**3 + 0.01, targets, Task("multiclass"))
     assert_array_equal(np.argsort(fitted(probs), axis=1), np.argsort(probs, axis=1))
 
 
@@ -64,7 +66,7 @@ def test_one_number_is_the_best_one():
     def loss(calibrated):
         return -np.sum(targets * np.log(calibrated)) / len(targets)
 
-    fitted = loss(fit_calibration("temperature", raw**2, targets, kind="multiclass")(raw**2))
+    fitted = loss(fit_calibration("temperature", raw**2, targets, Task("multiclass"))(raw**2))
     tried = [loss(softmax(2 * s * np.log(raw), axis=1)) for s in np.linspace(0.1, 3, 500)]
     assert fitted <= min(tried) + 1e-4
 
@@ -74,7 +76,7 @@ def test_one_number_is_the_best_one():
 def test_no_errors_and_hard_zeros_make_nothing_certain(kind, method):
     columns = 2 if kind == "binary" else 3
     targets = np.eye(columns)[np.arange(60) % columns]
-    said = fit_calibration(method, targets, targets, kind=kind, levels=LEVELS)(targets)
+    said = fit_calibration(method, targets, targets, Task(kind, LEVELS))(targets)
     assert np.isfinite(said).all()
     if kind != "ordinal":  # squared error has no quarrel with certainty
         assert 0.9 < said.max() < 1
@@ -86,9 +88,9 @@ def test_no_errors_and_hard_zeros_make_nothing_certain(kind, method):
 @pytest.mark.parametrize("method", get_args(Calibrate))
 def test_nothing_to_calibrate(method):
     values = np.random.default_rng(0).normal(size=(20, 1))
-    assert_array_equal(fit_calibration(method, values, values, kind="regression")(values), values)
+    assert_array_equal(fit_calibration(method, values, values, Task("regression"))(values), values)
     probs, targets = drawn("binary", rows=20)
-    assert_array_equal(fit_calibration("none", probs, targets, kind="binary")(probs), probs)
+    assert_array_equal(fit_calibration("none", probs, targets, Task("binary"))(probs), probs)
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
@@ -121,12 +123,8 @@ def test_an_underconfident_member_gets_the_weight_that_it_deserves():
     metric = get_metric("accuracy", "multiclass")
     scores, weights = {}, {}
     for method in ("none", "temperature"):
-        fitted = cross_fit(
-            "weighted", oof, test, targets, np.arange(2000) % 4,
-            kind="multiclass", metric=metric, levels=None, seed=0, calibrate=method,
-            cautious=False,
-        )  # fmt: skip
-        scores[method] = metric.score(targets, fitted.oof, kind="multiclass")
+        fitted = cross_fit("weighted", oof, test, targets, np.arange(2000) % 4, BlendFitting(Task("multiclass"), metric, 0, calibrate=method, cautious=False))  # fmt: skip
+        scores[method] = metric.score(targets, fitted.oof, Task("multiclass"))
         weights[method] = fitted.weights.mean(axis=0)[0]
     assert weights["temperature"] > 0.8 > weights["none"]
     assert scores["temperature"] > scores["none"]

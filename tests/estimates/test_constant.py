@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.preparation import no_better_than_constant
 from pipeline.estimates.constant import best_constant, cross_fit_constant
@@ -17,21 +18,21 @@ COLUMN = np.array([[0.0], [0.0], [3.0], [7.0], [15.0]])
     [("rmse", 5.0), ("mae", 3.0), ("rmsle", np.exp(np.log([1, 1, 4, 8, 16]).mean()) - 1)],
 )
 def test_numbers_have_the_constant_of_their_metric(metric, value):
-    found = best_constant(COLUMN, kind="regression", metric=get_metric(metric, "regression"))
+    found = best_constant(COLUMN, get_metric(metric, "regression"), Task("regression"))
     assert_allclose(found, [value])
 
 
 def test_classes_have_shares_for_log_loss_and_one_class_for_f1():
     targets = np.eye(2)[[0, 0, 0, 1]]
     for metric, row in (("log_loss", [0.75, 0.25]), ("accuracy", [0.75, 0.25]), ("f1", [0, 1])):
-        found = best_constant(targets, kind="binary", metric=get_metric(metric, "binary"))
+        found = best_constant(targets, get_metric(metric, "binary"), Task("binary"))
         assert_array_equal(found, row)
 
 
 def test_labels_have_their_shares_or_all_of_them():
     targets = np.array([[1.0, 0], [0, 0], [0, 1], [0, 0]])
     for metric, row in (("log_loss", [0.25, 0.25]), ("f1_macro", [1, 1])):
-        found = best_constant(targets, kind="multilabel", metric=get_metric(metric, "multilabel"))
+        found = best_constant(targets, get_metric(metric, "multilabel"), Task("multilabel"))
         assert_array_equal(found, row)
 
 
@@ -68,7 +69,7 @@ def test_a_member_that_knows_nothing_is_left_out_and_one_that_only_ranks_is_not(
     values[2] = far_off / far_off.sum(axis=1, keepdims=True)
     how = {"kind": "binary", "metric": get_metric("roc_auc", "binary")}
     found = no_better_than_constant(values, targets, levels=None, threshold=0.5, **how)
-    if get_metric("roc_auc", "binary").score(targets, values[1], kind="binary") < 0.5:
+    if get_metric("roc_auc", "binary").score(targets, values[1], Task("binary")) < 0.5:
         assert found.tolist() == [False, True, False]
     how["metric"] = get_metric("log_loss", "binary")
     found = no_better_than_constant(values[:2], targets, levels=None, threshold=0.5, **how)

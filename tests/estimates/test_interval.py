@@ -7,6 +7,7 @@ import pytest
 from metric_cases import CASES, random_rows
 
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.estimates import interval
 from pipeline.estimates.bootstrap import SLOW_SHARE, resampled_scores
 from pipeline.estimates.interval import (
@@ -94,7 +95,7 @@ def test_it_is_the_metric_on_resampled_rows(name, kind):
     for _ in range(60 if isinstance(metric.function, RowMeans) else 60 // SLOW_SHARE):
         rng.random()  # where parts of a class are cut; here there is none
         rows = rng.integers(np.full(40, 40))
-        scores.append(metric.score(targets[rows], values[rows], kind=kind, levels=levels))
+        scores.append(metric.score(targets[rows], values[rows], Task(kind, levels)))
     assert found == pytest.approx(np.array(scores))
 
 

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metric_cases import CASES
 
+from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import bootstrap_interval, prediction_interval
+from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shake_up import shake_up
 from pipeline.metrics.named import Metric, get_metric
 
@@ -164,7 +166,5 @@ def test_a_metric_of_the_users_own_that_scores_the_truth_low_is_not_cut_there():
         "own", True, "values", frozenset({"regression"}), lambda y, p: np.abs(y - p).mean()
     )
     targets = np.arange(50.0)[:, None]
-    low, high = bootstrap_interval(
-        targets, 0 * targets, metric=metric, kind="regression", levels=None, seed=0
-    )
+    low, high = bootstrap_interval(targets, 0 * targets, metric, Task("regression"), Resampling(0))
     assert 15 < low < 24.5 <= high

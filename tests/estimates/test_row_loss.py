@@ -5,23 +5,24 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import t
 
+from pipeline.core.task import Task
 from pipeline.estimates.row_loss import margin, row_losses, surely_positive
 
 
 def test_losses_by_hand():
     probs, targets = np.array([[0.8, 0.2], [0.5, 0.5]]), np.eye(2)[[0, 1]]
-    assert_allclose(row_losses(probs, targets, kind="multiclass", levels=None), -np.log([0.8, 0.5]))
+    assert_allclose(row_losses(probs, targets, Task("multiclass")), -np.log([0.8, 0.5]))
     labels = np.array([[1.0, 1.0], [0.0, 1.0]])
     by_hand = -np.log([0.8 * 0.2, 0.5 * 0.5]) / 2
-    assert_allclose(row_losses(probs, labels, kind="multilabel", levels=None), by_hand)
+    assert_allclose(row_losses(probs, labels, Task("multilabel")), by_hand)
     levels = np.array([0.0, 10.0])
-    assert_allclose(row_losses(probs, targets, kind="ordinal", levels=levels), [4.0, 25.0])
+    assert_allclose(row_losses(probs, targets, Task("ordinal", levels)), [4.0, 25.0])
 
 
 def test_columns_of_a_regression_are_in_their_own_spread():
     targets = np.array([[0.0, 0.0], [2.0, 200.0]])  # standard deviations 1 and 100
     values = targets + np.array([1.0, 100.0])
-    assert_allclose(row_losses(values, targets, kind="regression", levels=None), [1.0, 1.0])
+    assert_allclose(row_losses(values, targets, Task("regression")), [1.0, 1.0])
 
 
 def test_two_standard_errors_by_hand():

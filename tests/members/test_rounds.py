@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.left_out import oof_without_each
@@ -101,9 +102,9 @@ def test_what_a_round_is_worth_is_told_with_the_others_in_their_places():
         *("soft_vote", members, TARGETS, folds),
         base_levels=np.full((3, 3, 2), np.nan), seed=0, series=[[1, 2]], **how(),
     )  # fmt: skip
-    score = how()["metric"].score(TARGETS, left[0], kind="binary")
+    score = how()["metric"].score(TARGETS, left[0], Task("binary"))
     alone = fit_blend("soft_vote", members[1:2], TARGETS, seed=0, **how()).apply(members[1:2])
-    assert score == pytest.approx(how()["metric"].score(TARGETS, alone, kind="binary"))
+    assert score == pytest.approx(how()["metric"].score(TARGETS, alone, Task("binary")))
     assert score == pytest.approx(-np.log(0.6))
 
 

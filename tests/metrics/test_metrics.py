@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pipeline.config.schema import DEFAULT_METRICS
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.metrics.named import METRICS, get_metric
 
@@ -112,10 +113,10 @@ def test_ranking_metrics_see_order_only_and_no_row_order(seed, kind):
     shuffled = np.random.default_rng(seed).permutation(len(values))
     for name in ("roc_auc", "average_precision"):
         metric = get_metric(name, kind)
-        plain = metric.score(targets, values, kind=kind)
+        plain = metric.score(targets, values, Task(kind))
         assert 0 <= plain <= 1
-        assert metric.score(targets, values**3, kind=kind) == pytest.approx(plain)
-        moved = metric.score(targets[shuffled], values[shuffled], kind=kind)
+        assert metric.score(targets, values**3, Task(kind)) == pytest.approx(plain)
+        moved = metric.score(targets[shuffled], values[shuffled], Task(kind))
         assert moved == pytest.approx(plain)
 
 
@@ -124,8 +125,8 @@ def test_a_column_of_one_class_is_skipped_and_nothing_left_is_nan_that_never_win
     values = np.array([[0.9, 0.3], [0.1, 0.6]])
     for name in ("roc_auc", "average_precision"):
         metric = get_metric(name, "multilabel")
-        assert metric.score(targets, values, kind="multilabel") == 1
-        undefined = metric.score(targets[:, 1:], values[:, 1:], kind="multilabel")
+        assert metric.score(targets, values, Task("multilabel")) == 1
+        undefined = metric.score(targets[:, 1:], values[:, 1:], Task("multilabel"))
         assert np.isnan(undefined)
         assert metric.is_better(0.0, undefined)
         assert not metric.is_better(undefined, metric.worst)
@@ -175,7 +176,7 @@ def test_a_function_of_the_users_own(tmp_path, monkeypatch):
     metric = get_metric("my_metric:worst_miss", "binary")
     assert metric.is_better(0.1, 0.2)
     values = np.array([[0.9, 0.1], [0.4, 0.6]])
-    assert metric.score(one_hot([0, 1], 2), values, kind="binary") == pytest.approx(0.4)
+    assert metric.score(one_hot([0, 1], 2), values, Task("binary")) == pytest.approx(0.4)
     for name in ("my_metric:absent", "no_such_module:f"):
         with pytest.raises(UserError, match="cannot import"):
             get_metric(name, "binary")

@@ -118,7 +118,7 @@ def weighted(name, kind, targets, values, weights):
     if kind in ("multilabel", "regression"):
         task = task.model_copy(update={"target": ["0", "1", "2"]})
     metric = task_metric(task, [str(c) for c in range(targets.shape[1])])
-    return metric.score(targets, values, kind=kind, levels=levels_of(kind))
+    return metric.score(targets, values, Task(kind, levels_of(kind)))
 
 
 @SEEDS

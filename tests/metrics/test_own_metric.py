@@ -10,7 +10,9 @@ import pytest
 from conftest import TEST, TRAIN
 from pydantic import ValidationError
 
-from pipeline.config.schema import Config, Kind, Task
+from pipeline.config.schema import Config, Kind
+from pipeline.config.schema import Task as TaskSection
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.evidence import Evidence
@@ -51,7 +53,7 @@ def trial(name, kind="binary", *, threshold=0.5, **declared):
     declared = {"greater_is_better": True, "wants": "probabilities"} | declared
     metric = get_metric(name, kind, **declared)
     levels = LEVELS if kind == "ordinal" else None
-    try_metric(metric, TARGETS[kind], kind=kind, levels=levels, threshold=threshold)
+    try_metric(metric, TARGETS[kind], Task(kind, levels, threshold=threshold))
     return metric
 
 
@@ -60,7 +62,7 @@ def test_the_config_goes_before_attributes_and_these_before_nothing(own):
     metric = get_metric(name, "binary")
     assert (metric.greater_is_better, metric.wants) == (True, "labels")
     assert describe(metric) == "own_module:fn, higher is better, wants classes"
-    task = Task(
+    task = TaskSection(
         kind="binary", target="y", metric=name, greater_is_better=False, wants="probabilities"
     )
     metric = task_metric(task)
@@ -175,7 +177,7 @@ def test_a_module_that_ends_the_program_is_refused(own):
 def test_declarations_are_for_functions_only():
     for declared in ({"greater_is_better": True}, {"wants": "classes"}):
         with pytest.raises(ValidationError, match="is for module:function; accuracy is known"):
-            Task(kind="binary", target="y", metric="accuracy", **declared)
+            TaskSection(kind="binary", target="y", metric="accuracy", **declared)
 
 
 def test_rows_on_which_it_fails_are_left_out(own, caplog):
@@ -196,7 +198,7 @@ def test_arrays_stay_as_they_were(own):
     name = own("p *= 0\n    return 1.0")
     metric = get_metric(name, "binary", greater_is_better=True, wants="probabilities")
     values = np.eye(2)
-    metric.score(np.eye(2), values, kind="binary")
+    metric.score(np.eye(2), values, Task("binary"))
     assert values.tolist() == [[1, 0], [0, 1]]
 
 
@@ -264,7 +266,7 @@ def test_a_metric_without_a_score_for_any_member_ends_the_ensemble_with_its_reas
     metric = get_metric(name, "binary", greater_is_better=True, wants="classes")
     project = SimpleNamespace(
         metric=metric,
-        score=lambda values: metric.score(np.eye(2)[[0, 1, 0]], values, kind="binary"),
+        score=lambda values: metric.score(np.eye(2)[[0, 1, 0]], values, Task("binary")),
         competition=SimpleNamespace(targets=np.eye(2)[[0, 1, 0]]),
         scoring={"kind": "binary"},
         num_train=3,

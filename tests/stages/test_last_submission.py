@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.core.ledger import KEYS
 from pipeline.core.predictions import Predictions
+from pipeline.ensembles.last_submission import against_last
 from pipeline.members.outputs import bootstrap_settings
 from pipeline.metrics.named import get_metric
-from pipeline.stages.last_submission import against_last
 
 IDS = np.array([f"{row:03d}.jpg" for row in range(400)])
 TARGETS = np.eye(2)[np.zeros(400, dtype=int)]

@@ -10,6 +10,7 @@ import yaml
 from conftest import write_image
 
 from pipeline.core import predictions
+from pipeline.core.task import Task
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.metrics.named import get_metric
@@ -92,8 +93,8 @@ def test_the_estimate_is_of_the_labels_that_the_file_gives(blended, tmp_path, em
     assert not yes[IS_LOW].any()
     yes[IS_LOW, OOF[IS_LOW].argmax(axis=1) if empty == "auto" else 2] = True
     metric = get_metric("f1_macro", "multilabel")
-    wanted = metric.score(TARGETS, yes + 0.0, kind="multilabel")
-    assert wanted != metric.score(TARGETS, OOF, kind="multilabel")
+    wanted = metric.score(TARGETS, yes + 0.0, Task("multilabel"))
+    assert wanted != metric.score(TARGETS, OOF, Task("multilabel"))
     assert summary["estimate"]["score"] == pytest.approx(wanted)
     np.testing.assert_array_equal(decided(summary, tmp_path, "") >= 0.5, yes)
     assert ((decided(summary, tmp_path, ".test") >= 0.5).sum(axis=1) > 0).all()
@@ -108,7 +109,7 @@ def test_blank_cells_are_scored_as_blank(blended):
         cells, ["red"] * 3, oof=OOF, test=TEST, task=MULTILABEL, empty="blank"
     )
     assert csv["label"].tolist() == ["blue green", "", ""]
-    wanted = get_metric("f1_macro", "multilabel").score(TARGETS, OOF, kind="multilabel")
+    wanted = get_metric("f1_macro", "multilabel").score(TARGETS, OOF, Task("multilabel"))
     assert summary["estimate"]["score"] == pytest.approx(wanted)
     assert summary["form"]["score_as_written"] is None
 
@@ -123,7 +124,7 @@ def test_labels_for_a_metric_of_probabilities_say_what_they_score(blended, tmp_p
     summary, csv, shown = blended(cells, ["red"] * 3, oof=oof, test=np.eye(3), task=task)
     assert csv["label"].tolist() == list(LABELS)
     found, metric = summary["form"], get_metric("roc_auc", "multiclass")
-    hard = metric.score(np.eye(3)[labels], np.eye(3)[oof.argmax(axis=1)], kind="multiclass")
+    hard = metric.score(np.eye(3)[labels], np.eye(3)[oof.argmax(axis=1)], Task("multiclass"))
     assert found["score_as_written"] == pytest.approx(hard)
     assert hard < summary["estimate"]["score"] - 0.01
     assert "the file says less than the estimate" in shown
@@ -145,9 +146,7 @@ def test_the_mean_of_chosen_blends_gives_labels_after_it_is_taken():
     }
     targets, folds = np.eye(2), np.array([0, 1])
     metric = get_metric("f1_macro", "multilabel")
-    chosen, by_fold = choose_by_fold(
-        *(blends, targets, folds), metric=metric, kind="multilabel", levels=None
-    )
+    chosen, by_fold = choose_by_fold(*(blends, targets, folds), metric, Task("multilabel"))
     assert by_fold == [["a", "b"], ["a", "b"]]
     np.testing.assert_allclose(chosen.oof, 0.275)
     np.testing.assert_allclose(chosen.scored_oof, 1)

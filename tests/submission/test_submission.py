@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config.schema import Data, Submission, Task
+from pipeline.config.schema import Data, Submission
+from pipeline.config.schema import Task as TaskSection
 from pipeline.core.competition import Competition
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.metrics.named import get_metric
 from pipeline.submission.find_form import find_form
@@ -34,7 +36,7 @@ def competition(kind, classes, sample: str | None, *, target="y", **task) -> Com
         sample = pd.read_csv(io.StringIO(sample), dtype=str, keep_default_na=False)
     return Competition(
         folder=Path("input/x"),
-        task=Task(kind=kind, target=target, **task),
+        task=TaskSection(kind=kind, target=target, **task),
         data=Data(),
         train=rows,
         test=rows,
@@ -561,6 +563,6 @@ def test_values_that_the_metric_does_not_take_are_clipped_in_the_file_as_in_the_
     assert written(tmp_path, values, made, "rmse")[1] == "t1,-1.5"
     rmsle, truth = get_metric("rmsle", "regression"), np.array([[0.0], [1.0], [3.0]])
     clipped = np.maximum(values, 0)
-    assert rmsle.score(truth, np.array(values), kind="regression") == (
-        rmsle.score(truth, clipped, kind="regression")
+    assert rmsle.score(truth, np.array(values), Task("regression")) == (
+        rmsle.score(truth, clipped, Task("regression"))
     )

@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Learner
+from pipeline.core.member_predictions import MemberPredictions
 from pipeline.ensembles.base_rates import at_one_level
+from pipeline.ensembles.contestants import compare
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.decisions import has_rule
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.constant import cross_fit_constant
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.interval import prediction_interval
 from pipeline.estimates.label_free import LabelFree, judge_test_rows
-from pipeline.estimates.shake_up import shake_up
-from pipeline.members import outputs
+from pipeline.estimates.resampling import Resampling
+from pipeline.estimates.shake_up import public_and_private, shake_up
 from pipeline.project import Project
 
 
@@ -25,10 +29,9 @@ def estimate(
     project: Project,
     fitted: CrossFitted,
     *,
-    members: outputs.MemberPredictions,
+    members: MemberPredictions,
     chosen: dict[str, Any],
     best_single: np.ndarray,
-    level: float,
 ) -> dict[str, Any]:
     """What to expect of the submission: on the test rows, on a public part, against a member.
 
@@ -41,9 +44,9 @@ def estimate(
         members: all of them, blended or not.
     """
     targets, config = project.competition.targets, project.config
-    how = {"level": level, **outputs.bootstrap_settings(project)}
+    about = (project.metric, project.task, Resampling.of(project))
     test_rows, share = len(project.competition.test_ids), config.submission.public_share
-    judged = _judged(project, fitted, members, level)
+    judged = _judged(project, fitted, members)
     if judged.differs and judged.by_way:
         expected, low, high = judged.expected, judged.low, judged.high
         gain = expected - chosen["score"]
@@ -51,15 +54,14 @@ def estimate(
         gain = judged.gain
         expected = chosen["score"] + gain
         low, high = prediction_interval(
-            targets, fitted.scored_oof, test_rows=test_rows, gain=gain, **how
+            targets, fitted.scored_oof, *about, test_rows=test_rows, gain=gain
         )
-    limits = project.metric.limits(targets, **project.scoring)
-    size = {"test_rows": test_rows, "gain": gain}
+    limits = project.metric.limits(targets, project.task)
     shaken = None
     if share is not None and test_rows > 1:
-        shaken = asdict(
-            shake_up(targets, fitted.scored_oof, best_single, public_share=share, **size, **how)
-        )
+        rows = public_and_private(test_rows, share)
+        rivals = (fitted.scored_oof, best_single)
+        shaken = asdict(shake_up(targets, *rivals, *about, rows=rows, gain=gain))
     return {
         "estimate": {
             **chosen,
@@ -68,27 +70,24 @@ def estimate(
             "expected": float(np.clip(expected, *limits)),
             "low": low,
             "high": high,
-            "level": level,
+            "level": about[-1].level,
             "seed": config.seed,
         },
         "shift": _as_json(judged),
-        "better_than_best_single": outputs.compare(
-            project, fitted.scored_oof, best_single, level=level
-        ),
+        "better_than_best_single": compare(project, fitted.scored_oof, best_single),
         "shake_up": shaken,
     }
 
 
 def constant_of(project: Project) -> CrossFitted:
     """The constant that the metric likes best, fitted without the rows that it is scored on."""
-    folds, how = project.folds, {"metric": project.metric, **project.scoring}
-    values = cross_fit_constant(project.competition.targets, folds.folds, **how)
+    folds, metric, task = project.folds, project.metric, project.task
+    values = cross_fit_constant(project.competition.targets, folds.folds, metric, task)
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
     ranked = None
-    if project.metric.ranks:
-        about = {"kind": project.config.task.kind, "metric": project.metric}
-        ranked = at_one_level(values, folds.folds, layers, **about)
-    return CrossFitted(values, layers, None, decided_oof=ranked, fill=outputs.fill_of(project))
+    if metric.ranks:
+        ranked = at_one_level(values, folds.folds, layers, kind=task.kind, metric=metric)
+    return CrossFitted(values, layers, None, decided_oof=ranked, fill=BlendFitting.of(project).fill)
 
 
 def against_constant(
@@ -97,7 +96,6 @@ def against_constant(
     fitted: CrossFitted,
     *,
     singles: dict[str, CrossFitted],
-    level: float,
 ) -> dict[str, Any]:
     """Compare the submission with a constant, and name the members that are no better than it."""
     to_beat = project.score(constant.scored_oof)
@@ -108,13 +106,11 @@ def against_constant(
             for name, fit in singles.items()
             if not project.metric.is_better(project.score(fit.scored_oof), to_beat)
         ],
-        **outputs.compare(project, fitted.scored_oof, constant.scored_oof, level=level),
+        **compare(project, fitted.scored_oof, constant.scored_oof),
     }
 
 
-def _judged(
-    project: Project, fitted: CrossFitted, members: outputs.MemberPredictions, level: float
-) -> LabelFree:
+def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -> LabelFree:
     """What test rows tell without labels; features are of the first block that a member uses."""
     config = project.config
     backbones = [name for member in config.members.values() for name in _backbones(member)]
@@ -125,13 +121,16 @@ def _judged(
         fitted.submitted_test,
         project.folds.folds,
         metric=project.metric,
-        **project.scoring,
+        task=project.task,
         groups=project.folds.groups,
         members_oof=members.oof,
         members_test=members.test,
         features=project.block(ready[0]) if ready else None,
     )
-    return judge_test_rows(evidence, gain=_gain(project, fitted), level=level, seed=config.seed)
+    resampling = Resampling.of(project)
+    return judge_test_rows(
+        evidence, gain=_gain(project, fitted), level=resampling.level, seed=resampling.seed
+    )
 
 
 def _backbones(member: Any) -> list[str]:
@@ -152,8 +151,8 @@ def _as_json(judged: LabelFree) -> dict[str, Any]:
 
 def _gain(project: Project, fitted: CrossFitted) -> float:
     """What the mean of the folds' models gains; 0 where a fitted rule bends what they say."""
-    if outputs.fits_decisions(project):
+    metric, task = project.metric, project.task
+    if BlendFitting.of(project).decisions and has_rule(metric, task):
         return 0.0
-    return gain_of_averaging(
-        fitted.test, fitted.oof, project.competition.targets, **outputs.blend_settings(project)
-    )
+    targets, seed = project.competition.targets, project.config.seed
+    return gain_of_averaging(fitted.test, fitted.oof, targets, metric, task, seed=seed)

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import BlendKind
-from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.core.member_predictions import MemberPredictions
+from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.diversity import error_correlation
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.left_out import SLOW, oof_without_each
-from pipeline.ensembles.rounds import Series
-from pipeline.estimates.interval import bootstrap_interval
-from pipeline.members import outputs
+from pipeline.estimates.interval import bootstrap_interval, probability_better
+from pipeline.estimates.resampling import Resampling
 from pipeline.project import Project
-from pipeline.stages.rounds import positions_by_round
 
 LEVEL = 0.90  # of the interval
 
@@ -22,10 +22,10 @@ def contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict
     """A member's or blend's honest score, with its interval and its spread over folds."""
     targets, folds = project.competition.targets, project.folds
     low, high = bootstrap_interval(
-        targets, fit.scored_oof, level=LEVEL, **outputs.bootstrap_settings(project)
+        targets, fit.scored_oof, project.metric, project.task, Resampling.of(project)
     )
     fold_scores = [
-        project.metric.score(targets[rows], fit.scored_oof[rows], **project.scoring)
+        project.metric.score(targets[rows], fit.scored_oof[rows], project.task)
         for rows in (folds.folds == fold for fold in range(folds.num_folds))
     ]
     weights = None if fit.weights is None else fit.weights.mean(0).tolist()
@@ -40,46 +40,43 @@ def contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict
     }
 
 
-def single(project: Project, members: outputs.MemberPredictions, m: int) -> CrossFitted:
-    """A member on its own, calibrated and decided as blends are, for a fair comparison."""
-    alone = replace(
-        members, **{key: getattr(members, key)[[m]] for key in ("oof", "test", "base_levels")}
-    )
-    return replace(cross_fit_blend(project, "soft_vote", alone), weights=None)
+def single(project: Project, members: MemberPredictions, m: int) -> CrossFitted:
+    """Return a member on its own, calibrated and decided as blends are, for a fair comparison."""
+    fitting = replace(BlendFitting.of(project), series=())
+    alone = cross_fit_members(project, "soft_vote", members.only(m), fitting)
+    return replace(alone, weights=None)
 
 
-def cross_fit_blend(
+def cross_fit_members(
     project: Project,
     blend: BlendKind,
-    members: outputs.MemberPredictions,
+    members: MemberPredictions,
+    fitting: BlendFitting,
     *,
-    series: Series = (),
+    repeat: int = 0,
 ) -> CrossFitted:
-    """Cross-fit a blend of all members as the config says."""
-    return outputs.cross_fit_members(
-        project,
-        blend,
-        members.oof,
-        members.test,
+    """Cross-fit a blend of members on the folds of a repeat."""
+    return cross_fit(
+        *(blend, members.oof, members.test, project.competition.targets),
+        *(project.folds.repeats[repeat], fitting),
         base_levels=members.base_levels,
-        series=series,
-        **_what_is_fitted(project),
     )
 
 
-def _what_is_fitted(project: Project) -> dict[str, Any]:
-    """What is fitted besides weights."""
-    config = project.config
-    return {
-        "calibrate": config.calibrate,
-        "fit_decisions": outputs.fits_decisions(project),
-        "fill": outputs.fill_of(project),
-    }
+def compare(project: Project, ours: np.ndarray, rival: np.ndarray) -> dict[str, float]:
+    """Return whether predictions (N, C) of training rows are better: `probability_better`.
+
+    Returns:
+        probability, low and high.
+    """
+    about = (project.metric, project.task, Resampling.of(project))
+    found = probability_better(project.competition.targets, ours, rival, *about)
+    return dict(zip(("probability", "low", "high"), found, strict=True))
 
 
 def diversity(
     project: Project,
-    members: outputs.MemberPredictions,
+    members: MemberPredictions,
     contestants: list[dict[str, Any]],
     blends: dict[str, CrossFitted],
 ) -> dict[str, Any]:
@@ -88,24 +85,21 @@ def diversity(
     Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
     """
     names, targets = list(project.config.members), project.competition.targets
-    series = positions_by_round(project.config)
+    fitting = BlendFitting.of(project)
     quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
     if quick:
         blend = best_of(project, quick)["name"]
         with_all = blends[blend].scored_oof
     else:
         blend = "weighted"
-        with_all = cross_fit_blend(project, blend, members, series=series).scored_oof
+        with_all = cross_fit_members(project, blend, members, fitting).scored_oof
     without = oof_without_each(
         blend,
         members.oof,
         targets,
         project.folds.folds,
+        fitting,
         base_levels=members.base_levels,
-        series=series,
-        groups=project.folds.groups,
-        **outputs.blend_settings(project),
-        **_what_is_fitted(project),
     )
     left = dict(zip(names, without, strict=True)) if without else {}
     scores = {name: project.score(values) for name, values in left.items()}
@@ -124,7 +118,7 @@ def diversity(
             for name, value in (dict.fromkeys(names, np.nan) | scores).items()
         },
         "better_without": {
-            name: outputs.compare(project, left[name], with_all, level=LEVEL)
+            name: compare(project, left[name], with_all)
             for name in left
             if project.metric.is_better(scores[name], score)
         },

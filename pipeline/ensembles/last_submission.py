@@ -6,14 +6,12 @@ import numpy as np
 
 from pipeline.core import predictions
 from pipeline.core.ledger import read_ledger
+from pipeline.ensembles.contestants import compare
 from pipeline.errors import UserError
-from pipeline.members import outputs
 from pipeline.project import Project
 
 
-def against_last(
-    project: Project, oof: np.ndarray, fingerprint: str, *, level: float
-) -> dict[str, Any] | None:
+def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> dict[str, Any] | None:
     """Compare out-of-fold predictions (N, C) with the last submission's, on the same rows (paired).
 
     Returns:
@@ -38,7 +36,7 @@ def against_last(
     if differing := _what_differs(project, rival):
         return {**named, "refused": f"its {' and '.join(differing)} differ"}
     said = rival.in_order_of(project.competition.ids, where=str(path)).values
-    return named | outputs.compare(project, oof, said, level=level)
+    return named | compare(project, oof, said)
 
 
 def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:

@@ -1,0 +1,27 @@
+"""All members' predictions, as blends take them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MemberPredictions:
+    """All members' predictions, stacked in the order of the config.
+
+    Attributes:
+        oof: (M, N, C).
+        test: (M, K, N_test, C), a model of all rows in place of each fold's where there is one.
+        base_levels: (M, K, C) of the folds' models, see `base_rates.model_levels`.
+        meta: of each member's oof.
+    """
+
+    oof: np.ndarray
+    test: np.ndarray
+    base_levels: np.ndarray
+    meta: dict[str, dict[str, Any]]
+
+    def only(self, m: int) -> "MemberPredictions":
+        """Return those of one member, at position m."""
+        return MemberPredictions(self.oof[[m]], self.test[[m]], self.base_levels[[m]], self.meta)
