@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.config.schema import Kind, Pseudo
+from pipeline.config.references import untaught_members
+from pipeline.config.schema import BlendKind, Kind, Pseudo
+from pipeline.core.folds import ALL_ROWS
+from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.members.blend_teachers import members_of_teacher, teacher_fitting
+from pipeline.members.outputs import read_fold_test, read_repeat
+from pipeline.project import Project
 
 SHOWN_CLASSES = 20  # in the log: of more, those with the most rows
 
@@ -31,6 +37,49 @@ class PseudoLabels:
     weights: np.ndarray
     per_class: np.ndarray | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+
+
+def pseudo_labels_of(project: Project, student: str, fold: int) -> PseudoLabels:
+    """Label test rows by a student's teacher that never saw this fold (law 4).
+
+    A blend as teacher is fitted without this fold's rows, on members of round 0 (and the student of
+    the round before), and applied to predictions of their models of this fold, of its repeat alone.
+    Members that must agree predict by their models of this fold, and classes' shares are of the
+    other folds' rows.
+    """
+    config, pseudo = project.config, project.config.members[student].pseudo
+    if pseudo.teacher in config.members:
+        values = _test_values(project, pseudo.teacher, fold)
+    else:
+        values = _blended_test(project, pseudo.teacher, student, fold)
+    agreeing = [] if pseudo.agreement is None else untaught_members(config)
+    return choose_pseudo_labels(
+        values,
+        pseudo,
+        kind=config.task.kind,
+        member_values=np.stack([_test_values(project, n, fold) for n in agreeing])
+        if agreeing
+        else None,
+        class_shares=project.competition.targets[~project.folds.held_out(fold)].mean(axis=0),
+    )
+
+
+def _test_values(project: Project, member: str, fold: int) -> np.ndarray:
+    """(N_test, C) of a member's model that never saw a fold; for all rows, the mean of all."""
+    if fold == ALL_ROWS:
+        return read_repeat(project, member, project.folds.repeat_of(fold))[1].mean(0)
+    return read_fold_test(project, member, fold)
+
+
+def _blended_test(project: Project, blend: BlendKind, student: str, fold: int) -> np.ndarray:
+    """(N_test, C) of a blend of the models that never saw a fold; for all rows, the mean of all."""
+    names = members_of_teacher(project, blend, student, "pseudo")
+    repeat = project.folds.repeat_of(fold)
+    predictions = [read_repeat(project, name, repeat) for name in names]
+    oof, layers = (np.stack(part) for part in zip(*predictions, strict=True))
+    folds, targets = project.folds.repeats[repeat], project.competition.targets
+    test = cross_fit(blend, oof, layers, targets, folds, teacher_fitting(project)).test
+    return test.mean(0) if fold == ALL_ROWS else test[fold % len(test)]
 
 
 def choose_pseudo_labels(

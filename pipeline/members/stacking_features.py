@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.runtime import stream_seed
-from pipeline.members.fold_data import FoldRows, fit_fold
-from pipeline.members.predicting import stacked_block
+from pipeline.members.learner import LearnerMember, stacked_block
+from pipeline.members.member import FoldData
 from pipeline.project import Project
 
 # Rows to fit on, rows to predict (positions among training rows) -> (n, C) of the latter.
@@ -58,11 +58,11 @@ def _refit(
     """What a learner says of rows when it is fitted on others, as the two stages do both."""
     targets = project.competition.targets[fitted_on]
     left_out = np.setdiff1d(np.arange(project.num_train), fitted_on)
-    rows = FoldRows(fitted_on, targets, np.ones(len(fitted_on)), left_out)
+    data = FoldData(ALL_ROWS, fitted_on, targets, np.ones(len(fitted_on)), left_out)
     without = np.unique(folds[left_out]).tolist()
     seed = stream_seed(project.member(name).seed, "learner", name, *without)
     blocks = project.blocks(name)
-    fitted = fit_fold(project, name, rows, blocks, seed=seed)
+    fitted = LearnerMember(project, name).fit_rows(data, blocks, seed=seed)
     metadata = project.metadata(name, held_out=left_out)
     return fitted.predict(
         {block: values[asked] for block, values in blocks.items()},

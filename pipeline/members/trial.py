@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream_seed
-from pipeline.members.fold_data import fit_fold, fold_rows
+from pipeline.members.fold_data import fold_data
+from pipeline.members.learner import LearnerMember
 from pipeline.project import Project
 
 
@@ -24,9 +25,9 @@ def out_of_fold(
     competition, settings = project.competition, project.member(name)
     oof = np.zeros(competition.targets.shape)
     for fold in project.folds.models:
-        rows = fold_rows(project, name, fold)
-        held_out, seed = rows.held_out, stream_seed(settings.seed, name, fold)
-        fitted = fit_fold(project, name, rows, blocks, seed=seed)
+        data = fold_data(project, name, fold)
+        held_out, seed = data.held_out, stream_seed(settings.seed, name, fold)
+        fitted = LearnerMember(project, name).fit_rows(data, blocks, seed=seed)
         metadata = project.metadata(name, held_out=held_out)
         oof[held_out] += fitted.predict(
             {name: block[held_out] for name, block in blocks.items()},

@@ -15,7 +15,8 @@ from pipeline.backbones.device import choose_device, choose_precision, choose_wo
 from pipeline.config.schema import Network
 from pipeline.core.artifacts import write_json
 from pipeline.core.runtime import stream_seed
-from pipeline.members.fold_data import fold_rows, network_lesson
+from pipeline.members.fold_data import fold_data
+from pipeline.members.network import training_data
 from pipeline.networks.checks.checks import (
     Finding,
     check_lr_range,
@@ -93,7 +94,7 @@ def _untaught(project: Project, member: str) -> tuple[Project, list[str]]:
 def _subject(project: Project, member: str, folder: Path) -> Subject:
     settings, runtime = project.member(member), project.config.runtime
     assert isinstance(settings, Network)
-    lesson = network_lesson(project, member, FOLD, fold_rows(project, member, FOLD))
+    lesson = training_data(project, member, fold_data(project, member, FOLD))
     device = choose_device(runtime.device)
     name = f"{member} fold {FOLD}"
     return Subject(

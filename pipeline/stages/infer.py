@@ -14,7 +14,7 @@ from pipeline.core.predictions import Predictions
 from pipeline.errors import JobFailed
 from pipeline.members.external import read_external
 from pipeline.members.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
-from pipeline.members.predicting import predict_rows
+from pipeline.members.registry import get_member
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def predict_fold(
     competition = project.competition
     held_out = np.flatnonzero(project.folds.held_out(fold))
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
-    values, view_values = predict_rows(project, member, fold, rows)
+    values, view_values = get_member(project, member).predict(fold, rows)
     _check_finite(project, member, values)
     meta = _meta(project, member, fingerprint)
     meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}

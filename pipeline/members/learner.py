@@ -1,0 +1,117 @@
+"""A learner as a member: fitted on its blocks' rows of one fold."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.members import STACKED
+from pipeline.config.schema import Learner
+from pipeline.core.folds import model_name
+from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.runtime import stream_seed
+from pipeline.learners import fit as learners
+from pipeline.learners.fit import FittedLearner
+from pipeline.learners.search import fit_searched
+from pipeline.members.member import FoldData
+from pipeline.project import Project
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LearnerMember:
+    """A `Member` whose settings are a `Learner`'s."""
+
+    project: Project
+    name: str
+
+    @property
+    def settings(self) -> Learner:
+        """The config's, its seed filled in."""
+        return self.project.member(self.name)
+
+    def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
+        """Fit on the fold's rows, by a search where the config asks for one."""
+        blocks = self.project.blocks(self.name)
+        if data.stacked is not None:
+            blocks[STACKED] = data.stacked
+        seed = stream_seed(self.settings.seed, "learner", self.name, data.fold)
+        fitted = self.fit_rows(data, blocks, seed=seed)
+        files = fitted.save(folder)
+        if not (found := fitted.searched):
+            return files, {}
+        log.info(
+            "train %s %s search %d trials%s loss %.4f before %.4f %.1fs chosen %s",
+            self.name,
+            model_name(data.fold),
+            found["trials"],
+            " (out of time)" if found["out_of_time"] else "",
+            found["loss"],
+            found["loss_before"],
+            found["seconds"],
+            found["chosen"],
+        )
+        return files, {"searched": found}
+
+    def fit_rows(
+        self, data: FoldData, blocks: dict[str, np.ndarray], *, seed: int
+    ) -> FittedLearner:
+        """Fit on a fold's rows; metadata is encoded without those held out.
+
+        Args:
+            blocks: by name, each (N + N_test, V, D).
+        """
+        competition = self.project.competition
+        metadata = self.project.metadata(self.name, held_out=data.held_out)
+        return fit_searched(
+            self.settings,
+            {name: block[data.rows] for name, block in blocks.items()},
+            data.targets,
+            kind=competition.task.kind,
+            levels=competition.levels,
+            weights=data.weights,
+            metadata=None if metadata is None else metadata[data.rows],
+            groups=_groups(self.project, data.rows),
+            seed=seed,
+        )
+
+    def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict rows from their blocks, and from what the learners that it stacks predict."""
+        project, tta = self.project, self.project.config.tta
+        learner = learners.load(project.workspace.fold(self.name, fold))
+        held_out = np.flatnonzero(project.folds.held_out(fold))
+        metadata = project.metadata(self.name, held_out=held_out)
+        metadata = None if metadata is None else metadata[rows]
+        blocks = {name: block[rows] for name, block in project.blocks(self.name).items()}
+        if stacks := self.settings.stacks:
+            stacked = [LearnerMember(project, name).predict(fold, rows)[0] for name in stacks]
+            blocks[STACKED] = stacked_block(project, stacked)
+        values = learner.predict(blocks, metadata=metadata, average=tta.average)
+        each = [
+            learner.predict(
+                {name: block[:, [view]] for name, block in blocks.items()}, metadata=metadata
+            )
+            for view in range(len(tta.views))
+        ]
+        return values, np.stack(each)
+
+
+def stacked_block(project: Project, predictions: list[np.ndarray]) -> np.ndarray:
+    """Return predictions (n, C) of S stacked learners as a block, the same beside each view.
+
+    Returns:
+        (n, V, S * C): logarithms of probabilities, log odds for multilabel, values for regression.
+    """
+    columns, kind = np.concatenate(predictions, axis=1), project.config.task.kind
+    if kind != "regression":
+        columns = clipped_logit(columns) if kind == "multilabel" else clipped_log(columns)
+    return np.repeat(columns[:, None], len(project.config.tta.views), axis=1)
+
+
+def _groups(project: Project, rows: np.ndarray) -> np.ndarray:
+    """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
+    test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
+    return np.concatenate([project.folds.groups, test_ids])[rows]

@@ -1,0 +1,53 @@
+"""Member: what the stages, the plan and other members know of whoever predicts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.members.pseudo_labels import PseudoLabels
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """What one fold's model learns from.
+
+    Rows are counted over train and test: a test row's number is num_train and its position.
+
+    Attributes:
+        fold: the one that is held out, or ALL_ROWS.
+        rows: (n,) with targets (n, C), hard or soft, and weights (n,).
+        held_out: (m,) training rows of this fold.
+        pseudo_labels: those of `rows`, at their end, that are test rows.
+        teacher: (N + N_test, C) predictions to distil from; None where there is no teacher.
+        stacked: (N + N_test, V, S * C) predictions of the learners that a learner stacks.
+    """
+
+    fold: int
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
+    pseudo_labels: PseudoLabels | None = None
+    teacher: np.ndarray | None = None
+    stacked: np.ndarray | None = None
+
+    @property
+    def num_pseudo_labelled(self) -> int:
+        """How many of `rows` are test rows."""
+        return 0 if self.pseudo_labels is None else len(self.pseudo_labels.rows)
+
+
+class Member(Protocol):
+    """A member of the config that is trained here."""
+
+    def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
+        """Fit one fold's model and write it; return names of its files, and facts to record."""
+
+    def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict rows, counted over train and test, with one fold's model.
+
+        Returns:
+            (n, C) with all views, and (V, n, C) with each view alone.
+        """

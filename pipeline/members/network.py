@@ -1,0 +1,152 @@
+"""A network as a member: fine-tuned on the images of one fold."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from pipeline.backbones.device import choose_device, choose_precision, choose_workers
+from pipeline.config.schema import Network
+from pipeline.core import artifacts
+from pipeline.core.averaging import average_values
+from pipeline.core.folds import ALL_ROWS, model_name
+from pipeline.core.runtime import stream_seed
+from pipeline.errors import UserError
+from pipeline.images.cache import ImageCache
+from pipeline.members.member import FoldData
+from pipeline.networks.inference import predict_views
+from pipeline.networks.network import WEIGHTS, load_network
+from pipeline.networks.training import FILES, train_fold
+from pipeline.networks.training_data import Lesson, set_aside
+from pipeline.project import Project
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NetworkMember:
+    """A `Member` whose settings are a `Network`'s."""
+
+    project: Project
+    name: str
+
+    def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
+        """Fine-tune on the fold's images; a run that was stopped goes on where it was."""
+        settings, runtime = self._with_known_epochs(data.fold), self.project.config.runtime
+        device = choose_device(runtime.device)
+        scores = train_fold(
+            folder,
+            settings,
+            self.project.config.backbones[settings.network],
+            training_data(self.project, self.name, data),
+            metric=self.project.metric,
+            device=device.type,
+            precision=choose_precision(runtime.precision, device),
+            workers=choose_workers(runtime.workers, device),
+            seed=settings.seed,
+            name=f"{self.name} {model_name(data.fold)}",
+        )
+        return list(FILES), scores
+
+    def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict rows from their cached images."""
+        project, config = self.project, self.project.config
+        settings, device = project.member(self.name), choose_device(config.runtime.device)
+        backbone = config.backbones[settings.network]
+        network = load_network(
+            project.workspace.fold(self.name, fold),
+            settings,
+            backbone,
+            num_classes=len(project.competition.classes),
+            kind=config.task.kind,
+        )
+        view_values = predict_views(
+            network,
+            ImageCache(project.workspace.image_cache(project.cached_side(self.name))),
+            rows,
+            config.tta.views,
+            image_size=project.image_size(self.name),
+            cut=backbone.cut,
+            device=device,
+            precision=choose_precision(config.runtime.precision, device),
+        )
+        average = average_values(view_values, config.tta.average, kind=config.task.kind)
+        return average, view_values
+
+    def _with_known_epochs(self, fold: int) -> Network:
+        """Return the settings; for all rows, with as many epochs as the folds used."""
+        project, settings = self.project, self.project.member(self.name)
+        if fold != ALL_ROWS or not settings.patience:
+            return settings
+        folders = [project.workspace.fold(self.name, k) for k in project.folds.models_in(0)]
+        used = [artifacts.read_meta(folder)["epoch_used"] for folder in folders]
+        return settings.model_copy(update={"epochs": round(median(used))})
+
+
+def training_data(project: Project, member: str, data: FoldData) -> Lesson:
+    """Return a fold's rows as images, without those that decide when the training stops."""
+    settings, competition = project.member(member), project.competition
+    inner = _deciding_rows(project, member, data)
+    learnt, start = data.rows[~inner], settings.start
+    return Lesson(
+        cache=ImageCache(project.workspace.image_cache(project.cached_side(member))),
+        image_size=project.image_size(member),
+        cut=project.config.backbones[settings.network].cut,
+        kind=competition.task.kind,
+        rows=learnt,
+        targets=np.asarray(data.targets[~inner], dtype=float),
+        weights=data.weights[~inner],
+        inner_rows=data.rows[inner],
+        inner_targets=data.targets[inner],
+        levels=competition.levels,
+        threshold=project.config.submission.threshold,
+        valid_rows=data.held_out,
+        valid_targets=competition.targets[data.held_out],
+        teacher=None if data.teacher is None else data.teacher[learnt],
+        start_weights=start and project.workspace.fold(start.member, data.fold) / WEIGHTS,
+    )
+
+
+def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
+    """(n,) which of a fold's rows are kept from a network to decide when it stops.
+
+    None without `patience`, and none for a model of all rows, whose folds have decided. Never a
+    pseudo-labelled one. They are drawn by seed and fold alone, so that a network that starts from
+    another's weights decides by rows that these have not seen either.
+    """
+    fold, settings = data.fold, project.member(member)
+    aside = np.zeros(len(data.rows), dtype=bool)
+    if not settings.patience or fold == ALL_ROWS:
+        return aside
+    if settings.start is not None and not _keeps_the_same(project, member):
+        log.warning(
+            "train %s: the weights that it starts from have seen the rows that decide when it "
+            "stops, so it may stop too soon; give %s patience, the same patience_share and seed",
+            member,
+            settings.start.member,
+        )
+    labelled = len(data.rows) - data.num_pseudo_labelled
+    try:
+        aside[:labelled] = set_aside(
+            data.targets[:labelled],
+            project.folds.groups[data.rows[:labelled]],
+            share=settings.patience_share,
+            kind=project.competition.task.kind,
+            seed=stream_seed(settings.seed, "inner rows", fold),
+        )
+    except UserError as error:
+        raise UserError(f"members.{member} {model_name(fold)}: {error}") from None
+    return aside
+
+
+def _keeps_the_same(project: Project, member: str) -> bool:
+    """Whether all networks that a network starts from keep the same rows aside."""
+    settings = project.member(member)
+    if settings.start is None:
+        return True
+    before = project.member(settings.start.member)
+    same = (before.seed, before.patience_share) == (settings.seed, settings.patience_share)
+    return same and before.patience > 0 and _keeps_the_same(project, settings.start.member)
