@@ -14,6 +14,7 @@ from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.core.task import Task
 from pipeline.errors import JobFailed
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
 from pipeline.learners.forest import ForestModel, fit_extra_trees
@@ -157,9 +158,8 @@ def fit_learner(
     settings: Learner,
     blocks: Mapping[str, np.ndarray],
     targets: np.ndarray,
+    task: Task,
     *,
-    kind: str,
-    levels: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     metadata: np.ndarray | None = None,
     groups: np.ndarray | None = None,
@@ -171,7 +171,6 @@ def fit_learner(
         settings: the member's section of the config; its `search` is learners/search.py's.
         blocks: each (N, V, D), of training rows only.
         targets: (N, C), rows may be soft.
-        kind: the task's. levels: (C,) ascending, for ordinal.
         weights: (N,) row weights; default 1.
         metadata: (N, P) encoded columns, NaN where missing.
         groups: (N,) rows that inner folds must keep together (a person), or None.
@@ -190,7 +189,7 @@ def fit_learner(
         settings, blocks, weights=weights, targets=targets, metadata=metadata
     )
     if settings.class_weights == "balanced":
-        targets, weights = balanced(targets, weights, kind=kind)
+        targets, weights = balanced(targets, weights, kind=task.kind)
     folds = inner_folds(
         targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "inner folds")
     )
@@ -201,8 +200,8 @@ def fit_learner(
         features=features,
         targets=np.repeat(targets, views, axis=0),
         weights=np.repeat(weights / views, views),
-        kind=kind,
-        levels=levels,
+        kind=task.kind,
+        levels=task.levels,
         folds=np.repeat(folds, views),
         num_columns=sum(len(scaling.centre) for scaling in columns if scaling is not None),
     )
@@ -210,7 +209,7 @@ def fit_learner(
     strengths = recipe.strengths if settings.strength is None else settings.strength
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
     model = _fit_model(settings, rows, strengths, seed=stream_seed(seed, settings.learner))
-    return FittedLearner(concatenation, model, kind)
+    return FittedLearner(concatenation, model, task.kind)
 
 
 def _fit_model(

@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.config.members import METADATA
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import INNER_FOLDS, FittedLearner, fit_learner
@@ -29,25 +30,25 @@ def fit_searched(
     settings: Learner,
     blocks: Mapping[str, np.ndarray],
     targets: np.ndarray,
+    task: Task,
     *,
     weights: np.ndarray | None = None,
     metadata: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     seed: int,
     clock: Callable[[], float] = time.monotonic,
-    **task: Any,
 ) -> FittedLearner:
     """Fit a learner with what its `search` finds; without one, as it is.
 
-    Args: as fit_learner's; task: its `kind` and `levels`. clock: for `budget_seconds`.
+    Args: as fit_learner's. clock: for `budget_seconds`.
     """
     started, search = clock(), settings.search
     weights = np.ones(len(targets)) if weights is None else weights
     rows = (blocks, targets, weights, metadata, groups)
     if search is None:
-        return fit_rows(settings, rows, seed=seed, **task)
-    taught = chosen_rows(np.flatnonzero(weights), *rows)
-    trials = Trials(settings, HeldOutLoss(settings, taught, seed=seed, **task))
+        return fit_rows(settings, rows, task, seed=seed)
+    weighted = chosen_rows(np.flatnonzero(weights), *rows)
+    trials = Trials(settings, HeldOutLoss(settings, weighted, task, seed=seed))
     late = False
     for candidates in (draws(settings, stream(seed, "search")), steps(trials)):
         for candidate in islice(filter(trials.are_new, candidates), search.trials):
@@ -57,7 +58,7 @@ def fit_searched(
             trials.add(candidate)
     seconds = round(clock() - started, 1)
     found = trials.record() | {"out_of_time": late, "seconds": seconds}
-    return replace(fit_rows(trials.best, taught, seed=seed, **task), searched=found)
+    return replace(fit_rows(trials.best, weighted, task, seed=seed), searched=found)
 
 
 class Trials:
@@ -125,12 +126,11 @@ class HeldOutLoss:
         self,
         settings: Learner,
         rows: tuple,
+        task: Task,
         *,
-        kind: str,
-        levels: np.ndarray | None = None,
         seed: int,
     ) -> None:
-        self.task, self.seed = {"kind": kind, "levels": levels}, seed
+        self.task, self.seed = task, seed
         blocks, targets, weights, _, groups = rows
         folds = inner_folds(
             targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "search folds")
@@ -143,7 +143,7 @@ class HeldOutLoss:
         self.squared_length, self.strength = _squared_length(settings), None
         if not settings.search.strength:
             start = settings.model_copy(update=self.as_they_are)
-            model = fit_rows(start, self.rows, seed=seed, **self.task).model
+            model = fit_rows(start, self.rows, task, seed=seed).model
             if isinstance(model, LinearModel) and len(model.strength) == 1:
                 self.strength = float(model.strength[0])
 
@@ -156,8 +156,8 @@ class HeldOutLoss:
             learner = fit_rows(
                 tried,
                 chosen_rows(~mine, *self.rows),
+                self.task,
                 seed=stream_seed(self.seed, "trial", fold),
-                **self.task,
             )
             blocks, targets, weights, metadata, _ = chosen_rows(mine, *self.rows)
             loss += weights @ self._error(learner.predict(blocks, metadata=metadata), targets)
@@ -165,9 +165,9 @@ class HeldOutLoss:
         return float(loss / mass)
 
     def _error(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        if self.task["kind"] != "ordinal":
-            return error(values, targets, self.task["kind"])
-        levels = self.task["levels"][:, None]
+        if not self.task.is_ordinal:
+            return error(values, targets, self.task.kind)
+        levels = self.task.levels[:, None]
         return error(values @ levels, targets @ levels, "regression")
 
 
@@ -190,11 +190,15 @@ def few_axes(
     return {"transform": "none", "scale": "none"}, few
 
 
-def fit_rows(settings: Learner, rows: tuple, **task: Any) -> FittedLearner:
-    """fit_learner, of rows as this file hands them around."""
+def fit_rows(settings: Learner, rows: tuple, task: Task, *, seed: int) -> FittedLearner:
+    """Call fit_learner with rows as this file hands them around."""
     blocks, targets, weights, metadata, groups = rows
     return fit_learner(
-        settings, blocks, targets, weights=weights, metadata=metadata, groups=groups, **task
+        *(settings, blocks, targets, task),
+        weights=weights,
+        metadata=metadata,
+        groups=groups,
+        seed=seed,
     )
 
 

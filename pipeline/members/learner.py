@@ -64,14 +64,12 @@ class LearnerMember:
         Args:
             blocks: by name, each (N + N_test, V, D).
         """
-        competition = self.project.competition
         metadata = self.project.metadata(self.name, held_out=data.held_out)
         return fit_searched(
             self.settings,
             {name: block[data.rows] for name, block in blocks.items()},
             data.targets,
-            kind=competition.task.kind,
-            levels=competition.levels,
+            self.project.task,
             weights=data.weights,
             metadata=None if metadata is None else metadata[data.rows],
             groups=_groups(self.project, data.rows),

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.core.task import Task
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
@@ -114,15 +115,7 @@ def predictions(project, blocks, kept, folds, groups, split) -> tuple[np.ndarray
         learner = Learner(blocks={"b": 1.0}, transform="none", **settings)
         for fold in range(num_folds):
             rows = folds != fold
-            fitted = fit_learner(
-                learner,
-                {"b": block[kept][rows]},
-                targets[rows],
-                kind=kind,
-                levels=levels,
-                groups=groups[rows],
-                seed=stream_seed(split, name, fold),
-            )
+            fitted = fit_learner(learner, {"b": block[kept][rows]}, targets[rows], Task(kind, levels), groups=groups[rows], seed=stream_seed(split, name, fold))
             oof[m, ~rows] = fitted.predict({"b": block[kept][~rows]})
             test[m, fold] = fitted.predict({"b": block[~kept]})
     return oof, test

@@ -20,7 +20,8 @@ from planted import (
 from pipeline.config.schema import Config
 from pipeline.learners.fit import RECIPES
 from pipeline.members import trial
-from pipeline.members.fold_data import FoldRows, fold_rows
+from pipeline.members.fold_data import fold_data
+from pipeline.members.member import FoldData
 from pipeline.project import open_project
 from pipeline.stages import audit
 from pipeline.workflow.jobs import execute
@@ -147,15 +148,15 @@ def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
 ):
     def leaky(project, member, fold):
         rows, targets = np.arange(project.num_train), project.competition.targets
-        held_out = fold_rows(project, member, fold).held_out
-        return FoldRows(rows, targets, np.ones(len(rows)), held_out)
+        held_out = fold_data(project, member, fold).held_out
+        return FoldData(fold, rows, targets, np.ones(len(rows)), held_out)
 
     write_competition(tmp_path)
     shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
     members = {"linear": {"learner": "ridge", "blocks": {"small": 1.0}}}
     project = open_project(Config(**SETTINGS | {"task": task, "members": members}), tmp_path)
     assert audit.sing(project).grade == "quiet"
-    monkeypatch.setattr(trial, "fold_rows", leaky)
+    monkeypatch.setattr(trial, "fold_data", leaky)
     assert audit.sing(project).grade == "suspicious"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.schema import Learner
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.learners import fit
 from pipeline.learners.resampling import resample, synthetic_rows
@@ -120,7 +121,7 @@ def test_rows_held_out_never_reach_what_is_drawn(sampling, monkeypatch):
         learner="ridge", blocks={"a": 1.0}, scale="none", transform="none", sampling=sampling
     )
     fit.fit_learner(
-        settings, {"a": block[~held_out]}, np.eye(3)[labels[~held_out]], kind="multiclass", seed=3
+        settings, {"a": block[~held_out]}, np.eye(3)[labels[~held_out]], Task("multiclass"), seed=3
     )
     (rows,) = seen
     assert np.abs(rows.features).max() < 100
@@ -145,7 +146,7 @@ def test_more_of_a_rare_class_makes_it_likelier():
             Learner(learner="logistic", blocks={"a": 1.0}, strength=1.0, sampling=sampling),
             {"a": block},
             np.eye(2)[labels],
-            kind="binary",
+            Task("binary"),
             seed=0,
         )
         .predict({"a": block})[:, 1]

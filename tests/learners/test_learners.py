@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
 from pipeline.config.schema import Learner
+from pipeline.core.task import Task
 from pipeline.errors import JobFailed, UserError
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import FittedLearner, fit_learner, load
@@ -60,7 +61,8 @@ def fit(chosen: Learner, kind: str, **keys) -> tuple[FittedLearner, np.ndarray, 
         chosen,
         rows_of(blocks, slice(NUM_TRAIN)),
         targets[:NUM_TRAIN],
-        **{"kind": kind, "levels": levels, "seed": 1, **keys},
+        Task(kind, levels),
+        **{"seed": 1, **keys},
     )
     held_out = slice(NUM_TRAIN, None)
     return fitted, fitted.predict(rows_of(blocks, held_out)), targets[held_out]
@@ -130,7 +132,7 @@ def test_rows_of_no_weight_never_change_the_fit(learner):
             small(learner, scale="standard"),
             b,
             targets,
-            kind="multiclass",
+            Task("multiclass"),
             weights=weights,
             seed=1,
         ).predict(blocks)
@@ -190,7 +192,7 @@ def test_a_block_given_twice_at_root_half_is_the_block_once(learner):
             settings(learner, blocks=weights, params={"tolerance": 1e-10} if tight else {}),
             twice,
             targets,
-            kind="multiclass",
+            Task("multiclass"),
             seed=1,
         ).predict(twice)
         for tight in [learner == "logistic"]
@@ -230,7 +232,7 @@ def test_equal_views_as_rows_are_the_mean(learner):
             settings(learner, views=views, strength=[0.1, 1.0]),
             same,
             targets,
-            kind="multiclass",
+            Task("multiclass"),
             seed=1,
         ).predict(same)
         for views in ("mean", "rows")
@@ -252,9 +254,9 @@ def test_a_soft_row_is_its_classes_as_weighted_rows(learner, kind):
     weights = np.concatenate([np.full(20, 0.75), np.ones(NUM_ROWS - 20), np.full(20, 0.25)])
     params = {"bagging_fraction": 1.0, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 0.5}
     chosen = settings(learner, params=params if learner == "lightgbm" else {})
-    from_soft = fit_learner(chosen, blocks, soft, kind=kind, seed=1)
+    from_soft = fit_learner(chosen, blocks, soft, Task(kind), seed=1)
     from_hard = fit_learner(
-        chosen, rows_of(blocks, doubled), hard, kind=kind, weights=weights, seed=1
+        chosen, rows_of(blocks, doubled), hard, Task(kind), weights=weights, seed=1
     )
     difference = np.abs(from_soft.predict(blocks) - from_hard.predict(blocks))
     # Boosted trees break ties by the order of rows; ridge's temperature has other inner folds.
@@ -267,7 +269,7 @@ def test_an_absent_class_keeps_its_column_and_gets_nothing(learner, kind):
     blocks, targets = problem(kind)
     present = np.flatnonzero(targets[:, 1] == 0)
     fitted = fit_learner(
-        small(learner), rows_of(blocks, present), targets[present], kind=kind, seed=1
+        small(learner), rows_of(blocks, present), targets[present], Task(kind), seed=1
     )
     values = fitted.predict(blocks)
     assert values.shape == targets.shape
@@ -336,7 +338,7 @@ def test_each_regression_target_has_its_own_penalty():
     blocks, targets = problem("regression")
     targets[:, 1] = np.random.default_rng(0).normal(size=NUM_ROWS)
     chosen = settings("ridge", strength=[0.1, 1e4])
-    fitted = fit_learner(chosen, blocks, targets, kind="regression", seed=1)
+    fitted = fit_learner(chosen, blocks, targets, Task("regression"), seed=1)
     np.testing.assert_array_equal(fitted.model.strength, [0.1, 1e4])
 
 
@@ -344,8 +346,8 @@ def test_noise_asks_for_a_strong_penalty_and_clean_signal_for_a_weak_one():
     blocks, targets = problem("multiclass")
     shuffled = np.random.default_rng(0).permutation(targets)
     path = settings("logistic", strength=[0.01, 100.0])
-    of_signal = fit_learner(path, blocks, targets, kind="multiclass", seed=1)
-    of_noise = fit_learner(path, blocks, shuffled, kind="multiclass", seed=1)
+    of_signal = fit_learner(path, blocks, targets, Task("multiclass"), seed=1)
+    of_noise = fit_learner(path, blocks, shuffled, Task("multiclass"), seed=1)
     assert (of_signal.model.strength == 0.01).all()
     assert (of_noise.model.strength == 100.0).all()
 
@@ -376,7 +378,7 @@ def test_balanced_weights_help_a_rare_class():
             settings(class_weights=choice, strength=3.0),
             rows_of(blocks, kept),
             targets[kept],
-            kind="binary",
+            Task("binary"),
             seed=1,
         ).predict(blocks)[:, 1]
         for choice in ("none", "balanced")
@@ -408,7 +410,7 @@ def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
         small(learner),
         rows_of(noise, train),
         targets[train],
-        kind="binary",
+        Task("binary"),
         metadata=metadata[train],
         seed=1,
     )
@@ -420,7 +422,7 @@ def test_metadata_is_used_and_a_missing_value_is_the_mean(learner):
     with pytest.raises(UserError, match="metadata"):
         fitted.predict(noise)
     deaf = fit_learner(
-        small(learner, metadata=False), noise, targets, kind="binary", metadata=metadata, seed=1
+        small(learner, metadata=False), noise, targets, Task("binary"), metadata=metadata, seed=1
     )
     assert np.isfinite(deaf.predict(noise)).all()
 
@@ -451,15 +453,15 @@ def test_a_learner_on_metadata_alone(learner, tmp_path):
     metadata = np.hstack([targets, np.random.default_rng(0).normal(size=(NUM_ROWS, 2))])
     train, held_out = slice(NUM_TRAIN), slice(NUM_TRAIN, None)
     chosen = small(learner, blocks={"metadata": 0.5})
-    given = {"metadata": metadata[train], "kind": "multiclass", "seed": 1}
-    fitted = fit_learner(chosen, {}, targets[train], **given)
+    task, given = Task("multiclass"), {"metadata": metadata[train], "seed": 1}
+    fitted = fit_learner(chosen, {}, targets[train], task, **given)
     fitted.save(tmp_path)
     values = load(tmp_path).predict({}, metadata=metadata[held_out])
     np.testing.assert_array_equal(values, fitted.predict({}, metadata=metadata[held_out]))
     assert values.shape == targets[held_out].shape
     assert np.mean(values.argmax(1) == targets[held_out].argmax(1)) > 0.95
     with pytest.raises(UserError, match="All blocks have weight 0"):
-        fit_learner(small(learner, blocks={"metadata": 0.0}), {}, targets[train], **given)
+        fit_learner(small(learner, blocks={"metadata": 0.0}), {}, targets[train], task, **given)
 
 
 def test_the_mlp_embeds_categories_and_takes_new_ones():
@@ -470,8 +472,8 @@ def test_the_mlp_embeds_categories_and_takes_new_ones():
     targets = np.eye(2)[(sign * number[:, 0, 0] > 0).astype(int)]
     one_hot, train, held_out = np.eye(6)[category], slice(1000), slice(1000, None)
     chosen = Learner(learner="mlp", blocks={"a": 1.0}, transform="none", params={"hidden": 64})
-    given = {"metadata": one_hot[train], "kind": "binary", "seed": 1}
-    fitted = fit_learner(chosen, {"a": number[train]}, targets[train], **given)
+    task, given = Task("binary"), {"metadata": one_hot[train], "seed": 1}
+    fitted = fit_learner(chosen, {"a": number[train]}, targets[train], task, **given)
     values = fitted.predict({"a": number[held_out]}, metadata=one_hot[held_out])
     assert np.mean(values.argmax(1) == targets[held_out].argmax(1)) > 0.9
     new = fitted.predict({"a": number[held_out]}, metadata=np.zeros((1000, 6)))
@@ -492,17 +494,17 @@ def test_errors_say_what_to_do():
     blocks, targets = problem("regression")
     for learner in ("logistic", "svm"):
         with pytest.raises(UserError, match=f"{learner}` predicts classes; for regression use"):
-            fit_learner(settings(learner), blocks, targets, kind="regression", seed=1)
+            fit_learner(settings(learner), blocks, targets, Task("regression"), seed=1)
     with pytest.raises(ValidationError, match=r"ridge has no params \['depth'\]"):
         settings("ridge", params={"depth": 3})
-    fitted = fit_learner(settings("ridge"), blocks, targets, kind="regression", seed=1)
+    fitted = fit_learner(settings("ridge"), blocks, targets, Task("regression"), seed=1)
     with pytest.raises(UserError, match=r"Blocks \['b'\] are not there"):
         fitted.predict({"a": blocks["a"]})
     with pytest.raises(UserError, match="b: 7 dimensions, but the learner was fitted on 8"):
         fitted.predict({"a": blocks["a"], "b": blocks["b"][..., :7]})
     with pytest.raises(UserError, match="All blocks have weight 0"):
         fit_learner(
-            settings("ridge", blocks={"a": 0.0}), blocks, targets, kind="regression", seed=1
+            settings("ridge", blocks={"a": 0.0}), blocks, targets, Task("regression"), seed=1
         )
     assert replace(fitted, kind="regression") == fitted
 
@@ -511,11 +513,11 @@ def test_errors_say_what_to_do():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_features_that_are_not_finite_are_refused_by_block(learner, value):
     blocks, targets = problem("multiclass")
-    fitted = fit_learner(small(learner), blocks, targets, kind="multiclass", seed=1)
+    fitted = fit_learner(small(learner), blocks, targets, Task("multiclass"), seed=1)
     blocks["b"][[3, 5], 0, 2] = value
     message = "block b: 2 of 240 images have features that are NaN or infinite"
     with pytest.raises(JobFailed, match=message):
-        fit_learner(small(learner), blocks, targets, kind="multiclass", seed=1)
+        fit_learner(small(learner), blocks, targets, Task("multiclass"), seed=1)
     with pytest.raises(JobFailed, match=message):
         fitted.predict(blocks)
 
@@ -524,7 +526,7 @@ def test_weights_that_no_float_holds_are_refused():
     blocks, targets = problem("multiclass")
     huge = settings("ridge", blocks={"a": 1e300, "b": 1.0})
     with pytest.raises(JobFailed, match=r"beyond what 32 bits hold.*Give smaller weights"):
-        fit_learner(huge, blocks, targets, kind="multiclass", seed=1)
+        fit_learner(huge, blocks, targets, Task("multiclass"), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -544,5 +546,5 @@ def test_params_that_a_library_refuses_are_named(learner, params, reason):
     with pytest.raises(
         JobFailed, match=f"(?s){learner} does not take `params`.*{reason}"
     ) as caught:
-        fit_learner(settings(learner, params=params), blocks, targets, kind="multiclass", seed=1)
+        fit_learner(settings(learner, params=params), blocks, targets, Task("multiclass"), seed=1)
     assert caught.value.__cause__ is not None  # its traceback is kept

@@ -11,6 +11,7 @@ from test_learners import NUM_ROWS, NUM_TRAIN, problem, rows_of, settings
 
 from pipeline.config.members import PARAMS
 from pipeline.config.schema import Learner
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.learners import search
 from pipeline.learners.fit import RECIPES, FittedLearner, fit_learner, load
@@ -36,9 +37,9 @@ def searched(kind: str, learner: str = "ridge", seed: int = 1, **keys) -> Fitted
     own = {"clock", "groups", "weights"}
     passed = {name: keys.pop(name) for name in own & keys.keys()}
     chosen = settings(learner, **{"blocks": {"a": 1.0, "noise": 1.0}, "strength": None, **keys})
-    levels = LEVELS if kind == "ordinal" else None
+    task = Task(kind, LEVELS if kind == "ordinal" else None)
     rows = rows_of(blocks, TRAIN)
-    return fit_searched(chosen, rows, targets[TRAIN], kind=kind, levels=levels, seed=seed, **passed)
+    return fit_searched(chosen, rows, targets[TRAIN], task, seed=seed, **passed)
 
 
 FAST = {
@@ -85,7 +86,7 @@ def test_what_was_found_is_fitted_as_if_the_config_had_said_so():
     chosen = found.searched["chosen"]["blocks"]
     assert chosen != {"a": 1.0, "noise": 1.0}
     said = settings("ridge", blocks=chosen, strength=None)
-    plain = fit_learner(said, rows_of(blocks, TRAIN), targets[TRAIN], kind="multiclass", seed=1)
+    plain = fit_learner(said, rows_of(blocks, TRAIN), targets[TRAIN], Task("multiclass"), seed=1)
     np.testing.assert_array_equal(plain.predict(blocks), found.predict(blocks))
 
 
@@ -96,7 +97,7 @@ def test_the_weight_of_metadata_is_searched_too():
         settings("ridge", blocks={"noise": 0.5, "metadata": 0.5}, search={"blocks": [0, 0.5, 2]}),
         blocks,
         targets,
-        kind="multiclass",
+        Task("multiclass"),
         metadata=told,
         seed=1,
     )
@@ -176,9 +177,9 @@ def test_trials_are_scored_on_whole_groups_that_they_did_not_learn_from(monkeypa
     blocks["noise"][:, :, 0] = groups[:, None]
     learnt, asked = [], []
 
-    def spy(chosen, rows, told, **keys):
+    def spy(chosen, rows, told, task, **keys):
         learnt.append(set(rows["noise"][:, 0, 0].tolist()))
-        fitted = fit_learner(chosen, rows, told, **keys)
+        fitted = fit_learner(chosen, rows, told, task, **keys)
         asked.append(set())
         return fitted
 
@@ -195,7 +196,7 @@ def test_trials_are_scored_on_whole_groups_that_they_did_not_learn_from(monkeypa
         settings("ridge", blocks={"a": 1.0, "noise": 1.0}, search={"blocks": [0.5, 1]}, **keys),
         blocks,
         targets,
-        kind="multiclass",
+        Task("multiclass"),
         groups=groups,
         seed=1,
     )
@@ -215,7 +216,7 @@ def test_rows_of_no_weight_never_change_what_is_found():
             settings("ridge", blocks={"a": 1.0, "noise": 1.0}, search={"blocks": WEIGHTS}),
             rows,
             told,
-            kind="multiclass",
+            Task("multiclass"),
             weights=weights,
             seed=1,
         )
@@ -244,7 +245,7 @@ def test_sampling_stays_inside_inner_training_parts(sampling, monkeypatch):
     monkeypatch.setattr(FittedLearner, "predict", heard)
     tried = {"blocks": [0.5], "axes": None}
     chosen = settings(blocks={"a": 1.0}, strength=1e6, sampling=sampling, search=tried)
-    found = fit_searched(chosen, {"a": block}, np.eye(3)[labels], kind="multiclass", seed=0)
+    found = fit_searched(chosen, {"a": block}, np.eye(3)[labels], Task("multiclass"), seed=0)
     assert sorted(asked) == sorted([*range(100)] * 2)
     assert found.searched["loss"] == pytest.approx(math.log(3), abs=0.01)
 

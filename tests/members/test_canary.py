@@ -4,6 +4,7 @@ Scores are compared with those of the same predictions dealt out anew over the r
 """
 
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -29,10 +30,12 @@ from pipeline.core.probabilities import clipped_log, clipped_logit
 from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.blends import Blend, fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.learners.fit import RECIPES, fit_learner
-from pipeline.members import fold_data
-from pipeline.members.fold_data import fold_rows, network_lesson
-from pipeline.members.outputs import cross_fit_members, read_member
+from pipeline.members import network
+from pipeline.members.fold_data import fold_data
+from pipeline.members.network import training_data
+from pipeline.members.outputs import read_member
 from pipeline.members.stacking_features import nested_predictions
 from pipeline.metrics.named import get_metric
 from pipeline.project import open_project
@@ -332,7 +335,10 @@ def test_what_blends_make_of_repeats_is_at_chance(repeated: Path) -> None:
     )
     assert project.folds.num_repeats == 2
     for blend in ("soft_vote", "weighted", "stack", "stack_lightgbm"):
-        blended = cross_fit_members(project, blend, oof, test, calibrate="temperature").oof
+        fitting = BlendFitting(project.task, project.metric, project.config.seed)
+        fitting = replace(fitting, groups=project.folds.groups, calibrate="temperature")
+        folds, targets = project.folds.repeats[0], project.competition.targets
+        blended = cross_fit(blend, oof, test, targets, folds, fitting).oof
         assert_at_chance(blended, project.competition.targets, "multiclass")
 
 
@@ -348,14 +354,14 @@ def test_a_teacher_tells_a_student_nothing_of_the_rows_that_it_is_scored_on(
     with_teachers: Path, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ridge in the network's place learns its teacher's words by heart, as a good one would."""
-    monkeypatch.setattr(fold_data, "ImageCache", lambda _: None)  # only networks need it
+    monkeypatch.setattr(network, "ImageCache", lambda _: None)  # only networks need it
     project = open_project(load_config(str(with_teachers / "noise.yaml")), with_teachers)
     kind = project.config.task.kind
     features = project.block("small").mean(axis=1)
     targets, oof = project.competition.targets, np.empty(project.competition.targets.shape)
     for fold in range(NUM_FOLDS):
-        rows = fold_rows(project, student, fold)
-        teacher = network_lesson(project, student, fold, rows).teacher
+        rows = fold_data(project, student, fold)
+        teacher = training_data(project, student, rows).teacher
         ideal = Ridge(1e-3).fit(features[rows.rows], teacher)
         oof[rows.held_out] = ideal.predict(features[rows.held_out]).reshape(-1, oof.shape[1])
     said = oof if kind == "regression" else np.exp(oof) / np.exp(oof).sum(axis=1, keepdims=True)

@@ -18,7 +18,8 @@ from tiny_project import CONFIG, NETWORK, SEARCHED, run, write_competition
 from pipeline.config.load import load_config
 from pipeline.core.folds import ALL_ROWS
 from pipeline.errors import UserError
-from pipeline.members.fold_data import fold_rows, network_lesson
+from pipeline.members.fold_data import fold_data
+from pipeline.members.network import training_data
 from pipeline.networks.training_data import set_aside
 from pipeline.project import Project, open_project
 from pipeline.workflow import make
@@ -96,8 +97,8 @@ def test_labels_of_the_held_out_fold_reach_no_byte_of_its_model(
 def test_rows_that_decide_are_neither_scored_nor_learnt_from(right_and_wrong: list[Path]) -> None:
     project, asides = project_of(right_and_wrong[0]), {}
     for member in (*NETWORKS, "patient_2"):
-        rows = fold_rows(project, member, 0)
-        lesson = network_lesson(project, member, 0, rows)
+        rows = fold_data(project, member, 0)
+        lesson = training_data(project, member, rows)
         parts = [lesson.rows, lesson.inner_rows, lesson.valid_rows]
         everything = np.concatenate([rows.rows, rows.held_out])
         assert np.array_equal(np.sort(np.concatenate(parts)), np.sort(everything))
@@ -114,8 +115,8 @@ def test_rows_that_decide_are_neither_scored_nor_learnt_from(right_and_wrong: li
 @pytest.mark.slow
 def test_a_model_of_all_rows_keeps_none_aside(right_and_wrong: list[Path]) -> None:
     project = project_of(right_and_wrong[0])
-    rows = fold_rows(project, "patient", ALL_ROWS)
-    lesson = network_lesson(project, "patient", ALL_ROWS, rows)
+    rows = fold_data(project, "patient", ALL_ROWS)
+    lesson = training_data(project, "patient", rows)
     assert lesson.rows.tolist() == list(range(30))
     assert not len(lesson.inner_rows)
 
@@ -127,7 +128,7 @@ def test_weights_that_have_seen_the_rows_that_decide_are_named(
     late = yaml.safe_dump(PATIENT | {"start": {"member": "net"}}, default_flow_style=True)
     project = project_of(right_and_wrong[0], f"members.late={late}")
     for member in ("patient_2", "late"):
-        network_lesson(project, member, 0, fold_rows(project, member, 0))
+        training_data(project, member, fold_data(project, member, 0))
     assert "train late: the weights that it starts from have seen" in caplog.text
     assert "train patient_2" not in caplog.text
 

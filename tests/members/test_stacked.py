@@ -15,11 +15,12 @@ from pipeline.config.schema import Learner
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS, FoldTable
 from pipeline.core.runtime import stream_seed
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.learners import fit as learners
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import fit_learner
-from pipeline.members.predicting import stacked_block
+from pipeline.members.learner import stacked_block
 from pipeline.members.stacking_features import nested_predictions, stacked_training_block
 from pipeline.project import Project, open_project
 from pipeline.workflow.plan import Plan
@@ -97,7 +98,7 @@ def test_columns_are_a_block_of_weight_1_that_trees_do_not_rotate() -> None:
         columns = joined(blocks, metadata)[:, 6:10]
         raw = blocks[STACKED][:, :repeats].reshape(-1, 4)
         np.testing.assert_allclose(columns, (raw - raw.mean(0)) / raw.std(0) / 2, atol=1e-5)
-    fitted = fit_learner(settings, blocks, targets, kind="regression", metadata=metadata, seed=0)
+    fitted = fit_learner(settings, blocks, targets, Task("regression"), metadata=metadata, seed=0)
     np.testing.assert_array_equal(fitted.model.axes[6:, -7:], np.eye(7))
     assert not fitted.model.axes[6:, :-7].any()
 
@@ -111,7 +112,7 @@ def by_hand(project: Project, fold: int, other: int) -> np.ndarray:
         project.member("linear"),
         {"small": block[rows]},
         targets[rows],
-        kind="multiclass",
+        Task("multiclass"),
         seed=stream_seed(42, "learner", "linear", *sorted({fold, other} - {ALL_ROWS})),
     )
     return fitted.predict({"small": block[np.flatnonzero(folds == other)]})
@@ -157,7 +158,7 @@ def test_a_fold_s_model_was_fitted_on_these_and_says_what_the_stacked_one_says(
     blocks[STACKED] = stacked_training_block(project, "stacked", 1)[train]
     seed = stream_seed(42, "learner", "stacked", 1)
     targets, settings = project.competition.targets[train], project.member("stacked")
-    fitted = fit_learner(settings, blocks, targets, kind="multiclass", seed=seed)
+    fitted = fit_learner(settings, blocks, targets, Task("multiclass"), seed=seed)
     oof, said = load(stacked, "stacked", "oof"), load(stacked, "linear", "oof")
     mine, test = oof.folds == 1, load(stacked, "linear", "test").values[1]
     for rows, columns, expected in (
@@ -279,8 +280,8 @@ def test_it_gains_where_features_tell_what_the_stacked_one_cannot_say() -> None:
 
     def refit(fitted_on: np.ndarray, asked: np.ndarray, settings: Learner = linear, more=blocks):
         some = {name: block[fitted_on] for name, block in more.items()}
-        how = {"kind": "regression", "metadata": metadata[fitted_on], "seed": 0}
-        fitted = fit_learner(settings, some, targets[fitted_on], **how)
+        how = {"metadata": metadata[fitted_on], "seed": 0}
+        fitted = fit_learner(settings, some, targets[fitted_on], Task("regression"), **how)
         some = {name: block[asked] for name, block in more.items()}
         return fitted.predict(some, metadata=metadata[asked])
 

@@ -32,8 +32,9 @@ from pipeline.core import artifacts, predictions
 from pipeline.ensembles import preparation
 from pipeline.errors import UserError
 from pipeline.learners.fit import FittedLearner
-from pipeline.members.fold_data import fold_rows, network_lesson
-from pipeline.members.predicting import predict_rows
+from pipeline.members.fold_data import fold_data
+from pipeline.members.network import training_data
+from pipeline.members.registry import get_member
 from pipeline.networks.trainer import Trainer
 from pipeline.project import open_project
 from pipeline.workflow import make
@@ -154,7 +155,7 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
         (["linear", "voter", "student"], "student_round-2"),
         (["linear", "voter", "student_round-2"], "student_round-3"),
     ):
-        taught = fold_rows(project, student, 1).taught
+        taught = fold_data(project, student, 1).pseudo_labels
         said = [load(tmp_path, name, "test").values[1] for name in teachers]
         mean = np.mean(said, axis=0)
         agree = np.all([s.argmax(1) == mean.argmax(1) for s in said[:2]], axis=0)
@@ -224,11 +225,11 @@ def test_a_student_is_told_by_the_models_that_never_saw_its_fold(
     run(copied, "infer", members=members)
     config = load_config(str(copied / "tiny.yaml"))
     project = open_project(config, copied)
-    rows = fold_rows(project, "student", 1)
-    lesson = network_lesson(project, "student", 1, rows)
-    assert rows.num_taught == 9
+    rows = fold_data(project, "student", 1)
+    lesson = training_data(project, "student", rows)
+    assert rows.num_pseudo_labelled == 9
     sources = ["linear"] if teacher == "linear" else ["linear", "net"]
-    said = [predict_rows(project, name, 1, rows.rows)[0] for name in sources]
+    said = [get_member(project, name).predict(1, rows.rows)[0] for name in sources]
     np.testing.assert_allclose(lesson.teacher, np.mean(said, axis=0), atol=1e-6)
     test = np.mean([load(copied, name, "test").values[1] for name in sources], axis=0)
     np.testing.assert_allclose(lesson.teacher[-9:], test, atol=1e-6)

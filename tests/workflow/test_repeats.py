@@ -25,9 +25,10 @@ from pipeline.core.predictions import Predictions
 from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.members.fold_data import fold_rows, network_lesson
+from pipeline.members.fold_data import fold_data
+from pipeline.members.network import training_data
 from pipeline.members.outputs import blend_settings
-from pipeline.members.predicting import predict_rows
+from pipeline.members.registry import get_member
 from pipeline.project import open_project
 from pipeline.workflow import make
 
@@ -181,19 +182,19 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
         return cross_fit("stack", oof, test, targets, folds, groups=groups, **how).test[1]
 
     for repeat in (0, 1):
-        said = fold_rows(project, "student", 3 * repeat + 1).taught.targets
+        said = fold_data(project, "student", 3 * repeat + 1).pseudo_labels.targets
         np.testing.assert_allclose(said, said_of_fold_1(repeat, repeat, repeat), rtol=1e-5)
     for other in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         assert np.abs(said - said_of_fold_1(*other)).max() > 1e-4
     oof = np.stack([oof_of_repeat(tmp_path, name, 1) for name in names])
-    rows = fold_rows(project, "distilled", 4)
-    told = network_lesson(project, "distilled", 4, rows).teacher
+    rows = fold_data(project, "distilled", 4)
+    told = training_data(project, "distilled", rows).teacher
     seen = BY_HAND[1] != 1
     test = np.stack([[part(tmp_path, n, k, "test").values for k in (3, 4, 5)] for n in names])
     kind, folds = how["kind"], BY_HAND[1][seen]
     known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, kind=kind), kind=kind)
     stack = fit_blend("stack", known, targets[seen], folds, groups=groups[seen], **how)
-    said = np.stack([predict_rows(project, name, 4, rows.rows)[0] for name in names])
+    said = np.stack([get_member(project, name).predict(4, rows.rows)[0] for name in names])
     # Single precision: the learners saw other numbers of rows at once.
     np.testing.assert_allclose(told, stack.apply(said), rtol=1e-5)
 
