@@ -106,15 +106,15 @@ class Project:
         return all(meta.get(key) == value for key, value in wanted.items()) and is_whole(folder)
 
     def block(self, backbone: str) -> np.ndarray:
-        """A backbone's features (N + N_test, V, D), from a memory map."""
+        """Return a backbone's features (N + N_test, V, D), from a memory map."""
         return np.load(self.workspace.block(backbone) / BLOCK, mmap_mode="r")
 
     def blocks(self, learner: str) -> dict[str, np.ndarray]:
-        """A learner's blocks by name, each (N + N_test, V, D)."""
+        """Return a learner's blocks by name, each (N + N_test, V, D)."""
         return {name: self.block(name) for name in self.config.members[learner].backbones}
 
     def member(self, name: str) -> Learner | Network:
-        """A member's settings, its seed filled in."""
+        """Return a member's settings, its seed filled in."""
         settings = self.config.members[name]
         seed = self.config.seed if settings.seed is None else settings.seed
         return settings.model_copy(update={"seed": seed})

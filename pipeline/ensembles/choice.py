@@ -25,7 +25,7 @@ Choice = Literal["loss", "metric"]
 def best_blend(
     blends: dict[str, CrossFitted], targets: np.ndarray, metric: Metric, task: Task
 ) -> str:
-    """The name of the blend whose out-of-fold score is best; of equals, the first."""
+    """Return the name of the blend whose out-of-fold score is best; of equals, the first."""
     scores = [metric.score(targets, blend.scored_oof, task) for blend in blends.values()]
     return list(blends)[metric.best(scores)]
 
@@ -81,7 +81,7 @@ def _rows(fit: CrossFitted, rows: np.ndarray) -> CrossFitted:
 
 
 def _mean_by_fold(chosen: list[list[CrossFitted]], folds: np.ndarray) -> CrossFitted:
-    """The mean of each fold's blends on that fold's rows, and in that fold's test layer."""
+    """Return the mean of each fold's blends on that fold's rows, and in that fold's test layer."""
 
     def rows(field: str) -> np.ndarray | None:
         of_folds = [_mean(fits, field) for fits in chosen]

@@ -70,7 +70,7 @@ def _in_bags(
     plain: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """The mean of bags' best log factors (C,); plain ones where a bag's gain nothing outside it."""
+    """Average bags' best log factors (C,); plain ones where a bag's gain nothing outside it."""
     found = []
     for _ in range(BAGS):
         bag = rng.integers(len(probs), size=min(len(probs), BAG_ROWS))
@@ -96,7 +96,7 @@ def _say_as_often(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _say_yes_as_often(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The same of each column (N, C) of yes and no on its own: factors (C,) of yes."""
+    """Return the same for each column (N, C) of yes and no: factors (C,) of yes."""
     found, factors = targets.sum(axis=0), np.ones(probs.shape[1])
     for _ in range(STEPS):
         said = factors * (probs / (1 + probs * (factors - 1))).sum(axis=0)
@@ -106,7 +106,7 @@ def _say_yes_as_often(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _mean_over_classes(goal: str, truth: np.ndarray, said: np.ndarray, num_classes: int) -> float:
-    """The metric of class positions (N,), ten times as fast from counts as from its rows' terms."""
+    """Score class positions (N,) from counts, ten times as fast as from the rows' terms."""
     hits, yes, positives = (
         np.bincount(c, minlength=num_classes) for c in (truth[truth == said], said, truth)
     )

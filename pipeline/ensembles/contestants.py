@@ -19,7 +19,7 @@ LEVEL = 0.90  # of the interval
 
 
 def contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
-    """A member's or blend's honest score, with its interval and its spread over folds."""
+    """Score a member or blend out of fold, with an interval and the spread over folds."""
     targets, folds = project.competition.targets, project.folds
     low, high = bootstrap_interval(
         targets, fit.scored_oof, project.metric, project.task, Resampling.of(project)
@@ -126,5 +126,5 @@ def diversity(
 
 
 def best_of(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contestant that scores best."""
+    """Return the contestant that scores best."""
     return contestants[project.metric.best([entry["score"] for entry in contestants])]

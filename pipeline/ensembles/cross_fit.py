@@ -129,7 +129,7 @@ def cross_fit(
 
 
 def _among_all(stays: np.ndarray, of_used: list[np.ndarray], others: float | bool) -> np.ndarray:
-    """What each fold's blend has of the members that it uses, of all members: (K, M)."""
+    """Spread values of the members that each fold's blend uses over all members: (K, M)."""
     whole = np.full(stays.shape, others)
     for fold, values in enumerate(of_used):
         whole[fold, stays[fold]] = values

@@ -33,7 +33,7 @@ def estimate(
     chosen: dict[str, Any],
     best_single: np.ndarray,
 ) -> dict[str, Any]:
-    """What to expect of the submission: on the test rows, on a public part, against a member.
+    """Estimate the submission's score: on the test rows, on a public part, against a member.
 
     `low` and `high` are of the test rows' score, `score_low` and `score_high` of the out-of-fold
     score itself, `expected` is that score and what the mean of the folds' models gains over one.
@@ -80,7 +80,7 @@ def estimate(
 
 
 def constant_of(project: Project) -> CrossFitted:
-    """The constant that the metric likes best, fitted without the rows that it is scored on."""
+    """Cross-fit the constant that the metric likes best."""
     folds, metric, task = project.folds, project.metric, project.task
     values = cross_fit_constant(project.competition.targets, folds.folds, metric, task)
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
@@ -111,7 +111,7 @@ def against_constant(
 
 
 def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -> LabelFree:
-    """What test rows tell without labels; features are of the first block that a member uses."""
+    """Judge the test rows without labels; features are of the first block that a member uses."""
     config = project.config
     backbones = [name for member in config.members.values() for name in _backbones(member)]
     ready = [name for name in dict.fromkeys(backbones) if project.block_is_there(name)]
@@ -134,7 +134,7 @@ def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -
 
 
 def _backbones(member: Any) -> list[str]:
-    """The blocks that a member is fitted on; a network has none."""
+    """Return the blocks that a member is fitted on; a network has none."""
     return list(member.backbones) if isinstance(member, Learner) else []
 
 
@@ -150,7 +150,7 @@ def _as_json(judged: LabelFree) -> dict[str, Any]:
 
 
 def _gain(project: Project, fitted: CrossFitted) -> float:
-    """What the mean of the folds' models gains; 0 where a fitted rule bends what they say."""
+    """Return what the mean of the folds' models gains; 0 where decisions are fitted."""
     metric, task = project.metric, project.task
     if BlendFitting.of(project).decisions and has_rule(metric, task):
         return 0.0

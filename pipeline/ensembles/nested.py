@@ -26,7 +26,7 @@ Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Applied]  # members, target
 def inner_oof(
     fit: Fit, members: np.ndarray, targets: np.ndarray, folds: np.ndarray | None
 ) -> np.ndarray:
-    """What blends of members (M, N, C), each fitted without one of `folds` (N,), say of it: (N, C).
+    """Predict each fold by a blend of members (M, N, C) that was fitted without it: (N, C).
 
     With folds of fewer than two values the rows are parted one by one; groups may then straddle,
     which makes what is fitted on it worse, but no estimate dishonest: the scored rows are not here.

@@ -48,7 +48,7 @@ def while_gaining(
 
 
 def without(series: Series, m: int) -> Series:
-    """The same series where member m is not there, and those after it have moved up."""
+    """Return the same series where member m is not there, and those after it have moved up."""
     return [[other - (other > m) for other in rounds if other != m] for rounds in series]
 
 

@@ -64,12 +64,12 @@ class MixtureLoss:
         return cls(np.maximum(predictions, EPS, out=predictions), mass, True)
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss and its gradient (M,) at weights that sum to 1."""
+        """Return the loss and its gradient (M,) at weights that sum to 1."""
         mixed = weights @ self.predictions
         return self.at(mixed), self.gradient(mixed)
 
     def at(self, mixed: np.ndarray) -> float:
-        """The loss of what a mixture says of the R numbers."""
+        """Return the loss of a mixture's values of the R numbers."""
         if not self.is_log:
             return float(np.mean((mixed - self.aims) ** 2))
         if self._aims_are_even:
@@ -134,7 +134,7 @@ class MixtureLoss:
         return _shares(weights)
 
     def _step_length(self, weights: np.ndarray, step: np.ndarray, *, slope: float) -> float:
-        """The longest of 1, 1/2, 1/4 ... of a Newton step that lowers the loss enough; or 0."""
+        """Return the longest of 1, 1/2, 1/4 ... Newton steps that lowers the loss enough; or 0."""
         mixed, change = weights @ self.predictions, step @ self.predictions
         now = self.at(mixed)
         length = 1.0

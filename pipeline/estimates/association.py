@@ -30,7 +30,7 @@ class Outcome:
         return 0.5 if self.measure == "AUC" else 0.0
 
     def take(self, rows: np.ndarray) -> "Outcome":
-        """These rows."""
+        """Return these rows."""
         return Outcome(self.columns[rows], self.names, self.measure)
 
 
@@ -89,7 +89,7 @@ def associate(values: np.ndarray, outcome: Outcome, groups: np.ndarray) -> Assoc
 
 
 def clustered_error(influence: np.ndarray, groups: np.ndarray) -> float:
-    """Standard error of a mean-like score from its rows' influences (N,), summed by group."""
+    """Return the standard error of a mean-like score from rows' influences (N,), by group."""
     sums = np.bincount(np.unique(groups, return_inverse=True)[1], influence)
     return float(np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)))
 

@@ -71,7 +71,7 @@ def gain_of_averaging(
 
 
 def _carried_over(score: float, single: float, mean: float, low: float, high: float) -> float:
-    """What `score` gains if it goes as much of the way to the end as from `single` to `mean`."""
+    """Return the gain of `score` that is the same part of the way as from `single` to `mean`."""
     end = high if mean > single else low
     if not np.isfinite(end) or end == single:
         return float(mean - single)

@@ -50,7 +50,7 @@ class Evidence:
         return self.score(self.targets, self.oof)
 
     def score(self, targets: np.ndarray, values: np.ndarray) -> float:
-        """The metric of values (n, C) against targets (n, C)."""
+        """Return the metric of values (n, C) against targets (n, C)."""
         return self.metric.score(targets, values, self.task)
 
     @cached_property
@@ -61,11 +61,11 @@ class Evidence:
         return float(np.fmin(low, self.oof_score)), float(np.fmax(high, self.oof_score))
 
     def clip(self, score: float) -> float:
-        """A score within the metric's range."""
+        """Return a score within the metric's range."""
         return float(np.clip(score, *self.limits))
 
     def at_most(self, rows: int, *, seed: int) -> "Evidence":
-        """The same with at most so many training and test rows; more tell no more of a mean."""
+        """Return the same with at most so many training and test rows."""
         rng = stream(seed, "evidence")
         train = np.sort(rng.permutation(self.oof.shape[0])[:rows])
         test = np.sort(rng.permutation(self.test.shape[1])[:rows])
@@ -82,7 +82,7 @@ class Evidence:
         )
 
     def calibrated(self) -> "Evidence":
-        """The same with the blend's probabilities as sure as they are right out of fold."""
+        """Return the same with the blend's probabilities as sure as they are right out of fold."""
         fitted = fit_calibration("temperature", self.oof, self.targets, self.task)
         return replace(self, oof=fitted(self.oof), test=fitted(self.test))
 

@@ -101,7 +101,7 @@ def within_limits(
     level: float,
     gain: float = 0.0,
 ) -> tuple[float, float]:
-    """The middle `level` of drawn scores (rounds,) plus `gain`, ended where the metric ends.
+    """Return the middle `level` of drawn scores (rounds,) plus `gain`, ended where the metric ends.
 
     It holds what is expected, the score itself plus `gain`: where all rows are right, populations
     are nearly so, but a test set may be.
@@ -150,7 +150,7 @@ def probability_better(
 
 
 def percentiles(scores: np.ndarray, level: float) -> tuple[float, float]:
-    """The ends of the middle `level` of the scores that are defined; NaN if none is."""
+    """Return the ends of the middle `level` of the scores that are defined; NaN if none is."""
     defined = scores[~np.isnan(scores)]
     if not len(defined):
         return np.nan, np.nan

@@ -109,7 +109,7 @@ def _further(evidence: Evidence, expected: float) -> float:
 
 
 def _unnoticed(evidence: Evidence, expected: float, signals: list[Signal]) -> float:
-    """The out-of-fold score with errors grown by how well features tell test rows, if worse."""
+    """Return the out-of-fold score with errors grown by how well features tell test rows."""
     beyond = sum(s.test - s.train for s in signals if s.name == ON_FEATURES and s.differs)
     if not beyond or not np.isfinite(evidence.limits).any():
         return expected

@@ -57,7 +57,7 @@ def scores_by_way(evidence: Evidence, told: ToldApart | None, *, seed: int) -> d
 
 
 def label_noise(evidence: Evidence, *, seed: int) -> float:
-    """Standard deviation of the test rows' score over draws of their labels; NaN if not known."""
+    """Return the spread of the test rows' score over draws of their labels; NaN if not known."""
     few = evidence.at_most(MOST_ROWS, seed=seed)
     if not evidence.task.is_regression:
         scores = _scores_by_draws(few.calibrated(), seed)
@@ -106,7 +106,7 @@ def _is_plain_accuracy(evidence: Evidence) -> bool:
 
 
 def _limits(sure: Evidence) -> np.ndarray:
-    """The confidence that as many training rows lie above as are right; multilabel: of columns."""
+    """Return the confidence that as many training rows exceed as are right."""
     if sure.task.is_multilabel:
         confidence = np.maximum(sure.oof, 1 - sure.oof)
         wrong = (sure.oof >= 0.5) != (sure.targets >= 0.5)
@@ -166,7 +166,7 @@ def _against(evidence: Evidence, rival: np.ndarray, values: np.ndarray) -> float
 
 
 def _weighted_change(evidence: Evidence, told: ToldApart) -> float:
-    """The weighted score less the plain one; NaN where few training rows look like test rows."""
+    """Return weighted less plain score; NaN where few training rows look like test rows."""
     odds = told.probs / np.clip(1 - told.probs, 1e-6, None)
     weights = np.minimum(odds / odds.mean(), MAX_WEIGHT)
     weights = weights / weights.mean()
@@ -183,7 +183,7 @@ def _weighted_change(evidence: Evidence, told: ToldApart) -> float:
 
 
 def _layers(evidence: Evidence) -> Iterator[np.ndarray]:
-    """A layer of test rows (N_test, C) for each round, in turn."""
+    """Return a layer of test rows (N_test, C) for each round, in turn."""
     return (evidence.test[part % len(evidence.test)] for part in range(ROUNDS))
 
 

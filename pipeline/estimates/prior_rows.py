@@ -74,7 +74,7 @@ def swapped_rows(
 
 
 def _of_shares(terms: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:
-    """A row right and one wrong of each class, of the mass of one row together."""
+    """Make a right row and a wrong one of each class, of the mass of one row together."""
     num_classes = terms.shape[1]
     right = _share_right(np.nan_to_num(score), num_classes)
     rows = np.zeros((2, num_classes, num_classes, 2))
@@ -85,7 +85,7 @@ def _of_shares(terms: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]
 
 
 def _of_agreement(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A row right, and one taken for the next class, of each class: the mass of one row together.
+    """Make a right row and one taken for the next class, of each class: one row's mass together.
 
     Else decisions that are nearly all for one class would hardly vary: none of the few others is
     ever right, or wrong.

@@ -94,7 +94,7 @@ def _compare(
 
 
 def _mean_predictions(evidence: Evidence) -> Signal:
-    """The class or column whose mean prediction differs most (as in Lipton 2018)."""
+    """Return the class or column whose mean prediction differs most (as in Lipton 2018)."""
     oof, columns = evidence.oof, np.arange(evidence.oof.shape[1])
     if not evidence.task.is_regression:
         expected = np.minimum(oof.mean(0), 1 - oof.mean(0)) * min(len(oof), evidence.test.shape[1])

@@ -40,7 +40,7 @@ class Units:
         )
 
     def weights(self, rounds: int, rng: np.random.Generator) -> np.ndarray:
-        """Populations (rounds, U + P) as weights; each stratum's sum is its share."""
+        """Return populations (rounds, U + P) as weights; each stratum's sum is its share."""
         drawn = rng.standard_gamma(self.shapes, (rounds, len(self.shapes)))
         drawn *= self.masses / self.shapes
         for stratum in range(self.strata.max() + 1):
@@ -107,7 +107,7 @@ def units_of(num_rows: int, groups: np.ndarray | None) -> np.ndarray:
 
 
 def strata_of(targets: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """The class (U,) of each unit's rows; C for units of several classes."""
+    """Return the class (U,) of each unit's rows; C for units of several classes."""
     num_units, num_classes = int(units.max()) + 1, targets.shape[1]
     labels = targets.argmax(axis=1)
     lowest, highest = np.full(num_units, num_classes), np.zeros(num_units, dtype=int)
@@ -127,12 +127,12 @@ def parts_of_strata(sizes: np.ndarray, share: float, rng: np.random.Generator) -
 
 
 def student_share(num_units: int) -> float:
-    """The share of the units in a resample whose means vary as Student's t does: all but three."""
+    """Return a resample's share of the units for means that vary as Student's t: all but three."""
     return 1.0 if num_units > FEW else max(LEAST, 1 - 3 / num_units)
 
 
 def _shape(units: int, test_units: float, *, lost: int) -> float:
-    """The shape that makes means of test sets as wide as they are.
+    """Return the shape that makes means of test sets as wide as they are.
 
     Weights of shape a give U units' mean the variance of a U + 1 units, and lessen the variance
     within populations. Solved for the unbiased variance of a test set's mean less that of the rows

@@ -51,7 +51,7 @@ def log_loss(scores: np.ndarray, targets: np.ndarray, link: str) -> np.ndarray:
 def best_temperature(
     scores: np.ndarray, targets: np.ndarray, share: np.ndarray, *, link: str
 ) -> tuple[float, float]:
-    """The factor on scores (N, C) that makes the mean log loss least, and that loss.
+    """Return the factor on scores (N, C) that makes the mean log loss least, and that loss.
 
     Source: Guo et al. 2017, temperature scaling; ours is fitted to cross-validated scores.
     """

@@ -41,7 +41,7 @@ class NeighboursModel:
         return np.where(self.learned, self.vote(nearest, cosines), self.constants)
 
     def vote(self, nearest: np.ndarray, cosines: np.ndarray) -> np.ndarray:
-        """The neighbours' weighted mean target: (n, C).
+        """Return the neighbours' weighted mean target: (n, C).
 
         Where targets are classes, all training rows together vote once, as the last neighbour:
         nothing is impossible because a few rows agree.
@@ -107,7 +107,7 @@ def error(values: np.ndarray, targets: np.ndarray, kind: str) -> np.ndarray:
 def nearest_rows(
     queries: np.ndarray, rows: np.ndarray, *, k: int, folds: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows of the highest cosine with each query, closest first, and the cosines: (n, k).
+    """Find the k rows of the highest cosine with each query, closest first, and the cosines.
 
     Args:
         folds: (N,) where queries are the rows themselves; those of one fold do not see each other

@@ -17,7 +17,7 @@ def fit_axes(
     *,
     share: float,
 ) -> np.ndarray:
-    """What follows a block's scaling: (D, A) axes, or (D,) bool for a choice of dimensions.
+    """Return what follows a block's scaling: (D, A) axes, or (D,) bool for a choice of dimensions.
 
     Directions in which no training row varies are dropped by whitening and PCA.
 

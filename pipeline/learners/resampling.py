@@ -36,7 +36,7 @@ def resample(
 
 
 def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingRows:
-    """New rows that make each class as large as the largest, and none for a class without rows.
+    """Make rows that bring each class to the size of the largest, and none for one without rows.
 
     Each lies at random on the line between a row and one of its nearest neighbours of the same
     class and inner fold; so does its weight, and the fold is theirs. Of a target each end counts by

@@ -33,19 +33,19 @@ class TrainingRows:
     num_columns: int
 
     def of(self, chosen: np.ndarray) -> "TrainingRows":
-        """Some of the rows, or some several times: positions."""
+        """Return some of the rows, or some several times: positions."""
         names = ("features", "targets", "weights", "folds")
         return self.having(**{name: getattr(self, name)[chosen] for name in names})
 
     def having(self, **arrays: np.ndarray) -> "TrainingRows":
-        """The rows with other features, targets, weights or folds."""
+        """Return the rows with other features, targets, weights or folds."""
         return replace(self, **arrays)
 
 
 def chosen_rows(
     chosen: np.ndarray, blocks: Mapping[str, np.ndarray], *arrays: np.ndarray | None
 ) -> tuple:
-    """Some rows, by position or mask, of blocks and of arrays; None stays None."""
+    """Return some rows, by position or mask, of blocks and of arrays; None stays None."""
     some = {name: block[chosen] for name, block in blocks.items()}
     return some, *(None if array is None else array[chosen] for array in arrays)
 

@@ -81,7 +81,7 @@ class Trials:
             self.best = settings
 
     def record(self) -> dict[str, Any]:
-        """What it cost, what was found, and what that gains over the config's own settings."""
+        """Return what it cost, what was found, and the gain over the config's own settings."""
         return {
             "trials": len(self.losses),
             "loss_before": next(iter(self.losses.values())),

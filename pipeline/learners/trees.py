@@ -98,7 +98,7 @@ def fit_lightgbm(
 
 
 def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first axes of the features, metadata columns as they are: a centre (D,) and (D, A)."""
+    """Find the features' first axes, metadata columns as they are: a centre (D,) and (D, A)."""
     num_rotated = rows.features.shape[1] - rows.num_columns
     if not num_rotated:
         return np.zeros(rows.num_columns), np.eye(rows.num_columns)
@@ -112,7 +112,7 @@ def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndar
 def booster_tasks(
     rows: TrainingRows, learned: np.ndarray
 ) -> list[tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]]:
-    """What each booster learns: its objective, the rows it takes (indices), labels and weights.
+    """List what each booster learns: its objective, rows (indices), labels and weights.
 
     Classes and levels: one multiclass booster; a soft row becomes weighted hard ones. (Levels by
     regression on their values were worse in squared error too.) Two classes and multilabel

@@ -19,7 +19,7 @@ TRAINED_ON = "trained_on.txt"  # ids of the rows that a model learnt from, one a
 def read_member(
     project: Project, member: str, *, for_submission: bool = False
 ) -> tuple[Predictions, Predictions]:
-    """A member's oof (N, C) and test (K, N_test, C), in the order of the competition's rows.
+    """Read a member's oof (N, C) and test (K, N_test, C), in the order of the competition's rows.
 
     Args:
         for_submission: let a model of all rows, where the member has one, stand for each fold's;
@@ -69,7 +69,7 @@ def read_members(project: Project) -> MemberPredictions:
 
 
 def read_repeat(project: Project, member: str, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a member's K models of one repeat say: oof (N, C) and test (K, N_test, C).
+    """Read predictions of a member's K models of one repeat: oof (N, C) and test (K, N_test, C).
 
     Raises:
         UserError: if it was made of other rows, classes or folds, or a model saw a row of its own.
@@ -104,7 +104,7 @@ def refuse_seen_rows(ids: np.ndarray, trained_on: Path) -> None:
 
 
 def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
-    """What one model of a member says of the test rows, in their order: (N_test, C).
+    """Read one model's predictions of the test rows, in their order: (N_test, C).
 
     Raises:
         UserError: if it was made of other rows, classes or folds.

@@ -22,7 +22,7 @@ Refit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def stacked_training_block(project: Project, member: str, fold: int) -> np.ndarray:
-    """What a fold's model of a learner sees of those that it stacks, in training: (N, V, D)."""
+    """Predict, for training, with the learners that a fold's model stacks: (N, V, D)."""
     table = project.folds
     folds = table.repeats[table.repeat_of(fold)]
     held_out = fold if fold == ALL_ROWS else fold % table.num_folds
@@ -55,7 +55,7 @@ def nested_predictions(folds: np.ndarray, fold: int, refit: Refit) -> np.ndarray
 def _refit(
     project: Project, name: str, folds: np.ndarray, fitted_on: np.ndarray, asked: np.ndarray
 ) -> np.ndarray:
-    """What a learner says of rows when it is fitted on others, as the two stages do both."""
+    """Fit a learner on some rows and predict others, as the train and infer stages do."""
     targets = project.competition.targets[fitted_on]
     left_out = np.setdiff1d(np.arange(project.num_train), fitted_on)
     data = FoldData(ALL_ROWS, fitted_on, targets, np.ones(len(fitted_on)), left_out)

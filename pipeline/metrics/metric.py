@@ -160,7 +160,7 @@ class Metric:
                 )
 
     def weighted(self, weights: np.ndarray) -> "Metric":
-        """The same with weights of classes (C,)."""
+        """Return the same with weights of classes (C,)."""
         assert self.weigh is not None, f"{self.name} knows no weights of classes"
         made = {"function": self.weigh(weights), "class_weights": tuple(weights.tolist())}
         return replace(self, needs_weights=False, **made)

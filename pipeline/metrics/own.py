@@ -147,7 +147,7 @@ def is_own(metric: Metric) -> bool:
 
 
 def describe(metric: Metric) -> str:
-    """What a metric is taken for: "my:fn, lower is better, wants classes"."""
+    """Return what a metric is taken for: "my:fn, lower is better, wants classes"."""
     direction = "higher" if metric.greater_is_better else "lower"
     return f"{metric.name}, {direction} is better, wants {SHOWN[metric.wants]}"
 
@@ -228,7 +228,7 @@ def _imported(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
 
 
 def _plain(found: Any) -> Any:
-    """A number of Python's, numpy's or torch's as a float; anything else as it is."""
+    """Return a number of Python's, numpy's or torch's as a float; anything else as it is."""
     if np.ndim(found) == 0 and hasattr(found, "item"):
         found = found.item()
     is_number = isinstance(found, numbers.Real) and not isinstance(found, bool)
@@ -236,7 +236,7 @@ def _plain(found: Any) -> Any:
 
 
 def _lacking(declared: dict[str, Any]) -> str:
-    """What is not declared, in words."""
+    """Return what is not declared, in words."""
     words = {
         "greater_is_better": "which direction is better (greater_is_better)",
         "wants": "what it wants to see (wants)",

@@ -46,7 +46,7 @@ class Pattern:
         return found
 
     def find(self, name: str) -> Metric | None:
-        """The metric of a name; None if it is no such name."""
+        """Return the metric of a name; None if it is no such name."""
         match = re.fullmatch(self.regex, name)
         return self.make(*match.groups()) if match else None
 
@@ -92,7 +92,7 @@ def _f_pattern(average: Average) -> Pattern:
 
 
 def _share_of(text: str) -> float | None:
-    """A share between 0 and 1, which may be written in per cent."""
+    """Return a share between 0 and 1, which may be written in per cent."""
     share = float(text) / (100 if float(text) >= 1 else 1)
     return share if 0 < share < 1 else None
 

@@ -33,7 +33,7 @@ def ranking(
 
 
 def pooled_ranking(y_true: np.ndarray, probs: np.ndarray, *, column: Column) -> float:
-    """A ranking metric of all columns' rows as one column (average="micro"); NaN of one class."""
+    """Score all columns' rows as one column (average="micro"); NaN of one class."""
     truth = membership(y_true, probs.shape[1]).ravel()
     return column(truth, probs.ravel()) if 0 < truth.mean() < 1 else np.nan
 
@@ -175,7 +175,7 @@ def label_weighted_ranking(truth: np.ndarray, probs: np.ndarray) -> np.ndarray:
 
 
 def _ranked_counts(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives (T,) above each distinct threshold, from the highest down."""
+    """Count true and false positives (T,) above each distinct threshold, from the highest down."""
     order = np.argsort(-score)
     last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     true_positives = np.cumsum(truth[order])[last_of_tie]
@@ -183,7 +183,7 @@ def _ranked_counts(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _rates(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positive rates (T + 1,) of each threshold, from above all down."""
+    """Return true and false positive rates (T + 1,) of each threshold, from above all down."""
     true_positives, false_positives = (np.append(0, n) for n in _ranked_counts(truth, score))
     return true_positives / true_positives[-1], false_positives / false_positives[-1]
 

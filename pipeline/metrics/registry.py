@@ -30,17 +30,17 @@ OF_AVERAGE: dict[Average, tuple[str, dict[str, Any]]] = {
 
 
 def higher(name: str, wants: Wants, kinds: frozenset[str], function: Any, **more: Any) -> Metric:
-    """A metric that is better high."""
+    """Make a metric that is better high."""
     return Metric(name, True, wants, kinds, function, **more)
 
 
 def lower(name: str, wants: Wants, kinds: frozenset[str], function: Any, **more: Any) -> Metric:
-    """A metric that is better low, 0 at best."""
+    """Make a metric that is better low, 0 at best."""
     return Metric(name, False, wants, kinds, function, **{"low": 0.0, **more})
 
 
 def of_counts(name: str, counts: Counts, average: Average) -> Metric:
-    """A ratio of counts of decisions, averaged as scikit-learn does: NAME_AVERAGE."""
+    """Make a ratio of counts of decisions, averaged as scikit-learn does: NAME_AVERAGE."""
     text, more = OF_AVERAGE[average]
     finish, of = {
         "weighted": (scorers.weighted_mean_of_ratios, "moments"),
@@ -65,13 +65,13 @@ def f_beta(beta: float, average: Average) -> Metric:
 
 
 def of_columns(name: str, column: ranks.Column, kinds: frozenset[str], **more: Any) -> Metric:
-    """A mean over columns of a metric of ranks, one class against the rest."""
+    """Average a metric of ranks over columns, one class against the rest."""
     function = partial(ranks.ranking, column=column)
     return higher(name, "probabilities", kinds, function, **{**IN_UNIT, **BY_COLUMN, **more})
 
 
 def of_moments(name: str, finish: Callable, kinds: frozenset[str], **more: Any) -> Metric:
-    """A mean over target columns of what moments tell."""
+    """Average a metric of moments over target columns."""
     function = RowMeans(numbers.moments, finish)
     return higher(name, "values", kinds, function, **{"low": -1.0, "high": 1.0, **more})
 
@@ -79,7 +79,7 @@ def of_moments(name: str, finish: Callable, kinds: frozenset[str], **more: Any) 
 def errors(
     name: str, terms: Callable, root: bool = False, kinds: frozenset[str] = NUMBERS, **more: Any
 ) -> Metric:
-    """A mean over target columns of errors' means, or of the roots of these."""
+    """Average errors' means, or their roots, over target columns."""
     finish = numbers.root_mean if root else numbers.mean_over_columns
     return lower(name, "values", kinds, RowMeans(terms, finish, of="losses"), **more)
 

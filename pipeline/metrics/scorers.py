@@ -92,7 +92,7 @@ def probable_f1_terms(y_true: np.ndarray, probs: np.ndarray) -> np.ndarray:
 def f_counts(
     truth: np.ndarray, found: np.ndarray, *, beta: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What F-beta is the ratio of, of 0/1 matrices: true positives, and the mean of both counts."""
+    """Return the parts of F-beta of 0/1 matrices: true positives, and the mean of both counts."""
     return truth * found, (beta**2 * truth + found) / (1 + beta**2)
 
 
@@ -102,14 +102,14 @@ def jaccard_counts(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np
 
 
 def recall_counts(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True positives, and positives, of 0/1 matrices."""
+    """Count true positives, and positives, of 0/1 matrices."""
     return truth * found, truth
 
 
 def ratio_terms(
     y_true: np.ndarray, y_pred: np.ndarray, *, counts: Counts, average: str
 ) -> np.ndarray:
-    """Counts of each row, for the ratio that `average` asks for, as scikit-learn's functions do.
+    """Count for each row what the ratio of `average` needs, as scikit-learn does.
 
     Returns:
         macro: (N, C, 2), see `mean_of_ratios`. Of the positive class of two ("") or micro, of all

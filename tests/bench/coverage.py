@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core.task import Task
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
@@ -115,7 +115,14 @@ def predictions(project, blocks, kept, folds, groups, split) -> tuple[np.ndarray
         learner = Learner(blocks={"b": 1.0}, transform="none", **settings)
         for fold in range(num_folds):
             rows = folds != fold
-            fitted = fit_learner(learner, {"b": block[kept][rows]}, targets[rows], Task(kind, levels), groups=groups[rows], seed=stream_seed(split, name, fold))
+            fitted = fit_learner(
+                learner,
+                {"b": block[kept][rows]},
+                targets[rows],
+                Task(kind, levels),
+                groups=groups[rows],
+                seed=stream_seed(split, name, fold),
+            )
             oof[m, ~rows] = fitted.predict({"b": block[kept][~rows]})
             test[m, fold] = fitted.predict({"b": block[~kept]})
     return oof, test

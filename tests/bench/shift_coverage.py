@@ -28,10 +28,10 @@ import pandas as pd
 from coverage import LEARNERS, reduced_blocks
 from sklearn.cluster import KMeans
 
-from pipeline.core.task import Task
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
+from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.evidence import Evidence
@@ -246,7 +246,14 @@ def predictions(
             settings = {"learner": "ridge", "strength": [30.0]}
         for fold in range(num_folds):
             rows = folds != fold
-            fitted = fit_learner(Learner(blocks={"b": 1.0}, transform="none", **settings), {"b": block[rows]}, train.targets[rows], Task(kind, levels), groups=None if train.groups is None else train.groups[rows], seed=stream_seed(split, name, fold))
+            fitted = fit_learner(
+                Learner(blocks={"b": 1.0}, transform="none", **settings),
+                {"b": block[rows]},
+                train.targets[rows],
+                Task(kind, levels),
+                groups=None if train.groups is None else train.groups[rows],
+                seed=stream_seed(split, name, fold),
+            )
             oof[m, ~rows] = fitted.predict({"b": block[~rows]})
             layers[m, fold] = fitted.predict({"b": of_test})
     return oof, layers

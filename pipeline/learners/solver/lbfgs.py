@@ -66,13 +66,13 @@ class Point:
 
     @classmethod
     def at(cls, problems: Problems, solutions: np.ndarray, scores: np.ndarray) -> "Point":
-        """The point of these solutions, whose scores are known."""
+        """Return the point of these solutions, whose scores are known."""
         fits, slopes = problems.fits(scores)
         penalties = dots(problems.penalty_of(solutions), solutions) / 2
         return cls(solutions, scores, slopes, fits + penalties)
 
     def of(self, chosen: np.ndarray) -> "Point":
-        """Some of the problems: a mask or positions."""
+        """Return some of the problems: a mask or positions."""
         return Point(
             self.solutions[chosen], self.scores[chosen], self.slopes[chosen], self.losses[chosen]
         )

@@ -30,13 +30,13 @@ class Problems:
     link: Link
 
     def of(self, chosen: np.ndarray) -> "Problems":
-        """Some of the problems: a mask or positions."""
+        """Return some of the problems: a mask or positions."""
         return Problems(
             self.features, self.targets, self.shares[chosen], self.penalties[chosen], self.link
         )
 
     def constants(self) -> np.ndarray:
-        """The best solution without features: the targets' prior."""
+        """Return the best solution without features: the targets' prior."""
         prior = np.clip(self.shares @ self.targets.T, 1e-6, 1 - 1e-6)
         solution = np.zeros((*prior.shape, self.features.shape[1] + 1), self.features.dtype)
         if self.link == "hinge":
@@ -52,7 +52,7 @@ class Problems:
         return np.append(mean_share @ self.features**2, mean_share.sum())
 
     def penalty_of(self, solutions: np.ndarray) -> np.ndarray:
-        """The penalties' gradient: penalty x solution, 0 for intercepts."""
+        """Return the penalties' gradient: penalty x solution, 0 for intercepts."""
         pulled = self.penalties.astype(solutions.dtype)[:, None, None] * solutions
         pulled[:, :, -1] = 0
         return pulled
