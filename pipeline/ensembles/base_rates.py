@@ -1,6 +1,6 @@
 """Base rates of the training rows, taken out of members' predictions before a blend is fitted.
 
-A model that knows nothing predicts the mean of its training rows. That mean is low where the mean
+A model without signal predicts the mean of its training rows. That mean is low where the mean
 of the fold that it held out is high, so out-of-fold predictions fall as the truth rises. A blend
 that is fitted on the other folds learns this slope, and with it finds the labels of its own
 held-out fold again (AutoGluon issue 2779 describes the same leak in stacking). So the predictions

@@ -194,7 +194,7 @@ def fit_blend(
         members = prepared(raw)
         mix = BLENDS[blend_kind](members, targets, fitting)
         shares, finish = mix.weights, np.asarray
-        # Members that err apart are, in their mean, right more often than the mean says.
+        # Members that err apart are, in their mean, right more often than their mean probability.
         if fitting.calibrate != "none" and not blend_kind.startswith("stack"):
             finish = fit_calibration("temperature", mix.combine(members), targets, fitting.smooth)
 
@@ -226,8 +226,8 @@ def _gains(
     """Return whether a blend beats a soft vote, and surely a constant, on rows left out.
 
     Members' predictions of other folds come from models that learnt from this one's rows. What is
-    fitted on them finds a little of these labels again: where members know nothing, that is all
-    that it finds. Where they surely know more than a constant, it is little beside it.
+    fitted on them finds a little of these labels again: where members have no signal, that is
+    all that it finds. Where they are surely better than a constant, it is little beside it.
     """
     parts = inner_parts(folds, len(targets))
     constant = np.empty(targets.shape)

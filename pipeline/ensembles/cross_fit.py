@@ -54,7 +54,7 @@ class CrossFitted:
 
     @property
     def submitted(self) -> np.ndarray:
-        """(N_test, C) what the submission says: the mean of the layers, each row with a label."""
+        """(N_test, C) the submission's: the mean of the layers, each row with a label."""
         return self._filled(self.submitted_test.mean(axis=0))
 
     def _filled(self, values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A rule is kept as a rising function of predictions (or of their odds), so that deciding as always
 (at the config's threshold, by the likeliest class, by the nearest level) decides by the rule.
-Estimate, submission and report then need to know nothing of it, and layers of several folds' rules
+Estimate, submission and report then need no rule of their own, and layers of several folds' rules
 can be averaged.
 """
 

@@ -35,8 +35,8 @@ def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> dict[st
         return {**named, "refused": f"{path.name} is not there, or not readable"}
     if differing := _what_differs(project, rival):
         return {**named, "refused": f"its {' and '.join(differing)} differ"}
-    said = rival.in_order_of(project.competition.ids, where=str(path)).values
-    return named | compare(project, oof, said)
+    theirs_oof = rival.in_order_of(project.competition.ids, where=str(path)).values
+    return named | compare(project, oof, theirs_oof)
 
 
 def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:

@@ -26,14 +26,14 @@ def oof_without_each(
     Args:
         base_levels: (M, K, C) of members' models, see `base_rates.model_levels`.
     Returns:
-        What each of these blends says out of fold; nothing where there is one member only.
+        Out-of-fold predictions of each of these blends; nothing where there is one member only.
     """
     if len(oof) == 1:
         return []
     found = []
     for m in range(len(oof)):
         others = np.delete(oof, m, axis=0)
-        # Nothing is said of test rows here, but every fold has a layer of them.
+        # Test rows are not predicted here, but every fold needs a layer of them.
         layers = np.repeat(others[:, None, :1], len(np.unique(folds)), axis=1)
         rest = replace(fitting, series=without(fitting.series, m))
         levels = np.delete(base_levels, m, axis=0)

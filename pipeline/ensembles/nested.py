@@ -1,7 +1,7 @@
 """Predictions inside the rows that a blend is fitted on: what stands on a blend is fitted on them.
 
-A stacker over blends, or a threshold on a blend, must not learn from what the blend says of rows
-that it was itself fitted on: there it looks surer than it is.
+A stacker over blends, or a threshold on a blend, must not learn from the blend's predictions
+of rows that it was itself fitted on: there it looks surer than it is.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 FALLBACK_PARTS = 5
-MOST_PARTS = 3  # of `inner_parts`; more cost more fits and tell little more
+MOST_PARTS = 3  # of `inner_parts`; more cost more fits and change little
 
 
 class Applied(Protocol):

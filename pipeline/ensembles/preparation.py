@@ -55,8 +55,8 @@ def prepare(
 ) -> Preparation:
     """Fit the calibration of each member (M, N, C); find copies, and what a constant replaces.
 
-    Where no member is surely better than a constant, all stay: on noise, who is better is better by
-    luck, and by the labels of the rows held out.
+    Where no member is surely better than a constant, all stay: on noise one is better than another
+    by chance, and by the labels of the rows held out.
     """
     metric, task = fitting.metric, fitting.task
     calibrations = tuple(

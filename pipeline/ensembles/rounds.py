@@ -6,7 +6,7 @@ rounds predict it. Training all rounds that were asked for is what makes this po
 stopped by its out-of-fold score would let fold k's targets decide what fold k's models are.
 
 What remains: the table of gains is of all rows, so the best of several rounds is best by luck in
-part, and whoever sets `rounds` by it has chosen with the rows that are scored. And a member's
+part, and setting `rounds` by it is a choice made with the rows that are scored. And a member's
 predictions of other folds' rows come from models that learnt from this fold's (see `cross_fit`).
 """
 

@@ -1,4 +1,4 @@
-"""Thresholds from which on yes is said, fitted to a metric that counts decisions.
+"""Thresholds of a yes, fitted to a metric that counts decisions.
 
 Each is the mean of what is best on bootstrap samples: one sample's best threshold jumps about.
 """
@@ -11,7 +11,7 @@ BAGS = 20
 EDGE = 1e-6
 PLACES = 12  # decimals of a score: of equal ones the highest threshold is taken
 COMMON = np.linspace(0, 1, 51)[1:-1]  # thresholds tried for all columns at once
-MOST_CELLS = 2_000_000  # of a matrix; more of them tell no more of one number
+MOST_CELLS = 2_000_000  # of a matrix; more do not make one number surer
 
 
 def fit_threshold(
@@ -28,8 +28,8 @@ def fit_threshold(
     truth, probs = truth[order].astype(int), probs[order]
     ends = np.append(probs[1:] < probs[:-1], True)  # a threshold parts no equal probabilities
     between = np.append((probs[1:] + probs[:-1]) / 2, probs[-1] / 2)[ends]
-    said = np.concatenate([np.ones_like(truth), np.zeros_like(truth)])
-    yes, no = np.split(function.terms(np.concatenate([truth, truth]), said), 2)
+    predicted = np.concatenate([np.ones_like(truth), np.zeros_like(truth)])
+    yes, no = np.split(function.terms(np.concatenate([truth, truth]), predicted), 2)
     flat = np.stack([yes - no, no]).reshape(2, len(truth), -1)
     found = []
     for _ in range(BAGS):

@@ -1,4 +1,4 @@
-"""Two-level stacking: weights for blends of the members, fitted on what each blend says unseen."""
+"""Two-level stacking: weights for blends, fitted on their out-of-fold predictions."""
 
 from collections.abc import Callable
 from functools import partial

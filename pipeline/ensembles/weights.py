@@ -33,7 +33,7 @@ class MixtureLoss:
     """A convex loss of a weighted mean of members, as a function of the weights (M,).
 
     Attributes:
-        predictions: (M, R) what each member says of R numbers.
+        predictions: (M, R) each member's predictions of R numbers.
         aims: (R,) the probability mass on each number, or the value that it should have.
         is_log: log loss, or squared error.
     """
@@ -77,7 +77,7 @@ class MixtureLoss:
         return float(-self.aims @ np.log(mixed))
 
     def gradient(self, mixed: np.ndarray) -> np.ndarray:
-        """By the weights (M,), where the mixture says `mixed` (R,)."""
+        """Return the gradient (M,) by the weights, where the mixture is `mixed` (R,)."""
         if self.is_log:
             return -(self.predictions @ (self.aims / mixed))
         return self.predictions @ (mixed - self.aims) * (2 / mixed.size)

@@ -1,7 +1,7 @@
-"""Adversarial validation: can a simple model tell test images from training images?
+"""Adversarial validation: can a simple model separate test from training images?
 
-Some of that is fair where persons or series are held out: each fold, told from the others in the
-same way, says how much. Only what the test set has beyond its folds counts.
+Some of that is fair where persons or series are held out: how well each fold
+is separated from the others shows how much. Only what the test set has beyond its folds counts.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ MIN_ROWS = 20  # of train and of test
 
 @dataclass(frozen=True)
 class Adversary:
-    """Test told from train.
+    """Separation of test rows from training rows.
 
     Attributes:
         of_test: AUC of test against train. of_folds: (K,) of each fold against the others.
@@ -54,7 +54,7 @@ def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversa
 
 
 def _sides(folds: np.ndarray) -> list[np.ndarray]:
-    """Masks (N,) of what is told from the other folds: each fold, or several where some are small.
+    """Return masks (N,): each fold, or several together where some are small.
 
     A side of one row is left out: in the part that holds it out, there is nothing to be fitted.
     """

@@ -1,4 +1,4 @@
-"""Association: how well numbers tell targets apart, with an error that knows of groups."""
+"""Association: how well numbers predict targets, with an error that counts groups."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ MIN_ROWS = 3  # of a class on either side
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is to be told, in columns.
+    """What is to be predicted, in columns.
 
     Attributes:
         columns: (N, C) 0 or 1 for classes; ranks in (0, 1) for numbers.
@@ -36,13 +36,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Association:
-    """How well values tell an outcome.
+    """How well values predict an outcome.
 
     Attributes:
         score: mean over columns, classes by how frequent they are.
         influence: (N,) each row's share of the score's error.
         error: standard error, rows of a group counted as one. p_value: one-sided, against chance.
-        best: position of the column that is told best.
+        best: position of the column that is predicted best.
     """
 
     score: float
@@ -55,7 +55,7 @@ class Association:
 def outcome_of(
     targets: np.ndarray, classes: tuple[str, ...], *, kind: Kind, levels: np.ndarray | None
 ) -> Outcome:
-    """Targets (N, C) of any task as columns that are told one by one."""
+    """Targets (N, C) of any task as columns that are predicted one by one."""
     if kind in ("ordinal", "regression"):
         numbers = targets if levels is None else (targets @ levels)[:, None]
         names = classes if levels is None else ("level",)
@@ -121,7 +121,7 @@ def _auc(truth: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, floa
 def _rank_correlation(truth: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, float]:
     """Spearman's correlation, rows' influences, and its error by chance."""
     x, y = (_standardised(rankdata(numbers)) for numbers in (truth, values))
-    # Influences as they are where nothing is told: those at the score itself promise too much
+    # Influences as they are where nothing is predicted: those at the score itself promise too much
     # where groups are few.
     return float((x * y).mean()), x * y / len(x), 1 / np.sqrt(max(len(x) - 1, 1))
 

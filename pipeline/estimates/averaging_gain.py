@@ -1,8 +1,8 @@
-"""What the mean of K models gains over one of them, told from test rows without their labels.
+"""Gain of the mean of K models over one of them, estimated from test rows without labels.
 
 Out of fold a row is predicted by one model, a test row by the mean of K: where these disagree, the
 mean is better, so that the out-of-fold score is too low for the test set. How much is seen by
-drawing labels as the mean says they are distributed, and scoring the mean and each model on them.
+drawing labels from the mean's probabilities, and scoring the mean and each model on them.
 For squared errors that is the ambiguity of Krogh and Vedelsby 1995, for log loss the divergence of
 the models from their mean. A mean of models is less sure than it could be, so its probabilities are
 first sharpened until one model loses on the labels what it loses out of fold.
@@ -17,7 +17,7 @@ from pipeline.estimates.row_loss import smooth_task, surely_knows
 from pipeline.metrics.named import Metric
 
 ROUNDS = 20  # sets of labels
-MOST_ROWS = 20_000  # more of them tell no more of a mean
+MOST_ROWS = 20_000  # more do not make a mean surer
 FLOOR = 1e-3  # of a probability: a few rows that are surely wrong must not rule the sharpening
 POWERS = 0.2, 5.0  # what probabilities may be raised to
 
@@ -38,7 +38,7 @@ def gain_of_averaging(
     score and the gain together are one that the metric can have.
 
     Args:
-        layers: (K, N_test, C) what each model says of the test rows.
+        layers: (K, N_test, C) each model's predictions of the test rows.
         oof, targets: (N, C) out-of-fold predictions and the truth.
     Returns:
         Below 0 where the metric is better low; 0 where all layers are the same, or none is defined,
@@ -52,10 +52,10 @@ def gain_of_averaging(
     guesses = metric.ranks and not surely_knows(oof, targets, smooth_task(task, metric))
     if guesses or (layers == layers[0]).all():
         return 0.0
-    says = mean if task.is_regression else _sharpened(layers, oof, targets, task)
+    probs = mean if task.is_regression else _sharpened(layers, oof, targets, task)
     singles, means = [], []
     for _ in range(ROUNDS):
-        drawn = _draw_targets(says, targets, oof, task, rng)
+        drawn = _draw_targets(probs, targets, oof, task, rng)
         if task.is_regression:
             drawn = metric.clip(drawn)
         singles.append(np.mean([metric.score(drawn, layer, task) for layer in layers]))
@@ -95,22 +95,22 @@ def _sharpened(layers: np.ndarray, oof: np.ndarray, targets: np.ndarray, task: T
 
     ends = [excess(power) for power in POWERS]  # falling
     if ends[0] > 0 > ends[1]:
-        says = to_power(brentq(excess, *POWERS, xtol=1e-3))
+        probs = to_power(brentq(excess, *POWERS, xtol=1e-3))
     else:
-        says = to_power(POWERS[0] if ends[0] <= 0 else POWERS[1])
-    return says[..., 1] if task.is_multilabel else says
+        probs = to_power(POWERS[0] if ends[0] <= 0 else POWERS[1])
+    return probs[..., 1] if task.is_multilabel else probs
 
 
 def _draw_targets(
-    says: np.ndarray, targets: np.ndarray, oof: np.ndarray, task: Task, rng: np.random.Generator
+    probs: np.ndarray, targets: np.ndarray, oof: np.ndarray, task: Task, rng: np.random.Generator
 ) -> np.ndarray:
     """Targets (N, C) as predictions (N, C) say they are distributed."""
     if task.is_regression:
-        drawn = says + (targets - oof)[rng.integers(len(targets), size=len(says))]
+        drawn = probs + (targets - oof)[rng.integers(len(targets), size=len(probs))]
         # Counts and prices stay such.
         return np.maximum(drawn, np.minimum(targets.min(axis=0), 0))
     if task.is_multilabel:
-        return (rng.random(says.shape) < says).astype(float)
-    below = np.cumsum(says, axis=1)[:, :-1]
-    labels = (rng.random((len(says), 1)) >= below).sum(axis=1)
-    return np.eye(says.shape[1])[labels]
+        return (rng.random(probs.shape) < probs).astype(float)
+    below = np.cumsum(probs, axis=1)[:, :-1]
+    labels = (rng.random((len(probs), 1)) >= below).sum(axis=1)
+    return np.eye(probs.shape[1])[labels]

@@ -1,6 +1,6 @@
 """Scores on resampled rows (bootstrap, Efron 1979): whole groups, and class by class where asked.
 
-The members and blends are taken as they are, so it tells how a score varies with the rows that it
+The members and blends are taken as they are, so it shows how a score varies with the rows that it
 is measured on, not with training.
 """
 

@@ -1,7 +1,7 @@
 """Calibration: a member's probabilities made as sure as they are right, before they are blended.
 
-A network trained with smoothed labels or mixed images says 0.7 where it is right nine times in ten.
-Beside overconfident learners its voice is then weak in a mean, and weights fitted to raw
+A network trained with smoothed labels or mixed images predicts 0.7 where it is right nine times in
+ten. Beside overconfident learners it then counts too little in a mean, and weights fitted to raw
 probabilities misjudge it.
 """
 

@@ -1,4 +1,4 @@
-"""The constant that a metric likes best: what is predicted by who has seen no image."""
+"""The constant that a metric likes best: the baseline without any image."""
 
 import numpy as np
 

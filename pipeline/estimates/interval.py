@@ -73,7 +73,7 @@ def _spread_of_guesses(
     *,
     test_rows: float,
 ) -> np.ndarray:
-    """Widen drawn scores (rounds,) of predictions that know nothing: of ranks, and in groups.
+    """Widen drawn scores (rounds,) of predictions without signal: of ranks, and in groups.
 
     What models learn of noise makes the scores of two folds, each predicted by a model that learnt
     from the other, one and the same number: the out-of-fold score varies as that of half the rows.

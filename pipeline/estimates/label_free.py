@@ -1,4 +1,4 @@
-"""What is told of test rows without labels: whether they differ from training rows, their score."""
+"""Test rows without labels: whether they differ from training rows, and their score."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,18 @@ from pipeline.estimates.shift import ON_FEATURES, Signal, design_effect, signals
 RESAMPLES = 500
 # How far down the interval reaches, measured on held-out clusters and sites of the example
 # competitions (tests/bench/shift_coverage.py): of what models lose there they notice 40% in the
-# worst cases; where features alone tell test rows, errors may grow by this per AUC beyond folds'.
+# worst cases; where features alone separate test rows, errors may grow by this per AUC beyond
+# folds'.
 REACH = 2.5
 UNNOTICED = 2.0
 
 
 @dataclass(frozen=True)
 class LabelFree:
-    """What test rows tell without labels.
+    """What is known of test rows without labels.
 
     Attributes:
-        signals: what was compared, and whether it says that test rows differ.
+        signals: what was compared, and whether test rows differ by it.
         by_way: estimates of the score on test rows by name, see `scores_by_way`; empty where no way
             applies.
         expected: their median, the worse of two in the middle, for models notice less than they
@@ -43,7 +44,7 @@ class LabelFree:
 
     @property
     def differs(self) -> bool:
-        """Whether any signal says that test rows differ from training rows."""
+        """Whether test rows differ from training rows by any signal."""
         return any(signal.differs for signal in self.signals)
 
 
@@ -55,8 +56,8 @@ def judge_test_rows(
     Args:
         gain: of averaging, as `gain_of_averaging` foretells it.
     """
-    signals, told = signals_of_shift(evidence, seed=seed)
-    by_way = scores_by_way(evidence, told, seed=seed)
+    signals, separation = signals_of_shift(evidence, seed=seed)
+    by_way = scores_by_way(evidence, separation, seed=seed)
     left = gain * share_borne_out(evidence)
     expected = low = high = np.nan
     if by_way:

@@ -27,7 +27,9 @@ FLOOR = 1e-3  # of a score's distance from its range's ends; the probit has no e
 Scores = Iterator[tuple[float, float]]  # of training rows, of test rows
 
 
-def scores_by_way(evidence: Evidence, told: ToldApart | None, *, seed: int) -> dict[str, float]:
+def scores_by_way(
+    evidence: Evidence, separation: ToldApart | None, *, seed: int
+) -> dict[str, float]:
     """Estimate the score of one model on the test rows; ways that do not apply are left out.
 
     difference of confidences (Guillory 2021): the score expected under the blend's own calibrated
@@ -51,8 +53,8 @@ def scores_by_way(evidence: Evidence, told: ToldApart | None, *, seed: int) -> d
         found["residuals by disagreement"] = evidence.oof_score + change
     if evidence.num_members > 1:
         found["agreement of members"] = _by_agreement(few, evidence.oof_score)
-    if told is not None:
-        found["importance weights"] = evidence.oof_score + _weighted_change(evidence, told)
+    if separation is not None:
+        found["importance weights"] = evidence.oof_score + _weighted_change(evidence, separation)
     return {name: evidence.clip(score) for name, score in found.items() if np.isfinite(score)}
 
 
@@ -165,9 +167,9 @@ def _against(evidence: Evidence, rival: np.ndarray, values: np.ndarray) -> float
     return evidence.score(np.eye(values.shape[1])[rival.argmax(axis=1)], values)
 
 
-def _weighted_change(evidence: Evidence, told: ToldApart) -> float:
+def _weighted_change(evidence: Evidence, separation: ToldApart) -> float:
     """Return weighted less plain score; NaN where few training rows look like test rows."""
-    odds = told.probs / np.clip(1 - told.probs, 1e-6, None)
+    odds = separation.probs / np.clip(1 - separation.probs, 1e-6, None)
     weights = np.minimum(odds / odds.mean(), MAX_WEIGHT)
     weights = weights / weights.mean()
     worth = weights.sum() ** 2 / np.sum(weights**2)
@@ -177,7 +179,7 @@ def _weighted_change(evidence: Evidence, told: ToldApart) -> float:
     counts = np.diff(np.floor(np.cumsum(weights) * COPIES + 0.5), prepend=0).astype(int)
     plain, weighted = (
         evidence.score(evidence.targets[chosen], evidence.oof[chosen])
-        for chosen in (told.rows, np.repeat(told.rows, counts))
+        for chosen in (separation.rows, np.repeat(separation.rows, counts))
     )
     return weighted - plain
 

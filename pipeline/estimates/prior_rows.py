@@ -110,6 +110,6 @@ def _beyond(losses: np.ndarray) -> np.ndarray:
     tail = min(max(2, int(len(losses) ** 0.5)), len(losses) - 1)
     if tail < 1 or ordered[tail] <= 0:
         return np.ones(BEYOND)
-    # A heavier tail than this has no mean: nothing that is resampled could tell it.
+    # A heavier tail than this has no mean: no resample could show it.
     shape = min(1.0, float(np.mean(np.log(ordered[:tail] / ordered[tail]))))
     return ((np.arange(BEYOND) + 0.5) / BEYOND) ** -shape

@@ -65,7 +65,7 @@ def margin(differences: np.ndarray, groups: np.ndarray | None = None) -> float:
 
     Args:
         groups: (N,) rows of one group vary together. Of few groups, two standard errors become
-            more, as Student's t says; of a single one they are infinite.
+            more, by Student's t; of a single one they are infinite.
     """
     if groups is not None:
         _, groups = np.unique(groups, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Shake-up: what a public leaderboard of a part of the test rows shows, and how little it says.
+"""Shake-up: what a public leaderboard of a part of the test rows shows, and how uncertain that is.
 
 Public and private rows are two draws of what the test rows are drawn from; that the score is known
 from N rows only moves both alike, and so hardly their difference.

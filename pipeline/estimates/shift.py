@@ -1,8 +1,8 @@
-"""Whether test rows differ from training rows, told without labels by several signals.
+"""Whether test rows differ from training rows: several signals that need no labels.
 
 A model meets the rows of its held-out fold and the test rows alike unseen: where both are drawn
 alike, it is as sure of these as of those, members agree as often, predictions have the same mean,
-and frozen features tell test rows from training rows no better than a fold from the others.
+and frozen features separate test rows from training rows no better than a fold from the others.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Signal:
         train, test: its mean out of fold, and on test rows; for features, the AUC of the fold that
             differs most from the others, and that of the test rows.
         p_value: of differing so much by chance.
-        differs: whether it says that test rows differ.
+        differs: whether test rows differ by it.
     """
 
     name: str
@@ -55,11 +55,11 @@ def signals_of_shift(evidence: Evidence, *, seed: int) -> tuple[list[Signal], To
     if evidence.num_members > 1:
         found.append(_compare("members' disagreement", *evidence.disagreement(), evidence.groups))
     found.append(_mean_predictions(evidence))
-    told = None
+    separation = None
     if evidence.features is not None and min(len(evidence.oof), evidence.test.shape[1]) >= MIN_ROWS:
-        signal, told = _features(evidence, seed)
+        signal, separation = _features(evidence, seed)
         found.append(signal)
-    return found, told
+    return found, separation
 
 
 def design_effect(values: np.ndarray, groups: np.ndarray | None) -> tuple[float, int]:

@@ -181,7 +181,7 @@ def fit_learner(
     """
     recipe = RECIPES[settings.learner]
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if (weights == 0).any():  # such rows teach nothing, not even a scaling or an axis
+    if (weights == 0).any():  # such rows take no part, not even in a scaling or an axis
         blocks, targets, weights, metadata, groups = chosen_rows(
             weights > 0, blocks, targets, weights, metadata, groups
         )

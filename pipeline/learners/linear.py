@@ -18,7 +18,7 @@ class LinearModel:
 
     Attributes:
         coefs: (D, C); (D, 1) for `levels`.
-        intercepts: (C,); -inf or inf says that a class never or always occurred in training.
+        intercepts: (C,); -inf or inf where a class never or always occurred in training.
         output: the function from scores to predictions.
         levels: (C,) where output is `levels`.
         strength: (C,) or (1,) penalties in use, for the log.

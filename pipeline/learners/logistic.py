@@ -34,7 +34,7 @@ def fit_logistic(
         if len(strengths) > 1:
             of_rows, scores = held_out_scores(axes, rows, learned, strengths, link=output)
             share, targets = rows.weights[of_rows], rows.targets[of_rows][:, learned]
-            losses = [share @ log_loss(said, targets, output) for said in scores]
+            losses = [share @ log_loss(one, targets, output) for one in scores]
             strength = strengths[int(np.argmin(losses))]
         coefs[:, learned], intercepts[learned] = axes.solve(
             rows.targets[:, learned], rows.weights, strength, link=output, **params
@@ -60,7 +60,7 @@ def fit_svm(
         of_rows, scores = held_out_scores(axes, rows, learned, strengths, link="hinge")
         share, targets = rows.weights[of_rows], rows.targets[of_rows][:, learned]
         share = share / share.sum()
-        found = [best_temperature(said, targets, share, link=output) for said in scores]
+        found = [best_temperature(one, targets, share, link=output) for one in scores]
         factor, _ = min(found, key=lambda pair: pair[1])
         strength = strengths[found.index((factor, _))]
         solution = axes.solve(
@@ -73,7 +73,7 @@ def fit_svm(
 class Axes:
     """Training rows in principal axes, which suit the solver; solutions are the same in all.
 
-    So held-out rows teach nothing by them.
+    So held-out rows take no part in them.
     """
 
     def __init__(self, rows: TrainingRows) -> None:

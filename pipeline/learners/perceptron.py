@@ -17,7 +17,7 @@ from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
-EPOCHS, LEAST_STEPS = 30, 1000  # where the config says nothing; few rows pass more often
+EPOCHS, LEAST_STEPS = 30, 1000  # where the config sets none; few rows pass more often
 WARMUP = 0.1  # share of steps in which the learning rate rises
 
 

@@ -65,7 +65,7 @@ def importance(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np
     """(D,) squared correlation of each dimension with a column of targets (N, C), their mean.
 
     A column's order is that of the F-scores that scikit-learn's f_classif (0 or 1) and f_regression
-    find; those know no row weights and no soft targets. What is constant has importance 0.
+    find; those take no row weights and no soft targets. What is constant has importance 0.
     """
     share = weights / weights.sum()
     centred = rows - (share @ rows).astype(rows.dtype)

@@ -42,7 +42,7 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
     class and inner fold; so does its weight, and the fold is theirs. Of a target each end counts by
     its weight, too. A row that is alone is copied.
 
-    Source: Chawla et al. 2002, SMOTE; imbalanced-learn's knows no inner folds, soft targets or
+    Source: Chawla et al. 2002, SMOTE; imbalanced-learn's has no inner folds, soft targets or
     row weights.
     """
     if rows.kind not in ONE_CLASS_PER_ROW:

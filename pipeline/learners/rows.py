@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.errors import UserError
 
-ENOUGH_HELD_OUT = 1000  # rows that tell settings apart; more folds would only cost time
+ENOUGH_HELD_OUT = 1000  # enough rows to compare settings; more folds would only cost time
 
 
 @dataclass(frozen=True)

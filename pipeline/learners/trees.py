@@ -60,7 +60,7 @@ class TreesModel:
         values = np.tile(self.constants, (len(features), 1))
         if scores and self.kind in ONE_CLASS_PER_ROW:
             of_classes = scores[0]
-            if of_classes.ndim == 1:  # of two classes LightGBM tells the second one's
+            if of_classes.ndim == 1:  # of two classes LightGBM returns the second one's
                 of_classes = np.stack([1 - of_classes, of_classes], axis=1)
             values[:, self.learned] = of_classes
         elif scores:

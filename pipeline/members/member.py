@@ -1,4 +1,4 @@
-"""Member: what the stages, the plan and other members know of whoever predicts."""
+"""Member: the interface of learners and networks to the stages and to other members."""
 
 from dataclasses import dataclass
 from pathlib import Path

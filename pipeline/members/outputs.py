@@ -23,7 +23,7 @@ def read_member(
 
     Args:
         for_submission: let a model of all rows, where the member has one, stand for each fold's;
-            never for what teaches or is scored.
+            never for a teacher or a score.
     Raises:
         UserError: if they were made of other rows, classes or folds.
     """
@@ -42,9 +42,9 @@ def read_member(
     oof, test = found
     if for_submission and project.config.members[member].all_rows:
         path = folder / ALL_ROWS_TEST
-        said = predictions.load(path, classes=competition.classes, fingerprint=made_as)
-        said = said.in_order_of(competition.test_ids, where=str(path)).values
-        test = replace(test, values=np.repeat(said[None], len(test.values), axis=0))
+        all_rows = predictions.load(path, classes=competition.classes, fingerprint=made_as)
+        all_rows = all_rows.in_order_of(competition.test_ids, where=str(path)).values
+        test = replace(test, values=np.repeat(all_rows[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
     return oof, test
 

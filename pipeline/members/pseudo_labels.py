@@ -28,7 +28,7 @@ class PseudoLabels:
         rows: (P,) positions among the test rows.
         targets: (P, C) one-hot or 0/1 if hard, probabilities if soft, values for regression.
         weights: (P,) of these rows in the loss.
-        per_class: (C,) how many of these rows are said to be of each class; None for regression.
+        per_class: (C,) how many of these rows have each class; None for regression.
         dropped: name of a filter: how many rows it took of those that the filters before it left.
     """
 
@@ -148,7 +148,7 @@ def choose_pseudo_labels(
 
 
 def in_words(labels: PseudoLabels, classes: Sequence[str]) -> str:
-    """How many rows are taught, of which classes, and how many each filter dropped; for the log."""
+    """Describe pseudo-labelled rows for the log: how many, their classes, and what filters dropped."""
     words = f"{len(labels.rows)} pseudo-labels"
     if labels.per_class is not None:
         most_first = np.argsort(-labels.per_class, kind="stable")

@@ -26,11 +26,11 @@ def stacked_training_block(project: Project, member: str, fold: int) -> np.ndarr
     table = project.folds
     folds = table.repeats[table.repeat_of(fold)]
     held_out = fold if fold == ALL_ROWS else fold % table.num_folds
-    said = [
+    predictions = [
         nested_predictions(folds, held_out, partial(_refit, project, name, folds))
         for name in project.config.members[member].stacks
     ]
-    return stacked_block(project, said)
+    return stacked_block(project, predictions)
 
 
 def nested_predictions(folds: np.ndarray, fold: int, refit: Refit) -> np.ndarray:
@@ -42,12 +42,12 @@ def nested_predictions(folds: np.ndarray, fold: int, refit: Refit) -> np.ndarray
     Returns:
         (N, C), NaN for rows of `fold`, which are not trained on.
     """
-    said = {
+    predictions = {
         other: refit(np.flatnonzero(~np.isin(folds, [fold, other])), np.flatnonzero(folds == other))
         for other in np.unique(folds[folds != fold])
     }
-    values = np.full((len(folds), next(iter(said.values())).shape[1]), np.nan)
-    for other, of_its_rows in said.items():
+    values = np.full((len(folds), next(iter(predictions.values())).shape[1]), np.nan)
+    for other, of_its_rows in predictions.items():
         values[folds == other] = of_its_rows
     return values
 

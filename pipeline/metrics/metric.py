@@ -54,7 +54,7 @@ class Metric:
         average: what counts of several columns are averaged over, as scikit-learn has it.
         top: how many classes of a row, from the likeliest down, are looked at; None: all.
         takes: values (of targets, too) that it is defined on; predictions beyond are clipped.
-        weigh: makes `function` of classes' weights (C,); None where it knows none.
+        weigh: makes `function` of classes' weights (C,); None where it takes none.
         needs_weights: whether it is another metric without weights.
         class_weights: (C,) those that `function` was made of; empty where there are none.
     """
@@ -161,7 +161,7 @@ class Metric:
 
     def weighted(self, weights: np.ndarray) -> "Metric":
         """Return the same with weights of classes (C,)."""
-        assert self.weigh is not None, f"{self.name} knows no weights of classes"
+        assert self.weigh is not None, f"{self.name} takes no class weights"
         made = {"function": self.weigh(weights), "class_weights": tuple(weights.tolist())}
         return replace(self, needs_weights=False, **made)
 

@@ -50,7 +50,7 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
             name for name, known in BUILT_IN.items() if known.weigh and task.kind in known.kinds
         ]
         raise UserError(
-            f"task.class_weights: {metric.name} knows no weights of classes; leave them out, or "
+            f"task.class_weights: {metric.name} takes no class weights; leave them out, or "
             f"use one of {', '.join(knowing)}."
         )
     if classes is None:

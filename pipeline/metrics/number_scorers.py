@@ -1,4 +1,4 @@
-"""Scores of numbers: errors row by row, and what means of products tell (correlation, kappa).
+"""Scores of numbers: errors row by row, and ratios of means of products (correlation, kappa).
 
 y_true and y_pred are (N,), or (N, C) for several target columns, whose scores are averaged.
 """
@@ -130,7 +130,7 @@ def pooled_r2(means: np.ndarray, *, weights: np.ndarray | None) -> np.ndarray:
 
 
 def linear_kappa_terms(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(N, L, 4) of the L gaps between levels: is below, was said to be, both differ, the gap."""
+    """(N, L, 4) of L gaps between levels: is below, is predicted below, both differ, the gap."""
     levels = np.unique(np.concatenate([y_true, y_pred]))
     levels = np.append(levels, levels[-1])  # of one level, too, there is a gap
     truth, found = (y[:, None] <= levels[:-1] for y in (y_true, y_pred))

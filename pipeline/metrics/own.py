@@ -101,7 +101,9 @@ def import_metric(
     missing = {"greater_is_better": greater_is_better, "wants": wants}
     if None in missing.values():
         example = {"greater_is_better": "true", "wants": "probabilities"}
-        lines = ", ".join(f"{key}: {example[key]}" for key, said in missing.items() if said is None)
+        lines = ", ".join(
+            f"{key}: {example[key]}" for key, value in missing.items() if value is None
+        )
         fitting = [
             shown for inner, shown in SHOWN.items() if kind == "ordinal" or inner in PLAIN_WANTS
         ]
@@ -113,7 +115,7 @@ def import_metric(
     of_shown = {shown: inner for inner, shown in SHOWN.items()} | {"labels": "labels"}
     if str(wants) not in of_shown or not isinstance(greater_is_better, bool | np.bool_):
         raise UserError(
-            f"task.metric: {name} says wants {wants!r}, greater_is_better {greater_is_better!r}; "
+            f"task.metric: {name} has wants {wants!r}, greater_is_better {greater_is_better!r}; "
             f"expected one of {', '.join(SHOWN.values())}, and true or false."
         )
     inner: Wants = of_shown[wants]
@@ -188,9 +190,9 @@ def try_metric(metric: Metric, targets: np.ndarray, task: Task) -> None:
             )
     if any(metric.is_better(score, scores[0]) for score in scores[1:]):
         shuffled = ", ".join(f"{score:.4g}" for score in scores[1:])
-        said, other = ("true", "false") if metric.greater_is_better else ("false", "true")
+        declared, other = ("true", "false") if metric.greater_is_better else ("false", "true")
         raise UserError(
-            f"task.metric: {metric.name} has greater_is_better: {said}, but it is "
+            f"task.metric: {metric.name} has greater_is_better: {declared}, but it is "
             f"{scores[0]:.4g} for right predictions and {shuffled} for shuffled ones. Set "
             f"task.greater_is_better: {other}, or correct the function."
         )

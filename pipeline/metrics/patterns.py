@@ -152,7 +152,7 @@ PATTERNS = (
         rf"specificity_at_sensitivity_{NUMBER}",
         _of_share(
             "specificity_at_sensitivity", ranks.column_specificity, "sensitivity",
-            "highest share of negatives told where the sensitivity is at least S",
+            "highest share of negatives found where the sensitivity is at least S",
         ),
     ),
 )  # fmt: skip

@@ -164,7 +164,7 @@ def ratio(means: np.ndarray) -> np.ndarray:
 
 
 def agreement_terms(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(N, C, 3): is and was said to be of class c, is, was said to be."""
+    """(N, C, 3): is and is predicted as class c, is, is predicted."""
     classes = int(max(y_true.max(), y_pred.max())) + 1
     truth, found = membership(y_true, classes), membership(y_pred, classes)
     return np.stack([truth * found, truth, found], axis=-1)
