@@ -17,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.config.schema import BlendKind
-from pipeline.core.probabilities import clipped_log, clipped_logit
 from pipeline.core.task import Task
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
@@ -83,7 +82,7 @@ def fit_stack(
     elif adds_mean:
         fit = _fit_ridge
     else:
-        fit, transform = _fit_logistic, clipped_logit if task.is_multilabel else clipped_log
+        fit, transform = _fit_logistic, task.log_scale
     inputs = _features(transform(members), task)
     wanted = targets - members.mean(axis=0) if adds_mean else targets
     outputs = np.split(wanted, len(inputs), axis=1)

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.folds import model_name
-from pipeline.core.probabilities import clipped_log, clipped_logit
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.fit import FittedLearner
@@ -103,9 +102,7 @@ def stacked_block(project: Project, predictions: list[np.ndarray]) -> np.ndarray
     Returns:
         (n, V, S * C): logarithms of probabilities, log odds for multilabel, values for regression.
     """
-    columns, kind = np.concatenate(predictions, axis=1), project.config.task.kind
-    if kind != "regression":
-        columns = clipped_logit(columns) if kind == "multilabel" else clipped_log(columns)
+    columns = project.task.log_scale(np.concatenate(predictions, axis=1))
     return np.repeat(columns[:, None], len(project.config.tta.views), axis=1)
 
 

@@ -79,11 +79,9 @@ def test_where_nothing_is_held_out_a_row_is_predicted_without_its_own_fold() -> 
     ],
 )
 def test_what_is_stacked_stands_beside_each_view(kind: str, columns: list[float]) -> None:
-    config = SimpleNamespace(
-        task=SimpleNamespace(kind=kind), tta=SimpleNamespace(views=["original", "mirrored"])
-    )
+    config = SimpleNamespace(tta=SimpleNamespace(views=["original", "mirrored"]))
     said = [np.array([[0.5, 0.0]]), np.array([[0.25, 1.0]])]
-    block = stacked_block(SimpleNamespace(config=config), said)
+    block = stacked_block(SimpleNamespace(config=config, task=Task(kind)), said)
     np.testing.assert_allclose(block, [[columns, columns]])
 
 
