@@ -1,9 +1,9 @@
 """Factors on the odds of all classes, fitted to a metric that counts decisions.
 
 First, each class is predicted as often as it occurs; then one number for all classes is chosen
-on the metric. Coordinate ascent on the metric, class by class, fits noise: on simulated rows (150 to
-2,400 of them, 3 and 8 classes) it gained less on new rows, and lost up to 0.013 where nothing is to
-be gained.
+on the metric. Coordinate ascent on the metric, class by class, fits noise: on simulated rows (150
+to 2,400 of them, 3 and 8 classes) it gained less on new rows, and lost up to 0.013 where nothing is
+to be gained.
 """
 
 from collections.abc import Callable

@@ -148,7 +148,7 @@ def choose_pseudo_labels(
 
 
 def in_words(labels: PseudoLabels, classes: Sequence[str]) -> str:
-    """Describe pseudo-labelled rows for the log: how many, of which classes, and what was dropped."""
+    """Describe pseudo-labels for the log: how many, of which classes, and what was dropped."""
     words = f"{len(labels.rows)} pseudo-labels"
     if labels.per_class is not None:
         most_first = np.argsort(-labels.per_class, kind="stable")

@@ -99,8 +99,8 @@ def test_models_that_know_nothing_rank_at_chance_over_all_folds(kind, metric):
     targets = np.round(targets_by_fold(kind))
     oof, layers = models_without_signal(targets)
     metric = get_metric(metric, kind)
-    how = {"kind": kind, "metric": metric, "levels": None, "seed": 0}
-    fitted = cross_fit("soft_vote", oof[:1], layers[:1], targets, FOLDS, **how)
+    fitting = BlendFitting(Task(kind), metric, 0)
+    fitted = cross_fit("soft_vote", oof[:1], layers[:1], targets, FOLDS, fitting)
     chance = metric.score(targets, np.full(targets.shape, 0.5), Task(kind))
     assert metric.score(targets, fitted.scored_oof, Task(kind)) == pytest.approx(chance)
     assert metric.score(targets, fitted.oof, Task(kind)) < chance - 0.1

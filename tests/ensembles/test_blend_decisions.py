@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 
+from pipeline.core.task import Task
 from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.decisions import (
@@ -13,6 +14,7 @@ from pipeline.ensembles.decisions import (
     has_rule,
     move_cuts,
 )
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.stacking import fit_stack
 from pipeline.ensembles.thresholds import fit_threshold, move_threshold
 from pipeline.metrics.named import get_metric
@@ -67,9 +69,13 @@ def rare_and_uncertain(kind, metric, *, rows=900, seed=0):
     return targets, probs
 
 
-def settings_of(kind, metric):
-    levels = LEVELS if kind == "ordinal" else None
-    return {"kind": kind, "metric": get_metric(metric, kind), "levels": levels}
+def scoring_of(kind, metric):
+    return get_metric(metric, kind), Task(kind, LEVELS if kind == "ordinal" else None)
+
+
+def fitting_of(kind, metric, **changes):
+    metric, task = scoring_of(kind, metric)
+    return BlendFitting(task, metric, 0, **changes)
 
 
 def test_a_threshold_by_hand():
@@ -120,18 +126,16 @@ def test_thresholds_fall_where_each_row_has_one_label():
 )
 def test_where_nothing_is_to_be_gained_nothing_is_lost(kind, metric):
     """Even classes and columns of their own, of which probabilities are right: 60 to 240 rows."""
-    scoring, gains = settings_of(kind, metric), []
-    score = scoring["metric"].score
+    (metric, task), gains = scoring_of(kind, metric), []
     for seed in range(30):
         rng = np.random.default_rng(seed)
         odds = 2 * rng.normal(size=(3000, 3))
         probs = softmax(odds, axis=1) if kind == "multiclass" else expit(odds)
         targets = drawn_from(probs, rng) if kind == "multiclass" else rng.random((3000, 3)) < probs
         seen, unseen = slice(60 + 6 * seed), slice(300, None)
-        rule = fit_rule(probs[seen], targets[seen] + 0.0, rng=rng, **scoring)
-        how = {"kind": kind}
+        rule = fit_rule(probs[seen], targets[seen] + 0.0, metric, task, rng=rng)
         after, before = (
-            score(targets[unseen] + 0.0, values, **how)
+            metric.score(targets[unseen] + 0.0, values, task)
             for values in (rule(probs[unseen]), probs[unseen])
         )
         gains.append(after - before)
@@ -143,7 +147,7 @@ def test_factors_keep_the_form_and_classes_that_no_row_has():
     probs = rng.dirichlet(np.full(4, 0.5), size=30)
     targets = np.eye(4)[rng.integers(2, size=30)]
     for goal in ("balanced_accuracy", "f1_macro"):
-        rule = fit_rule(probs, targets, rng=rng, **settings_of("multiclass", goal))
+        rule = fit_rule(probs, targets, *scoring_of("multiclass", goal), rng=rng)
         moved = rule(np.vstack([probs, np.eye(4)]))
         assert np.isfinite(moved).all()
         assert_allclose(moved.sum(axis=1), 1)
@@ -197,14 +201,15 @@ def test_cut_points_find_where_the_levels_part():
 @pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_fitted_decisions_are_better_on_rows_that_they_did_not_see(kind, metric):
     targets, oof = rare_and_uncertain(kind, metric)
-    how, folds = settings_of(kind, metric), np.arange(len(targets)) % 4
+    folds = np.arange(len(targets)) % 4
     test = np.repeat(oof[:, None, :3], 4, axis=1)
     fixed, fitted = (
-        cross_fit("soft_vote", oof, test, targets, folds, seed=0, fit_decisions=fit, **how)
+        cross_fit("soft_vote", oof, test, targets, folds, fitting_of(kind, metric, decisions=fit))
         for fit in (False, True)
     )
-    score = how.pop("metric").score
-    assert score(targets, fitted.scored_oof, **how) > score(targets, fixed.scored_oof, **how) + 0.01
+    metric, task = scoring_of(kind, metric)
+    before = metric.score(targets, fixed.scored_oof, task)
+    assert metric.score(targets, fitted.scored_oof, task) > before + 0.01
     assert_array_equal(fitted.oof, fixed.oof)  # probabilities stay what they are
 
 
@@ -216,8 +221,8 @@ def test_a_folds_targets_never_decide_about_its_rows(kind, metric, blend):
     test = np.repeat(oof[:, None, :5], 3, axis=1)
     planted = targets.copy()
     planted[folds == 1] = np.roll(targets[folds == 1], 1, axis=1)
-    how = settings_of(kind, metric) | {"seed": 0, "fit_decisions": True}
-    clean, leaky = (cross_fit(blend, oof, test, t, folds, **how) for t in (targets, planted))
+    fitting = fitting_of(kind, metric, decisions=True)
+    clean, leaky = (cross_fit(blend, oof, test, t, folds, fitting) for t in (targets, planted))
     assert_array_equal(clean.scored_oof[folds == 1], leaky.scored_oof[folds == 1])
     assert_array_equal(clean.submitted_test[1], leaky.submitted_test[1])
     assert not np.array_equal(clean.scored_oof[folds != 1], leaky.scored_oof[folds != 1])
@@ -226,17 +231,15 @@ def test_a_folds_targets_never_decide_about_its_rows(kind, metric, blend):
 def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monkeypatch):
     seen = []
 
-    def spy(blend_kind, members, targets, **how):
+    def spy(blend_kind, members, targets, task, *, seed):
         seen.append(len(targets))
-        return fit_stack(blend_kind, members, targets, **how)
+        return fit_stack(blend_kind, members, targets, task, seed=seed)
 
     monkeypatch.setattr("pipeline.ensembles.stacking.fit_stack", spy)
     targets, oof = rare_and_uncertain("binary", "f1", rows=90)
     test = np.repeat(oof[:, None, :1], 3, axis=1)
-    cross_fit(
-        "stack", oof, test, targets, np.arange(90) % 3,
-        seed=0, cautious=False, fit_decisions=True, **settings_of("binary", "f1"),
-    )  # fmt: skip
+    fitting = fitting_of("binary", "f1", cautious=False, decisions=True)
+    cross_fit("stack", oof, test, targets, np.arange(90) % 3, fitting)
     assert sorted(seen) == [30] * 6 + [60] * 3  # of each 60 rows, 30 for the other 30
 
 
@@ -245,4 +248,4 @@ def test_metrics_without_decisions_have_no_rule():
     assert not has_rule(get_metric("accuracy", "multiclass"), "multiclass")
     assert not has_rule(get_metric("f1_macro", "ordinal"), "ordinal")
     assert not has_rule(get_metric("rmse", "regression"), "regression")
-    assert all(has_rule(get_metric(metric, kind), kind) for kind, metric in CASES)
+    assert all(has_rule(get_metric(metric, kind), Task(kind)) for kind, metric in CASES)

@@ -1,5 +1,7 @@
 """Diversity: correlations by hand, near-copies left out, and what a member is worth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,10 +11,12 @@ from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.left_out import oof_without_each
 from pipeline.metrics.named import get_metric
 
-BINARY = {"kind": "binary", "metric": get_metric("log_loss", "binary"), "levels": None}
+BINARY = BlendFitting(Task("binary"), get_metric("log_loss", "binary"), seed=0)
+READY = replace(BINARY, cautious=False)
 
 
 def make_members(*, rows=300, seed=0, skills=(2.0, 1.0, 0.5)):
@@ -53,9 +57,8 @@ def test_a_near_copy_has_no_voice():
     nearly = members[0] + 1e-4 * np.random.default_rng(0).normal(size=targets.shape)
     doubled = np.stack([members[0], nearly, *members[1:]])
     for blend_kind in ("soft_vote", "weighted", "geometric", "stack"):
-        how = {"seed": 0, "cautious": False, **BINARY}
-        clean = fit_blend(blend_kind, members, targets, **how)
-        pruned = fit_blend(blend_kind, doubled, targets, **how)
+        clean = fit_blend(blend_kind, members, targets, None, READY)
+        pruned = fit_blend(blend_kind, doubled, targets, None, READY)
         assert_allclose(pruned.apply(doubled), clean.apply(members))
         assert_array_equal(pruned.first, [0, 0, 2, 3])
         if clean.weights is not None:
@@ -65,7 +68,7 @@ def test_a_near_copy_has_no_voice():
 def test_who_asks_for_all_members_gets_near_copies_too():
     targets, members = make_members()
     doubled = np.stack([members[0], members[0], members[1]])
-    blend = fit_blend("soft_vote", doubled, targets, seed=0, prune=False, **BINARY)
+    blend = fit_blend("soft_vote", doubled, targets, None, replace(BINARY, prune=False))
     assert_array_equal(blend.first, [0, 1, 2])
     assert_allclose(blend.apply(doubled), (2 * members[0] + members[1]) / 3)
 
@@ -75,7 +78,8 @@ def test_a_copy_that_differs_in_temperature_only_is_found_after_calibration():
     odds = members[0] ** 0.3
     doubled = np.stack([members[0], odds / odds.sum(axis=1, keepdims=True), members[1]])
     for calibrate, first in (("none", [0, 1, 2]), ("temperature", [0, 0, 2])):
-        blend = fit_blend("soft_vote", doubled, targets, seed=0, calibrate=calibrate, **BINARY)
+        fitting = replace(BINARY, calibrate=calibrate)
+        blend = fit_blend("soft_vote", doubled, targets, None, fitting)
         assert_array_equal(blend.first, first)
 
 
@@ -86,34 +90,32 @@ def test_a_folds_targets_do_not_choose_what_is_left_out_of_it():
     members[1] = members[0]
     members[1, folds == 1] = members[0, folds == 1, ::-1]
     test = np.repeat(members[:, None, :2], 3, axis=1)
-    first = cross_fit("soft_vote", members, test, targets, folds, seed=0, **BINARY).first
+    first = cross_fit("soft_vote", members, test, targets, folds, BINARY).first
     assert_array_equal(first, [[0, 1, 2], [0, 0, 2], [0, 1, 2]])
 
 
 def test_leaving_out_the_best_member_costs_most():
     targets, members = make_members(rows=600)
     folds = np.arange(600) % 3
-    how = BINARY | {"threshold": 0.5, "seed": 0, "cautious": False}
     levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
-    left = oof_without_each("weighted", members, targets, folds, base_levels=levels, **how)
-    scores = [how["metric"].score(targets, oof, Task("binary")) for oof in left]
+    left = oof_without_each("weighted", members, targets, folds, READY, base_levels=levels)
+    scores = [BINARY.metric.score(targets, oof, Task("binary")) for oof in left]
     test = np.repeat(members[:, None, :1], 3, axis=1)
-    all_of_them = cross_fit("weighted", members, test, targets, folds, **how).oof
+    all_of_them = cross_fit("weighted", members, test, targets, folds, READY).oof
     assert scores[0] > max(scores[1:])
-    assert scores[0] > how["metric"].score(targets, all_of_them, Task("binary"))
-    alone = {"base_levels": levels[:1], **how}
-    assert oof_without_each("weighted", members[:1], targets, folds, **alone) == []
+    assert scores[0] > BINARY.metric.score(targets, all_of_them, Task("binary"))
+    alone = oof_without_each("weighted", members[:1], targets, folds, READY, base_levels=levels[:1])
+    assert alone == []
 
 
 @pytest.mark.parametrize("m", range(3))
 def test_what_is_said_without_a_member_is_said_by_the_blend_of_the_others(m):
     targets, members = make_members()
     folds = np.arange(300) % 3
-    how = BINARY | {"threshold": 0.5, "seed": 0, "cautious": False}
     levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
-    left = oof_without_each("weighted", members, targets, folds, base_levels=levels, **how)
+    left = oof_without_each("weighted", members, targets, folds, READY, base_levels=levels)
     others = np.delete(members, m, axis=0)
     fitted = cross_fit(
-        "weighted", others, np.repeat(others[:, None, :9], 3, axis=1), targets, folds, **how
+        "weighted", others, np.repeat(others[:, None, :9], 3, axis=1), targets, folds, READY
     )
     assert_array_equal(left[m], fitted.oof)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
-from test_ensembles import LEVELS, make_task, settings_of
+from test_ensembles import LEVELS, fitting_of, make_task, scoring_of
 
 from pipeline.config.schema import Kind
 from pipeline.core.task import Task
@@ -69,8 +69,8 @@ def test_the_log_loss_is_the_metrics_own(kind, rows):
     members[:, 0] = 1e-12 if kind == "multilabel" else [1e-12, 1e-12, 1 - 2e-12]
     even = np.full(4, 0.25)
     loss = MixtureLoss.of(members, targets, Task(kind))(even)[0]
-    how = settings_of(kind, "log_loss")
-    assert loss == pytest.approx(how["metric"].score(targets, members.mean(axis=0), Task(kind)))
+    metric, _ = scoring_of(kind, "log_loss")
+    assert loss == pytest.approx(metric.score(targets, members.mean(axis=0), Task(kind)))
     soft = 0.8 * targets + 0.1  # classes that count differently
     mixed, by_hand = np.log(members.mean(axis=0)), soft / soft.sum()
     if kind == "multiclass":
@@ -95,46 +95,46 @@ def test_greedy_on_log_loss_skips_no_candidate_that_is_better(monkeypatch):
             losses = [loss((counts + one) / size)[0] for one in np.eye(6)]
             counts = counts + np.eye(6)[np.argmin(losses)]
             path.append((min(losses), counts / size))
-        how = settings_of("multiclass", "log_loss")
-        found = select_greedily(members, targets, rounds=20, **how)
+        how = scoring_of("multiclass", "log_loss")
+        found = select_greedily(members, targets, *how, rounds=20)
         assert_allclose(found, min(path, key=lambda entry: entry[0])[1])
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
 def test_bags_are_the_mean_of_their_selections(metric):
     targets, members = make_task("multiclass", members=5)
-    how = settings_of("multiclass", metric)
+    how = scoring_of("multiclass", metric)
     parts = [np.array([0, 2, 3]), np.array([1, 3, 4])]
     wanted = np.zeros(5)
     for part in parts:
-        wanted[part] += select_greedily(members[part], targets, **how) / 2
-    assert_allclose(select_greedily(members, targets, bags=parts, **how), wanted)
+        wanted[part] += select_greedily(members[part], targets, *how) / 2
+    assert_allclose(select_greedily(members, targets, *how, bags=parts), wanted)
 
 
 def test_bags_that_lack_the_best_member_pick_others(monkeypatch):
     monkeypatch.setattr("pipeline.ensembles.greedy.BAGS", 40)
     targets, members = make_task("binary", members=8)
     members[3] = 0.9 * targets + 0.05
-    how = settings_of("binary", "log_loss")
-    assert_array_equal(select_greedily(members, targets, **how), np.eye(8)[3])
-    bagged = select_in_bags(members, targets, rng=np.random.default_rng(0), **how)
+    how = scoring_of("binary", "log_loss")
+    assert_array_equal(select_greedily(members, targets, *how), np.eye(8)[3])
+    bagged = select_in_bags(members, targets, *how, rng=np.random.default_rng(0))
     assert bagged.sum() == pytest.approx(1)
     assert 0.6 < bagged[3] < 0.9  # it is in 6 of 8 places of a bag
-    same = select_in_bags(members, targets, rng=np.random.default_rng(0), **how)
+    same = select_in_bags(members, targets, *how, rng=np.random.default_rng(0))
     assert_array_equal(bagged, same)
 
 
 @pytest.mark.parametrize("num_members", [2, 3, 4, 5, 7])
 def test_of_few_members_each_is_left_out_once_and_of_three_none(num_members):
     targets, members = make_task("binary", members=num_members, seed=1)
-    how = settings_of("binary", "log_loss")
-    found = select_in_bags(members, targets, rng=np.random.default_rng(0), **how)
+    how = scoring_of("binary", "log_loss")
+    found = select_in_bags(members, targets, *how, rng=np.random.default_rng(0))
     wanted = np.zeros(num_members)
     for m in range(num_members):
         others = np.delete(np.arange(num_members), m)
-        wanted[others] += select_greedily(members[others], targets, **how) / num_members
+        wanted[others] += select_greedily(members[others], targets, *how) / num_members
     if num_members <= 3:
-        wanted = select_greedily(members, targets, **how)
+        wanted = select_greedily(members, targets, *how)
     assert_allclose(found, wanted)
 
 
@@ -166,14 +166,13 @@ def test_a_class_without_rows_keeps_the_common_weights():
 def test_weights_by_the_metric_beat_those_by_the_loss_where_they_are_fitted():
     targets, members = make_task("binary", members=5, rows=400, seed=3, skill=0.5)
     members[0] = members[0] ** 8 / (members[0] ** 8).sum(axis=-1, keepdims=True)  # no log loss
-    how = settings_of("binary", "roc_auc")
-    found = search_weights(members, targets, rng=np.random.default_rng(0), **how)
+    metric, task = scoring_of("binary", "roc_auc")
+    found = search_weights(members, targets, metric, task, rng=np.random.default_rng(0))
     start = MixtureLoss.of(members, targets, Task("binary")).least()
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1)
     by_metric, by_loss = (
-        how["metric"].score(targets, np.tensordot(w, members, 1), Task("binary"))
-        for w in (found, start)
+        metric.score(targets, np.tensordot(w, members, 1), Task("binary")) for w in (found, start)
     )
     assert by_metric > by_loss + 0.001
 
@@ -243,14 +242,14 @@ def test_the_second_level_sees_only_what_blends_say_of_rows_that_they_did_not_se
 
 def test_two_levels_do_not_fall_for_a_stacker_that_learnt_noise_by_heart():
     targets, members = make_task("multiclass", members=40, rows=150, skill=0.1)
-    how = settings_of("multiclass", "log_loss")
+    fitting = fitting_of("multiclass", "log_loss", cautious=False)
     fresh_targets, fresh = make_task("multiclass", members=40, rows=2000, seed=9, skill=0.1)
     folds = np.arange(150) % 3
     two_level, stack = (
-        fit_blend(kind, members, targets, folds, seed=0, cautious=False, **how).apply(fresh)
+        fit_blend(kind, members, targets, folds, fitting).apply(fresh)
         for kind in ("stack_two_level", "stack")
     )
-    score = how["metric"].score
+    score = fitting.metric.score
     assert score(fresh_targets, two_level, Task("multiclass")) < score(
         fresh_targets, stack, Task("multiclass")
     )

@@ -12,6 +12,7 @@ from pipeline.config.schema import DEFAULT_METRICS, BlendKind, Kind
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.greedy import select_greedily
 from pipeline.ensembles.voting import geometric, hard_vote, rank_average, soft_vote
 from pipeline.ensembles.weights import MixtureLoss, fit_weights, weighted_mean
@@ -49,9 +50,14 @@ def make_task(kind, *, members=4, rows=90, seed=0, skill=1.0):
     return targets, odds / odds.sum(axis=-1, keepdims=True)
 
 
-def settings_of(kind, metric=None):
-    metric = get_metric(metric or DEFAULT_METRICS[kind], kind)
-    return {"kind": kind, "metric": metric, "levels": LEVELS if kind == "ordinal" else None}
+def scoring_of(kind, metric=None):
+    task = Task(kind, LEVELS if kind == "ordinal" else None)
+    return get_metric(metric or DEFAULT_METRICS[kind], kind), task
+
+
+def fitting_of(kind, metric=None, seed=0, **changes):
+    metric, task = scoring_of(kind, metric)
+    return BlendFitting(task, metric, seed, **changes)
 
 
 def assert_obeys_the_form(values, kind):
@@ -135,10 +141,10 @@ def test_greedy_picks_by_hand():
     positive = np.array([[0.9, 0.9, 0.9, 0.4301], [0.4, 0.4, 0.9, 0.9], [0.6, 0.1, 0.1, 0.6]])
     members = np.stack([1 - positive, positive], axis=-1)
     targets = np.eye(2)[[1, 1, 1, 1]]
-    found = select_greedily(members, targets, **settings_of("binary", "accuracy"))
+    found = select_greedily(members, targets, *scoring_of("binary", "accuracy"))
     assert found[2] == 0
     assert 0.8 < found[0] < 0.8513
-    one_round = select_greedily(members, targets, rounds=1, **settings_of("binary", "accuracy"))
+    one_round = select_greedily(members, targets, *scoring_of("binary", "accuracy"), rounds=1)
     assert_array_equal(one_round, [1, 0, 0])
 
 
@@ -146,18 +152,17 @@ def test_greedy_keeps_the_best_prefix():
     # One too high, one too low: two picks cancel out, and any third one spoils it.
     targets = np.arange(5.0)[:, None]
     members = np.stack([targets + 1, targets - 1, targets + 9])
-    found = select_greedily(members, targets, rounds=3, **settings_of("regression", "mae"))
+    found = select_greedily(members, targets, *scoring_of("regression", "mae"), rounds=3)
     assert_array_equal(found, [0.5, 0.5, 0])
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_greedy_is_no_worse_than_the_best_member(kind):
     targets, members = make_task(kind)
-    how = settings_of(kind)
-    found = select_greedily(members, targets, **how)
-    metric = how.pop("metric")
-    blended = metric.score(targets, weighted_mean(members, weights=found), **how)
-    assert all(not metric.is_better(metric.score(targets, m, **how), blended) for m in members)
+    metric, task = scoring_of(kind)
+    found = select_greedily(members, targets, metric, task)
+    blended = metric.score(targets, weighted_mean(members, weights=found), task)
+    assert all(not metric.is_better(metric.score(targets, m, task), blended) for m in members)
 
 
 @pytest.mark.parametrize(("blend_kind", "kind"), PAIRS)
@@ -165,8 +170,8 @@ def test_every_blend_obeys_the_form_and_repeats_itself(blend_kind, kind):
     targets, members = make_task(kind)
     _, unseen = make_task(kind, seed=1, rows=20)
     unseen[:, :2] = 0.0 if kind in ("regression", "multilabel") else np.eye(unseen.shape[-1])[0]
-    how = settings_of(kind)
-    blends = [fit_blend(blend_kind, members, targets, seed=3, **how) for _ in range(2)]
+    fitting = fitting_of(kind, seed=3)
+    blends = [fit_blend(blend_kind, members, targets, None, fitting) for _ in range(2)]
     first, second = (blend.apply(unseen.astype(np.float32)) for blend in blends)
     assert first.shape == unseen.shape[1:]
     assert first.dtype == np.float64
@@ -182,7 +187,7 @@ def test_every_blend_obeys_the_form_and_repeats_itself(blend_kind, kind):
 def test_a_class_absent_from_the_fitted_rows_is_no_error(blend_kind, kind):
     targets, members = make_task(kind)
     few = targets[:, -1] == 0  # binary: one class is left
-    blend = fit_blend(blend_kind, members[:, few], targets[few], seed=0, **settings_of(kind))
+    blend = fit_blend(blend_kind, members[:, few], targets[few], None, fitting_of(kind))
     assert_obeys_the_form(blend.apply(members), kind)
 
 
@@ -193,11 +198,10 @@ def test_a_learnt_blend_turns_to_the_members_that_know(blend_kind, kind):
     targets, good = make_task(kind, members=2, rows=600, seed=1, skill=2.0)
     _, noise = make_task(kind, members=6, rows=600, seed=2)
     members, fitted = np.concatenate([good, noise]), np.arange(600) < 400
-    how = settings_of(kind)
-    metric = how.pop("metric")
-    blend = fit_blend(blend_kind, members[:, fitted], targets[fitted], metric=metric, seed=0, **how)
-    learnt = metric.score(targets[~fitted], blend.apply(members[:, ~fitted]), **how)
-    mean = metric.score(targets[~fitted], members[:, ~fitted].mean(axis=0), **how)
+    metric, task = scoring_of(kind)
+    blend = fit_blend(blend_kind, members[:, fitted], targets[fitted], None, fitting_of(kind))
+    learnt = metric.score(targets[~fitted], blend.apply(members[:, ~fitted]), task)
+    mean = metric.score(targets[~fitted], members[:, ~fitted].mean(axis=0), task)
     assert metric.is_better(learnt, mean)
 
 
@@ -205,7 +209,7 @@ def test_ranks_and_geometric_means_of_values_are_refused():
     targets, members = make_task("regression")
     for blend_kind in ("rank_average", "geometric", "power"):
         with pytest.raises(UserError, match="regression"):
-            fit_blend(blend_kind, members, targets, seed=0, **settings_of("regression"))
+            fit_blend(blend_kind, members, targets, None, fitting_of("regression"))
 
 
 @pytest.mark.parametrize("cautious", [False, True])
@@ -217,8 +221,8 @@ def test_the_targets_of_a_fold_never_reach_its_own_predictions(blend_kind, kind,
     folds = np.arange(len(targets)) % 3
     planted = targets.copy()
     planted[folds == 1] = np.roll(targets[folds == 1], 1, axis=1)
-    how = {**settings_of(kind), "seed": 0, "cautious": cautious}
-    clean, leaky = (cross_fit(blend_kind, oof, test, t, folds, **how) for t in (targets, planted))
+    fitting = fitting_of(kind, cautious=cautious)
+    clean, leaky = (cross_fit(blend_kind, oof, test, t, folds, fitting) for t in (targets, planted))
     assert_array_equal(clean.oof[folds == 1], leaky.oof[folds == 1])
     assert_array_equal(clean.test[1], leaky.test[1])
     assert_obeys_the_form(clean.oof, kind)
@@ -235,7 +239,7 @@ def test_a_test_layer_is_made_of_its_own_folds_models():
     targets, oof = make_task("binary")
     test = np.random.default_rng(0).dirichlet([1, 1], size=(4, 3, 7))
     folds = np.arange(len(targets)) % 3
-    crossed = cross_fit("soft_vote", oof, test, targets, folds, seed=0, **settings_of("binary"))
+    crossed = cross_fit("soft_vote", oof, test, targets, folds, fitting_of("binary"))
     assert_allclose(crossed.test, test.mean(axis=0))
     assert_allclose(crossed.oof, oof.mean(axis=0))
 
@@ -243,21 +247,20 @@ def test_a_test_layer_is_made_of_its_own_folds_models():
 @pytest.mark.parametrize("blend_kind", LEARNT)
 def test_noise_looks_skilled_when_scored_where_it_was_fitted_and_not_when_cross_fitted(blend_kind):
     naive, honest = [], []
-    how = {**settings_of("binary", "accuracy"), "cautious": False}
+    fitting = fitting_of("binary", "accuracy", cautious=False)
     for seed in range(6):
         targets, oof = make_task("binary", members=30, rows=100, seed=seed, skill=0.0)
-        blend = fit_blend(blend_kind, oof, targets, seed=0, **how)
+        blend = fit_blend(blend_kind, oof, targets, None, fitting)
         crossed = cross_fit(
             blend_kind,
             oof,
             oof[:, None, :2].repeat(5, 1),
             targets,
             np.arange(100) % 5,
-            seed=0,
-            **how,
+            fitting,
         )
         for scores, values in ((naive, blend.apply(oof)), (honest, crossed.oof)):
-            scores.append(how["metric"].score(targets, values, Task("binary")))
+            scores.append(fitting.metric.score(targets, values, Task("binary")))
     assert np.mean(naive) > 0.56
     assert np.mean(honest) == pytest.approx(0.5, abs=0.05)  # 600 rows: standard error 0.02
 
@@ -266,8 +269,8 @@ def test_noise_looks_skilled_when_scored_where_it_was_fitted_and_not_when_cross_
 @pytest.mark.parametrize("rows", [16, 24])
 def test_trees_on_few_rows_are_no_constant(kind, rows):
     targets, members = make_task(kind, members=3, rows=rows, skill=3.0)
-    how = settings_of(kind)
-    blend = fit_blend("stack_lightgbm", members, targets, seed=0, cautious=False, **how)
+    fitting = fitting_of(kind, cautious=False)
+    blend = fit_blend("stack_lightgbm", members, targets, None, fitting)
     values = blend.apply(members)
     if kind == "regression":  # trees give what is to be added to the members' mean
         values = values - members.mean(axis=0)
