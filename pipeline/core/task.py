@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.schema import Kind
-from pipeline.core.probabilities import clipped_log, clipped_logit
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,6 @@ class Task:
         """Return the expectations (...,) of probabilities of levels (..., C)."""
         assert self.levels is not None, "an ordinal task has levels"
         return values @ self.levels
-
-    def log_scale(self, values: np.ndarray) -> np.ndarray:
-        """Return log odds of multilabel, logs of other probabilities, values of a regression."""
-        if self.is_regression:
-            return values
-        return clipped_logit(values) if self.is_multilabel else clipped_log(values)
 
     def normalise(self, scores: np.ndarray) -> np.ndarray:
         """Make scores (..., C) probabilities: in [0, 1], rows sum to 1 but for multilabel.

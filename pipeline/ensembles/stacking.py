@@ -7,6 +7,7 @@ column, on that column of each member. An absent class or a column without both 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import lightgbm
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.config.schema import BlendKind
+from pipeline.core.probabilities import log_scale
 from pipeline.core.task import Task
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
@@ -82,7 +84,7 @@ def fit_stack(
     elif adds_mean:
         fit = _fit_ridge
     else:
-        fit, transform = _fit_logistic, task.log_scale
+        fit, transform = _fit_logistic, partial(log_scale, task=task)
     inputs = _features(transform(members), task)
     wanted = targets - members.mean(axis=0) if adds_mean else targets
     outputs = np.split(wanted, len(inputs), axis=1)

@@ -26,7 +26,6 @@ def resampled_scores(
     task: Task,
     resampling: Resampling,
     *,
-    rounds: int = 1000,
     share: float = 1.0,
     draws: str = "bootstrap",
 ) -> np.ndarray:
@@ -34,7 +33,6 @@ def resampled_scores(
 
     Args:
         targets: (N, C); rivals: each (N, C), see `Metric.score`.
-        rounds: resamples; a fifth of it for metrics that are no `RowMeans`, such as AUC.
         share: a resample's size as a share of the rows.
         draws: the random stream's name.
     Returns:
@@ -42,7 +40,7 @@ def resampled_scores(
     """
     pairs = [metric.inputs(targets, values, task) for values in rivals]
     fast = isinstance(metric.function, RowMeans)
-    rounds = rounds if fast else -(-rounds // SLOW_SHARE)
+    rounds = resampling.rounds if fast else -(-resampling.rounds // SLOW_SHARE)
     units = units_of(len(targets), resampling.groups)
     strata = np.zeros(units.max() + 1, dtype=int)
     if resampling.stratified and task.has_one_class_per_row:

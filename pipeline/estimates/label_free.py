@@ -128,8 +128,7 @@ def _standard_error(evidence: Evidence, seed: int) -> float:
         [evidence.oof],
         evidence.metric,
         evidence.task,
-        Resampling(seed, evidence.groups),
-        rounds=RESAMPLES,
+        Resampling(seed, evidence.groups, rounds=RESAMPLES),
     )
     of_oof = float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
     errors = np.abs(evidence.targets - evidence.oof).mean(axis=1)

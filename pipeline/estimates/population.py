@@ -33,20 +33,19 @@ def draw_scores(
     resampling: Resampling,
     *,
     sizes: dict[str, int],
-    rounds: int = 1000,
 ) -> dict[str, np.ndarray]:
     """Score test sets, each drawn from a population; all of a round from the same one.
 
     Args:
         targets, values: (N, C), see `Metric.score`.
         sizes: rows of each test set by name, which names its random stream.
-        rounds: as for `bootstrap.resampled_scores`.
     Returns:
         (rounds,) for each name, NaN where the metric is undefined; without any `sizes`, scores of
         the populations themselves, as "population". What they are biased by resampling is taken
         off, so that they may lie beyond the range.
     """
-    inputs, seed = metric.inputs(targets, values, task), resampling.seed
+    inputs = metric.inputs(targets, values, task)
+    seed, rounds = resampling.seed, resampling.rounds
     rng = stream(seed, "rows that were not seen")
     single_label = task.has_one_class_per_row
     units = find_units(

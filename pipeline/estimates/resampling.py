@@ -18,12 +18,14 @@ class Resampling:
             effect on multilabel and regression. Groups of several classes are a stratum of their
             own.
         level: the share of scores that an interval holds.
+        rounds: resamples; a fifth of it for metrics that are no `RowMeans`, such as AUC.
     """
 
     seed: int
     groups: np.ndarray | None = None
     stratified: bool = False
     level: float = 0.90
+    rounds: int = 1000
 
     @classmethod
     def of(cls, project: Project) -> "Resampling":

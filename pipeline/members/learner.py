@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.folds import model_name
+from pipeline.core.probabilities import log_scale
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.fit import FittedLearner
@@ -102,7 +103,7 @@ def stacked_block(project: Project, predictions: list[np.ndarray]) -> np.ndarray
     Returns:
         (n, V, S * C): logarithms of probabilities, log odds for multilabel, values for regression.
     """
-    columns = project.task.log_scale(np.concatenate(predictions, axis=1))
+    columns = log_scale(np.concatenate(predictions, axis=1), project.task)
     return np.repeat(columns[:, None], len(project.config.tta.views), axis=1)
 
 

@@ -84,11 +84,10 @@ def test_no_blend_reads_the_held_out_folds_labels_off_models_that_know_nothing(b
     targets = targets_by_fold(kind)
     oof, layers = models_without_signal(targets)
     metric = get_metric(METRICS[kind], kind)
-    levels = LEVELS if kind == "ordinal" else None
-    fitted = cross_fit(*(blend, oof, layers, targets, FOLDS), BlendFitting(Task(kind, levels), metric, 0, cautious=False))  # fmt: skip
-    ours, members = (
-        metric.score(targets, values, Task(kind, levels)) for values in (fitted.oof, oof[0])
-    )
+    task = Task(kind, LEVELS if kind == "ordinal" else None)
+    fitting = BlendFitting(task, metric, 0, cautious=False)
+    fitted = cross_fit(blend, oof, layers, targets, FOLDS, fitting)
+    ours, members = (metric.score(targets, values, task) for values in (fitted.oof, oof[0]))
     assert ours > members - 0.02 * abs(members)  # both are better low
 
 

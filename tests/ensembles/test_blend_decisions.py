@@ -244,8 +244,8 @@ def test_rules_are_fitted_on_what_a_blend_says_of_rows_that_it_did_not_see(monke
 
 
 def test_metrics_without_decisions_have_no_rule():
-    assert not has_rule(get_metric("roc_auc", "binary"), "binary")
-    assert not has_rule(get_metric("accuracy", "multiclass"), "multiclass")
-    assert not has_rule(get_metric("f1_macro", "ordinal"), "ordinal")
-    assert not has_rule(get_metric("rmse", "regression"), "regression")
+    assert not has_rule(*scoring_of("binary", "roc_auc"))
+    assert not has_rule(*scoring_of("multiclass", "accuracy"))
+    assert not has_rule(*scoring_of("ordinal", "f1_macro"))
+    assert not has_rule(*scoring_of("regression", "rmse"))
     assert all(has_rule(get_metric(metric, kind), Task(kind)) for kind, metric in CASES)

@@ -72,5 +72,6 @@ def test_the_mean_of_guesses_is_a_guess():
         logits = skill * (truth - 0.5) + rng.normal(size=(5, 400))
         positive = 1 / (1 + np.exp(-logits))
         layers = np.stack([1 - positive, positive], axis=-1)
-        gain = gain_of_averaging(layers, layers[0], np.eye(2)[truth], get_metric("roc_auc", "binary"), Task("binary"), seed=0)  # fmt: skip
+        metric, task = get_metric("roc_auc", "binary"), Task("binary")
+        gain = gain_of_averaging(layers, layers[0], np.eye(2)[truth], metric, task, seed=0)
         assert (gain > 0.01) == gains

@@ -102,10 +102,10 @@ def test_a_folds_targets_never_calibrate_its_rows(kind, method):
     planted = targets.copy()
     planted[folds == 1] = np.roll(targets[folds == 1], 1, axis=1)
     test = np.repeat(oof[:, None, :5], 3, axis=1)
-    how = {"kind": kind, "metric": get_metric("accuracy", kind), "levels": LEVELS, "seed": 0}
+    metric = get_metric("accuracy", kind)
+    fitting = BlendFitting(Task(kind, LEVELS), metric, 0, calibrate=method)
     clean, leaky = (
-        cross_fit("soft_vote", oof, test, t, folds, calibrate=method, **how)
-        for t in (targets, planted)
+        cross_fit("soft_vote", oof, test, t, folds, fitting) for t in (targets, planted)
     )
     assert_array_equal(clean.oof[folds == 1], leaky.oof[folds == 1])
     assert_array_equal(clean.test[1], leaky.test[1])
@@ -123,7 +123,8 @@ def test_an_underconfident_member_gets_the_weight_that_it_deserves():
     metric = get_metric("accuracy", "multiclass")
     scores, weights = {}, {}
     for method in ("none", "temperature"):
-        fitted = cross_fit("weighted", oof, test, targets, np.arange(2000) % 4, BlendFitting(Task("multiclass"), metric, 0, calibrate=method, cautious=False))  # fmt: skip
+        fitting = BlendFitting(Task("multiclass"), metric, 0, calibrate=method, cautious=False)
+        fitted = cross_fit("weighted", oof, test, targets, np.arange(2000) % 4, fitting)
         scores[method] = metric.score(targets, fitted.oof, Task("multiclass"))
         weights[method] = fitted.weights.mean(axis=0)[0]
     assert weights["temperature"] > 0.8 > weights["none"]
@@ -137,10 +138,9 @@ def test_what_calibrated_members_make_together_is_calibrated_too(blend):
     targets = np.eye(3)[rng.integers(3, size=1500)]
     oof = softmax(1.5 * targets + rng.normal(size=(6, 1500, 3)), axis=-1)
     test = np.repeat(oof[:, None, :2], 3, axis=1)
-    how = {"kind": "multiclass", "metric": get_metric("log_loss", "multiclass"), "levels": None}
-    said = cross_fit(
-        blend, oof, test, targets, np.arange(1500) % 3, seed=0, calibrate="temperature", **how
-    ).oof
+    metric = get_metric("log_loss", "multiclass")
+    fitting = BlendFitting(Task("multiclass"), metric, 0, calibrate="temperature")
+    said = cross_fit(blend, oof, test, targets, np.arange(1500) % 3, fitting).oof
     assert said.max(axis=1).mean() == pytest.approx((said * targets).sum(axis=1).mean(), abs=0.03)
     assert said.max(axis=1).mean() == pytest.approx(
         (said.argmax(axis=1) == targets.argmax(axis=1)).mean(), abs=0.02
@@ -153,10 +153,10 @@ def test_a_blend_of_one_member_is_that_member_as_the_summary_scores_it(blend):
     probs, targets = drawn("multiclass", rows=300)
     oof, folds = flattened(probs, 2.0, "multiclass")[None], np.arange(300) % 3
     test = np.repeat(oof[:, None, :5], 3, axis=1)
-    how = {"kind": "multiclass", "metric": get_metric("log_loss", "multiclass"), "levels": None}
+    metric = get_metric("log_loss", "multiclass")
+    fitting = BlendFitting(Task("multiclass"), metric, 0, calibrate="temperature")
     blended, member = (
-        cross_fit(kind, oof, test, targets, folds, seed=0, calibrate="temperature", **how)
-        for kind in (blend, "soft_vote")
+        cross_fit(kind, oof, test, targets, folds, fitting) for kind in (blend, "soft_vote")
     )
     np.testing.assert_allclose(blended.oof, member.oof)
     assert not np.allclose(member.oof, oof[0], atol=0.01)

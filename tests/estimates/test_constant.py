@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.preparation import no_better_than_constant
 from pipeline.estimates.constant import best_constant, cross_fit_constant
 from pipeline.metrics.named import get_metric
@@ -38,18 +39,16 @@ def test_labels_have_their_shares_or_all_of_them():
 
 def test_levels_have_their_median_for_absolute_errors():
     targets = np.eye(3)[[0, 0, 0, 2, 2]]
-    how = {"kind": "ordinal", "levels": np.array([0.0, 1.0, 10.0])}
-    assert_array_equal(
-        best_constant(targets, metric=get_metric("mae", "ordinal"), **how), [1, 0, 0]
-    )
-    squared = best_constant(targets, metric=get_metric("rmse", "ordinal"), **how)
+    task = Task("ordinal", np.array([0.0, 1.0, 10.0]))
+    assert_array_equal(best_constant(targets, get_metric("mae", "ordinal"), task), [1, 0, 0])
+    squared = best_constant(targets, get_metric("rmse", "ordinal"), task)
     assert_allclose(squared, [0.6, 0, 0.4])
 
 
 def test_a_row_s_constant_is_of_the_other_folds():
     folds = np.array([0, 0, 0, 1, 1])
-    how = {"kind": "regression", "metric": get_metric("rmse", "regression"), "levels": None}
-    values = cross_fit_constant(COLUMN, folds, **how)
+    metric, task = get_metric("rmse", "regression"), Task("regression")
+    values = cross_fit_constant(COLUMN, folds, metric, task)
     assert_array_equal(values[:, 0], [11, 11, 11, 1, 1])
 
 
@@ -67,14 +66,14 @@ def test_a_member_that_knows_nothing_is_left_out_and_one_that_only_ranks_is_not(
     targets, values = members(2.0, 0.0, 2.0)
     far_off = values[2] ** 6  # ranks as before, with odds that are far too sure
     values[2] = far_off / far_off.sum(axis=1, keepdims=True)
-    how = {"kind": "binary", "metric": get_metric("roc_auc", "binary")}
-    found = no_better_than_constant(values, targets, levels=None, threshold=0.5, **how)
-    if get_metric("roc_auc", "binary").score(targets, values[1], Task("binary")) < 0.5:
+    auc, loss = (get_metric(name, "binary") for name in ("roc_auc", "log_loss"))
+    found = no_better_than_constant(values, targets, auc, Task("binary"))
+    if auc.score(targets, values[1], Task("binary")) < 0.5:
         assert found.tolist() == [False, True, False]
-    how["metric"] = get_metric("log_loss", "binary")
-    found = no_better_than_constant(values[:2], targets, levels=None, threshold=0.5, **how)
+    found = no_better_than_constant(values[:2], targets, loss, Task("binary"))
     assert found.tolist() == [False, True]
-    blend = fit_blend("soft_vote", values[:2], targets, seed=0, levels=None, **how)
+    fitting = BlendFitting(Task("binary"), loss, seed=0)
+    blend = fit_blend("soft_vote", values[:2], targets, None, fitting)
     assert_allclose(blend.apply(values[:2]), values[0])
     assert blend.useless.tolist() == [False, True]
     assert blend.weights.tolist() == [1, 0]
@@ -85,8 +84,8 @@ def test_where_no_member_is_surely_better_than_a_constant_all_stay(rows):
     """Some are better, some worse, by luck."""
     targets, values = members(0.0, 0.05, 0.0, -0.05, rows=rows)
     values = (values + 9) / (values + 9).sum(axis=-1, keepdims=True)  # hardly more than a constant
-    how = {"kind": "binary", "metric": get_metric("roc_auc", "binary"), "levels": None}
-    worse = no_better_than_constant(values, targets, threshold=0.5, **how)
+    metric, task = get_metric("roc_auc", "binary"), Task("binary")
+    worse = no_better_than_constant(values, targets, metric, task)
     assert 0 < worse.sum() < 4
-    blend = fit_blend("soft_vote", values, targets, seed=0, **how)
+    blend = fit_blend("soft_vote", values, targets, None, BlendFitting(task, metric, seed=0))
     assert not blend.useless.any()

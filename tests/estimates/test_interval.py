@@ -15,7 +15,8 @@ from pipeline.estimates.interval import (
     prediction_interval,
     probability_better,
 )
-from pipeline.estimates.shake_up import shake_up
+from pipeline.estimates.resampling import Resampling
+from pipeline.estimates.shake_up import public_and_private, shake_up
 from pipeline.metrics.named import Metric, get_metric
 from pipeline.metrics.scorers import RowMeans
 
@@ -29,13 +30,9 @@ def classes_and_probs(seed, *, rows=200, classes=3):
     return targets, odds / odds.sum(axis=1, keepdims=True)
 
 
-def how(name, kind, seed=0):
-    return {
-        "metric": get_metric(name, kind),
-        "kind": kind,
-        "levels": LEVELS if kind == "ordinal" else None,
-        "seed": seed,
-    }
+def how(name, kind, seed=0, **resampling):
+    task = Task(kind, LEVELS if kind == "ordinal" else None)
+    return get_metric(name, kind), task, Resampling(seed, **resampling)
 
 
 def right_rows(hits):
@@ -46,7 +43,7 @@ def right_rows(hits):
 
 def test_width_is_that_of_a_binomial():
     targets, values = right_rows(np.arange(400) < 320)
-    low, high = bootstrap_interval(targets, values, rounds=4000, **how("accuracy", "binary"))
+    low, high = bootstrap_interval(targets, values, *how("accuracy", "binary", rounds=4000))
     half = 1.645 * np.sqrt(0.8 * 0.2 / 400)
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.004)
 
@@ -57,7 +54,7 @@ def test_covers_the_truth_as_often_as_it_says():
     for seed in range(300):
         targets, values = right_rows(rng.random(150) < 0.7)
         low, high = bootstrap_interval(
-            targets, values, rounds=200, **how("accuracy", "binary", seed=seed)
+            targets, values, *how("accuracy", "binary", seed=seed, rounds=200)
         )
         covered += low <= 0.7 <= high
     assert covered / 300 == pytest.approx(0.90, abs=0.05)
@@ -75,12 +72,12 @@ def test_groups_stay_whole():
     groups = np.repeat(np.arange(10), 40)
     targets, values = right_rows(groups < 8)
     low, high = bootstrap_interval(
-        targets, values, groups=groups, rounds=2000, **how("accuracy", "binary")
+        targets, values, *how("accuracy", "binary", groups=groups, rounds=2000)
     )
     half = 1.833 * np.sqrt(0.8 * 0.2 / 9)  # Student's t with 9 degrees of freedom
     assert high - low == pytest.approx(2 * half, rel=0.05)
     assert low < 0.6 < 0.9 < high < 1  # skewed as shares are
-    low, high = bootstrap_interval(targets, values, **how("accuracy", "binary"))
+    low, high = bootstrap_interval(targets, values, *how("accuracy", "binary"))
     assert high - low < 0.1
 
 
@@ -88,14 +85,14 @@ def test_groups_stay_whole():
 def test_it_is_the_metric_on_resampled_rows(name, kind):
     """Row means by a matrix product are what calling the metric on the rows themselves gives."""
     targets, (values,) = random_rows(kind, rows=40)
-    options = how(name, kind)
-    (found,) = resampled_scores(targets, [values], rounds=60, **options)
-    metric, levels, rng = options["metric"], options["levels"], stream(0, "bootstrap")
+    metric, task, resampling = how(name, kind, rounds=60)
+    (found,) = resampled_scores(targets, [values], metric, task, resampling)
+    rng = stream(0, "bootstrap")
     scores = []
     for _ in range(60 if isinstance(metric.function, RowMeans) else 60 // SLOW_SHARE):
         rng.random()  # where parts of a class are cut; here there is none
         rows = rng.integers(np.full(40, 40))
-        scores.append(metric.score(targets[rows], values[rows], Task(kind, levels)))
+        scores.append(metric.score(targets[rows], values[rows], task))
     assert found == pytest.approx(np.array(scores))
 
 
@@ -108,7 +105,7 @@ def binomial_width(*sizes, p=0.8):
 def test_a_test_set_s_own_error_adds_to_the_estimate_s(test_rows):
     targets, values = right_rows(np.arange(400) < 320)
     low, high = prediction_interval(
-        targets, values, test_rows=test_rows, rounds=4000, **how("accuracy", "binary")
+        targets, values, *how("accuracy", "binary", rounds=4000), test_rows=test_rows
     )
     step = 1 / test_rows  # of a hit
     assert high - low == pytest.approx(binomial_width(400, test_rows), rel=0.04, abs=step)
@@ -122,7 +119,7 @@ def test_a_test_set_s_score_is_inside_as_often_as_it_says(num_rows, test_rows):
     for seed in range(300):
         targets, values = right_rows(rng.random(num_rows) < 0.7)
         low, high = prediction_interval(
-            targets, values, test_rows=test_rows, rounds=150, **how("accuracy", "binary", seed=seed)
+            targets, values, *how("accuracy", "binary", seed=seed, rounds=150), test_rows=test_rows
         )
         inside += low <= np.mean(rng.random(test_rows) < 0.7) <= high
     assert inside / 300 == pytest.approx(0.90, abs=0.05)
@@ -132,17 +129,17 @@ def test_guesses_in_groups_vary_as_half_the_rows_do(monkeypatch):
     rng = np.random.default_rng(0)
     targets, groups = np.eye(2)[rng.integers(2, size=600)], np.repeat(np.arange(60), 10)
     values = np.tile([0.5, 0.5], (600, 1)) + rng.normal(size=(600, 1)) * [0.1, -0.1]
-    settings = {"groups": groups, "rounds": 2000, **how("accuracy", "binary")}
+    settings = how("accuracy", "binary", groups=groups, rounds=2000)
     widths = []
     for knows in (False, True):
         monkeypatch.setattr(interval, "surely_knows", lambda *_, found=knows, **__: found)
-        low, high = bootstrap_interval(targets, values, **settings)
+        low, high = bootstrap_interval(targets, values, *settings)
         widths.append(high - low)
     assert widths[0] / widths[1] == pytest.approx(2**0.5, rel=1e-6)
-    alone = settings | {"groups": np.arange(600)}
-    low, high = bootstrap_interval(targets, values, **alone)
+    alone = how("accuracy", "binary", groups=np.arange(600), rounds=2000)
+    low, high = bootstrap_interval(targets, values, *alone)
     monkeypatch.setattr(interval, "surely_knows", lambda *_, **__: False)
-    assert bootstrap_interval(targets, values, **alone) == (low, high)
+    assert bootstrap_interval(targets, values, *alone) == (low, high)
 
 
 @pytest.mark.usefixtures("knowing")
@@ -150,7 +147,7 @@ def test_groups_stay_whole_among_test_rows_too():
     groups = np.repeat(np.arange(50), 8)  # 200 test rows are 25 groups
     targets, values = right_rows(groups < 40)
     low, high = prediction_interval(
-        targets, values, test_rows=200, groups=groups, rounds=2000, **how("accuracy", "binary")
+        targets, values, *how("accuracy", "binary", groups=groups, rounds=2000), test_rows=200
     )
     assert high - low == pytest.approx(binomial_width(50, 25) * (49 / 47) ** 0.5, rel=0.06)
 
@@ -158,18 +155,19 @@ def test_groups_stay_whole_among_test_rows_too():
 def test_drawn_class_by_class_what_classes_differ_in_does_not_vary():
     labels = np.repeat([0, 1], [300, 100])
     targets, values = np.eye(2)[labels], np.eye(2)[np.zeros(400, dtype=int)]  # class 1 all wrong
-    size = {"test_rows": 100, **how("accuracy", "binary")}
     # What is left is that few rows do not show shares of 0 and 1: half a row of 300 and of 100.
-    by_class = prediction_interval(targets, values, stratified=True, **size)
+    by_class = prediction_interval(
+        targets, values, *how("accuracy", "binary", stratified=True), test_rows=100
+    )
     assert by_class == pytest.approx((0.75, 0.75), abs=0.011)
-    low, high = prediction_interval(targets, values, **size)
+    low, high = prediction_interval(targets, values, *how("accuracy", "binary"), test_rows=100)
     assert high - low == pytest.approx(binomial_width(400, 100, p=0.75), rel=0.06)
     # Groups of both classes are drawn as they come: ten of them, each with its own luck.
     groups = np.tile(np.arange(10), 40)
     right = np.where((groups < 8)[:, None], targets, 1 - targets)
     as_they_come, whole = (
         bootstrap_interval(
-            targets, right, groups=groups, stratified=stratified, **how("accuracy", "binary")
+            targets, right, *how("accuracy", "binary", groups=groups, stratified=stratified)
         )
         for stratified in (False, True)
     )
@@ -182,16 +180,18 @@ def test_a_small_test_set_has_its_size_and_each_class_its_share():
     targets = np.eye(3)[labels]
     for function, expected in ((lambda y, _: len(y), 10), (lambda y, _: np.sum(y == 0), 0.5)):
         metric = Metric("own", True, "labels", frozenset({"multiclass"}), function)
-        options = how("accuracy", "multiclass") | {"metric": metric, "stratified": True}
-        (found,) = resampled_scores(targets, [targets], share=0.1, rounds=5000, **options)
+        _, task, resampling = how("accuracy", "multiclass", stratified=True, rounds=5000)
+        (found,) = resampled_scores(targets, [targets], metric, task, resampling, share=0.1)
         assert found.mean() == pytest.approx(expected, abs=0.06)
         assert found.max() - found.min() == (expected < 1)
 
 
 def test_it_stands_around_what_averaging_gains():
     targets, values = classes_and_probs(5)
-    size = {"test_rows": 90, **how("log_loss", "multiclass")}
-    plain, moved = (prediction_interval(targets, values, gain=g, **size) for g in (0, -0.02))
+    about = how("log_loss", "multiclass")
+    plain, moved = (
+        prediction_interval(targets, values, *about, test_rows=90, gain=g) for g in (0, -0.02)
+    )
     assert np.subtract(moved, plain) == pytest.approx([-0.02, -0.02])
 
 
@@ -199,10 +199,8 @@ def test_a_shake_up_by_hand():
     row = np.arange(1000)
     targets, values = right_rows(row < 800)
     _, rival = right_rows((row < 780) | (row >= 970))  # 20 rows lost, 30 won: 5% differ
-    found = shake_up(
-        targets, values, rival, test_rows=1000, public_share=0.3, rounds=2000,
-        **how("accuracy", "binary"),
-    )  # fmt: skip
+    about, parts = how("accuracy", "binary", rounds=2000), public_and_private(1000, 0.3)
+    found = shake_up(targets, values, rival, *about, rows=parts)
     assert (found.public_rows, found.private_rows) == (300, 700)
     for (low, high), sizes in (
         (found.public, (1000, 300)),
@@ -217,7 +215,7 @@ def test_a_shake_up_by_hand():
 def test_a_shake_up_has_a_row_on_either_side_and_no_noise_without_a_rival():
     targets, values = right_rows(np.arange(50) < 40)
     found = shake_up(
-        targets, values, values, test_rows=2, public_share=0.01, **how("accuracy", "binary")
+        targets, values, values, *how("accuracy", "binary"), rows=public_and_private(2, 0.01)
     )
     assert (found.public_rows, found.private_rows, found.noise) == (1, 1, None)
 
@@ -225,7 +223,7 @@ def test_a_shake_up_has_a_row_on_either_side_and_no_noise_without_a_rival():
 def test_a_rival_that_is_the_same_is_a_coin_toss():
     targets, values = classes_and_probs(1)
     for name in ("accuracy", "log_loss", "roc_auc"):
-        found = probability_better(targets, values, values.copy(), **how(name, "multiclass"))
+        found = probability_better(targets, values, values.copy(), *how(name, "multiclass"))
         assert found == (0.5, 0.0, 0.0)
 
 
@@ -233,10 +231,10 @@ def test_a_rival_that_is_the_same_is_a_coin_toss():
 def test_the_better_is_found_better_whatever_the_direction(name):
     targets, good = classes_and_probs(1)
     poor = 0.5 * good + 0.5 * classes_and_probs(2)[1]
-    probability, low, high = probability_better(targets, good, poor, **how(name, "multiclass"))
+    probability, low, high = probability_better(targets, good, poor, *how(name, "multiclass"))
     assert probability > 0.99
     assert 0 < low < high
-    mirrored = probability_better(targets, poor, good, **how(name, "multiclass"))
+    mirrored = probability_better(targets, poor, good, *how(name, "multiclass"))
     assert mirrored == pytest.approx((1 - probability, -high, -low))
 
 
@@ -245,16 +243,16 @@ def test_pairing_makes_a_small_steady_gain_visible():
     row = np.arange(400)
     targets, a = right_rows(row < 320)
     _, b = right_rows(row < 312)
-    assert probability_better(targets, a, b, **how("accuracy", "binary"))[0] > 0.99
-    low_a, _ = bootstrap_interval(targets, a, **how("accuracy", "binary"))
-    _, high_b = bootstrap_interval(targets, b, **how("accuracy", "binary"))
+    assert probability_better(targets, a, b, *how("accuracy", "binary"))[0] > 0.99
+    low_a, _ = bootstrap_interval(targets, a, *how("accuracy", "binary"))
+    _, high_b = bootstrap_interval(targets, b, *how("accuracy", "binary"))
     assert low_a < high_b
 
 
 def test_a_seed_repeats_and_another_differs():
     targets, values = classes_and_probs(3)
     first, again, other = (
-        bootstrap_interval(targets, values, **how("log_loss", "multiclass", seed=seed))
+        bootstrap_interval(targets, values, *how("log_loss", "multiclass", seed=seed))
         for seed in (0, 0, 1)
     )
     assert first == again != other
@@ -263,7 +261,7 @@ def test_a_seed_repeats_and_another_differs():
 def test_equal_predictions_are_equally_good_to_the_last_bit():
     rng = np.random.default_rng(0)
     targets, values = rng.random((2, 300, 3))
-    compared = probability_better(targets, values, values.copy(), **how("rmse", "regression"))
+    compared = probability_better(targets, values, values.copy(), *how("rmse", "regression"))
     assert compared == (0.5, 0.0, 0.0)
 
 
@@ -276,10 +274,10 @@ def test_rows_are_scored_once_for_all_resamples():
         return accuracy.function.terms(*pair)
 
     counting = replace(accuracy, function=replace(accuracy.function, terms=terms))
-    about = how("accuracy", "multiclass")
+    metric, *about = how("accuracy", "multiclass")
     targets, values = classes_and_probs(4)
-    counted = bootstrap_interval(targets, values, **(about | {"metric": counting}))
-    assert counted == bootstrap_interval(targets, values, **about)
+    counted = bootstrap_interval(targets, values, counting, *about)
+    assert counted == bootstrap_interval(targets, values, metric, *about)
     assert len(calls) == 2  # of all resamples, and of the rows as they are
 
 
@@ -287,12 +285,12 @@ def test_ranks_of_guesses_vary_as_those_of_half_the_rows():
     """Each two folds' models tell the same of each other's noise; of models that know, not so."""
     rng = np.random.default_rng(0)
     truth = rng.integers(2, size=1000)
-    options = how("roc_auc", "binary") | {"rounds": 2000}
+    options = how("roc_auc", "binary", rounds=2000)
     widths = {}
     for skill in (0.0, 1.0):
         positive = 1 / (1 + np.exp(-0.01 * rng.normal(size=1000) - skill * (truth - 0.5)))
         values = np.stack([1 - positive, positive], axis=1)
-        low, high = bootstrap_interval(np.eye(2)[truth], values, **options)
+        low, high = bootstrap_interval(np.eye(2)[truth], values, *options)
         widths[skill] = high - low
     alone = 2 * 1.645 * np.sqrt(1 / 12 * (1 / truth.sum() + 1 / (1000 - truth.sum())))
     assert widths[0.0] == pytest.approx(2**0.5 * alone, rel=0.15)

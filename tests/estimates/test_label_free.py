@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.core.task import Task
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.label_free import judge_test_rows, share_borne_out
 from pipeline.estimates.label_free_ways import scores_by_way
@@ -16,7 +17,7 @@ NUM_FOLDS = 3
 
 def evidence_of(metric, kind, oof, targets, test, **more):
     folds = np.arange(len(oof)) % len(test)
-    return Evidence(oof, targets, test, folds, get_metric(metric, kind), kind, **more)
+    return Evidence(oof, targets, test, folds, get_metric(metric, kind), Task(kind), **more)
 
 
 def binary(*sure):

@@ -1,5 +1,7 @@
 """Rounds of pseudo-labels: where the gain ends, by rows that are not scored; and what it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,8 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.left_out import oof_without_each
 from pipeline.ensembles.rounds import gains_by_round, while_gaining, without
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
 from pipeline.report.rounds import round_rows
 
@@ -21,12 +25,11 @@ def saying(*right, targets=TARGETS):
     return targets * positive + (1 - targets) * (1 - positive)
 
 
-def how(metric="log_loss"):
-    return {"metric": get_metric(metric, "binary"), "kind": "binary", "levels": None}
-
-
 def scoring(metric="log_loss"):
-    return how(metric) | {"threshold": 0.5}
+    return get_metric(metric, "binary"), Task("binary")
+
+
+FITTING = BlendFitting(Task("binary"), get_metric("log_loss", "binary"), seed=0)
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])  # better low, better high
@@ -41,13 +44,13 @@ def test_rounds_stay_until_the_first_without_a_gain(metric):
         ([[1, 0, 2]], [0, 1, 0, 1, 1]),
         ([[2, 3], [0, 1, 4]], [1, 1, 1, 0, 1]),
     ):
-        found = while_gaining(members, TARGETS, series, **scoring(metric))
+        found = while_gaining(members, TARGETS, series, *scoring(metric))
         assert_array_equal(found, np.array(stays, bool))
 
 
 def test_an_equal_score_is_no_gain():
     members = saying(0.6, 0.6)
-    assert_array_equal(while_gaining(members, TARGETS, [[0, 1]], **scoring()), [True, False])
+    assert_array_equal(while_gaining(members, TARGETS, [[0, 1]], *scoring()), [True, False])
 
 
 def test_a_series_without_one_of_its_rounds():
@@ -57,7 +60,7 @@ def test_a_series_without_one_of_its_rounds():
 
 def test_gains_by_hand():
     members = saying(0.5, 0.8, 0.4)
-    found = gains_by_round(members, TARGETS, seed=0, **scoring())
+    found = gains_by_round(members, TARGETS, *scoring(), Resampling(0))
     assert_allclose([entry["score"] for entry in found], -np.log([0.5, 0.8, 0.4]))
     assert found[0].keys() == {"score"}
     assert_allclose([entry["gain"] for entry in found[1:]], [np.log(1.6), -np.log(2)])
@@ -72,7 +75,9 @@ def test_a_fold_s_rows_have_no_say_in_which_rounds_it_gets():
     members = saying(0.6, 0.55)
     members[1, folds == 0] = saying(0.99, targets=TARGETS[folds == 0])[0]
     test = np.repeat(members[:, None, :4], 3, axis=1)
-    fitted = cross_fit("soft_vote", members, test, TARGETS, folds, seed=0, series=[[0, 1]], **how())
+    fitted = cross_fit(
+        "soft_vote", members, test, TARGETS, folds, replace(FITTING, series=[[0, 1]])
+    )
     assert_array_equal(fitted.stays, [[1, 0], [1, 1], [1, 1]])
     assert_allclose(fitted.weights, [[1, 0], [0.5, 0.5], [0.5, 0.5]])
     assert_allclose(fitted.oof[folds == 0], members[0, folds == 0])
@@ -89,7 +94,7 @@ def test_copies_among_those_that_stay_are_named_by_their_place_among_all():
     folds = np.arange(60) % 3
     test = np.repeat(members[:, None, :2], 3, axis=1)
     series = [[0, 1]]
-    fitted = cross_fit("soft_vote", members, test, TARGETS, folds, seed=0, series=series, **how())
+    fitted = cross_fit("soft_vote", members, test, TARGETS, folds, replace(FITTING, series=series))
     assert_array_equal(fitted.stays, [[1, 0, 1, 1]] * 3)
     assert_array_equal(fitted.first, [[0, 1, 2, 2]] * 3)
     assert_allclose(fitted.weights, [[0.5, 0, 0.5, 0]] * 3)
@@ -100,11 +105,12 @@ def test_what_a_round_is_worth_is_told_with_the_others_in_their_places():
     folds, members = np.arange(60) % 3, saying(0.9, 0.6, 0.55)
     left = oof_without_each(
         *("soft_vote", members, TARGETS, folds),
-        base_levels=np.full((3, 3, 2), np.nan), seed=0, series=[[1, 2]], **how(),
-    )  # fmt: skip
-    score = how()["metric"].score(TARGETS, left[0], Task("binary"))
-    alone = fit_blend("soft_vote", members[1:2], TARGETS, seed=0, **how()).apply(members[1:2])
-    assert score == pytest.approx(how()["metric"].score(TARGETS, alone, Task("binary")))
+        replace(FITTING, series=[[1, 2]]),
+        base_levels=np.full((3, 3, 2), np.nan),
+    )
+    score = FITTING.metric.score(TARGETS, left[0], Task("binary"))
+    alone = fit_blend("soft_vote", members[1:2], TARGETS, None, FITTING).apply(members[1:2])
+    assert score == pytest.approx(FITTING.metric.score(TARGETS, alone, Task("binary")))
     assert score == pytest.approx(-np.log(0.6))
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from metric_cases import CASES, levels_of, random_rows
 
+from pipeline.core.task import Task
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
-from pipeline.ensembles.decisions import has_rule
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.constant import best_constant, cross_fit_constant
 from pipeline.estimates.evidence import Evidence
@@ -16,6 +17,7 @@ from pipeline.estimates.interval import (
     probability_better,
 )
 from pipeline.estimates.label_free import judge_test_rows
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
 
 MANY = pytest.mark.parametrize(("name", "kind"), CASES)
@@ -23,12 +25,12 @@ ROUNDING = 1e-9
 
 
 def scoring_of(name, kind):
-    return {"metric": get_metric(name, kind), "kind": kind, "levels": levels_of(kind)}
+    return get_metric(name, kind), Task(kind, levels_of(kind))
 
 
 def score(name, kind, targets, values):
-    how = scoring_of(name, kind)
-    return how.pop("metric").score(targets, values, **how)
+    metric, task = scoring_of(name, kind)
+    return metric.score(targets, values, task)
 
 
 @MANY
@@ -57,54 +59,51 @@ def test_the_order_of_rows_does_not_matter(name, kind):
 @MANY
 def test_a_constant_never_beats_the_truth_and_is_scored(name, kind):
     targets, _ = random_rows(kind)
-    how = scoring_of(name, kind)
-    row = best_constant(targets, threshold=0.5, **how)
+    metric, task = scoring_of(name, kind)
+    row = best_constant(targets, metric, task)
     found = score(name, kind, targets, np.tile(row, (len(targets), 1)))
     assert np.isfinite(found)
     shares = score(name, kind, targets, np.tile(targets.mean(axis=0), (len(targets), 1)))
-    assert not how["metric"].is_better(shares, found)
-    assert not how["metric"].is_better(found, score(name, kind, targets, targets))
+    assert not metric.is_better(shares, found)
+    assert not metric.is_better(found, score(name, kind, targets, targets))
 
 
 @MANY
 def test_it_goes_through_the_whole_ensemble_stage(name, kind):
     """Blends, decisions, the choice, a constant, intervals and what is told without labels."""
     targets, models = random_rows(kind, rows=90, models=8, skill=1.0)
-    how = scoring_of(name, kind) | {"seed": 0}
-    metric, folds, ends = how["metric"], np.arange(90) % 3, None
+    metric, task = scoring_of(name, kind)
+    folds, ends = np.arange(90) % 3, None
     test = models[3:8, None, :40].repeat(3, axis=1)
     test = test + 0.02 * np.random.default_rng(0).random(test.shape)  # folds' models differ
     if kind in ("binary", "multiclass", "ordinal"):
         test = test / test.sum(axis=-1, keepdims=True)
     elif kind == "multilabel":
         test = np.clip(test, 0, 1)
-    scoring = {"kind": kind, "levels": how["levels"], "threshold": 0.5}
+    fitting = BlendFitting(task, metric, 0, calibrate="temperature", decisions=True)
     fits = {
-        blend: cross_fit(
-            *(blend, models[:3], test[:3], targets, folds),
-            **{"calibrate": "temperature", "fit_decisions": has_rule(metric, kind)},
-            **how,
-        )
+        blend: cross_fit(blend, models[:3], test[:3], targets, folds, fitting)
         for blend in ("soft_vote", "weighted_metric", "greedy")
     }
-    chosen, _ = choose_by_fold(fits, targets, folds, choice="metric", metric=metric, **scoring)
-    ours = metric.score(targets, chosen.scored_oof, **scoring)
-    constant = cross_fit_constant(targets, folds, metric=metric, **scoring)
-    assert metric.is_better(ours, metric.score(targets, constant, **scoring))
-    gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
+    chosen, _ = choose_by_fold(fits, targets, folds, metric, task, choice="metric")
+    ours = metric.score(targets, chosen.scored_oof, task)
+    constant = cross_fit_constant(targets, folds, metric, task)
+    assert metric.is_better(ours, metric.score(targets, constant, task))
+    gain = gain_of_averaging(chosen.test, chosen.oof, targets, metric, task, seed=0)
     assert np.isfinite(gain)
     ends = metric.low - ROUNDING, metric.high + ROUNDING
+    about = (metric, task, Resampling(0, rounds=50))
     intervals = [
-        bootstrap_interval(targets, chosen.scored_oof, rounds=50, **how),
-        prediction_interval(targets, chosen.scored_oof, test_rows=40, gain=gain, rounds=50, **how),
+        bootstrap_interval(targets, chosen.scored_oof, *about),
+        prediction_interval(targets, chosen.scored_oof, *about, test_rows=40, gain=gain),
     ]
     assert all(ends[0] <= low <= high <= ends[1] for low, high in intervals)
     assert intervals[0][0] <= ours <= intervals[0][1]
-    compared = probability_better(targets, chosen.scored_oof, models[0], rounds=50, **how)
+    compared = probability_better(targets, chosen.scored_oof, models[0], *about)
     assert np.isfinite(compared).all()
     evidence = Evidence(
         *(chosen.scored_oof, targets, chosen.submitted_test, folds),
-        **(scoring | {"metric": metric}),
+        *(metric, task),
         **{"members_oof": models[:3], "members_test": test[:3]},
     )
     judged = judge_test_rows(evidence, gain=gain, seed=0)

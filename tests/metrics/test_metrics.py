@@ -24,7 +24,7 @@ def one_hot(labels, classes):
 
 def score(name, kind, targets, values, **options):
     return get_metric(name, kind).score(
-        np.asarray(targets, float), np.asarray(values, float), kind=kind, **options
+        np.asarray(targets, float), np.asarray(values, float), Task(kind, **options)
     )
 
 

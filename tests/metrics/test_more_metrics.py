@@ -8,7 +8,8 @@ from metric_cases import LEVELS, levels_of, random_rows
 from scipy import stats
 from sklearn import metrics as sk
 
-from pipeline.config.schema import Task
+from pipeline.config.schema import Task as TaskSection
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.estimates.constant import best_constant
 from pipeline.metrics.named import METRICS, get_metric, task_metric
@@ -19,7 +20,7 @@ SEEDS = pytest.mark.parametrize("seed", range(3))
 def score(name, kind, targets, values, **options):
     targets, values = np.asarray(targets, float), np.asarray(values, float)
     options = {"levels": levels_of(kind)} | options
-    return get_metric(name, kind).score(targets, values, kind=kind, **options)
+    return get_metric(name, kind).score(targets, values, Task(kind, **options))
 
 
 def rows_of(kind, seed):
@@ -114,7 +115,7 @@ def test_several_classes(seed):
 
 def weighted(name, kind, targets, values, weights):
     """The score with `class_weights` of classes named 0, 1, 2."""
-    task = Task(kind=kind, target="y", metric=name, class_weights=weights)
+    task = TaskSection(kind=kind, target="y", metric=name, class_weights=weights)
     if kind in ("multilabel", "regression"):
         task = task.model_copy(update={"target": ["0", "1", "2"]})
     metric = task_metric(task, [str(c) for c in range(targets.shape[1])])
@@ -268,11 +269,13 @@ def test_names_that_hold_no_such_number_are_unknown():
 
 def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_else():
     def metric(classes=("a", "b", "c"), **task):
-        return task_metric(Task(kind="multiclass", target="y", **task), classes)
+        return task_metric(TaskSection(kind="multiclass", target="y", **task), classes)
 
     with pytest.raises(UserError, match=r"needs the weight of each class.*class_weights: \{NAME"):
         metric(metric="weighted_log_loss")
-    with pytest.raises(UserError, match=r"accuracy knows no weights.*weighted_log_loss, balanced"):
+    with pytest.raises(
+        UserError, match=r"accuracy takes no class weights.*weighted_log_loss, balanced"
+    ):
         metric(metric="accuracy", class_weights={"a": 2})
     with pytest.raises(UserError, match="no class 'd'; known: a, b, c"):
         metric(metric="weighted_log_loss", class_weights={"d": 2})
@@ -284,21 +287,24 @@ def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_el
         metric(("a", "b"), metric="weighted_log_loss", class_weights={"a": 0, "b": 0})
     for wrong in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"greater than or equal to 0|finite number"):
-            Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={"a": wrong})
+            TaskSection(
+                kind="binary", target="y", metric="weighted_log_loss", class_weights={"a": wrong}
+            )
 
 
 def test_constants_of_weighted_losses():
     targets = np.eye(2)[[0, 0, 0, 1]]
-    how = {"kind": "binary", "levels": None}
-    balanced = best_constant(targets, metric=get_metric("balanced_log_loss", "binary"), **how)
+    balanced = best_constant(targets, get_metric("balanced_log_loss", "binary"), Task("binary"))
     assert balanced.tolist() == [0.5, 0.5]
-    task = Task(kind="binary", target="y", metric="weighted_log_loss", class_weights={"b": 6})
-    found = best_constant(targets, metric=task_metric(task, ["a", "b"]), **how)
+    task = TaskSection(
+        kind="binary", target="y", metric="weighted_log_loss", class_weights={"b": 6}
+    )
+    found = best_constant(targets, task_metric(task, ["a", "b"]), Task("binary"))
     assert found == pytest.approx([3 / 9, 6 / 9])
 
 
 def test_constants_of_labels_are_the_most_frequent_ones():
     targets = np.eye(4)[[0, 0, 2, 3, 2]]
     targets[:2, 1] = 1  # three labels are right more often than two, or all
-    how = {"kind": "multilabel", "metric": get_metric("f1_samples", "multilabel"), "levels": None}
-    assert best_constant(targets, **how).tolist() == [1, 1, 1, 0]
+    metric = get_metric("f1_samples", "multilabel")
+    assert best_constant(targets, metric, Task("multilabel")).tolist() == [1, 1, 1, 0]

@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.interval import bootstrap_interval
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric, metric_digest, task_metric
 from pipeline.metrics.own import describe, try_metric
 from pipeline.project import open_project
@@ -184,11 +185,11 @@ def test_rows_on_which_it_fails_are_left_out(own, caplog):
     """A resample may lack a class, which scikit-learn's AUC refuses."""
     name = own("assert len(set(y)) == 2, 'one class'\n    return float(((p > 0.5) == y).mean())")
     metric = get_metric(name, "binary", greater_is_better=True, wants="probabilities")
-    how = {"metric": metric, "kind": "binary", "levels": None, "seed": 0}
+    about = (metric, Task("binary"))
     targets, values = np.eye(2)[[0, 0, 0, 0, 1]], np.eye(2)[[0, 0, 1, 0, 1]]
     with caplog.at_level(logging.WARNING):
-        (scores,) = resampled_scores(targets, [values], rounds=200, **how)
-        low, high = bootstrap_interval(targets, values, **how)
+        (scores,) = resampled_scores(targets, [values], *about, Resampling(0, rounds=200))
+        low, high = bootstrap_interval(targets, values, *about, Resampling(0))
     assert 0 < np.isnan(scores).sum() < len(scores)
     assert 0 < low <= 0.8 <= high <= 1
     assert any("one class" in line and "undefined there" in line for line in caplog.messages)
@@ -217,7 +218,7 @@ def test_an_estimate_ends_at_what_the_truth_scores(own):
     ):
         metric = get_metric(own(body), "binary", greater_is_better=better, wants="probabilities")
         targets, folds = np.eye(2)[[0, 1, 0, 1]], np.arange(4) % 2
-        evidence = Evidence(targets, targets, np.zeros((2, 3, 2)), folds, metric, "binary")
+        evidence = Evidence(targets, targets, np.zeros((2, 3, 2)), folds, metric, Task("binary"))
         assert evidence.limits == ends
 
 
@@ -268,7 +269,7 @@ def test_a_metric_without_a_score_for_any_member_ends_the_ensemble_with_its_reas
         metric=metric,
         score=lambda values: metric.score(np.eye(2)[[0, 1, 0]], values, Task("binary")),
         competition=SimpleNamespace(targets=np.eye(2)[[0, 1, 0]]),
-        scoring={"kind": "binary"},
+        task=Task("binary"),
         num_train=3,
     )
     with pytest.raises(UserError, match=r"failed on .*ZeroDivisionError"):
