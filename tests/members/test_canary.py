@@ -27,14 +27,13 @@ from pipeline.config.schema import (
 )
 from pipeline.core import predictions
 from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.task import Task
 from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.blends import Blend, fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.learners.fit import RECIPES, fit_learner
-from pipeline.members import network
 from pipeline.members.fold_data import fold_data
-from pipeline.members.network import training_data
 from pipeline.members.outputs import read_member
 from pipeline.members.stacking_features import nested_predictions
 from pipeline.metrics.named import get_metric
@@ -62,9 +61,12 @@ QUICK = {
 ONLY_CLASSES = ("logistic", "svm")
 
 
-def settings_of(kind: Kind) -> dict:
-    levels = LEVELS if kind == "ordinal" else None
-    return {"kind": kind, "metric": get_metric(METRICS[kind], kind), "levels": levels}
+def task_of(kind: Kind) -> Task:
+    return Task(kind, LEVELS if kind == "ordinal" else None)
+
+
+def fitting_of(kind: Kind, **changes) -> BlendFitting:
+    return BlendFitting(task_of(kind), get_metric(METRICS[kind], kind), 0, **changes)
 
 
 def gains(values: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
@@ -72,10 +74,9 @@ def gains(values: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
     rng = np.random.default_rng(0)
     shuffles = [rng.permutation(len(values)) for _ in range(NUM_SHUFFLES)]
     shuffles.insert(0, np.arange(len(values)))
-    how = {"kind": kind, "levels": settings_of(kind)["levels"]}
     found = []
     for metric in (get_metric(names[kind], kind) for names in (METRICS, SMOOTH)):
-        scores = np.array([metric.score(targets, values[rows], **how) for rows in shuffles])
+        scores = np.array([metric.score(targets, values[rows], task_of(kind)) for rows in shuffles])
         gain = (scores[0] - scores[1:].mean()) * (1 if metric.greater_is_better else -1)
         found.append(gain / max(scores[1:].std(), 1e-12))
     return np.array(found)
@@ -103,12 +104,13 @@ def oof_of(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
     """Out-of-fold predictions (N, C) of a learner; leaky: it learns from all rows."""
     blocks, targets = dealt_out(kind)
     settings = Learner(learner=learner, blocks={"b": 1.0}, params=QUICK.get(learner, {}), seed=1)
-    how = {"kind": kind, "levels": settings_of(kind)["levels"], "seed": 1}
     oof = np.empty(targets.shape)
     for fold in range(NUM_FOLDS):
         held_out = fold == FOLDS
         rows = np.full(NUM_ROWS, True) if leaky else ~held_out
-        fitted = fit_learner(settings, {"b": blocks["b"][rows]}, targets[rows], **how)
+        fitted = fit_learner(
+            settings, {"b": blocks["b"][rows]}, targets[rows], task_of(kind), seed=1
+        )
         oof[held_out] = fitted.predict({"b": blocks["b"][held_out]})
     return oof
 
@@ -146,8 +148,8 @@ def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
     _, targets = dealt_out(kind)
     oof = members_of(kind)
     test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
-    how = {**settings_of(kind), "seed": 0, "fit_decisions": True}
-    crossed = cross_fit(blend, oof, test, targets, FOLDS, **how)
+    fitting = fitting_of(kind, decisions=True)
+    crossed = cross_fit(blend, oof, test, targets, FOLDS, fitting)
     assert_at_chance(crossed.oof, targets, kind)
 
 
@@ -164,10 +166,11 @@ def stacked_oof(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
     ridge = Learner(learner="ridge", blocks={"b": 1.0}, strength=0.001)
     params = QUICK[learner] | ({"epochs": 150} if learner == "mlp" else {})
     settings = Learner(learner=learner, blocks={"b": 1.0}, stacks=["ridge"], params=params)
-    how = {"kind": kind, "levels": settings_of(kind)["levels"], "seed": 1}
 
     def refit(fitted_on: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        fitted = fit_learner(ridge, {"b": blocks["b"][fitted_on]}, targets[fitted_on], **how)
+        fitted = fit_learner(
+            ridge, {"b": blocks["b"][fitted_on]}, targets[fitted_on], task_of(kind), seed=1
+        )
         return fitted.predict({"b": blocks["b"][asked]})
 
     oof, ridge_oof = np.empty(targets.shape), np.empty(targets.shape)
@@ -182,7 +185,7 @@ def stacked_oof(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
             said = clipped_logit(said) if kind == "multilabel" else clipped_log(said)
         seen = blocks | {STACKED: said[:, None]}
         rows = {name: block[~held_out] for name, block in seen.items()}
-        fitted = fit_learner(settings, rows, targets[~held_out], **how)
+        fitted = fit_learner(settings, rows, targets[~held_out], task_of(kind), seed=1)
         oof[held_out] = fitted.predict({name: block[held_out] for name, block in seen.items()})
     return oof
 
@@ -214,12 +217,13 @@ def test_the_canary_sings_where_a_blend_was_fitted_on_all_rows(
     _, targets = dealt_out(kind)
     oof = members_of(kind)
 
-    def on_all_rows(blend: BlendKind, *rows: np.ndarray, **how) -> Blend:
-        return fit_blend(blend, oof, targets, FOLDS, **how | {"groups": None, "cautious": False})
+    def on_all_rows(blend: BlendKind, *given: object) -> Blend:
+        fitting = replace(given[-1], groups=None, cautious=False)
+        return fit_blend(blend, oof, targets, FOLDS, fitting)
 
     monkeypatch.setattr(cross_fitting, "fit_blend", on_all_rows)
     test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
-    crossed = cross_fit(blend, oof, test, targets, FOLDS, seed=0, **settings_of(kind))
+    crossed = cross_fit(blend, oof, test, targets, FOLDS, fitting_of(kind))
     assert gains(crossed.oof, targets, kind)[1] > MAX_DEVIATIONS
 
 
@@ -351,18 +355,16 @@ def assert_member_at_chance(root: Path, member: str) -> None:
 
 @pytest.mark.parametrize("student", DISTILLED)
 def test_a_teacher_tells_a_student_nothing_of_the_rows_that_it_is_scored_on(
-    with_teachers: Path, student: str, monkeypatch: pytest.MonkeyPatch
+    with_teachers: Path, student: str
 ) -> None:
     """A ridge in the network's place learns its teacher's words by heart, as a good one would."""
-    monkeypatch.setattr(network, "ImageCache", lambda _: None)  # only networks need it
     project = open_project(load_config(str(with_teachers / "noise.yaml")), with_teachers)
     kind = project.config.task.kind
     features = project.block("small").mean(axis=1)
     targets, oof = project.competition.targets, np.empty(project.competition.targets.shape)
     for fold in range(NUM_FOLDS):
         rows = fold_data(project, student, fold)
-        teacher = training_data(project, student, rows).teacher
-        ideal = Ridge(1e-3).fit(features[rows.rows], teacher)
+        ideal = Ridge(1e-3).fit(features[rows.rows], rows.teacher[rows.rows])
         oof[rows.held_out] = ideal.predict(features[rows.held_out]).reshape(-1, oof.shape[1])
     said = oof if kind == "regression" else np.exp(oof) / np.exp(oof).sum(axis=1, keepdims=True)
     assert_at_chance(said, targets, kind)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ from pipeline.core.predictions import Predictions
 from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.members.fold_data import fold_data
 from pipeline.members.network import training_data
-from pipeline.members.outputs import blend_settings
 from pipeline.members.registry import get_member
 from pipeline.project import open_project
 from pipeline.workflow import make
@@ -171,7 +172,8 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
     run(tmp_path, "infer", members=members)
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
     targets, names = project.competition.targets, ("linear", "voter")
-    how, groups = blend_settings(project) | {"prune": False}, project.folds.groups
+    fitting = BlendFitting(project.task, project.metric, project.config.seed, prune=False)
+    fitting = replace(fitting, groups=project.folds.groups)
 
     def said_of_fold_1(of_oof: int, of_test: int, of_folds: int) -> np.ndarray:
         """What the blend says of test rows, put together from parts of these repeats."""
@@ -179,7 +181,7 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
         layers = [3 * of_test + k for k in range(3)]
         test = np.array([[part(tmp_path, n, k, "test").values for k in layers] for n in names])
         folds = BY_HAND[of_folds]
-        return cross_fit("stack", oof, test, targets, folds, groups=groups, **how).test[1]
+        return cross_fit("stack", oof, test, targets, folds, fitting).test[1]
 
     for repeat in (0, 1):
         said = fold_data(project, "student", 3 * repeat + 1).pseudo_labels.targets
@@ -191,9 +193,9 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
     told = training_data(project, "distilled", rows).teacher
     seen = BY_HAND[1] != 1
     test = np.stack([[part(tmp_path, n, k, "test").values for k in (3, 4, 5)] for n in names])
-    kind, folds = how["kind"], BY_HAND[1][seen]
+    kind, folds = project.task.kind, BY_HAND[1][seen]
     known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, kind=kind), kind=kind)
-    stack = fit_blend("stack", known, targets[seen], folds, groups=groups[seen], **how)
+    stack = fit_blend("stack", known, targets[seen], folds, fitting.take(seen))
     said = np.stack([get_member(project, name).predict(4, rows.rows)[0] for name in names])
     # Single precision: the learners saw other numbers of rows at once.
     np.testing.assert_allclose(told, stack.apply(said), rtol=1e-5)

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.core.ledger import KEYS
 from pipeline.core.predictions import Predictions
+from pipeline.core.task import Task
 from pipeline.ensembles.last_submission import against_last
-from pipeline.members.outputs import bootstrap_settings
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
 
 IDS = np.array([f"{row:03d}.jpg" for row in range(400)])
@@ -35,7 +36,7 @@ def project(tmp_path):
         competition=SimpleNamespace(ids=IDS, classes=("a", "b"), targets=TARGETS),
         metric=get_metric("accuracy", "binary"),
         folds=SimpleNamespace(digest="these folds", groups=IDS),
-        scoring={"kind": "binary", "levels": None, "threshold": 0.5},
+        task=Task("binary"),
     )
 
 
@@ -53,7 +54,7 @@ def submit(project, name, values, *, ids=IDS, classes=("a", "b"), **meta):
 
 
 def compare(project, values, fingerprint="now"):
-    return against_last(project, values, fingerprint, level=0.9)
+    return against_last(project, values, fingerprint)
 
 
 def test_the_first_submission_has_none_before_it(project):
@@ -106,5 +107,6 @@ def test_a_file_that_is_gone_is_no_error(project):
 @pytest.mark.parametrize("split", ["random", "stratified"])
 def test_rows_are_drawn_as_the_test_set_was(project, split):
     project.config.submission.test_split = split
-    assert bootstrap_settings(project)["stratified"] == (split == "stratified")
-    assert bootstrap_settings(project)["groups"] is IDS
+    resampling = Resampling.of(project)
+    assert resampling.stratified == (split == "stratified")
+    assert resampling.groups is IDS
