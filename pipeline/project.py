@@ -15,6 +15,7 @@ from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
+from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
 from pipeline.metrics.named import Metric, task_metric
 from pipeline.metrics.own import try_metric
@@ -81,9 +82,10 @@ class Project:
         return self.index.take(np.arange(self.num_train, len(self.index.paths)))
 
     @property
-    def image_files(self) -> list[Path]:
+    def images(self) -> ImageFiles:
         """The original files, training rows' first."""
-        return [self.competition.folder / path for path in self.index.paths.tolist()]
+        paths = [self.competition.folder / path for path in self.index.paths.tolist()]
+        return ImageFiles(paths, self.index.digests.tolist(), self.index.pixel_range)
 
     def image_size(self, member: str) -> int:
         """Side of the square that a network sees."""

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.metrics.named import get_metric
 from pipeline.networks import training
@@ -112,18 +114,16 @@ def fit(
     metric=None,
     **changes,
 ):
-    return training.train_fold(
+    run = training.TrainingRun(
         folder,
-        settings.model_copy(update=changes),
+        settings.model_copy(update={"seed": seed, **changes}),
         BACKBONE,
         about or lesson(kind),
         metric=get_metric(metric or METRICS.get(kind, "accuracy"), kind),
-        device=device,
-        precision=precision,
-        workers=workers,
-        seed=seed,
+        hardware=Hardware(torch.device(device), precision, workers),
         name="net fold 0",
     )
+    return run.train()
 
 
 def written(folder):

@@ -8,15 +8,16 @@ import torch
 from PIL import Image
 from small_training import EVERYTHING, fit
 
-from pipeline.backbones.device import choose_device, choose_precision
+from pipeline.backbones.device import Hardware, choose_device, choose_precision
 from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network
 from pipeline.errors import JobFailed
+from pipeline.images.decoding import ImageFiles
 from pipeline.metrics.named import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import train_fold
+from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import Lesson
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -54,13 +55,11 @@ def test_features_are_those_of_the_cpu(
             "block",
             how="how",
             backbone=BACKBONE,
-            paths=paths,
-            digests=[path.name for path in paths],
+            images=ImageFiles(paths, [path.name for path in paths]),
             views=VIEWS,
-            device=device,
-            precision=choose_precision(precision, device),
+            hardware=Hardware(device, choose_precision(precision, device)),
         )
-        blocks[name] = np.load(tmp_path / name / "block.npy").astype(np.float64)
+        blocks[name] = np.load(tmp_path / name / "features.npy").astype(np.float64)
     cpu, cuda = blocks["cpu"], blocks["cuda"]
     cosine = (cpu * cuda).sum(2) / np.linalg.norm(cpu, axis=2) / np.linalg.norm(cuda, axis=2)
     assert cosine.min() > (0.9999 if precision == "32" else 0.995)
@@ -72,8 +71,8 @@ def test_training_learns_and_predicts_as_the_cpu_does(
 ) -> None:
     targets = np.eye(3)[np.arange(48) % 3]
     plain = {"augment": "none", "mixup": 0, "ema_decay": 0}
-    settings = Network(network="lite0", image_size=96, epochs=8, batch_size=6, **plain)
-    train_fold(
+    settings = Network(network="lite0", image_size=96, epochs=8, batch_size=6, seed=1, **plain)
+    run = TrainingRun(
         tmp_path,
         settings,
         BACKBONE,
@@ -89,12 +88,10 @@ def test_training_learns_and_predicts_as_the_cpu_does(
             valid_targets=targets[36:],
         ),
         metric=get_metric("accuracy", "multiclass"),
-        device="cuda",
-        precision=precision,
-        workers=2,
-        seed=1,
+        hardware=Hardware(choose_device("cuda"), precision, workers=2),
         name="net fold 0",
     )
+    run.train()
     said = {}
     for name in ("cpu", "cuda"):
         network = load_network(tmp_path, settings, BACKBONE, num_classes=3, kind="multiclass")

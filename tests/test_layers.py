@@ -114,6 +114,27 @@ def test_every_module_is_used():
     assert sorted(modules - used - {"pipeline.__main__"}) == []
 
 
+def functions(path: Path) -> list[ast.FunctionDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_no_function_takes_more_than_eight_parameters(path):
+    for function in functions(path):
+        given = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+        assert len(names) <= 8, f"{path.name}: {function.name} takes {names}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_no_settings_travel_under_a_name_that_hides_them(path):
+    hiding = {"how", "scoring", "kwargs", "settings", "options", "task"}
+    for function in functions(path):
+        star = function.args.kwarg
+        assert star is None or star.arg not in hiding, f"{path.name}: {function.name}"
+
+
 def test_there_is_no_drawer_for_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "helpers", "misc", "common")]
 

@@ -2,16 +2,43 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 
+from pipeline.config.schema import Runtime
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
 from pipeline.images.decoding import in_threads
 
 Item = TypeVar("Item")
 BATCH = {"cpu": 16, "mps": 64, "cuda": 256}  # images per forward pass, where nothing is trained
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where networks run, and how.
+
+    Attributes:
+        precision: 32, bf16, 16, or a name of Fabric's.
+        workers: processes that read images; 0: none.
+    """
+
+    device: torch.device
+    precision: str
+    workers: int = 0
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Hardware":
+        """Choose by the config's section `runtime`.
+
+        Raises:
+            UserError: if the device is not there.
+        """
+        device = choose_device(runtime.device)
+        precision = choose_precision(runtime.precision, device)
+        return cls(device, precision, choose_workers(runtime.workers, device))
 
 
 def choose_device(wanted: str) -> torch.device:

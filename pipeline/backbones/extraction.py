@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pipeline.backbones.create import normalisation
-from pipeline.backbones.device import BATCH, autocast, normalise, squares_ahead
+from pipeline.backbones.device import BATCH, Hardware, autocast, normalise, squares_ahead
 from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
 from pipeline.backbones.tta import get_view
@@ -25,7 +25,7 @@ from pipeline.core import artifacts
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
 from pipeline.images.cache import fit_square
-from pipeline.images.decoding import PixelRange, read_image
+from pipeline.images.decoding import ImageFiles
 
 log = logging.getLogger(__name__)
 BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
@@ -39,20 +39,17 @@ def extract_block(
     *,
     how: str,
     backbone: Backbone,
-    paths: list[Path],
-    digests: list[str],
-    pixel_range: PixelRange | None = None,
+    images: ImageFiles,
     views: list[str],
-    device: torch.device,
-    precision: str,
+    hardware: Hardware,
 ) -> None:
     """Write `features.npy` (N, V, D) float32 into a folder, and its metadata.
 
     Args:
         how: fingerprint of architecture, weights, size, cut and pooling.
-        paths: the original files of N images; digests: of their pixels.
-        pixel_range: what they are scaled by, where they have more than 8 bits.
+        images: the original files of N images.
     """
+    device, precision, digests = hardware.device, hardware.precision, images.digests
     known = _known_features(folder, how)
     chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
     parts = folder / "parts"
@@ -64,13 +61,13 @@ def extract_block(
         model = fold_batch_norm(model, probe)
         for chunk in _with_progress(missing, name=folder.name):
             squares = squares_ahead(
-                lambda row: fit_square(read_image(paths[row], pixel_range), side, backbone.cut),
+                lambda row: fit_square(images.read(row), side, backbone.cut),
                 chunk[1],
                 device=device,
                 batch=BATCH[device.type],
             )
             features = _features(model, squares, chunk[0], device=device, precision=precision)
-            _check_finite(features, [paths[row] for row in chunk[1]], precision=precision)
+            _check_finite(features, [images.paths[row] for row in chunk[1]], precision=precision)
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.core import artifacts
-from pipeline.images.decoding import PixelRange, in_threads, read_image
+from pipeline.images.decoding import ImageFiles, in_threads
 
 GREY = 128
 MAX_ASPECT = 16  # of what is resized for a centre crop
@@ -88,8 +88,7 @@ def build_cache(
     folder: Path,
     fingerprint: str,
     *,
-    paths: list[Path],
-    pixel_range: PixelRange | None = None,
+    images: ImageFiles,
     short_side: int,
     threads: int,
 ) -> ImageCache:
@@ -101,8 +100,8 @@ def build_cache(
     sizes_path, pixels_path = folder / "sizes.jsonl", folder / "pixels.bin"
     done = _whole_images(sizes_path, pixels_path)
     rest = in_threads(
-        lambda path: _shrink(read_image(path, pixel_range), short_side),
-        paths[len(done) :],
+        lambda position: _shrink(images.read(position), short_side),
+        range(len(done), len(images.paths)),
         threads=threads,
         ahead=4 * threads,
     )

@@ -6,9 +6,10 @@ the range of the data set: one file's own would undo what tells images apart by 
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -57,6 +58,24 @@ class Decoded(NamedTuple):
 
     pixels: np.ndarray
     remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Original image files.
+
+    Attributes:
+        paths: of N images. digests: of their pixels, (N,).
+        pixel_range: what they are scaled by, where they have more than 8 bits.
+    """
+
+    paths: Sequence[Path]
+    digests: Sequence[str] = ()
+    pixel_range: PixelRange | None = None
+
+    def read(self, position: int) -> np.ndarray:
+        """Decode one image into (H, W, 3) uint8 RGB, see `read_image`."""
+        return read_image(self.paths[position], self.pixel_range)
 
 
 def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:

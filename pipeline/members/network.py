@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backbones.device import choose_device, choose_precision, choose_workers
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Network
 from pipeline.core import artifacts
 from pipeline.core.averaging import average_values
@@ -19,7 +19,7 @@ from pipeline.images.cache import ImageCache
 from pipeline.members.member import FoldData
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import WEIGHTS, load_network
-from pipeline.networks.training import FILES, train_fold
+from pipeline.networks.training import FILES, TrainingRun
 from pipeline.networks.training_data import Lesson, set_aside
 from pipeline.project import Project
 
@@ -35,26 +35,22 @@ class NetworkMember:
 
     def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
         """Fine-tune on the fold's images; a run that was stopped goes on where it was."""
-        settings, runtime = self._with_known_epochs(data.fold), self.project.config.runtime
-        device = choose_device(runtime.device)
-        scores = train_fold(
+        settings, config = self._with_known_epochs(data.fold), self.project.config
+        run = TrainingRun(
             folder,
             settings,
-            self.project.config.backbones[settings.network],
+            config.backbones[settings.network],
             training_data(self.project, self.name, data),
             metric=self.project.metric,
-            device=device.type,
-            precision=choose_precision(runtime.precision, device),
-            workers=choose_workers(runtime.workers, device),
-            seed=settings.seed,
+            hardware=Hardware.of(config.runtime),
             name=f"{self.name} {model_name(data.fold)}",
         )
-        return list(FILES), scores
+        return list(FILES), run.train()
 
     def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Predict rows from their cached images."""
         project, config = self.project, self.project.config
-        settings, device = project.member(self.name), choose_device(config.runtime.device)
+        settings, hardware = project.member(self.name), Hardware.of(config.runtime)
         backbone = config.backbones[settings.network]
         network = load_network(
             project.workspace.fold(self.name, fold),
@@ -70,8 +66,8 @@ class NetworkMember:
             config.tta.views,
             image_size=project.image_size(self.name),
             cut=backbone.cut,
-            device=device,
-            precision=choose_precision(config.runtime.precision, device),
+            device=hardware.device,
+            precision=hardware.precision,
         )
         average = average_values(view_values, config.tta.average, kind=config.task.kind)
         return average, view_values

@@ -21,6 +21,7 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
 from pipeline.core.runtime import stream_seed
@@ -29,7 +30,7 @@ from pipeline.networks.checks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_data import Lesson, Loaders, create_loaders
+from pipeline.networks.training_data import Lesson, create_loaders
 
 log = logging.getLogger(__name__)
 
@@ -39,102 +40,163 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # the co
 LIBRARIES = ("torch", "timm", "lightning", "albumentations", "numpy")
 
 
-def train_fold(
-    folder: Path,
-    settings: Network,
-    backbone: Backbone,
-    lesson: Lesson,
-    *,
-    metric: Metric,
-    device: str,
-    precision: str,
-    workers: int,
-    seed: int,
-    name: str,
-) -> dict[str, Any]:
-    """Train on some rows of the cache, score each epoch on others.
+class TrainingRun:
+    """One network's fold, from the first batch to the weights that inference uses.
 
-    `weights.safetensors` holds the averaged weights of the last epoch; with `patience` and a
-    lesson's inner rows those of the epoch that scores best on these, which are neither trained on
-    nor held out. The held-out rows decide nothing, or their score would be optimistic (law 3).
+    `weights.safetensors` holds the averaged weights of the last epoch; with `patience` and inner
+    rows those of the epoch that scores best on these, which are neither trained on nor held out.
+    The held-out rows decide nothing, or their score would be optimistic (law 3).
 
     Args:
-        device: cpu, cuda or mps. precision: 32, bf16, 16, or a name of Fabric's.
         name: "net fold 2", for the log, and to keep its random draws apart from others'.
-    Returns:
-        metric, score and val_loss of the weights that inference uses (`epoch_used`), and `epochs`
-        run; where inner rows decided, their inner_score and inner_loss.
     Raises:
         UserError: settings that do not fit.
-        JobFailed: a loss that is no longer finite.
     """
-    if settings.plain:
-        settings, workers = without_noise(settings), 0
-    run_seed = stream_seed(seed, name)
-    loaders = create_loaders(lesson, settings, workers=workers, seed=run_seed)
-    checkpoint = _read_checkpoint(folder / CHECKPOINT, metric)
-    trainer = Trainer(
-        create_fabric(device, precision),
-        settings,
-        backbone,
-        lesson,
-        folder=folder,
-        name=name,
-        seed=run_seed,
-        checkpoint=checkpoint,
-    )
-    groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
-    log.info("train %s learns %s", name, "; ".join(groups))
-    decides = bool(settings.patience and len(lesson.inner_rows))
-    if decides:
-        _say_who_decides(name, lesson, metric)
-    history = checkpoint["history"] if checkpoint else []
-    best = checkpoint["best"] if checkpoint else None  # weights of the best epoch by inner rows
-    seconds: list[float] = []  # of each epoch since this run began
-    with _events(folder) as events:
-        while len(history) < settings.epochs and not _out_of_patience(history, settings, metric):
-            epoch, started = len(history), time.monotonic()
-            loaders.batches.epoch = epoch
-            trained, cost = trainer.train_epoch(loaders.train, epoch)
-            scores = _validate(trainer, loaders, lesson, metric, decides=decides)
-            history.append({"epoch": epoch + 1, **trained, **scores})
-            # In this order, a kill between two writes repeats the epoch and writes the same again.
-            if decides and _best(history, metric) == epoch:
-                best = weights_of(trainer.final)
-            write_text(folder / "log.csv", _table(history))
-            state = {"history": history, "best": best, "metric": metric.name}
-            _save_checkpoint(folder / CHECKPOINT, trainer.state() | state)
-            memory = peak_memory_gib(trainer.fabric.device)
-            seconds.append(time.monotonic() - started)
-            _report(events, history[-1], settings, name, seconds, cost, memory)
-    write_text(folder / "log.csv", _table(history))  # where a finished run lost it
-    weights = weights_of(trainer.final) if best is None else best
-    save_weights(weights, folder / WEIGHTS)
-    return _describe(folder, trainer, history, settings, backbone, metric=metric, seed=seed)
 
+    def __init__(
+        self,
+        folder: Path,
+        settings: Network,
+        backbone: Backbone,
+        data: Lesson,
+        *,
+        metric: Metric,
+        hardware: Hardware,
+        name: str,
+    ) -> None:
+        workers = hardware.workers
+        if settings.plain:
+            settings, workers = without_noise(settings), 0
+        self.folder, self.settings, self.backbone = folder, settings, backbone
+        self.data, self.metric, self.name = data, metric, name
+        seed = stream_seed(settings.seed, name)
+        self.loaders = create_loaders(data, settings, workers=workers, seed=seed)
+        checkpoint = _read_checkpoint(folder / CHECKPOINT, metric)
+        self.trainer = Trainer(
+            create_fabric(hardware.device.type, hardware.precision),
+            settings,
+            backbone,
+            data,
+            folder=folder,
+            name=name,
+            seed=seed,
+            checkpoint=checkpoint,
+        )
+        self.history: list[dict] = checkpoint["history"] if checkpoint else []
+        # Weights of the best epoch by inner rows; None while the last ones are used.
+        self.best_weights = checkpoint["best"] if checkpoint else None
+        self.decides = bool(settings.patience and len(data.inner_rows))
+        self.seconds: list[float] = []  # of each epoch since this run began
 
-def _say_who_decides(name: str, lesson: Lesson, metric: Metric) -> None:
-    count = len(lesson.inner_rows)
-    log.info("train %s stops by %d of its rows, which it does not train on", name, count)
-    if np.isnan(metric.score(lesson.inner_targets, lesson.inner_targets, lesson.task)):
-        text = "train %s: %s is undefined on the %d rows that decide when to stop; their loss does"
-        log.warning(text, name, metric.name, count)
+    def train(self) -> dict[str, Any]:
+        """Train on some rows of the cache, score each epoch on others, write what is left.
 
+        Returns:
+            metric, score and val_loss of the weights that inference uses (`epoch_used`), and
+            `epochs` run; where inner rows decided, their inner_score and inner_loss.
+        Raises:
+            JobFailed: a loss that is no longer finite.
+        """
+        trainer = self.trainer
+        groups = describe_groups(trainer.optimizer.param_groups, trainer.network, self.settings)
+        log.info("train %s learns %s", self.name, "; ".join(groups))
+        if self.decides:
+            self._log_deciding_rows()
+        with _events(self.folder) as events:
+            while len(self.history) < self.settings.epochs and not self._is_out_of_patience():
+                self._train_epoch(events)
+        write_text(self.folder / "log.csv", _table(self.history))  # a finished run may have lost it
+        final = weights_of(trainer.final) if self.best_weights is None else self.best_weights
+        save_weights(final, self.folder / WEIGHTS)
+        return self._write_snapshot()
 
-def _validate(
-    trainer: Trainer, loaders: Loaders, lesson: Lesson, metric: Metric, *, decides: bool
-) -> dict[str, float | None]:
-    """Loss and score on the rows held out, None where there are none; and on those that decide."""
-    found: dict[str, float | None] = {"val_loss": None, "val_score": None}
-    if len(lesson.valid_rows):
-        loss, values = trainer.validate(loaders.valid, lesson.valid_targets)
-        score = metric.score(lesson.valid_targets, values, lesson.task)
-        found = {"val_loss": loss, "val_score": score}
-    if decides:
-        loss, values = trainer.validate(loaders.inner, lesson.inner_targets)
-        score = metric.score(lesson.inner_targets, values, lesson.task)
-        found |= {"inner_loss": loss, "inner_score": score}
-    return found
+    def _train_epoch(self, events: SummaryWriter) -> None:
+        epoch, started = len(self.history), time.monotonic()
+        self.loaders.batches.epoch = epoch
+        trained, cost = self.trainer.train_epoch(self.loaders.train, epoch)
+        self.history.append({"epoch": epoch + 1, **trained, **self._validate()})
+        # In this order, a kill between two writes repeats the epoch and writes the same again.
+        if self.decides and _best(self.history, self.metric) == epoch:
+            self.best_weights = weights_of(self.trainer.final)
+        write_text(self.folder / "log.csv", _table(self.history))
+        state = {"history": self.history, "best": self.best_weights, "metric": self.metric.name}
+        _save_checkpoint(self.folder / CHECKPOINT, self.trainer.state() | state)
+        self.seconds.append(time.monotonic() - started)
+        self._report(events, cost)
+
+    def _validate(self) -> dict[str, float | None]:
+        """Score the rows held out, None where there are none; and those that decide."""
+        data, found = self.data, {"val_loss": None, "val_score": None}
+        if len(data.valid_rows):
+            loss, values = self.trainer.validate(self.loaders.valid, data.valid_targets)
+            score = self.metric.score(data.valid_targets, values, data.task)
+            found = {"val_loss": loss, "val_score": score}
+        if self.decides:
+            loss, values = self.trainer.validate(self.loaders.inner, data.inner_targets)
+            score = self.metric.score(data.inner_targets, values, data.task)
+            found |= {"inner_loss": loss, "inner_score": score}
+        return found
+
+    def _is_out_of_patience(self) -> bool:
+        since_best = len(self.history) - 1 - _best(self.history, self.metric)
+        return 0 < self.settings.patience <= since_best
+
+    def _log_deciding_rows(self) -> None:
+        data, count = self.data, len(self.data.inner_rows)
+        log.info("train %s stops by %d of its rows, which it does not train on", self.name, count)
+        if np.isnan(self.metric.score(data.inner_targets, data.inner_targets, data.task)):
+            log.warning(
+                "train %s: %s is undefined on the %d rows that decide when to stop; "
+                "their loss decides",
+                *(self.name, self.metric.name, count),
+            )
+
+    def _report(self, events: SummaryWriter, cost: Cost) -> None:
+        entry, epochs = self.history[-1], self.settings.epochs
+        epoch, memory_gib = entry["epoch"], peak_memory_gib(self.trainer.fabric.device)
+        validated = ""
+        if entry["val_score"] is not None:
+            validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
+        if "inner_score" in entry:
+            validated += f"inner_score {entry['inner_score']:.4f} "
+        log.info(
+            f"train {self.name} epoch {epoch:0{len(str(epochs))}d}/{epochs} "
+            f"loss {entry['loss']:.3f} {validated}lr {entry['lr']:.1e} {self.seconds[-1]:.1f}s "
+            f"{cost.images_per_second:.0f} images/s waiting {cost.wait_share:.0%} "
+            f"peak {memory_gib:.1f} GiB{time_left(self.seconds, epochs - epoch)}"
+        )
+        curves = entry | {
+            "images_per_second": cost.images_per_second,
+            "wait_share": cost.wait_share,
+            "peak_memory_gib": memory_gib,
+        }
+        for key, value in curves.items():
+            if key != "epoch" and value is not None:
+                events.add_scalar(key, value, epoch)
+
+    def _write_snapshot(self) -> dict[str, Any]:
+        """Write beside the weights how they were made; return their scores."""
+        history, chosen = self.history, _best(self.history, self.metric)
+        scores = {
+            "metric": self.metric.name,
+            "score": history[chosen]["val_score"],
+            "val_loss": history[chosen]["val_loss"],
+            "epoch_used": chosen + 1,
+            "epochs": len(history),
+        }
+        if "inner_score" in history[-1]:
+            scores |= {key: history[chosen][key] for key in ("inner_loss", "inner_score")}
+        versions = {library: version(library) for library in LIBRARIES}
+        snapshot = {
+            "name": self.name,
+            "settings": self.settings.model_dump(mode="json"),
+            "backbone": self.backbone.model_dump(mode="json"),
+            "seed": self.settings.seed,
+            "versions": {"python": platform.python_version(), **versions},
+            "scores": scores,
+        }
+        write_json(self.folder / "snapshot.json", snapshot)
+        return scores
 
 
 def create_fabric(device: str, precision: str) -> Fabric:
@@ -164,10 +226,6 @@ def _best(history: list[dict], metric: Metric) -> int:
         ):
             best = place
     return best
-
-
-def _out_of_patience(history: list[dict], settings: Network, metric: Metric) -> bool:
-    return 0 < settings.patience <= len(history) - 1 - _best(history, metric)
 
 
 def _read_checkpoint(path: Path, metric: Metric) -> dict[str, Any] | None:
@@ -211,71 +269,6 @@ def _events(folder: Path) -> Iterator[SummaryWriter]:
         writer.close()
 
 
-def _report(
-    events: SummaryWriter,
-    entry: dict[str, float],
-    settings: Network,
-    name: str,
-    seconds: list[float],
-    cost: Cost,
-    memory_gib: float,
-) -> None:
-    epoch, epochs = entry["epoch"], settings.epochs
-    validated = ""
-    if entry["val_score"] is not None:
-        validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
-    if "inner_score" in entry:
-        validated += f"inner_score {entry['inner_score']:.4f} "
-    log.info(
-        f"train {name} epoch {epoch:0{len(str(epochs))}d}/{epochs} loss {entry['loss']:.3f} "
-        f"{validated}lr {entry['lr']:.1e} {seconds[-1]:.1f}s {cost.images_per_second:.0f} images/s "
-        f"waiting {cost.wait_share:.0%} peak {memory_gib:.1f} GiB"
-        f"{time_left(seconds, epochs - epoch)}"
-    )
-    curves = entry | {
-        "images_per_second": cost.images_per_second,
-        "wait_share": cost.wait_share,
-        "peak_memory_gib": memory_gib,
-    }
-    for key, value in curves.items():
-        if key != "epoch" and value is not None:
-            events.add_scalar(key, value, epoch)
-
-
 def time_left(seconds: list[float], epochs: int) -> str:
     """How long some more epochs take, from those timed; early stopping may need fewer."""
     return f" about {mean(seconds) * epochs:.0f}s left" if epochs else ""
-
-
-def _describe(
-    folder: Path,
-    trainer: Trainer,
-    history: list[dict],
-    settings: Network,
-    backbone: Backbone,
-    *,
-    metric: Metric,
-    seed: int,
-) -> dict[str, Any]:
-    """Say beside the weights how they were made."""
-    chosen = _best(history, metric)
-    scores = {
-        "metric": metric.name,
-        "score": history[chosen]["val_score"],
-        "val_loss": history[chosen]["val_loss"],
-        "epoch_used": chosen + 1,
-        "epochs": len(history),
-    }
-    if "inner_score" in history[-1]:
-        scores |= {key: history[chosen][key] for key in ("inner_loss", "inner_score")}
-    versions = {library: version(library) for library in LIBRARIES}
-    snapshot = {
-        "name": trainer.name,
-        "settings": settings.model_dump(mode="json"),
-        "backbone": backbone.model_dump(mode="json"),
-        "seed": seed,
-        "versions": {"python": platform.python_version(), **versions},
-        "scores": scores,
-    }
-    write_json(folder / "snapshot.json", snapshot)
-    return scores

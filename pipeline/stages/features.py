@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from pipeline.backbones.device import choose_device, choose_precision
+from pipeline.backbones.device import Hardware
 from pipeline.backbones.extraction import extract_block
 from pipeline.core.runtime import num_threads
 from pipeline.images.cache import build_cache
@@ -17,18 +17,14 @@ def make_block(
 ) -> None:
     """Features of one backbone for all images and views, (N_train + N_test, V, D)."""
     config = project.config
-    device = choose_device(config.runtime.device)
     extract_block(
         folder,
         fingerprint,
         how=how,
         backbone=config.backbones[backbone],
-        paths=project.image_files,
-        digests=project.index.digests.tolist(),
-        pixel_range=project.index.pixel_range,
+        images=project.images,
         views=config.tta.views,
-        device=device,
-        precision=choose_precision(config.runtime.precision, device),
+        hardware=Hardware.of(config.runtime),
     )
     log.info("features %s -> %s", backbone, folder)
 
@@ -38,8 +34,7 @@ def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: 
     build_cache(
         folder,
         fingerprint,
-        paths=project.image_files,
-        pixel_range=project.index.pixel_range,
+        images=project.images,
         short_side=short_side,
         threads=num_threads(),
     )

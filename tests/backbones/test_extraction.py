@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline.backbones import extraction
 from pipeline.backbones.create import normalisation
-from pipeline.backbones.device import choose_device, choose_precision, normalise
+from pipeline.backbones.device import Hardware, choose_device, choose_precision, normalise
 from pipeline.backbones.extraction import extract_block
 from pipeline.backbones.frozen import create_frozen
 from pipeline.backbones.tta import get_view
@@ -17,7 +17,7 @@ from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.errors import JobFailed, UserError
 from pipeline.images.cache import fit_square
-from pipeline.images.decoding import read_image
+from pipeline.images.decoding import ImageFiles, read_image
 
 pytestmark = pytest.mark.numeric
 
@@ -58,11 +58,9 @@ def extract(folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BAC
         recipe,
         how=how,
         backbone=backbone,
-        paths=paths,
-        digests=[file_digest(path) for path in paths],
+        images=ImageFiles(paths, [file_digest(path) for path in paths]),
         views=views,
-        device=CPU,
-        precision="32",
+        hardware=Hardware(CPU, "32"),
     )
     return np.load(folder / "features.npy")
 

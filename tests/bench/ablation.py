@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.backbones.device import choose_device, choose_precision, choose_workers
+from pipeline.backbones.device import Hardware, choose_device, choose_precision, choose_workers
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
 from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
@@ -29,7 +29,7 @@ from pipeline.images.cache import ImageCache
 from pipeline.metrics.named import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
-from pipeline.networks.training import train_fold
+from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import Lesson
 from pipeline.project import Project, open_project
 from pipeline.workflow.jobs import execute, pending
@@ -149,18 +149,15 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train_fold(
+        TrainingRun(
             folder,
-            network,
+            network.model_copy(update={"seed": seed}),
             backbone,
             lesson,
             metric=get_metric("accuracy", kind),
-            device=device.type,
-            precision=precision,
-            workers=choose_workers(None, device),
-            seed=seed,
+            hardware=Hardware(device, precision, choose_workers(None, device)),
             name=f"ablation fold {fold}",
-        )
+        ).train()
         trained = load_network(
             folder, network, backbone, num_classes=len(competition.classes), kind=kind
         )

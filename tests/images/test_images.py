@@ -11,7 +11,7 @@ from pipeline.core.artifacts import is_current
 from pipeline.errors import UserError
 from pipeline.images import cache as images
 from pipeline.images.cache import GREY, ImageCache, build_cache, fit_square, resize
-from pipeline.images.decoding import PixelRange, in_threads, read_image
+from pipeline.images.decoding import ImageFiles, PixelRange, in_threads, read_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
 
@@ -218,7 +218,7 @@ def paths(competition_folder):
 
 def build(folder, paths, short_side=20):
     folder.mkdir(exist_ok=True)
-    return build_cache(folder, "recipe", paths=paths, short_side=short_side, threads=2)
+    return build_cache(folder, "recipe", images=ImageFiles(paths), short_side=short_side, threads=2)
 
 
 def content(folder) -> dict[str, bytes]:

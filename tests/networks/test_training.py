@@ -26,6 +26,7 @@ from pipeline.networks import trainer as trainer_module
 from pipeline.networks import training
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
+from pipeline.networks.training import TrainingRun
 
 pytestmark = pytest.mark.numeric
 
@@ -62,13 +63,13 @@ def scored(monkeypatch):
     """Let epochs score and lose as told, also of a run that is continued."""
 
     def arrange(**columns):
-        validate = training._validate
+        validate = TrainingRun._validate
 
-        def told(trainer, loaders, *args, **kwargs):
-            found = {key: values[loaders.batches.epoch] for key, values in columns.items()}
-            return validate(trainer, loaders, *args, **kwargs) | found
+        def given(run):
+            found = {key: values[run.loaders.batches.epoch] for key, values in columns.items()}
+            return validate(run) | found
 
-        monkeypatch.setattr(training, "_validate", told)
+        monkeypatch.setattr(TrainingRun, "_validate", given)
 
     return arrange
 
@@ -79,7 +80,7 @@ def scored(monkeypatch):
         (Trainer, "gradients", 9),
         (training, "_save_checkpoint", 2),
         (training, "save_weights", 1),
-        (training, "_describe", 1),
+        (TrainingRun, "_write_snapshot", 1),
     ],
 )
 def test_a_killed_run_with_patience_ends_with_the_same_bytes(
@@ -103,7 +104,7 @@ def test_a_killed_run_with_patience_ends_with_the_same_bytes(
         (Trainer, "gradients", 9),  # in the second
         (training, "save_weights", 1),
         (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
-        (training, "_describe", 1),
+        (TrainingRun, "_write_snapshot", 1),
     ],
 )
 def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, function, call):
