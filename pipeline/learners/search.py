@@ -6,10 +6,10 @@ reweighted. The best is fitted once on all rows, so the outer fold's held-out ro
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,12 @@ def fit_searched(
     metadata: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     seed: int,
-    clock: Callable[[], float] = time.monotonic,
 ) -> FittedLearner:
     """Fit a learner with what its `search` finds; without one, as it is.
 
-    Args: as fit_learner's. clock: for `budget_seconds`.
+    Args: as fit_learner's.
     """
-    started, search = clock(), settings.search
+    started, search = monotonic(), settings.search
     weights = np.ones(len(targets)) if weights is None else weights
     rows = (blocks, targets, weights, metadata, groups)
     if search is None:
@@ -52,11 +51,13 @@ def fit_searched(
     late = False
     for candidates in (draws(settings, stream(seed, "search")), steps(trials)):
         for candidate in islice(filter(trials.are_new, candidates), search.trials):
-            late = search.budget_seconds is not None and clock() - started >= search.budget_seconds
+            late = (
+                search.budget_seconds is not None and monotonic() - started >= search.budget_seconds
+            )
             if late:
                 break
             trials.add(candidate)
-    seconds = round(clock() - started, 1)
+    seconds = round(monotonic() - started, 1)
     found = trials.record() | {"out_of_time": late, "seconds": seconds}
     return replace(fit_rows(trials.best, weighted, task, seed=seed), searched=found)
 

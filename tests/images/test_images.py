@@ -282,7 +282,7 @@ def test_an_interrupted_build_continues_to_the_same_bytes(tmp_path, paths, damag
     damage(tmp_path / "cut")
     decoded = []
     monkeypatch.setattr(
-        "pipeline.images.cache.read_image",
+        "pipeline.images.decoding.read_image",
         lambda path, _range: decoded.append(path) or read_image(path),
     )
     build(tmp_path / "cut", paths)

@@ -34,7 +34,7 @@ def with_noise(kind: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def searched(kind: str, learner: str = "ridge", seed: int = 1, **keys) -> FittedLearner:
     """A learner whose search had the first rows, of the signal and the noise."""
     blocks, targets = with_noise(kind)
-    own = {"clock", "groups", "weights"}
+    own = {"groups", "weights"}
     passed = {name: keys.pop(name) for name in own & keys.keys()}
     chosen = settings(learner, **{"blocks": {"a": 1.0, "noise": 1.0}, "strength": None, **keys})
     task = Task(kind, LEVELS if kind == "ordinal" else None)
@@ -112,12 +112,12 @@ def test_without_a_search_nothing_is_searched(monkeypatch):
     assert searched("multiclass").searched == {}
 
 
-def test_the_same_seed_finds_the_same_and_saves_the_same_bytes(tmp_path):
+def test_the_same_seed_finds_the_same_and_saves_the_same_bytes(tmp_path, monkeypatch):
     own, tried = {"k": 1}, {"params": {"k": [5, 9, 30]}, "trials": 2, "blocks": WEIGHTS}
     keys = {"params": own, "search": tried}
     for name, pace in (("once", 1), ("twice", 5)):  # seconds a look at the clock
-        clock = count(0, pace).__next__
-        searched("multiclass", "knn", clock=clock, **keys).save(tmp_path / name)
+        monkeypatch.setattr(search, "monotonic", count(0, pace).__next__)
+        searched("multiclass", "knn", **keys).save(tmp_path / name)
     for file in ("learner.json", "arrays.npz"):
         assert (tmp_path / "once" / file).read_bytes() == (tmp_path / "twice" / file).read_bytes()
     loaded = load(tmp_path / "once")
@@ -158,9 +158,10 @@ def test_trials_bound_the_steps(num_trials):
     assert found.searched["trials"] == 1 + num_trials
 
 
-def test_a_budget_ends_the_search_and_says_so(tmp_path):
+def test_a_budget_ends_the_search_and_says_so(tmp_path, monkeypatch):
     """A clock that moves by a second a look: at 0 the start, then before each trial."""
-    keys = {"search": {"blocks": WEIGHTS, "budget_seconds": 3}, "clock": count().__next__}
+    monkeypatch.setattr(search, "monotonic", count().__next__)
+    keys = {"search": {"blocks": WEIGHTS, "budget_seconds": 3}}
     found = searched("multiclass", **keys)
     assert found.searched["out_of_time"]
     assert found.searched["trials"] == 1 + 2

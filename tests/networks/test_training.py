@@ -111,7 +111,7 @@ def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, fu
     revive = dying(owner, function, call)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path)
-    assert (tmp_path / "weights.safetensors").exists() == (function == "_describe")
+    assert (tmp_path / "weights.safetensors").exists() == (function == "_write_snapshot")
     revive()
     fit(tmp_path)
     assert written(tmp_path) == whole
