@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.artifacts import without_nan, write_text
+from pipeline.core.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ KEYS = {"time", "submission", "blend", "metric", "score", "low", "high", "member
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The ledger's entries, oldest first; damaged lines are named, and stay in the file."""
+    """Return the ledger's entries, oldest first; damaged lines are named, and stay in the file."""
     entries = []
     for number, line in enumerate(_lines(path), start=1):
         try:
@@ -28,21 +29,20 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
-    """One line per submission, once, however often a killed run is repeated."""
-    if any(entry["fingerprint"] == summary["fingerprint"] for entry in read_ledger(path)):
+def add_to_ledger(path: Path, summary: Summary) -> None:
+    """Add one line per submission, once, however often a killed run is repeated."""
+    if any(entry["fingerprint"] == summary.fingerprint for entry in read_ledger(path)):
         return
-    estimate = summary["estimate"]
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "submission": summary["submission"],
-        "blend": estimate["name"],
-        "metric": summary["metric"],
-        "score": estimate["score"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-        "members": list(summary["members"]),
-        "fingerprint": summary["fingerprint"],
+        "submission": summary.submission,
+        "blend": summary.estimate.name,
+        "metric": summary.metric,
+        "score": summary.estimate.score,
+        "low": summary.estimate.low,
+        "high": summary.estimate.high,
+        "members": list(summary.members),
+        "fingerprint": summary.fingerprint,
     }
     lines = [*_lines(path), json.dumps(without_nan(entry))]
     write_text(path, "".join(f"{line}\n" for line in lines))

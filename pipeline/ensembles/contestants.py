@@ -1,12 +1,12 @@
 """What is compared before one is submitted: members, blends, and blends without each member."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from pipeline.config.schema import BlendKind
 from pipeline.core.member_predictions import MemberPredictions
+from pipeline.core.summary import Comparison, Contestant, Diversity
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.fitting import BlendFitting
@@ -18,7 +18,7 @@ from pipeline.project import Project
 LEVEL = 0.90  # of the interval
 
 
-def contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict[str, Any]:
+def contestant(project: Project, name: str, kind: str, fit: CrossFitted) -> Contestant:
     """Score a member or blend out of fold, with an interval and the spread over folds."""
     targets, folds = project.competition.targets, project.folds
     low, high = bootstrap_interval(
@@ -29,15 +29,15 @@ def contestant(project: Project, name: str, what: str, fit: CrossFitted) -> dict
         for rows in (folds.folds == fold for fold in range(folds.num_folds))
     ]
     weights = None if fit.weights is None else fit.weights.mean(0).tolist()
-    return {
-        "name": name,
-        "is": what,
-        "score": project.score(fit.scored_oof),
-        "low": low,
-        "high": high,
-        "fold_scores": fold_scores,
-        "weights": weights and dict(zip(project.config.members, weights, strict=True)),
-    }
+    return Contestant(
+        name=name,
+        kind=kind,
+        score=project.score(fit.scored_oof),
+        low=low,
+        high=high,
+        fold_scores=fold_scores,
+        weights=weights and dict(zip(project.config.members, weights, strict=True)),
+    )
 
 
 def single(project: Project, members: MemberPredictions, m: int) -> CrossFitted:
@@ -63,32 +63,28 @@ def cross_fit_members(
     )
 
 
-def compare(project: Project, ours: np.ndarray, rival: np.ndarray) -> dict[str, float]:
-    """Return whether predictions (N, C) of training rows are better: `probability_better`.
-
-    Returns:
-        probability, low and high.
-    """
+def compare(project: Project, ours: np.ndarray, rival: np.ndarray) -> Comparison:
+    """Compare predictions (N, C) of training rows with a rival's: `probability_better`."""
     about = (project.metric, project.task, Resampling.of(project))
-    found = probability_better(project.competition.targets, ours, rival, *about)
-    return dict(zip(("probability", "low", "high"), found, strict=True))
+    probability, low, high = probability_better(project.competition.targets, ours, rival, *about)
+    return Comparison(probability=probability, low=low, high=high)
 
 
 def diversity(
     project: Project,
     members: MemberPredictions,
-    contestants: list[dict[str, Any]],
+    contestants: list[Contestant],
     blends: dict[str, CrossFitted],
-) -> dict[str, Any]:
+) -> Diversity:
     """Correlation of members' errors; the score of the best blend with all, and without each.
 
     Blends that take minutes to fit stand aside for the best of the others, or for `weighted`.
     """
     names, targets = list(project.config.members), project.competition.targets
     fitting = BlendFitting.of(project)
-    quick = [e for e in contestants if e["is"] == "blend" and e["name"] not in SLOW]
+    quick = [e for e in contestants if e.kind == "blend" and e.name not in SLOW]
     if quick:
-        blend = best_of(project, quick)["name"]
+        blend = best_of(project, quick).name
         with_all = blends[blend].scored_oof
     else:
         blend = "weighted"
@@ -104,27 +100,23 @@ def diversity(
     left = dict(zip(names, without, strict=True)) if without else {}
     scores = {name: project.score(values) for name, values in left.items()}
     score = project.score(with_all)
-    return {
-        "error_correlation": {
+    correlation = error_correlation(members.oof, targets).tolist()
+    return Diversity(
+        error_correlation={
             name: dict(zip(names, row, strict=True))
-            for name, row in zip(
-                names, error_correlation(members.oof, targets).tolist(), strict=True
-            )
+            for name, row in zip(names, correlation, strict=True)
         },
-        "left_out_of": blend,
-        "score_with_all": score,
-        "score_without": {
-            name: None if np.isnan(value) else value
-            for name, value in (dict.fromkeys(names, np.nan) | scores).items()
-        },
-        "better_without": {
+        left_out_of=blend,
+        score_with_all=score,
+        score_without=dict.fromkeys(names) | scores,
+        better_without={
             name: compare(project, left[name], with_all)
             for name in left
             if project.metric.is_better(scores[name], score)
         },
-    }
+    )
 
 
-def best_of(project: Project, contestants: list[dict[str, Any]]) -> dict[str, Any]:
+def best_of(project: Project, contestants: list[Contestant]) -> Contestant:
     """Return the contestant that scores best."""
-    return contestants[project.metric.best([entry["score"] for entry in contestants])]
+    return contestants[project.metric.best([entry.score for entry in contestants])]

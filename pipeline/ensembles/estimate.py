@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config.schema import Learner
 from pipeline.core.member_predictions import MemberPredictions
+from pipeline.core.summary import AgainstConstant, Contestant, Estimate, Shift
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.contestants import compare
 from pipeline.ensembles.cross_fit import CrossFitted
@@ -30,7 +31,7 @@ def estimate(
     fitted: CrossFitted,
     *,
     members: MemberPredictions,
-    chosen: dict[str, Any],
+    chosen: Contestant,
     best_single: np.ndarray,
 ) -> dict[str, Any]:
     """Estimate the submission's score: on the test rows, on a public part, against a member.
@@ -49,10 +50,10 @@ def estimate(
     judged = _judged(project, fitted, members)
     if judged.differs and judged.by_way:
         expected, low, high = judged.expected, judged.low, judged.high
-        gain = expected - chosen["score"]
+        gain = expected - chosen.score
     else:
         gain = judged.gain
-        expected = chosen["score"] + gain
+        expected = chosen.score + gain
         low, high = prediction_interval(
             targets, fitted.scored_oof, *about, test_rows=test_rows, gain=gain
         )
@@ -61,19 +62,20 @@ def estimate(
     if share is not None and test_rows > 1:
         rows = public_and_private(test_rows, share)
         rivals = (fitted.scored_oof, best_single)
-        shaken = asdict(shake_up(targets, *rivals, *about, rows=rows, gain=gain))
+        shaken = shake_up(targets, *rivals, *about, rows=rows, gain=gain)
     return {
-        "estimate": {
-            **chosen,
-            "score_low": chosen["low"],
-            "score_high": chosen["high"],
-            "expected": float(np.clip(expected, *limits)),
-            "low": low,
-            "high": high,
-            "level": about[-1].level,
-            "seed": config.seed,
-        },
-        "shift": _as_json(judged),
+        "estimate": Estimate(
+            **vars(chosen) | {"low": low, "high": high},
+            score_low=chosen.low,
+            score_high=chosen.high,
+            expected=float(np.clip(expected, *limits)),
+            level=about[-1].level,
+            seed=config.seed,
+        ),
+        "shift": Shift(
+            *(judged.differs, judged.signals, judged.by_way),
+            *(judged.expected, judged.low, judged.high),
+        ),
         "better_than_best_single": compare(project, fitted.scored_oof, best_single),
         "shake_up": shaken,
     }
@@ -96,18 +98,18 @@ def against_constant(
     fitted: CrossFitted,
     *,
     singles: dict[str, CrossFitted],
-) -> dict[str, Any]:
+) -> AgainstConstant:
     """Compare the submission with a constant, and name the members that are no better than it."""
     to_beat = project.score(constant.scored_oof)
-    return {
-        "score": to_beat,
-        "no_better": [
+    return AgainstConstant(
+        score=to_beat,
+        no_better=[
             name
             for name, fit in singles.items()
             if not project.metric.is_better(project.score(fit.scored_oof), to_beat)
         ],
-        **compare(project, fitted.scored_oof, constant.scored_oof),
-    }
+        **asdict(compare(project, fitted.scored_oof, constant.scored_oof)),
+    )
 
 
 def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -> LabelFree:
@@ -136,17 +138,6 @@ def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -
 def _backbones(member: Any) -> list[str]:
     """Return the blocks that a member is fitted on; a network has none."""
     return list(member.backbones) if isinstance(member, Learner) else []
-
-
-def _as_json(judged: LabelFree) -> dict[str, Any]:
-    """For the summary: NaN is None there."""
-    ends = {key: getattr(judged, key) for key in ("expected", "low", "high")}
-    return {
-        "differs": judged.differs,
-        "signals": [asdict(signal) for signal in judged.signals],
-        "by_way": judged.by_way,
-        **{key: None if np.isnan(value) else value for key, value in ends.items()},
-    }
 
 
 def _gain(project: Project, fitted: CrossFitted) -> float:

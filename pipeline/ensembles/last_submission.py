@@ -1,23 +1,22 @@
 """The submission before this one: where its predictions compare with ours."""
 
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 
 from pipeline.core import predictions
 from pipeline.core.ledger import read_ledger
+from pipeline.core.summary import AgainstLast
 from pipeline.ensembles.contestants import compare
 from pipeline.errors import UserError
 from pipeline.project import Project
 
 
-def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> dict[str, Any] | None:
+def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> AgainstLast | None:
     """Compare out-of-fold predictions (N, C) with the last submission's, on the same rows (paired).
 
     Returns:
-        The ledger's last entry of another fingerprint, as `submission` and `score`, with
-        probability, low and high as of `probability_better`, or with `refused`, why it does not
-        compare; None if there is no such entry.
+        Of the ledger's last entry of another fingerprint; None if there is no such entry.
     """
     ledger = read_ledger(project.workspace.ledger)
     others = [entry for entry in ledger if entry["fingerprint"] != fingerprint]
@@ -32,11 +31,11 @@ def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> dict[st
     try:
         rival = predictions.load(path)
     except UserError:
-        return {**named, "refused": f"{path.name} is not there, or not readable"}
+        return AgainstLast(**named, refused=f"{path.name} is not there, or not readable")
     if differing := _what_differs(project, rival):
-        return {**named, "refused": f"its {' and '.join(differing)} differ"}
+        return AgainstLast(**named, refused=f"its {' and '.join(differing)} differ")
     theirs_oof = rival.in_order_of(project.competition.ids, where=str(path)).values
-    return named | compare(project, oof, theirs_oof)
+    return AgainstLast(**named, **asdict(compare(project, oof, theirs_oof)))
 
 
 def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:

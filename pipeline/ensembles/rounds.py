@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.rounds import series_of_rounds
+from pipeline.core.summary import RoundGain
 from pipeline.core.task import Task
 from pipeline.ensembles.fitting import Series
 from pipeline.estimates.interval import probability_better
@@ -83,7 +84,7 @@ def gains_by_round(
 
 def gains_of_students(
     project: Project, oof: dict[str, np.ndarray], stays: np.ndarray
-) -> list[list[dict[str, Any]]]:
+) -> list[list[RoundGain]]:
     """List, for each student, what its rounds scored and gained, and how many blends take each.
 
     Args:
@@ -99,15 +100,18 @@ def gains_of_students(
     for rounds in series_of_rounds(config):
         gains = gains_by_round([oof[name] for name in rounds], targets, *about)
         first = 0 if config.members[rounds[0]].pseudo is None else 1
-        for number, (name, gain) in enumerate(zip(rounds, gains, strict=True), start=first):
-            gain |= {"round": number, "member": name, "blends": blends[name]}
+        found = [
+            RoundGain(round=number, member=name, blends=blends[name], **gain)
+            for number, (name, gain) in enumerate(zip(rounds, gains, strict=True), start=first)
+        ]
+        for gain in found:
             _log(gain, project.metric.name)
-        students.append(gains)
+        students.append(found)
     return students
 
 
-def _log(gain: dict[str, Any], metric: str) -> None:
-    words = f"{gain['member']} round {gain['round']} {metric} {gain['score']:.4f}"
-    if "gain" in gain:
-        words += f" gain {gain['gain']:+.4f} with probability {gain['probability']:.2f}"
-    log.info("ensemble %s blends %d", words, gain["blends"])
+def _log(gain: RoundGain, metric: str) -> None:
+    words = f"{gain.member} round {gain.round} {metric} {gain.score:.4f}"
+    if gain.gain is not None:
+        words += f" gain {gain.gain:+.4f} with probability {gain.probability:.2f}"
+    log.info("ensemble %s blends %d", words, gain.blends)

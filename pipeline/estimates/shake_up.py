@@ -4,36 +4,15 @@ Public and private rows are two draws of what the test rows are drawn from; that
 from N rows only moves both alike, and so hardly their difference.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from pipeline.core.summary import ShakeUp
 from pipeline.core.task import Task
 from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.interval import percentiles, within_limits
 from pipeline.estimates.population import draw_scores
 from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import Metric
-
-
-@dataclass(frozen=True)
-class ShakeUp:
-    """Intervals as (low, high), in the metric's unit.
-
-    Attributes:
-        public_rows, private_rows: how many of the test rows.
-        public, private: of the scores on them.
-        difference: of private less public score of one submission.
-        noise: what the public difference of two submissions that are equally good, and as alike as
-            the two that were compared, stays below; None where these two are the same.
-    """
-
-    public_rows: int
-    private_rows: int
-    public: tuple[float, float]
-    private: tuple[float, float]
-    difference: tuple[float, float]
-    noise: float | None
 
 
 def shake_up(

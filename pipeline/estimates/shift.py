@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t
 
 from pipeline.core.runtime import stream
+from pipeline.core.summary import Signal
 from pipeline.estimates.adversarial_validation import MAX_ROWS, MIN_ROWS, beyond_folds, tell_apart
 from pipeline.estimates.evidence import Evidence
 
@@ -18,25 +19,6 @@ ALPHA = 0.01  # of each signal: all four together raise one false alarm in 25 at
 ON_FEATURES = "AUC of test rows on features"
 ROUNDING = 1e-9
 MIN_EXPECTED = 5  # rows of a class, for its share to be compared
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One comparison of test rows with training rows.
-
-    Attributes:
-        name: what was compared.
-        train, test: its mean out of fold, and on test rows; for features, the AUC of the fold that
-            differs most from the others, and that of the test rows.
-        p_value: of differing so much by chance.
-        differs: whether test rows differ by it.
-    """
-
-    name: str
-    train: float
-    test: float
-    p_value: float
-    differs: bool
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.core.summary import Contestant
 from pipeline.report.drawing import (
     BLUE,
     GREY,
@@ -36,19 +37,19 @@ BOX = {
 
 
 @styled
-def intervals(contestants: list[dict], chosen: str, *, metric: str, level: float) -> Figure:
+def intervals(contestants: list[Contestant], chosen: str, *, metric: str, level: float) -> Figure:
     """A dot and an interval per member and blend, with its folds as small ticks."""
     figure = new_figure(WIDTH, 0.9 + 0.34 * len(contestants))
     axes = add_panels(figure, 1)[0]
     for place, entry in enumerate(contestants):
-        colour = BLUE if entry["name"] == chosen else INK if entry["is"] == "blend" else GREY
-        folds = [score for score in entry["fold_scores"] if score is not None]
+        colour = BLUE if entry.name == chosen else INK if entry.kind == "blend" else GREY
+        folds = [score for score in entry.fold_scores if score is not None]
         axes.plot(folds, [place] * len(folds), "|", color=colour, alpha=0.45, markersize=9)
-        if entry["low"] is not None:
-            axes.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2)
-        axes.plot(entry["score"], place, "o", color=colour, markersize=7)
+        if entry.low is not None:
+            axes.plot([entry.low, entry.high], [place, place], color=colour, linewidth=2)
+        axes.plot(entry.score, place, "o", color=colour, markersize=7)
     axes.set_yticks(
-        range(len(contestants)), [f"{entry['is']} {entry['name']}".strip() for entry in contestants]
+        range(len(contestants)), [f"{entry.kind} {entry.name}".strip() for entry in contestants]
     )
     axes.set_ylim(len(contestants) - 0.5, -0.5)
     axes.set_xlabel(f"{metric}; line: {level:.0%} interval; small ticks: single folds")

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.config.schema import Config
 from pipeline.core.competition import Competition
 from pipeline.core.finding import Alarm
+from pipeline.core.summary import Summary
 from pipeline.core.workspace import Workspace
 from pipeline.images.index import ImageIndex
 from pipeline.metrics.named import Metric
@@ -38,7 +39,7 @@ class Findings:
     competition: Competition
     metric: Metric
     index: ImageIndex
-    summary: dict[str, Any]
+    summary: Summary
     oof: np.ndarray
     test: np.ndarray
     decided_oof: np.ndarray

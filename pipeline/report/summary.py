@@ -1,15 +1,13 @@
 """The summary on the terminal: the estimate, who contributed what, where the submission lies."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.core.artifacts import read_meta
 from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.summary import RoundGain, Summary, path_of_last
 from pipeline.core.workspace import Workspace
 from pipeline.report import wording
 from pipeline.report.hints import hints
@@ -30,9 +28,7 @@ SENTENCES = (
 
 def print_summary(submissions: Path, root: Path) -> None:
     """Print what the last ensemble of a competition found."""
-    meta = read_meta(submissions)
-    assert meta is not None, f"{submissions} has no finished ensemble"
-    summary = json.loads((submissions / meta["summary"]).read_text(encoding="utf-8"))
+    summary = Summary.read(path_of_last(submissions))
     console = Console(highlight=False)
     console.print(_contestants(summary))
     if nothing := wording.nothing_learnt(summary):
@@ -42,19 +38,19 @@ def print_summary(submissions: Path, root: Path) -> None:
         console.print(less, style="bold red", markup=False)
     if doubt := wording.suspicious(_alarms(submissions, root)):
         console.print(doubt, style="bold red", markup=False)
-    estimate = summary["estimate"]
-    sign = "higher" if summary["greater_is_better"] else "lower"
+    estimate = summary.estimate
+    sign = "higher" if summary.greater_is_better else "lower"
     console.print(
-        f"Out of fold: {summary['metric']} [bold]{estimate['score']:.4f}[/bold] ({sign} is "
-        f"better), blend {estimate['name']}, {summary['rows']} rows, {summary['folds']} folds"
-        f"{wording.repeats(summary)}, seed {estimate['seed']}; every row scored by models, "
+        f"Out of fold: {summary.metric} [bold]{estimate.score:.4f}[/bold] ({sign} is "
+        f"better), blend {estimate.name}, {summary.rows} rows, {summary.folds} folds"
+        f"{wording.repeats(summary)}, seed {estimate.seed}; every row scored by models, "
         "weights and a choice of blend made without it."
     )
     for sentence in SENTENCES:
         if text := sentence(summary):
             console.print(text, markup=False)
-    console.print(f"Submission: [bold]{summary['submission']}[/bold] ({summary['test_rows']} rows)")
-    for rounds in summary.get("rounds", []):
+    console.print(f"Submission: [bold]{summary.submission}[/bold] ({summary.test_rows} rows)")
+    for rounds in summary.rounds:
         console.print(_rounds(summary, rounds))
     for hint in hints(summary):
         console.print(f"Try next: {hint}", style="dim", markup=False)
@@ -66,31 +62,31 @@ def _alarms(submissions: Path, root: Path) -> list[Alarm]:
     return read_alarms(workspace) if workspace.audit_json.exists() else []
 
 
-def _contestants(summary: dict[str, Any]) -> Table:
-    title = f"{summary['competition']}: out-of-fold {summary['metric']}"
+def _contestants(summary: Summary) -> Table:
+    title = f"{summary.competition}: out-of-fold {summary.metric}"
     table = Table(title=title, box=SIMPLE_HEAD, caption=wording.prepared(summary))
     for column in ("", "score", "90% interval", "over folds"):
         table.add_column(column, no_wrap=True)
     table.add_column("weights")
-    for entry in summary["contestants"]:
-        chosen = entry["name"] == summary["estimate"]["name"]
-        weights = entry["weights"] or {}
+    for entry in summary.contestants:
+        chosen = entry.name == summary.estimate.name
+        weights = entry.weights or {}
         table.add_row(
-            f"{entry['is']} {entry['name']}{' *' if chosen else ''}".strip(),
-            f"{entry['score']:.4f}",
-            wording.span(entry["low"], entry["high"], joint="–"),
-            wording.over_folds(entry["fold_scores"], joint="–"),
+            f"{entry.kind} {entry.name}{' *' if chosen else ''}".strip(),
+            f"{entry.score:.4f}",
+            wording.span(entry.low, entry.high, joint="–"),
+            wording.over_folds(entry.fold_scores, joint="–"),
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )
     return table
 
 
-def _rounds(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> Table:
-    title = f"Rounds of pseudo-labels: out-of-fold {summary['metric']}, gain over the round before"
+def _rounds(summary: Summary, rounds: list[RoundGain]) -> Table:
+    title = f"Rounds of pseudo-labels: out-of-fold {summary.metric}, gain over the round before"
     table = Table(title=title, box=SIMPLE_HEAD)
     for column in COLUMNS:
         table.add_column(column, no_wrap=column != "member", overflow="fold")
-    for cells in round_rows(rounds, summary["folds"]):
+    for cells in round_rows(rounds, summary.folds):
         table.add_row(*cells)
     return table

@@ -6,14 +6,15 @@ Where decisions are fitted, NAME.decided.npz and NAME.decided.test.npz hold what
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.predictions import Predictions
+from pipeline.core.summary import Choice, Form, Summary
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.contestants import (
     best_of,
@@ -48,19 +49,19 @@ def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
     _log_left_out(list(config.members), blends)
     constant = constant_of(project)
     contestants = [
-        contestant(project, name, "member", fit) | {"as_predicted": project.score(values)}
+        replace(contestant(project, name, "member", fit), as_predicted=project.score(values))
         for (name, fit), values in zip(singles.items(), members.oof, strict=True)
     ]
     contestants += [contestant(project, name, "blend", fit) for name, fit in blends.items()]
     member_diversity = diversity(project, members, contestants, blends)
-    best_single = best_of(project, [entry for entry in contestants if entry["is"] == "member"])
+    best_single = best_of(project, [entry for entry in contestants if entry.kind == "member"])
     name, fitted, choice = _choose(project, singles, blends)
     if name == "best":
         contestants.append(contestant(project, name, "blend", fitted))
     contestants.append(contestant(project, "constant", "", constant))
-    chosen = next(entry for entry in contestants if entry["name"] == name)
+    chosen = next(entry for entry in contestants if entry.name == name)
     refuse_undefined(project, {name: fitted.scored_oof})
-    stem = f"{name}_{project.metric.name}_{chosen['score']:.4f}_{fingerprint[:6]}"
+    stem = f"{name}_{project.metric.name}_{chosen.score:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
     # The submission is made by the very blends that the estimate was made with (law 9).
     write_submission(
@@ -71,42 +72,42 @@ def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
         settings=config.submission,
     )
     predictions = _save_predictions(project, csv, fitted, fingerprint)
-    summary = {
-        "competition": config.competition,
-        "submission": str(csv.relative_to(project.workspace.root)),
-        "metric": project.metric.name,
-        "greater_is_better": project.metric.greater_is_better,
-        "positive_class": project.positive_class,
-        "form": _form(project, fitted, chosen["score"]),
-        "folds": project.folds.num_folds,
-        "repeats": project.folds.num_repeats,
-        "rows": project.num_train,
-        "test_rows": len(project.competition.test_ids),
-        "choice": choice,
+    summary = Summary(
+        competition=config.competition,
+        submission=str(csv.relative_to(project.workspace.root)),
+        metric=project.metric.name,
+        greater_is_better=project.metric.greater_is_better,
+        positive_class=project.positive_class,
+        form=_form(project, fitted, chosen.score),
+        folds=project.folds.num_folds,
+        repeats=project.folds.num_repeats,
+        rows=project.num_train,
+        test_rows=len(project.competition.test_ids),
+        choice=choice,
         **estimate(
             project,
             fitted,
             members=members,
             chosen=chosen,
-            best_single=singles[best_single["name"]].scored_oof,
+            best_single=singles[best_single.name].scored_oof,
         ),
-        "against_constant": against_constant(project, constant, fitted, singles=singles),
-        "best_single": best_single["name"],
-        "better_than_last": against_last(project, fitted.scored_oof, fingerprint),
-        "contestants": contestants,
-        "diversity": member_diversity,
-        "rounds": gains_of_students(
+        against_constant=against_constant(project, constant, fitted, singles=singles),
+        best_single=best_single.name,
+        better_than_last=against_last(project, fitted.scored_oof, fingerprint),
+        contestants=contestants,
+        diversity=member_diversity,
+        rounds=gains_of_students(
             project,
             {name: fit.scored_oof for name, fit in singles.items()},
             next(iter(blends.values())).stays,
         ),
-        "members": members.meta,
-        "fingerprint": fingerprint,
-        "config": config.model_dump(mode="json"),
-    }
-    artifacts.write_json(csv.with_suffix(".json"), summary)
-    add_to_ledger(project.workspace.ledger, summary)
+        members=members.meta,
+        fingerprint=fingerprint,
+        config=config,
+    )
     summary_json = csv.with_suffix(".json")
+    summary.write(summary_json)
+    add_to_ledger(project.workspace.ledger, summary)
     files = [path.name for path in (csv, summary_json, *predictions)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("ensemble -> %s", csv)
@@ -162,8 +163,8 @@ def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
 
 def _choose(
     project: Project, singles: dict[str, CrossFitted], blends: dict[str, CrossFitted]
-) -> tuple[str, CrossFitted, dict[str, Any] | None]:
-    """What is submitted: the config's choice, or each fold's best blend by the other folds.
+) -> tuple[str, CrossFitted, Choice | None]:
+    """Return what is submitted: the config's choice, or each fold's best by the other folds.
 
     Returns:
         Its name (`best` where folds choose different blends), it, and what the choice cost.
@@ -185,27 +186,19 @@ def _choose(
         *(project.metric.name, nested, favourite, naive),
     )
     name = by_fold[0][0] if by_fold == by_fold[:1] * len(by_fold) and len(counts) == 1 else "best"
-    choice = {"rule": rule, "by_fold": by_fold, "nested": nested, "naive": naive, "of": favourite}
-    return name, fitted, choice
+    return name, fitted, Choice(rule, by_fold, nested, naive, favourite)
 
 
-def _form(project: Project, fitted: CrossFitted, score: float) -> dict[str, Any]:
-    """What the file's columns hold, and what the out-of-fold predictions score when written so.
-
-    `score_as_written` is None where that is the score of the estimate.
-    """
+def _form(project: Project, fitted: CrossFitted, score: float) -> Form:
+    """Return how predictions are written, and their out-of-fold score as they are written."""
     form, competition = project.form, project.competition
     threshold = project.config.submission.threshold
     columns = fill_columns(fitted.scored_oof, competition, form, threshold=threshold)
     written = project.score(values_of_columns(columns, competition, form))
     for fact in form.facts:
         log.info("ensemble: %s", fact)
-    return {
-        "holds": form.holds,
-        "facts": form.facts,
-        "warnings": form.warnings,
-        "score_as_written": None if np.isclose(written, score, equal_nan=True) else written,
-    }
+    unchanged = np.isclose(written, score, equal_nan=True)
+    return Form(form.holds, form.facts, form.warnings, None if unchanged else written)
 
 
 def _save_predictions(

@@ -1,6 +1,5 @@
 """Report stage: reads all artifacts; writes report.html, {suspicious,wrong}_labels.csv."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from pipeline.core import artifacts, predictions
 from pipeline.core.finding import read_alarms
+from pipeline.core.summary import Summary, path_of_last
 from pipeline.leaks.label_errors import Suspicion, suspect
 from pipeline.members.outputs import read_member
 from pipeline.project import Project
@@ -48,11 +48,7 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
 
 def gather(project: Project) -> Findings:
     """Read the last submission's summary, what it says of train and test, and its members."""
-    submissions, competition = project.workspace.submissions, project.competition
-    meta = artifacts.read_meta(submissions)
-    assert meta is not None, f"{submissions} has no finished ensemble"
-    path = submissions / meta["summary"]
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    path, competition = path_of_last(project.workspace.submissions), project.competition
     oof, decided_oof = _read(path, "npz", competition.ids, competition.classes)
     test, decided_test = _read(path, "test.npz", competition.test_ids, competition.classes)
     return Findings(
@@ -61,7 +57,7 @@ def gather(project: Project) -> Findings:
         competition=competition,
         metric=project.metric,
         index=project.index,
-        summary=summary,
+        summary=Summary.read(path),
         oof=oof,
         test=test,
         decided_oof=decided_oof,

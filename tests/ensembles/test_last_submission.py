@@ -68,18 +68,18 @@ def test_the_last_of_another_recipe_is_compared_row_by_row(project):
     submit(project, "second", right(312)[::-1], ids=IDS[::-1])
     submit(project, "now", right(320))
     found = compare(project, right(320))
-    assert found["submission"] == "submissions/tiny/second.csv"
-    assert found["score"] == 0.5
+    assert found.submission == "submissions/tiny/second.csv"
+    assert found.score == 0.5
     # Right on 8 rows of 400 more: 0.02 with a standard error of sqrt(0.02 * 0.98 / 400).
-    assert found["probability"] > 0.99
+    assert found.probability > 0.99
     half = 1.645 * np.sqrt(0.02 * 0.98 / 400)
-    assert (found["low"], found["high"]) == pytest.approx((0.02 - half, 0.02 + half), abs=0.003)
+    assert (found.low, found.high) == pytest.approx((0.02 - half, 0.02 + half), abs=0.003)
 
 
 def test_the_same_predictions_are_as_good(project):
     submit(project, "first", right(320))
     found = compare(project, right(320))
-    assert (found["probability"], found["low"], found["high"]) == (0.5, 0, 0)
+    assert (found.probability, found.low, found.high) == (0.5, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_the_same_predictions_are_as_good(project):
 def test_what_means_something_else_is_refused(project, other, reason):
     submit(project, "first", right(320), **other)
     found = compare(project, right(320))
-    assert reason in found["refused"]
-    assert "probability" not in found
+    assert reason in found.refused
+    assert found.probability is None
 
 
 def test_a_file_that_is_gone_is_no_error(project):
     submit(project, "first", right(320))
     (project.workspace.submissions / "first.npz").unlink()
-    assert "first.npz is not there" in compare(project, right(320))["refused"]
+    assert "first.npz is not there" in compare(project, right(320)).refused
 
 
 @pytest.mark.parametrize("split", ["random", "stratified"])

@@ -14,7 +14,6 @@ from pipeline.ensembles.left_out import oof_without_each
 from pipeline.ensembles.rounds import gains_by_round, while_gaining, without
 from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
-from pipeline.report.rounds import round_rows
 
 TARGETS = np.eye(2)[[0, 1] * 30]
 
@@ -112,13 +111,3 @@ def test_what_a_round_is_worth_is_told_with_the_others_in_their_places():
     alone = fit_blend("soft_vote", members[1:2], TARGETS, None, FITTING).apply(members[1:2])
     assert score == pytest.approx(FITTING.metric.score(TARGETS, alone, Task("binary")))
     assert score == pytest.approx(-np.log(0.6))
-
-
-def test_a_row_of_the_table():
-    first = {"round": 0, "member": "net", "score": 0.5, "blends": 5}
-    gain = {"gain": -0.01, "probability": 0.125, "low": -0.02, "high": 0.003}
-    second = {"round": 1, "member": "student", "score": 0.49, "blends": 2} | gain
-    assert round_rows([first, second], 5) == [
-        ["0", "net", "0.5000", "–", "–", "–", "5 of 5"],
-        ["1", "student", "0.4900", "-0.0100", "0.12", "-0.0200 to +0.0030", "2 of 5"],
-    ]

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from conftest import TEST, TRAIN
+from example_summary import example_summary
 from pydantic import ValidationError
 
 from pipeline.config.load import load_config
@@ -61,14 +62,14 @@ def test_the_positive_class_is_the_last_one_and_targets_follow(opened, column, t
     assert made.positive == made.classes[-1] == positive
     assert made.targets[:, 1].tolist() == (made.train["label"] == positive).tolist()
     assert project.positive_class == f"{positive} ({why})"
-    summary = {"positive_class": project.positive_class}
+    summary = example_summary(positive_class=project.positive_class)
     assert positive_class(summary) == f"Positive class: {positive} ({why})."
 
 
 def test_nothing_is_said_where_the_two_classes_may_be_exchanged(opened):
     assert opened(metric="accuracy").positive_class == ""
     assert "malignant" in opened(metric="roc_auc").positive_class  # one column of probabilities
-    assert positive_class({}) == ""  # a summary of an earlier version
+    assert positive_class(example_summary(positive_class="")) == ""
 
 
 def test_f1_is_of_the_configured_class(opened):

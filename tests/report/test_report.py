@@ -2,13 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from example_summary import example_summary
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -17,6 +20,7 @@ from pipeline.core import artifacts
 from pipeline.core.finding import Alarm, read_alarms
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
+from pipeline.core.summary import Choice, Comparison, Diversity, Signal, Summary
 from pipeline.project import open_project
 from pipeline.report import figures, tables, wording
 from pipeline.report.drawing import png
@@ -213,61 +217,17 @@ def write_predictions(root: Path, config: Config) -> None:
     pd.DataFrame({"id": competition.test_ids, "guess": 0}).to_csv(
         submissions / "blend.csv", index=False
     )
-    scores = {"score": 0.81237, "low": 0.71238, "high": 0.91239, "fold_scores": [0.8, 0.81, 0.82]}
-    weights = {"first": 0.75, "net": 0.25}
-    entry = {"name": "soft_vote", "is": "blend", "weights": weights, **scores}
-    summary = {
-        "competition": "tiny",
-        "submission": "submissions/tiny/blend.csv",
-        "metric": project.metric.name,
-        "greater_is_better": project.metric.greater_is_better,
-        "estimate": {
-            **entry,
-            **{"expected": 0.81737, "score_low": 0.7555, "score_high": 0.8555},
-            **{"level": 0.9, "seed": 42},
-        },
-        "shift": {"differs": False, "signals": [], "by_way": {"importance weights": 0.79}},
-        "folds": NUM_FOLDS,
-        "rows": NUM_TRAIN,
-        "test_rows": NUM_TEST,
-        "best_single": "first",
-        "better_than_best_single": {"probability": 0.6349, "low": -0.01231, "high": 0.02342},
-        "choice": {
-            **{"by_fold": [["soft_vote"]] * 3, "nested": 0.81237, "naive": 0.82237},
-            **{"of": "soft_vote", "rule": "loss"},
-        },
-        "against_constant": {
-            **{"score": 0.5, "no_better": []},
-            **{"probability": 0.99, "low": 0.1, "high": 0.5},
-        },
-        "better_than_last": {
-            **{"submission": "submissions/tiny/before.csv", "score": 0.8},
-            **{"probability": 0.7149, "low": -0.02231, "high": 0.04342},
-        },
-        "shake_up": {
-            **{"public_rows": 2, "private_rows": 4, "noise": 0.0777},
-            **{"public": [0.6, 1.0], "private": [0.65, 0.95], "difference": [-0.25, 0.25]},
-        },
-        "contestants": [
-            {"name": "first", "is": "member", "weights": None, **scores, "score": 0.79991},
-            entry,
-        ],
-        "diversity": {
-            "error_correlation": {
-                "first": {"first": 1, "net": 0.4},
-                "net": {"first": 0.4, "net": 1},
-            },
-            **{"left_out_of": "soft_vote", "score_with_all": 0.81237},
-            "score_without": {"first": 0.80001, "net": 0.82227},
-        },
-        "members": dict.fromkeys(config.members, meta | views),
-        "fingerprint": "abc",
-        "config": config.model_dump(mode="json"),
-    }
-    artifacts.write_json(submissions / "blend.json", summary)
+    summary = example_summary(
+        config,
+        metric=project.metric.name,
+        greater_is_better=project.metric.greater_is_better,
+        members=dict.fromkeys(config.members, meta | views),
+    )
+    summary.write(submissions / "blend.json")
     line = {"time": "2025-01-02T03:04:05+00:00", "blend": "soft_vote", "fingerprint": "abc"}
     line |= {"submission": "submissions/tiny/blend.csv"}
-    line |= {"metric": project.metric.name, "members": ["first"], **scores}
+    line |= {"metric": project.metric.name, "members": ["first"]}
+    line |= {"score": 0.81237, "low": 0.71238, "high": 0.91239}
     (submissions / "ledger.jsonl").write_text(json.dumps(line) + "\n")
     artifacts.finish(submissions, "abc", summary="blend.json")
 
@@ -302,11 +262,10 @@ def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     _, folder, html = reported
-    summary = json.loads((folder / "blend.json").read_text())
-    estimate = summary["estimate"]
+    summary = Summary.read(folder / "blend.json")
     facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
-    direction = "higher" if summary["greater_is_better"] else "lower"
-    assert facts[f"{summary['metric']} ({direction} is better)"] == f"{estimate['score']:.4f}"
+    direction = "higher" if summary.greater_is_better else "lower"
+    assert facts[f"{summary.metric} ({direction} is better)"] == f"{summary.estimate.score:.4f}"
     assert facts["90% interval"] == "0.7124 to 0.9124"
     assert facts["submitted"] == "blend soft_vote"
     assert (facts["folds"], facts["seed"]) == ("3", "42")
@@ -314,7 +273,7 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     assert "(first): better with a probability of 63%" in html
     assert "gain is 90% sure to be between -0.0123 and +0.0234" in html
     assert facts["expected on test rows"] == "0.8174"
-    name = summary["metric"]
+    name = summary.metric
     assert f"{name} 0.8174, 90% sure to be between 0.7124 and 0.9124." in html
     assert "out-of-fold score 0.8124 +0.0050: test rows get the mean of 3 models" in html
     assert "Blend: soft_vote, which every fold chose" in html
@@ -327,19 +286,36 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     assert "30% of the test rows (2) would show 0.6000 to 1.0000" in html
     assert "between -0.2500 and +0.2500" in html
     assert "smaller than 0.0777 between two submissions as alike as this one and first" in html
-    assert summary["submission"] in html
+    assert summary.submission in html
     assert "first 0.75, net 0.25" in html
     assert "0.7999" in html
 
 
 def test_what_is_lost_without_a_member_is_below_0(reported: tuple) -> None:
     _, folder, html = reported
-    summary = json.loads((folder / "blend.json").read_text())
+    summary = Summary.read(folder / "blend.json")
     table = html[html.index("<h3>Without each member") : html.index("<h3>How alike")]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
-    needed = ["-0.0124", "+0.0099"] if summary["greater_is_better"] else ["+0.0124", "-0.0099"]
+    needed = ["-0.0124", "+0.0099"] if summary.greater_is_better else ["+0.0124", "-0.0099"]
     assert cells == ["first", "0.8000", needed[0], "net", "0.8223", needed[1]]
     assert "of soft_vote: 0.8124 with all members" in table
+
+
+def test_rounds_of_pseudo_labels_are_shown_on_the_page(reported: tuple) -> None:
+    _, _, html = reported
+    table = html[html.index("<h3>Rounds of pseudo-labels: net") : html.index("<h3>Test-time views")]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    assert cells[:7] == ["0", "first", "0.5000", "–", "–", "–", "3 of 3"]
+    assert cells[7:] == ["1", "net", "0.4900", "-0.0100", "0.12", "-0.0200 to +0.0030", "2 of 3"]
+
+
+def test_rounds_of_pseudo_labels_are_shown_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_project(tmp_path, "multiclass")
+    print_summary(tmp_path / "submissions" / "tiny", tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 net 0.4900 -0.0100 0.12 -0.0200 to +0.0030 2 of 3" in said
 
 
 def test_the_terminal_says_what_each_member_is_worth(
@@ -353,20 +329,33 @@ def test_the_terminal_says_what_each_member_is_worth(
 
 
 def test_a_member_on_its_own_or_without_worth_in_words() -> None:
-    diversity = {"left_out_of": "greedy", "score_with_all": 0.3, "score_without": {"a": None}}
-    summary = {"greater_is_better": False, "diversity": diversity}
+    diversity = Diversity({}, "greedy", 0.3, {"a": None}, {})
+    summary = example_summary(greater_is_better=False, diversity=diversity)
     assert wording.without_members(summary) == ""
-    diversity["score_without"] = {"a": 0.30004, "b": 0.35}
+    diversity.score_without.update({"a": 0.30004, "b": 0.35})
     assert wording.without_members(summary).splitlines() == [
         "Without a: greedy 0.3000, +0.0000 (the same)",
         "Without b: greedy 0.3500, -0.0500 (worse)",
     ]
 
 
-def summary_of(root: Path, kind: str) -> dict:
-    """The summary of a written project, in which the estimate is of the blend."""
+def summary_of(root: Path, kind: str) -> Summary:
+    """Return the summary of a written project, in which the estimate is of the blend."""
     write_project(root, kind)
-    return json.loads((root / "submissions" / "tiny" / "blend.json").read_text())
+    return Summary.read(root / "submissions" / "tiny" / "blend.json")
+
+
+def with_member(summary: Summary, **changes: Any) -> Summary:
+    """Return the summary with its first contestant, a member, changed."""
+    member, *others = summary.contestants
+    return replace(summary, contestants=[replace(member, **changes), *others])
+
+
+def with_settings(summary: Summary, **members: dict) -> Summary:
+    """Return the summary with these sections of the members in its config."""
+    raw = summary.config.model_dump(mode="json")
+    raw["members"] |= members
+    return replace(summary, config=Config.model_validate(raw))
 
 
 def test_what_is_worth_knowing_is_said_in_one_line_each(
@@ -381,20 +370,20 @@ def test_what_is_worth_knowing_is_said_in_one_line_each(
     (tmp_path / "features" / "tiny" / "audit.json").unlink()  # as where only predictions are
     print_summary(tmp_path / "submissions" / "tiny", tmp_path)
     assert "suspicious" not in capsys.readouterr().out
-    summary["estimate"]["expected"] = summary["estimate"]["score"] + 0.00004
-    assert wording.averaging(summary) == ""
+    near = replace(summary.estimate, expected=summary.estimate.score + 0.00004)
+    assert wording.averaging(replace(summary, estimate=near)) == ""
 
 
 def test_that_test_images_differ_is_said_first(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     summary = summary_of(tmp_path, "multiclass")
-    signals = [
-        {"name": "mean confidence", "train": 0.931, "test": 0.714, "differs": True},
-        {"name": "mean predictions", "train": 0.2, "test": 0.21, "differs": False},
-    ]
-    summary["shift"] |= {"differs": True, "signals": signals}
-    artifacts.write_json(tmp_path / "submissions" / "tiny" / "blend.json", summary)
+    signals = (
+        Signal("mean confidence", 0.931, 0.714, 0.001, True),
+        Signal("mean predictions", 0.2, 0.21, 0.5, False),
+    )
+    summary = replace(summary, shift=replace(summary.shift, differs=True, signals=signals))
+    summary.write(tmp_path / "submissions" / "tiny" / "blend.json")
     print_summary(tmp_path / "submissions" / "tiny", tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     first = (
@@ -406,37 +395,37 @@ def test_that_test_images_differ_is_said_first(
     assert first in said
     assert said.index(first) < said.index("Out of fold:")
     assert wording.averaging(summary) == ""
-    summary["shift"]["by_way"] = {}
+    summary.shift.by_way.clear()
     assert "nothing tells what that costs: accuracy 0.8174" in wording.expected(summary)
 
 
-def test_what_is_the_same_is_not_called_better(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "binary")
+def test_what_is_the_same_is_not_called_better() -> None:
     same = {"probability": 0.5, "low": -0.00001, "high": 0.0}
-    summary["better_than_best_single"] = same
-    summary["better_than_last"] |= same
+    summary = example_summary(better_than_best_single=Comparison(**same))
+    summary = replace(summary, better_than_last=replace(summary.better_than_last, **same))
     assert wording.against_best_single(summary).endswith("(first): the same score.")
     assert wording.against_last(summary).endswith("(before.csv): the same score.")
-    summary["estimate"]["name"] = "first"
+    summary = replace(summary, estimate=replace(summary.estimate, name="first"))
     assert wording.against_best_single(summary) == "Submitted is the best single member, first."
 
 
-def test_a_choice_that_differs_by_fold_says_what_it_cost(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "binary")
-    summary["choice"]["by_fold"] = [["soft_vote"], ["soft_vote", "greedy"], ["greedy"]]
+def test_a_choice_that_differs_by_fold_says_what_it_cost() -> None:
+    by_fold = [["soft_vote"], ["soft_vote", "greedy"], ["greedy"]]
+    made = Choice("loss", by_fold, 0.81237, 0.82237, "soft_vote")
+    summary = example_summary(choice=made)
     said = wording.choice(summary)
     assert "the mean of those whose loss on the other folds cannot be told from the least" in said
     assert "(soft_vote in 2, greedy in 2 of 3 folds), which scores 0.8124. soft_vote alone" in said
-    summary["choice"] |= {"rule": "metric"}
+    summary = example_summary(choice=replace(made, rule="metric"))
     assert "takes the one that is best on the other folds" in wording.choice(summary)
-    summary["choice"] = None
-    assert wording.choice(summary) == ""
+    assert wording.choice(example_summary(choice=None)) == ""
 
 
-def test_what_is_no_better_than_a_constant_is_named(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "binary")
+def test_what_is_no_better_than_a_constant_is_named() -> None:
+    summary = example_summary()
     assert wording.nothing_learnt(summary) == wording.no_better_members(summary) == ""
-    summary["against_constant"] |= {"no_better": ["first", "net"], "low": -0.01}
+    rival = replace(summary.against_constant, no_better=["first", "net"], low=-0.01)
+    summary = replace(summary, against_constant=rival)
     said = wording.no_better_members(summary)
     assert said == "No better than a constant, which scores 0.5000: first, net."
     assert wording.nothing_learnt(summary).startswith(
@@ -444,12 +433,10 @@ def test_what_is_no_better_than_a_constant_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_scores_before_calibration_are_told_where_they_differ(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "binary")
-    entry = summary["contestants"][0]
-    entry["as_predicted"] = entry["score"]
-    assert wording.prepared(summary) == ""
-    entry["as_predicted"] = 0.7
+def test_scores_before_calibration_are_told_where_they_differ() -> None:
+    summary = example_summary()
+    assert wording.prepared(with_member(summary, as_predicted=0.79991)) == ""
+    summary = with_member(summary, as_predicted=0.7)
     assert wording.prepared(summary).endswith("As predicted they score: first 0.7000.")
 
 
@@ -458,14 +445,21 @@ def test_what_is_undefined_is_said_and_is_no_number(
 ) -> None:
     config = write_project(tmp_path, "multiclass")
     path = tmp_path / "submissions" / "tiny" / "blend.json"
-    summary = json.loads(path.read_text())
+    summary = Summary.read(path)
     nothing = {"low": np.nan, "high": np.nan}
-    summary["contestants"][0] |= nothing | {"fold_scores": [np.nan, 0.5, 0.75]}
-    summary["contestants"][1] |= {"fold_scores": [np.nan] * 3}
-    summary["estimate"] |= nothing | {"score_low": np.nan, "score_high": np.nan}
-    summary["better_than_best_single"] = nothing | {"probability": np.nan}
-    summary["shake_up"] |= {"public": (np.nan, np.nan), "difference": (np.nan, np.nan)}
-    artifacts.write_json(path, summary)
+    member, blend = summary.contestants
+    estimate = replace(summary.estimate, **nothing, score_low=np.nan, score_high=np.nan)
+    none = (np.nan, np.nan)
+    replace(
+        summary,
+        contestants=[
+            replace(member, **nothing, fold_scores=[np.nan, 0.5, 0.75]),
+            replace(blend, fold_scores=[np.nan] * 3),
+        ],
+        estimate=estimate,
+        better_than_best_single=Comparison(probability=np.nan, **nothing),
+        shake_up=replace(summary.shake_up, public=none, difference=none),
+    ).write(path)
     assert "NaN" not in path.read_text()
     print_summary(path.parent, tmp_path)
     text = " ".join(capsys.readouterr().out.split())
@@ -486,57 +480,56 @@ def test_a_better_member_is_named_first_with_the_key_that_submits_it(
     tmp_path: Path, kind: str
 ) -> None:
     summary = summary_of(tmp_path, kind)
-    sign = 1 if summary["greater_is_better"] else -1
-    member, blend = summary["contestants"]
-    member["score"] = blend["score"] + sign * 0.01
+    blend = summary.contestants[1]
+    summary = with_member(summary, score=blend.score + summary.sign * 0.01)
     first = hints(summary)[0]
     assert (
         'SET="submission.blend=first" submits first, though the difference may be chance' in first
     )
-    summary["better_than_best_single"] = {"probability": 0.0, "low": -0.02, "high": -0.001}
+    surely_worse = Comparison(probability=0.0, low=-0.02, high=-0.001)
+    summary = replace(summary, better_than_best_single=surely_worse)
     assert hints(summary)[0].endswith("submits first.")
-    member["score"] = blend["score"] - sign * 0.01
+    summary = with_member(summary, score=blend.score - summary.sign * 0.01)
     assert not any("submission.blend" in hint for hint in hints(summary))
 
 
-def test_the_teacher_proposed_is_the_best_that_may_teach(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "multiclass")
-
-    def teacher() -> str:
+def test_the_teacher_proposed_is_the_best_that_may_teach() -> None:
+    def teacher(summary: Summary) -> str:
         (hint,) = (hint for hint in hints(summary) if "pseudo" in hint)
         return re.search(r"teacher: (\w+)", hint)[1]
 
-    assert teacher() == "soft_vote"
-    better = {"score": 0.9, "name": "first"}
-    summary["contestants"][0] |= better
-    assert teacher() == "first"
-    summary["contestants"].append(summary["contestants"][1] | {"name": "best", "score": 0.95})
-    assert teacher() == "first"  # a choice that differs by fold teaches nobody
-    summary["config"]["members"]["first"] = {"external": "elsewhere"}
-    assert teacher() == "soft_vote"
-    summary["config"]["members"]["net"]["pseudo"] = {"teacher": "first"}
+    summary = example_summary()
+    assert teacher(summary) == "soft_vote"
+    summary = with_member(summary, score=0.9)
+    assert teacher(summary) == "first"
+    summary.contestants.append(replace(summary.contestants[1], name="best", score=0.95))
+    assert teacher(summary) == "first"  # a choice that differs by fold is no teacher
+    summary = with_settings(summary, first={"external": "elsewhere"})
+    assert teacher(summary) == "soft_vote"
+    summary = with_settings(summary, net={"network": "b", "pseudo": {"teacher": "first"}})
     assert not any("pseudo" in hint for hint in hints(summary))
 
 
-def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "multiclass")
-    better = summary["diversity"]["better_without"] = {"net": {"low": -0.001, "high": 0.02}}
+def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out() -> None:
+    summary = example_summary()
+    better = summary.diversity.better_without
+    better["net"] = Comparison(probability=0.94, low=-0.001, high=0.02)
     assert not any("leave" in hint for hint in hints(summary))
-    better["net"]["low"] = 0.001
+    better["net"] = replace(better["net"], low=0.001)
     assert (
         "leave net out of `members`: soft_vote scores 0.8223 without it, 0.8124 with it."
         in hints(summary)
     )
 
 
-def test_fewer_views_are_advised_for_more_than_noise_only(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, "multiclass")
-    entry, of_view = summary["contestants"][0], summary["members"]["first"]["view_scores"]
-    of_view["original"] = entry["score"] + 0.0024
+def test_fewer_views_are_advised_for_more_than_noise_only() -> None:
+    summary = example_summary()
+    score, of_view = summary.contestants[0].score, summary.view_scores("first")
+    of_view["original"] = score + 0.0024
     assert not any("tta.views" in hint for hint in hints(summary))
-    of_view["original"] = entry["score"] + 0.11  # half of its interval is 0.10
+    of_view["original"] = score + 0.11  # half of its interval is 0.10
     assert any("a shorter tta.views than original, mirrored" in hint for hint in hints(summary))
-    entry["as_predicted"] = of_view["original"]  # what differs is the calibration
+    summary = with_member(summary, as_predicted=score + 0.11)  # what differs is the calibration
     assert not any("tta.views" in hint for hint in hints(summary))
 
 
@@ -556,7 +549,7 @@ def test_the_heat_map_is_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_view_worse_than_the_original_is_named(reported: tuple) -> None:
     _, folder, html = reported
-    higher = json.loads((folder / "blend.json").read_text())["greater_is_better"]
+    higher = Summary.read(folder / "blend.json").greater_is_better
     worse, better = ("flipped", "mirrored") if higher else ("mirrored", "flipped")
     # The config's views are original and mirrored: only these are judged.
     assert (f"{worse} (in first, net)" in html) == (worse == "mirrored")

@@ -23,8 +23,7 @@ def training(found: Findings) -> Section:
         if not isinstance(settings, Network):
             continue
         folders = {
-            fold: found.workspace.fold(name, fold)
-            for fold in range(found.summary["folds"] * found.summary.get("repeats", 1))
+            fold: found.workspace.fold(name, fold) for fold in range(found.summary.num_models)
         }
         folders = {fold: folder for fold, folder in folders.items() if is_whole(folder)}
         logs = {fold: pd.read_csv(folder / "log.csv") for fold, folder in folders.items()}
@@ -45,7 +44,9 @@ def training(found: Findings) -> Section:
 def making(found: Findings) -> Section:
     """What it takes to make the same again."""
     summary = found.summary
-    config = yaml.safe_dump(summary["config"], sort_keys=False, allow_unicode=True)
+    config = yaml.safe_dump(
+        summary.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+    )
     entries = read_ledger(found.workspace.ledger)
     rows = [
         [
@@ -62,7 +63,7 @@ def making(found: Findings) -> Section:
     ours = [
         number
         for number, entry in enumerate(entries[-30:])
-        if entry["fingerprint"] == summary["fingerprint"]
+        if entry["fingerprint"] == summary.fingerprint
     ]
     columns = ["time (UTC)", "blend", "metric", "score", "interval", "public", "members"]
     words = ["blend", "metric", "members"]
@@ -78,7 +79,7 @@ def making(found: Findings) -> Section:
             words=words,
         ),
         Text("Config", "Everything that decides the result, defaults included.", config),
-        Text("Versions", f"{versions}; fingerprint {summary['fingerprint']}."),
+        Text("Versions", f"{versions}; fingerprint {summary.fingerprint}."),
     ]
     look = "The same config, images and versions give the same submission."
     return Section("How it was made", look, parts)

@@ -10,23 +10,23 @@ from pipeline.report.rounds import COLUMNS, round_rows
 
 def estimate(found: Findings) -> Section:
     """What score to expect, and of which file."""
-    summary, entry = found.summary, found.summary["estimate"]
-    direction = "higher" if summary["greater_is_better"] else "lower"
+    summary, entry = found.summary, found.summary.estimate
+    direction = "higher" if summary.greater_is_better else "lower"
     facts = [
-        (f"{summary['metric']} ({direction} is better)", f"{entry['score']:.4f}"),
-        ("expected on test rows", f"{entry['expected']:.4f}"),
-        (f"{entry['level']:.0%} interval", wording.span(entry["low"], entry["high"])),
-        ("submitted", f"{entry['is']} {entry['name']}"),
-        ("folds", f"{summary['folds']}{wording.repeats(summary)}"),
-        ("seed", str(entry["seed"])),
-        ("training rows", f"{summary['rows']:,}"),
-        ("test rows", f"{summary['test_rows']:,}"),
+        (f"{summary.metric} ({direction} is better)", f"{entry.score:.4f}"),
+        ("expected on test rows", f"{entry.expected:.4f}"),
+        (f"{entry.level:.0%} interval", wording.span(entry.low, entry.high)),
+        ("submitted", f"{entry.kind} {entry.name}"),
+        ("folds", f"{summary.folds}{wording.repeats(summary)}"),
+        ("seed", str(entry.seed)),
+        ("training rows", f"{summary.rows:,}"),
+        ("test rows", f"{summary.test_rows:,}"),
     ]
     for rival, gain in (
-        ("best member", summary["better_than_best_single"]),
-        ("last submission", summary["better_than_last"]),
+        ("best member", summary.better_than_best_single),
+        ("last submission", summary.better_than_last),
     ):
-        if gain is not None and "refused" not in gain:
+        if gain is not None and getattr(gain, "refused", None) is None:
             facts.append((f"better than {rival}", wording.how_likely(gain)))
     look = (
         "Expect the leaderboard's score inside the interval, if test images come from where "
@@ -44,7 +44,7 @@ def estimate(found: Findings) -> Section:
         wording.no_better_members(summary),
         wording.against_best_single(summary),
         wording.against_last(summary),
-        f"Submitted file: {summary['submission']}",
+        f"Submitted file: {summary.submission}",
         wording.form(summary),
     ]
     return Section(
@@ -55,19 +55,17 @@ def estimate(found: Findings) -> Section:
 def _shaken(found: Findings) -> list[Part]:
     """What a public leaderboard would show of it."""
     summary = found.summary
-    shaken = summary["shake_up"]
+    shaken = summary.shake_up
     if shaken is None:
         return []
-    entry = summary["estimate"]
+    entry = summary.estimate
     ranges = {
-        "out of fold": (entry["score_low"], entry["score_high"]),
-        "all test rows": (entry["low"], entry["high"]),
-        f"public, {shaken['public_rows']} rows": shaken["public"],
-        f"private, {shaken['private_rows']} rows": shaken["private"],
+        "out of fold": (entry.score_low, entry.score_high),
+        "all test rows": (entry.low, entry.high),
+        f"public, {shaken.public_rows} rows": shaken.public,
+        f"private, {shaken.private_rows} rows": shaken.private,
     }
-    picture = figures.ranges(
-        ranges, entry["expected"], metric=summary["metric"], level=entry["level"]
-    )
+    picture = figures.ranges(ranges, entry.expected, metric=summary.metric, level=entry.level)
     alt = f"Intervals of the score on {', '.join(ranges)}"
     return [Picture("Shake-up", wording.shake_up(summary), picture, alt)]
 
@@ -75,7 +73,7 @@ def _shaken(found: Findings) -> list[Part]:
 def members(found: Findings) -> Section:
     """Who contributes what."""
     summary = found.summary
-    chosen, entries = summary["estimate"]["name"], summary["contestants"]
+    chosen, entries = summary.estimate.name, summary.contestants
     parts: list[Part] = [
         _contestants(found),
         Picture(
@@ -83,12 +81,12 @@ def members(found: Findings) -> Section:
             "Intervals that overlap widely are not told apart by these rows; ticks far from the "
             "dot are folds that are unlike the others.",
             figures.intervals(  # a constant lies so far off that it would squeeze the rest
-                [entry for entry in entries if entry["is"]],
+                [entry for entry in entries if entry.kind],
                 chosen,
-                metric=summary["metric"],
-                level=summary["estimate"]["level"],
+                metric=summary.metric,
+                level=summary.estimate.level,
             ),
-            f"Scores with intervals of {', '.join(entry['name'] for entry in entries)}",
+            f"Scores with intervals of {', '.join(entry.name for entry in entries)}",
         ),
     ]
     parts += [*_diversity(found), *_rounds(found), *_view_scores(found)]
@@ -97,47 +95,47 @@ def members(found: Findings) -> Section:
 
 
 def _contestants(found: Findings) -> Table:
-    entries = found.summary["contestants"]
-    level = found.summary["estimate"]["level"]
+    entries = found.summary.contestants
+    level = found.summary.estimate.level
     rows = [
         [
-            f"{entry['is']} {entry['name']}".strip(),
-            f"{entry['score']:.4f}",
-            wording.span(entry["low"], entry["high"]),
-            wording.over_folds(entry["fold_scores"]),
+            f"{entry.kind} {entry.name}".strip(),
+            f"{entry.score:.4f}",
+            wording.span(entry.low, entry.high),
+            wording.over_folds(entry.fold_scores),
             ", ".join(
                 f"{name} {weight:.2f}"
-                for name, weight in (entry["weights"] or {}).items()
+                for name, weight in (entry.weights or {}).items()
                 if abs(weight) > 0.005
             )
             or "–",
         ]
         for entry in entries
     ]
-    chosen = found.summary["estimate"]["name"]
+    chosen = found.summary.estimate.name
     return Table(
-        f"Out-of-fold {found.summary['metric']}",
+        f"Out-of-fold {found.summary.metric}",
         "The bold row is submitted; all rows are scored on the same folds. "
         + wording.prepared(found.summary),
         ["", "score", f"{level:.0%} interval", "over folds", "weights"],
         rows,
-        bold=[number for number, entry in enumerate(entries) if entry["name"] == chosen],
+        bold=[number for number, entry in enumerate(entries) if entry.name == chosen],
         words=["weights"],
     )
 
 
 def _diversity(found: Findings) -> list[Part]:
     """What a blend is without each member, and whose errors are whose."""
-    diversity, names = found.summary["diversity"], list(found.config.members)
+    diversity, names = found.summary.diversity, list(found.config.members)
     if len(names) == 1:
         return []
-    by_name = diversity["error_correlation"]
+    by_name = diversity.error_correlation
     matrix = np.array([[by_name[one][other] for other in names] for one in names])
     return [
         Table(
             "Without each member",
-            f"Out-of-fold {found.summary['metric']} of {diversity['left_out_of']}: "
-            f"{diversity['score_with_all']:.4f} with all members. Change by leaving one out, below "
+            f"Out-of-fold {found.summary.metric} of {diversity.left_out_of}: "
+            f"{diversity.score_with_all:.4f} with all members. Change by leaving one out, below "
             "0 is worse: that member is needed; near or above 0, it could go.",
             ["member", "score without it", "change"],
             [
@@ -158,29 +156,29 @@ def _diversity(found: Findings) -> list[Part]:
 def _rounds(found: Findings) -> list[Part]:
     """What each round of pseudo-labels brought, a table for each student."""
     look = (
-        f"Out-of-fold {found.summary['metric']}. Gain over the round before, above 0 is better; "
+        f"Out-of-fold {found.summary.metric}. Gain over the round before, above 0 is better; "
         "the probability that it is better and the interval come from the same resampled rows. "
         "Each fold's blend leaves out the rounds from the first without a gain on, by the rows "
         "that it is fitted on."
     )
     return [
         Table(
-            f"Rounds of pseudo-labels: {rounds[-1]['member']}",
+            f"Rounds of pseudo-labels: {rounds[-1].member}",
             look,
             COLUMNS,
-            round_rows(rounds, found.summary["folds"]),
+            round_rows(rounds, found.summary.folds),
             words=["member"],
         )
-        for rounds in found.summary.get("rounds", [])
+        for rounds in found.summary.rounds
     ]
 
 
 def _view_scores(found: Findings) -> list[Part]:
     """Each view's own score per member; those below the original's are marked and named."""
     scores = {
-        name: meta["view_scores"]
-        for name, meta in found.summary["members"].items()
-        if len(meta.get("view_scores", {})) > 1
+        name: found.summary.view_scores(name)
+        for name in found.summary.members
+        if len(found.summary.view_scores(name)) > 1
     }
     if not scores:
         return []

@@ -1,0 +1,385 @@
+"""Summary: what the ensemble stage found out, typed. Terminal, page, hints and ledger show it.
+
+It lies in NAME.json beside the submission. A score that is undefined is NaN while it is computed,
+null in the file, and None once it is read.
+"""
+
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from pipeline.config.schema import Config
+from pipeline.core.artifacts import read_meta, write_json
+from pipeline.errors import UserError
+
+Score = float | None  # None: the metric is undefined
+KEYS = {"kind": "is", "best_overall": "of"}  # fields that the file calls by another name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A member, a blend or the constant, scored out of fold.
+
+    Attributes:
+        kind: member or blend; empty for the constant.
+        low, high: the interval of the score.
+        fold_scores: (K,).
+        weights: mean over folds by member; None where the blend has no weights.
+        as_predicted: of a member, the score before it is calibrated and decided.
+    """
+
+    name: str
+    kind: str
+    score: Score
+    low: Score
+    high: Score
+    fold_scores: list[Score]
+    weights: dict[str, float] | None
+    as_predicted: Score = None
+
+    @property
+    def score_as_predicted(self) -> Score:
+        """The score before calibration and decisions; of a blend, its score."""
+        return self.score if self.as_predicted is None else self.as_predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate(Contestant):
+    """The submitted contestant, and the score to expect of it on the test rows.
+
+    Attributes:
+        expected: on the test rows.
+        low, high: its interval.
+        score_low, score_high: the interval of the out-of-fold score.
+        level: the share of scores that an interval holds.
+    """
+
+    expected: float
+    score_low: Score
+    score_high: Score
+    level: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Form:
+    """How predictions are written to the file.
+
+    Attributes:
+        holds: see `submission.form.Form`, as for facts and warnings.
+        score_as_written: the out-of-fold score of the written values; None where it is the
+            estimate's.
+    """
+
+    holds: str
+    facts: tuple[str, ...]
+    warnings: tuple[str, ...]
+    score_as_written: Score
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How folds chose their blends.
+
+    Attributes:
+        rule: loss or metric, see `choose_by_fold`.
+        by_fold: names of the blends that each fold takes the mean of.
+        nested: the out-of-fold score of that.
+        naive: the best score of one blend on all rows, which chose it.
+        best_overall: that blend.
+    """
+
+    rule: str
+    by_fold: list[list[str]]
+    nested: Score
+    naive: Score
+    best_overall: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One comparison of test rows with training rows.
+
+    Attributes:
+        name: what was compared.
+        train, test: its mean out of fold, and on test rows; for features, the AUC of the fold that
+            differs most from the others, and that of the test rows.
+        p_value: of differing so much by chance.
+        differs: whether it says that test rows differ.
+    """
+
+    name: str
+    train: float
+    test: float
+    p_value: float
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether test rows differ from training rows, and the estimates without labels.
+
+    Attributes:
+        by_way: estimates of the score by the name of the method; empty where none applies.
+        expected: their median. low, high: its interval.
+    """
+
+    differs: bool
+    signals: tuple[Signal, ...]
+    by_way: dict[str, float]
+    expected: Score
+    low: Score
+    high: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A paired comparison on resampled rows: the probability of being better, and the gain.
+
+    Attributes:
+        low, high: the interval of the gain; above 0 is better, whatever the metric.
+    """
+
+    probability: Score
+    low: Score
+    high: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstConstant(Comparison):
+    """The submission compared with the best constant.
+
+    Attributes:
+        score: the constant's.
+        no_better: members that are no better than the constant.
+    """
+
+    score: Score
+    no_better: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstLast(Comparison):
+    """The submission compared with the one before it, or why it is not.
+
+    Attributes:
+        submission: the other's CSV. score: the other's.
+        refused: the reason; None where they are compared.
+    """
+
+    submission: str
+    score: Score
+    refused: str | None = None
+    probability: Score = None
+    low: Score = None
+    high: Score = None
+
+
+@dataclass(frozen=True)
+class ShakeUp:
+    """What a public leaderboard shows; intervals as (low, high), in the metric's unit.
+
+    Attributes:
+        public_rows, private_rows: how many of the test rows.
+        public, private: of the scores on them.
+        difference: of private less public score of one submission.
+        noise: what the public difference of two submissions that are equally good, and as alike as
+            the two that were compared, stays below; None where these two are the same.
+    """
+
+    public_rows: int
+    private_rows: int
+    public: tuple[Score, Score]
+    private: tuple[Score, Score]
+    difference: tuple[Score, Score]
+    noise: Score
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How alike members' errors are, and what a blend scores without each member.
+
+    Attributes:
+        error_correlation: member by member.
+        left_out_of: the blend. score_with_all: its score.
+        better_without: members whose loss improves the score, with the comparison.
+    """
+
+    error_correlation: dict[str, dict[str, float]]
+    left_out_of: str
+    score_with_all: Score
+    score_without: dict[str, Score]
+    better_without: dict[str, Comparison]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundGain:
+    """One round of pseudo-labels, compared with the round before; the first has a score only.
+
+    Attributes:
+        round: 0 without pseudo-labels.
+        blends: how many folds' blends take the member.
+        gain: above 0 is better, whatever the metric.
+        low, high: its interval.
+    """
+
+    round: int
+    member: str
+    score: Score
+    blends: int
+    gain: Score = None
+    probability: Score = None
+    low: Score = None
+    high: Score = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the ensemble stage found out about a submission.
+
+    Attributes:
+        submission: the CSV, relative to the workspace's root.
+        positive_class: with the reason; empty where it does not matter.
+        choice: None where the config names the blend.
+        best_single: the member that scores best.
+        better_than_last: None for the first submission.
+        rounds: of each student of pseudo-labels.
+        members: the metadata of each member's predictions.
+    """
+
+    competition: str
+    submission: str
+    metric: str
+    greater_is_better: bool
+    positive_class: str
+    form: Form
+    folds: int
+    repeats: int
+    rows: int
+    test_rows: int
+    choice: Choice | None
+    estimate: Estimate
+    shift: Shift
+    better_than_best_single: Comparison
+    shake_up: ShakeUp | None
+    against_constant: AgainstConstant
+    best_single: str
+    better_than_last: AgainstLast | None
+    contestants: list[Contestant]
+    diversity: Diversity
+    rounds: list[list[RoundGain]]
+    members: dict[str, dict[str, Any]]
+    fingerprint: str
+    config: Config
+
+    @property
+    def sign(self) -> int:
+        """1 where a higher score is better, else -1."""
+        return 1 if self.greater_is_better else -1
+
+    @property
+    def num_models(self) -> int:
+        """How many models a member has: folds times repeats."""
+        return self.folds * self.repeats
+
+    def view_scores(self, member: str) -> dict[str, Score]:
+        """Return a member's score of each view alone; empty where it has none."""
+        return self.members.get(member, {}).get("view_scores", {})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values, undefined scores still NaN."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Return the summary that `to_json` gave.
+
+        Raises:
+            ValueError: for a missing or unknown key, or a value of another shape.
+        """
+        return _from_json(cls, content, "the file")
+
+    def write(self, path: Path) -> None:
+        """Write NAME.json, whole or not at all."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read NAME.json.
+
+        Raises:
+            UserError: if it is damaged or of another version.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: not readable as a summary of this version ({error}). "
+                "Delete it and run `make ensemble`."
+            ) from None
+
+
+def path_of_last(submissions: Path) -> Path:
+    """Return where the summary of a competition's last finished submission lies."""
+    meta = read_meta(submissions)
+    assert meta is not None, f"{submissions} has no finished ensemble"
+    return submissions / meta["summary"]
+
+
+def _to_json(value: Any) -> Any:
+    """Return JSON values; a field that may be left out, for its default is None, is where it is."""
+    if is_dataclass(value):
+        given = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
+        return {
+            KEYS.get(name, name): _to_json(item)
+            for name, (item, default) in given.items()
+            if item is not None or default is not None
+        }
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    return value
+
+
+def _from_json(kind: Any, content: Any, place: str) -> Any:
+    """Return what `_to_json` made of a value of this type.
+
+    Args:
+        place: of the value in the file, for errors.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is UnionType:  # X | None
+        return None if content is None else _from_json(parts[0], content, place)
+    wanted = dict if is_dataclass(kind) or origin is dict else list
+    if (is_dataclass(kind) or origin in (dict, list, tuple)) and not isinstance(content, wanted):
+        raise ValueError(f"{place}: expected a {wanted.__name__}, found {content!r}")
+    if is_dataclass(kind):
+        return kind(**_fields_from_json(kind, content, place))
+    if origin is dict:
+        return {key: _from_json(parts[1], item, f"{place}: {key}") for key, item in content.items()}
+    if origin in (list, tuple):
+        return origin(_from_json(parts[0], item, place) for item in content)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind.model_validate(content)
+    return content
+
+
+def _fields_from_json(kind: type, content: dict[str, Any], place: str) -> dict[str, Any]:
+    keys = {KEYS.get(field.name, field.name): field for field in fields(kind)}
+    required = [key for key, field in keys.items() if field.default is not None]
+    missing = [key for key in required if key not in content]
+    unknown = [key for key in content if key not in keys]
+    if missing or unknown:
+        raise ValueError(f"{place}: missing keys {missing}, unknown keys {unknown}")
+    types = get_type_hints(kind)
+    return {
+        keys[key].name: _from_json(types[keys[key].name], item, f"{place}: {key}")
+        for key, item in content.items()
+    }
