@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from pipeline.config.learners import LEARNERS
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
@@ -116,28 +117,10 @@ class Search(Section):
         return self
 
 
-PARAMS: dict[str, tuple[str, ...] | None] = {  # that a learner knows; None: its library's
-    "logistic": ("tolerance", "max_iter"),
-    "svm": ("tolerance", "max_iter"),
-    "ridge": (),
-    "lightgbm": None,
-    "extra_trees": (
-        "n_estimators",
-        "min_samples_leaf",
-        "max_features",
-        "max_depth",
-        "max_leaf_nodes",
-    ),
-    "knn": ("k", "temperature"),
-    "mlp": ("hidden", "epochs", "batch", "lr", "dropout"),
-}
-CHOOSES_NOTHING = ("lightgbm", "extra_trees", "mlp")  # inside a fold; the others, at least how sure
-
-
 class Learner(Member):
     """A model on concatenated blocks: [w1*block1, w2*block2, ...] of N rows."""
 
-    learner: Literal["logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp"] = Field(
+    learner: Literal[tuple(LEARNERS)] = Field(
         description="what is fitted; logistic and svm (linear) predict classes only"
     )
     blocks: dict[str, Weight] = Field(
@@ -214,13 +197,13 @@ class Learner(Member):
 
     @model_validator(mode="after")
     def _no_choice_that_is_not_made(self) -> "Learner":
-        takes_one = self.learner in ("lightgbm", "mlp")
-        if takes_one and isinstance(self.strength, list) and len(self.strength) > 1:
+        penalties = LEARNERS[self.learner].penalties
+        if penalties == "one" and isinstance(self.strength, list) and len(self.strength) > 1:
             raise ValueError(
                 f"strength: {self.learner} takes one; say `vary: {{strength: [...]}}` for a member "
                 "each, or `search: {strength: [...]}`"
             )
-        if self.learner in ("extra_trees", "knn") and self.search and self.search.strength:
+        if penalties == "none" and self.search and self.search.strength:
             raise ValueError(f"search: {self.learner} has no strength")
         return self
 
@@ -235,17 +218,18 @@ class Learner(Member):
             )
         # Whatever is chosen by rows that inner folds hold out: the columns beside them know these
         # labels, and the weakest penalty wins (a ridge's, on noise).
-        if self.search is not None or self.learner not in CHOOSES_NOTHING:
+        if self.search is not None or LEARNERS[self.learner].chooses:
             what = "search" if self.search is not None else f"learner {self.learner}"
+            others = [name for name, entry in LEARNERS.items() if not entry.chooses]
             raise ValueError(
                 f"stacks: {what} chooses by rows whose labels the stacked learners saw; say one "
-                f"of {list(CHOOSES_NOTHING)}, without search"
+                f"of {others}, without search"
             )
         return self
 
     @model_validator(mode="after")
     def _params_are_known(self) -> "Learner":
-        known = PARAMS[self.learner]
+        known = LEARNERS[self.learner].params
         named = {*self.params, *(self.search.params if self.search else ())}
         if known is not None and (unknown := sorted(named - set(known))):
             raise ValueError(

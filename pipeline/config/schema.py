@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.competition import DEFAULT_METRICS, Data, Folds, Kind, Task
+from pipeline.config.learners import LEARNERS
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
 from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
@@ -205,7 +206,7 @@ class Config(Section):
                 f"members.{name}: {member.learner} predicts classes, but task.kind is regression; "
                 "use ridge, lightgbm, extra_trees, knn or mlp"
                 for name, member in self.members.items()
-                if isinstance(member, Learner) and member.learner in ("logistic", "svm")
+                if isinstance(member, Learner) and LEARNERS[member.learner].only_classes
             ]
         if kind in ("regression", "multilabel"):
             problems += [

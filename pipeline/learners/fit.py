@@ -1,53 +1,35 @@
 """A learner fitted on one fold's training rows: its concatenation and model, and their files."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from pkgutil import resolve_name
+from typing import Any, Protocol
 
 import lightgbm as lgb
 import numpy as np
 
+from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.core.task import Task
-from pipeline.errors import JobFailed
+from pipeline.errors import JobFailed, UserError
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
-from pipeline.learners.forest import ForestModel, fit_extra_trees
-from pipeline.learners.linear import LinearModel
-from pipeline.learners.logistic import fit_logistic, fit_svm
-from pipeline.learners.neighbours import NeighboursModel, fit_neighbours
-from pipeline.learners.perceptron import PerceptronModel, fit_perceptron
 from pipeline.learners.resampling import resample
-from pipeline.learners.ridge import fit_ridge
 from pipeline.learners.rows import TrainingRows, balanced, chosen_rows, inner_folds
-from pipeline.learners.trees import TreesModel, fit_lightgbm
 
 INNER_FOLDS = 4
-Model = LinearModel | TreesModel | ForestModel | NeighboursModel | PerceptronModel
-MODELS: dict[str, type[Model]] = {kind.__name__: kind for kind in get_args(Model)}
 
 
-class Recipe(NamedTuple):
-    """How a learner of the schema is fitted; a new learner is one more entry in RECIPES."""
+class Model(Protocol):
+    """A fitted learner: a dataclass of arrays, words and, as `boosters`, LightGBM's trees."""
 
-    fit: Callable[..., Model]
-    strengths: tuple[float, ...]  # the default
-
-
-RECIPES = {
-    "logistic": Recipe(fit_logistic, (1.0, 0.3, 0.1, 0.03, 0.01)),
-    "svm": Recipe(fit_svm, (1.0, 0.3, 0.1, 0.03)),
-    "ridge": Recipe(fit_ridge, (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)),
-    "lightgbm": Recipe(fit_lightgbm, (1.0,)),
-    "extra_trees": Recipe(fit_extra_trees, (1.0,)),
-    "knn": Recipe(fit_neighbours, (1.0,)),
-    "mlp": Recipe(fit_perceptron, (0.1,)),
-}
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(N, D) -> (N, C)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +96,7 @@ class FittedLearner:
         description = {
             "settings": self.concatenation.settings.model_dump(mode="json"),
             "kind": self.kind,
-            "model": type(self.model).__name__,
+            "model": f"{type(self.model).__module__}:{type(self.model).__qualname__}",
             "fields": words,
             "num_boosters": len(boosters),
             # Not what it took: the same learner gives the same bytes.
@@ -139,8 +121,10 @@ def load(folder: Path) -> FittedLearner:
                 scalings[name] = Scaling(arrays[key], arrays[f"factor/{name}"])
             elif part == "axes":
                 axes[name] = arrays[key]
-    model_type = MODELS[description["model"]]
-    if model_type is TreesModel:
+    if not description["model"].startswith("pipeline.learners."):  # a file runs no code of its own
+        raise UserError(f"{folder / 'learner.json'}: {description['model']} is no model of ours.")
+    model_type = resolve_name(description["model"])
+    if description["num_boosters"]:
         model_fields["boosters"] = [
             lgb.Booster(model_file=folder / f"trees_{number}.txt")
             for number in range(description["num_boosters"])
@@ -179,7 +163,6 @@ def fit_learner(
         UserError: for a learner that does not fit the task, or missing blocks.
         JobFailed: for features that are not finite, or params that the learner does not take.
     """
-    recipe = RECIPES[settings.learner]
     weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
     if (weights == 0).any():  # such rows take no part, not even in a scaling or an axis
         blocks, targets, weights, metadata, groups = chosen_rows(
@@ -206,7 +189,9 @@ def fit_learner(
         num_columns=sum(len(scaling.centre) for scaling in columns if scaling is not None),
     )
     rows = resample(rows, sampling=settings.sampling, views=views, rng=stream(seed, "resampling"))
-    strengths = recipe.strengths if settings.strength is None else settings.strength
+    strengths = settings.strength
+    if strengths is None:
+        strengths = LEARNERS[settings.learner].strengths
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
     model = _fit_model(settings, rows, strengths, seed=stream_seed(seed, settings.learner))
     return FittedLearner(concatenation, model, task.kind)
@@ -217,9 +202,8 @@ def _fit_model(
 ) -> Model:
     """Fit the learner itself; what fails where there are `params` is put down to them."""
     try:
-        return RECIPES[settings.learner].fit(
-            rows, strengths=strengths, seed=seed, **settings.params
-        )
+        fit = resolve_name(LEARNERS[settings.learner].fit)
+        return fit(rows, strengths=strengths, seed=seed, **settings.params)
     except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
         if not settings.params:
             raise

@@ -13,12 +13,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.config.learners import LEARNERS
 from pipeline.config.schema import Learner
 from pipeline.core.artifacts import write_json
 from pipeline.core.finding import Alarm, notes_of, read_alarms, worst_first
 from pipeline.core.runtime import stream
 from pipeline.leaks.train_test_shift import look_at_split
-from pipeline.learners.fit import RECIPES
 from pipeline.members.trial import out_of_fold
 from pipeline.project import Project
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 CANARY = "canary"
 THUMBNAILS = "thumbnails"  # stand for a block where there is none
 STAND_IN = Learner(learner="ridge", blocks={THUMBNAILS: 1.0})
-CHEAPEST = ("ridge", "knn", "logistic", "svm", "extra_trees", "lightgbm", "mlp")
 NUM_SHUFFLES = 200  # of the canary's answers, which say what chance scores
 MAX_DEVIATIONS = 4.0  # of chance: beyond it less than one canary in 10 000 sings by luck
 STYLES = {"suspicious": "bold red", "note": "yellow", "quiet": "dim"}
@@ -123,14 +122,14 @@ def _cheapest(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
         and all(map(project.block_is_there, member.backbones))
     ]
     if ready:
-        name = min(ready, key=lambda name: CHEAPEST.index(members[name].learner))
+        name = min(ready, key=lambda name: list(LEARNERS).index(members[name].learner))
         settings, blocks = members[name], project.blocks(name)
         block = max(settings.backbones, key=settings.blocks.get)
     else:
         settings, block = STAND_IN, THUMBNAILS
         pixels = project.index.thumbnails.reshape(len(project.index.paths), 1, -1)
         blocks = {THUMBNAILS: pixels / np.float32(255)}
-    weakest = min(RECIPES[settings.learner].strengths)
+    weakest = min(LEARNERS[settings.learner].strengths)
     settings = settings.model_copy(
         update={"strength": weakest, "blocks": {block: 1.0}, "search": None, "stacks": []}
     )

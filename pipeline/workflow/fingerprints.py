@@ -16,7 +16,7 @@ FORMAT = {
     "scene_check": 1,
     "cache": 1,
     "block": 3,
-    "train": 3,
+    "train": 4,
     "predict": 2,
     "blend": 5,  # what a blend says to those it teaches
     "ensemble": 12,

@@ -245,7 +245,7 @@ WRONG = {
     ),
     "stacks and a penalty that is chosen": (
         GOOD + "  b: {extends: linear, stacks: [net]}\n",
-        r"stacks: learner logistic chooses by rows whose labels.*'lightgbm', 'extra_trees', 'mlp'",
+        r"stacks: learner logistic chooses by rows whose labels.*'extra_trees', 'lightgbm', 'mlp'",
     ),
     "backbone like what is stacked": (
         GOOD.replace("large:", "stacks:"),

@@ -18,7 +18,6 @@ from planted import (
 )
 
 from pipeline.config.schema import Config
-from pipeline.learners.fit import RECIPES
 from pipeline.members import trial
 from pipeline.members.fold_data import fold_data
 from pipeline.members.member import FoldData
@@ -198,7 +197,3 @@ def test_alarms_are_printed_worst_first_with_what_to_do(capsys):
     assert places == sorted(places)
     assert "[x].jpg" in printed
     assert "do c" not in printed
-
-
-def test_every_learner_can_be_the_canary():
-    assert set(audit.CHEAPEST) == set(RECIPES)

@@ -548,3 +548,12 @@ def test_params_that_a_library_refuses_are_named(learner, params, reason):
     ) as caught:
         fit_learner(settings(learner, params=params), blocks, targets, Task("multiclass"), seed=1)
     assert caught.value.__cause__ is not None  # its traceback is kept
+
+
+def test_a_file_names_no_class_but_a_model(tmp_path):
+    fitted, _, _ = fit(settings("ridge"), "regression")
+    fitted.save(tmp_path)
+    path = tmp_path / "learner.json"
+    path.write_text(path.read_text().replace("pipeline.learners.linear:LinearModel", "os:system"))
+    with pytest.raises(UserError, match="os:system is no model of ours"):
+        load(tmp_path)

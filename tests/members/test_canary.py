@@ -16,8 +16,9 @@ import yaml
 from PIL import Image
 from sklearn.linear_model import Ridge
 
+from pipeline.config.learners import LEARNERS
 from pipeline.config.load import load_config
-from pipeline.config.members import CHOOSES_NOTHING, STACKED
+from pipeline.config.members import STACKED
 from pipeline.config.schema import (
     BLENDS_OF_PROBABILITIES,
     DEFAULT_METRICS,
@@ -32,7 +33,7 @@ from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.blends import Blend, fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.learners.fit import RECIPES, fit_learner
+from pipeline.learners.fit import fit_learner
 from pipeline.members.fold_data import fold_data
 from pipeline.members.outputs import read_member
 from pipeline.members.stacking_features import nested_predictions
@@ -58,7 +59,8 @@ QUICK = {
     "extra_trees": {"n_estimators": 40},
     "mlp": {"hidden": 64, "epochs": 40, "batch": 32, "dropout": 0.0},
 }
-ONLY_CLASSES = ("logistic", "svm")
+ONLY_CLASSES = [name for name, entry in LEARNERS.items() if entry.only_classes]
+CHOOSES_NOTHING = [name for name, entry in LEARNERS.items() if not entry.chooses]
 
 
 def task_of(kind: Kind) -> Task:
@@ -127,11 +129,11 @@ def members_of(kind: Kind) -> np.ndarray:
 
 
 def learners_of(kind: Kind) -> list[str]:
-    return [name for name in RECIPES if kind != "regression" or name not in ONLY_CLASSES]
+    return [name for name in LEARNERS if kind != "regression" or name not in ONLY_CLASSES]
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "multilabel"])
-@pytest.mark.parametrize("learner", RECIPES)
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_learners_are_at_chance(learner: str, kind: Kind) -> None:
     if learner not in learners_of(kind):
         pytest.skip("predicts classes only")
@@ -153,7 +155,7 @@ def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
     assert_at_chance(crossed.oof, targets, kind)
 
 
-@pytest.mark.parametrize("learner", RECIPES)
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_the_canary_sings_where_a_learner_saw_the_rows(learner: str) -> None:
     _, targets = dealt_out("multiclass")
     oof = oof_of(learner, "multiclass", leaky=True)
