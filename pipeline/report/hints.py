@@ -78,7 +78,7 @@ def _add_pseudo_labels(summary: Summary) -> str:
     teachers = {name for name, member in members.items() if not isinstance(member, External)}
     if any("distill" not in members[name].teachers for name in teachers):
         teachers.update(summary.config.blends)
-    entries = [entry for entry in summary.contestants if entry.name in teachers]
+    entries = [e for e in summary.contestants if e.name in teachers and e.score is not None]
     if not entries:
         return ""
     best = max(entries, key=lambda entry: summary.sign * entry.score)

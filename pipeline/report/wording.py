@@ -41,7 +41,7 @@ def expected(summary: Summary) -> str:
 def no_signal(summary: Summary) -> str:
     """Return a warning if a constant may score as well as the submission; else empty."""
     constant = summary.against_constant
-    if constant.low is not None and constant.low > 0:
+    if constant.low is None or constant.low > 0:  # None: a constant has no score
         return ""
     return (
         f"No signal yet: a constant scores {constant.score:.4f}, the submission "
@@ -127,7 +127,8 @@ def no_better_members(summary: Summary) -> str:
     constant = summary.against_constant
     if not constant.no_better:
         return ""
-    return f"No better than a constant ({constant.score:.4f}): {', '.join(constant.no_better)}."
+    names = ", ".join(constant.no_better)
+    return f"No better than a constant ({number_text(constant.score)}): {names}."
 
 
 def scores_as_predicted(summary: Summary) -> str:
@@ -135,7 +136,7 @@ def scores_as_predicted(summary: Summary) -> str:
     scores = [
         f"{entry.name} {entry.score_as_predicted:.4f}"
         for entry in summary.contestants
-        if not is_zero(entry.score_as_predicted - entry.score)
+        if entry.score is not None and not is_zero(entry.score_as_predicted - entry.score)
     ]
     if not scores:
         return ""

@@ -481,6 +481,26 @@ def test_what_is_undefined_is_said_and_is_no_number(
     assert "would show undefined, the private one (4) 0.6500 to 0.9500" in html
 
 
+def test_a_member_without_a_score_is_shown_with_a_dash(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_project(tmp_path, "multiclass")
+    path = tmp_path / "submissions" / "tiny" / "blend.json"
+    nothing = {"low": np.nan, "high": np.nan}
+    summary = Summary.read(path)
+    summary.contestants.append(replace(summary.contestants[0], name="net"))
+    summary = with_member(summary, **nothing, score=np.nan, as_predicted=0.7)
+    rival = replace(summary.against_constant, **nothing, score=np.nan, no_better=["first"])
+    summary.members["first"]["view_scores"]["original"] = np.nan
+    replace(summary, against_constant=rival, best_single="net").write(path)
+    print_summary(path.parent, tmp_path)
+    assert "member first – undefined" in " ".join(capsys.readouterr().out.split())
+    make_report(path.parent / "report", "print", project=open_project(config, tmp_path))
+    html = (path.parent / "report.html").read_text(encoding="utf-8")
+    assert "<td>member first</td>" in re.sub(r' class="[^"]*"', "", html)
+    assert "No better than a constant (–): first." in html
+
+
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low
 def test_a_better_member_is_named_first_with_the_key_that_submits_it(
     tmp_path: Path, kind: str
@@ -530,7 +550,7 @@ def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out() -> None:
 
 def test_fewer_views_are_advised_for_more_than_noise_only() -> None:
     summary = example_summary()
-    score, of_view = summary.contestants[0].score, summary.view_scores("first")
+    score, of_view = summary.contestants[0].score, summary.members["first"]["view_scores"]
     of_view["original"] = score + 0.0024
     assert not any("tta.views" in hint for hint in hints(summary))
     of_view["original"] = score + 0.11  # half of its interval is 0.10

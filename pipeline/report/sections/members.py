@@ -52,7 +52,7 @@ def _scores(inputs: PageInputs) -> Table:
 def _intervals(inputs: PageInputs) -> Picture:
     summary = inputs.summary
     # The constant's score lies so far off that it would squeeze the rest.
-    entries = [entry for entry in summary.contestants if entry.kind]
+    entries = [e for e in summary.contestants if e.kind and e.score is not None]
     picture = figures.intervals(
         entries,
         summary.estimate.name,
