@@ -20,7 +20,7 @@ FORMAT = {
     "predict": 2,
     "blend": 5,  # what a blend says to those it teaches
     "ensemble": 12,
-    "report": 8,
+    "report": 9,
 }
 OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of `task`
 # Keys that what lies on disk did not know: no part of a recipe while they are at their default.
