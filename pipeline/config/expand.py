@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any, get_args
 
 from pipeline.config.schema import BlendKind
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, did_you_mean
 
 MULTIPLIERS = ("seeds", "vary", "cycles")  # of the member that says them; `extends` leaves them out
 MAX_MEMBERS = 1000
@@ -57,7 +57,7 @@ def _with_base(name: str, members: Raw, chain: tuple[str, ...], place: Place) ->
     if base in (*chain, name):
         raise UserError(f"{where}: members extend each other in a circle: {(*chain, name)}.")
     if not isinstance(base, str) or base not in members:
-        raise UserError(f"{where}: no member {base!r}{nearest(base, members)}")
+        raise UserError(f"{where}: no member {base!r}{did_you_mean(base, members)}")
     own = {key: value for key, value in member.items() if key != "extends"}
     found = _with_base(base, members, (*chain, name), place)
     if isinstance(found, dict):

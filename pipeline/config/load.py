@@ -11,12 +11,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.check import find_problems
 from pipeline.config.expand import expand_members, merge
 from pipeline.config.members import KINDS, member_kind
-from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner
 from pipeline.config.yaml_text import line_of, parse_yaml
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
@@ -47,8 +47,8 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         found = _first_hand(_gathered(error.errors(), raw), places)
         lines = [_explain(*finding, raw, places, path) for finding in found]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
-    if dangling := [(keys, text, {}) for keys, text in wrong_references(config)]:
-        found = _first_hand(dangling, places)
+    if problems := [(keys, text, {}) for keys, text in find_problems(config)]:
+        found = _first_hand(problems, places)
         raise UserError(
             "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text, _ in found)
         )
@@ -218,7 +218,7 @@ def _explain(
     where, dotted = _place(keys, places, path), ".".join(keys)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], raw)
-        return f"{where}: unknown key `{dotted}`{nearest(keys[-1], known)}"
+        return f"{where}: unknown key `{dotted}`{did_you_mean(keys[-1], known)}"
     if problem["type"] == "missing":
         return f"{where}: `{dotted}` is missing."
     came = problem.get("input")

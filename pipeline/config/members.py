@@ -69,7 +69,7 @@ class Member(Section):
         return {} if self.pseudo is None else {"pseudo": self.pseudo.teacher}
 
     @property
-    def stands_on(self) -> list[str]:
+    def depends_on(self) -> list[str]:
         """Members or blends that must be there first."""
         before = None if self.pseudo is None else self.pseudo.after
         return [*self.teachers.values(), *([] if before is None else [before])]
@@ -192,9 +192,9 @@ class Learner(Member):
     )
 
     @property
-    def stands_on(self) -> list[str]:
+    def depends_on(self) -> list[str]:
         """Members or blends that must be there first."""
-        return [*super().stands_on, *self.stacks]
+        return [*super().depends_on, *self.stacks]
 
     @property
     def backbones(self) -> list[str]:
@@ -276,9 +276,9 @@ class Network(Member, NetworkSettings):
         return super().teachers | distilled
 
     @property
-    def stands_on(self) -> list[str]:
+    def depends_on(self) -> list[str]:
         """Members or blends that must be there first."""
-        return [*super().stands_on, *([] if self.start is None else [self.start.member])]
+        return [*super().depends_on, *([] if self.start is None else [self.start.member])]
 
 
 class External(Section):
@@ -288,7 +288,7 @@ class External(Section):
 
     all_rows: ClassVar[bool] = False
     teachers: ClassVar[dict[str, str]] = {}
-    stands_on: ClassVar[list[str]] = []
+    depends_on: ClassVar[list[str]] = []
 
 
 KINDS: dict[str, type[Section]] = {"learner": Learner, "network": Network, "external": External}

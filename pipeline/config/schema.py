@@ -5,7 +5,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.config.competition import DEFAULT_METRICS, Data, Folds, Kind, Task
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
@@ -189,50 +189,3 @@ class Config(Section):
     submission: Submission = Submission()
     runtime: Runtime = Runtime()
     seed: int = Field(42, ge=0, description="governs every random draw")
-
-    @model_validator(mode="after")
-    def _members_and_blends_fit_the_task(self) -> "Config":
-        kind = self.task.kind
-        problems = []
-        if kind == "regression":
-            problems += [
-                f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
-                "(mean) and hard_vote (median) take its place"
-                for blend in self.blends
-                if blend in BLENDS_OF_PROBABILITIES
-            ]
-            problems += [
-                f"members.{name}: {member.learner} predicts classes, but task.kind is regression; "
-                "use ridge, lightgbm, extra_trees, knn or mlp"
-                for name, member in self.members.items()
-                if isinstance(member, Learner) and member.learner in ("logistic", "svm")
-            ]
-        if kind in ("regression", "multilabel"):
-            problems += [
-                f"members.{name}: class_weights need one class per row, but task.kind is {kind}"
-                for name, member in self.members.items()
-                if isinstance(member, Learner) and member.class_weights != "none"
-            ]
-            problems += [
-                f"members.{name}: sampling: {member.sampling} needs "
-                f"{'classes' if kind == 'regression' else 'one class per row'}, but task.kind is "
-                f"{kind}"
-                for name, member in self.members.items()
-                if isinstance(member, Learner)
-                and member.sampling != "all"
-                and (kind == "regression" or member.sampling == "smote")
-            ]
-            problems += [
-                f"members.{name}: pseudo.{key} needs one class per row, but task.kind is {kind}"
-                for name, pseudo in self._pseudo_labels()
-                for key in ("agreement", "balance")
-                if getattr(pseudo, key)
-            ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    def _pseudo_labels(self) -> list[tuple[str, Pseudo]]:
-        """Members with pseudo-labels, and these, each as it was written (round 1)."""
-        found = [(name, getattr(member, "pseudo", None)) for name, member in self.members.items()]
-        return [(name, pseudo) for name, pseudo in found if pseudo and pseudo.after is None]

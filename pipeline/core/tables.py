@@ -1,6 +1,5 @@
 """A competition's three CSVs: read, or offered under another name; columns that must be there."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.csv_files import CsvFile, offered, read_csv
 from pipeline.core.image_files import columns_in_braces
 from pipeline.core.row_checks import other_id_column
+from pipeline.errors import did_you_mean
 
 
 def read_tables(
@@ -114,8 +114,8 @@ def _missing_in(
     for column in dict.fromkeys([*columns, *columns_in_braces(template)]):
         if column in rows.columns:
             continue
-        near = difflib.get_close_matches(column, rows.columns, n=1)
-        has = f"it has {list(rows.columns)}." + (f" Did you mean `{near[0]}`?" if near else "")
+        near = did_you_mean(column, rows.columns, list_all=False)
+        has = f"it has {list(rows.columns)}{near or '.'}"
         if column not in columns:
             yield f"{path}: no column {column!r}, but {images_key} names {{{column}}}; {has}"
             continue

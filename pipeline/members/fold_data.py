@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.references import members_of_blend, untaught_members
+from pipeline.config.relations import members_of_blend, members_without_teacher
 from pipeline.config.schema import BlendKind
 from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
@@ -220,7 +220,7 @@ def _pseudo_labels(project: Project, member: str, fold: int) -> PseudoLabels:
         said = _test_values(project, pseudo.teacher, fold)
     else:
         said = _blended_test(project, pseudo.teacher, member, fold)
-    asked = [] if pseudo.agreement is None else untaught_members(config)
+    asked = [] if pseudo.agreement is None else members_without_teacher(config)
     return choose_pseudo_labels(
         said,
         pseudo,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.rounds import series_of_rounds
+from pipeline.config.relations import series_of_rounds
 from pipeline.config.schema import Config
 from pipeline.ensembles.rounds import Series, gains_by_round
 from pipeline.project import Project

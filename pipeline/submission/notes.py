@@ -1,6 +1,5 @@
 """Where a submission is not what its sample or metric asks for, in words, with what to do."""
 
-import difflib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from pipeline.core.competition import Competition
 from pipeline.core.labels import match_columns
 from pipeline.core.targets import examples
-from pipeline.errors import nearest
+from pipeline.errors import close_names, did_you_mean
 from pipeline.metrics.named import Metric
 
 
@@ -50,7 +49,7 @@ def no_classes(
 def _near(unknown: list[str], names: tuple[str, ...]) -> str:
     """The nearest class of the first that has one."""
     for cell in unknown:
-        if near := difflib.get_close_matches(cell, names, n=1):
+        if near := close_names(cell, names):
             return f" (the nearest to {cell!r} is {near[0]!r})"
     return ""
 
@@ -110,7 +109,7 @@ def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
         extra = [name for name in columns if name not in task.targets]
         advice = f"Beside {task.targets} there is {examples(extra)}: {own_copy}."
     else:
-        near = "; ".join(f"{name}{nearest(name, classes)}" for name in extra[:2])
+        near = "; ".join(f"{name}{did_you_mean(name, classes)}" for name in extra[:2])
         advice = (
             f"Columns must be named like the labels or target columns of {data.train_csv}, or "
             f"there is one{f' ({near})' if near else ''}. Save a sample with such columns beside "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
 from pipeline.config.load import load_config
-from pipeline.config.references import backbone_of_scenes, backbones_of, blocks_of
+from pipeline.config.relations import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace

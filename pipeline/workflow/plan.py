@@ -11,11 +11,11 @@ from functools import cached_property, wraps
 from typing import Any
 
 from pipeline.backbones.weights import weights_identity
-from pipeline.config.references import (
+from pipeline.config.relations import (
     backbone_of_scenes,
     blocks_of,
     members_of_blend,
-    untaught_members,
+    members_without_teacher,
 )
 from pipeline.config.schema import External, Learner, Network
 from pipeline.core.artifacts import file_digest, fingerprint
@@ -225,7 +225,9 @@ class Plan:
             else:
                 taught.append(self.said(teacher, fold))
         if settings.pseudo is not None and settings.pseudo.agreement is not None:
-            taught += [self.said(name, fold) for name in untaught_members(self.project.config)]
+            taught += [
+                self.said(name, fold) for name in members_without_teacher(self.project.config)
+            ]
         if fold == ALL_ROWS and getattr(settings, "patience", 0):
             taught += [_alone(self.train(member, k)) for k in self.project.folds.models_in(0)]
         if isinstance(settings, Network) and settings.start is not None:
