@@ -23,6 +23,8 @@ from typing import Any
 META = "meta.json"
 VERIFIED = ".verified.json"  # stamps of files whose digests were compared, so that it is done once
 FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
+# Errors after which no artifact can be written: no space, no quota, read-only, not allowed.
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 FULL_BYTES = 64 * 1024  # less than this free is a full disk
 
 

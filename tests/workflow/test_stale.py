@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def jobs(caplog: pytest.LogCaptureFixture):
     """Names of the jobs that were done since the last call."""
-    caplog.set_level("INFO", logger="pipeline.workflow.jobs")
+    caplog.set_level("INFO", logger="pipeline.workflow")
 
     def done() -> list[str]:
         names = [text.split("] ")[1] for text in caplog.messages if text.startswith("[")]
