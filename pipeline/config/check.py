@@ -46,7 +46,7 @@ def find_problems(config: Config) -> list[Problem]:
 
 
 def _wrong_names(config: Config) -> Iterator[Problem]:
-    """Names of backbones and members that cannot be folders, or that are taken."""
+    """Yield names of backbones and members that cannot be folders, or that are taken."""
     for section in ("backbones", "members"):
         for name in getattr(config, section):
             same = [other for other in getattr(config, section) if other.lower() == name.lower()]
@@ -63,7 +63,7 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
 
 
 def _wrong_blends(config: Config) -> Iterator[Problem]:
-    """Blends that the task has no use for, and a submission of a blend that does not exist."""
+    """Yield blends that do not fit the task, and a submission of a blend that does not exist."""
     for blend in config.blends:
         if config.task.kind == "regression" and blend in BLENDS_OF_PROBABILITIES:
             yield (
@@ -77,7 +77,7 @@ def _wrong_blends(config: Config) -> Iterator[Problem]:
 
 
 def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
-    """Settings of a member that need classes, or one class per row, in a task without them."""
+    """Yield settings that need classes, or one class per row, in a task without them."""
     member, kind = config.members[name], config.task.kind
     if kind not in ("regression", "multilabel"):
         return
@@ -111,7 +111,7 @@ def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
 
 
 def _wrong_backbones(config: Config, name: str) -> Iterator[Problem]:
-    """Backbones that do not exist, and metadata of no columns."""
+    """Yield backbones that do not exist, and metadata without columns."""
     member = config.members[name]
     key = "blocks" if isinstance(member, Learner) else "network"
     for backbone in backbones_of(member):
@@ -125,7 +125,7 @@ def _wrong_backbones(config: Config, name: str) -> Iterator[Problem]:
 
 
 def _wrong_teachers(config: Config, name: str) -> Iterator[Problem]:
-    """Teachers that do not exist, that cannot teach, or that depend on their student."""
+    """Yield teachers that do not exist, that cannot teach, or that depend on their student."""
     others = _others(config, name)
     for key, teacher in config.members[name].teachers.items():
         place = ("members", name, key)
@@ -138,7 +138,7 @@ def _wrong_teachers(config: Config, name: str) -> Iterator[Problem]:
 
 
 def _wrong_round_before(config: Config, name: str) -> Iterator[Problem]:
-    """Members that `pseudo.after` must not name."""
+    """Yield members that `pseudo.after` must not name."""
     pseudo, place = _pseudo(config, name), ("members", name, "pseudo", "after")
     if pseudo is None or pseudo.after is None:
         return
@@ -154,7 +154,7 @@ def _wrong_round_before(config: Config, name: str) -> Iterator[Problem]:
 
 
 def _wrong_start(config: Config, name: str) -> Iterator[Problem]:
-    """Members whose weights a network cannot start from."""
+    """Yield members whose weights a network cannot start from."""
     start: Start | None = getattr(config.members[name], "start", None)
     if start is None:
         return
@@ -176,7 +176,7 @@ def _wrong_start(config: Config, name: str) -> Iterator[Problem]:
 
 
 def _wrong_stacks(config: Config, name: str) -> Iterator[Problem]:
-    """Members that cannot be fitted without two folds, as stacking with features needs."""
+    """Yield members that cannot be fitted without two folds, as stacking with features needs."""
     place, others = ("members", name, "stacks"), _others(config, name)
     for stacked in getattr(config.members[name], "stacks", []):
         member = config.members.get(stacked)

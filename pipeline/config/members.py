@@ -7,8 +7,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
-METADATA = "metadata"  # among a learner's blocks: the encoded columns of the CSVs
-STACKED = "stacks"  # beside them: what the learners that it stacks say
+METADATA = "metadata"  # one of a learner's blocks: the encoded columns of the CSVs
+STACKED = "stacks"  # another one: predictions of the learners that it stacks
 
 
 class Pseudo(Section):
@@ -25,8 +25,8 @@ class Pseudo(Section):
         None,
         gt=0,
         le=1,
-        description="keep rows where at least this share of round 0's members say the class that "
-        "the teacher says",
+        description="keep rows where at least this share of round 0's members predict the "
+        "teacher's class",
     )
     balance: bool = Field(
         False,
@@ -38,8 +38,8 @@ class Pseudo(Section):
     rounds: int = Field(
         1,
         ge=1,
-        description="a member for each: NAME, NAME_round-2 (taught by NAME, or by the blend that "
-        "NAME joins), ...; blends leave out those from the first without a gain on",
+        description="a member for each: NAME, NAME_round-2 (its teacher is NAME, or the blend that "
+        "NAME joins), ...; blends use the rounds before the first without a gain",
     )
     after: str | None = Field(
         None,
@@ -49,7 +49,7 @@ class Pseudo(Section):
 
 
 class Member(Section):
-    """What learners and networks have in common."""
+    """Keys that learners and networks share."""
 
     pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
     seed: int | None = Field(None, description="default: the config's seed")
@@ -65,12 +65,12 @@ class Member(Section):
 
     @property
     def teachers(self) -> dict[str, str]:
-        """Key that names a teacher: the teacher."""
+        """Return teachers by the key that names them."""
         return {} if self.pseudo is None else {"pseudo": self.pseudo.teacher}
 
     @property
     def depends_on(self) -> list[str]:
-        """Members or blends that must be there first."""
+        """Return members or blends that must be fitted before."""
         before = None if self.pseudo is None else self.pseudo.after
         return [*self.teachers.values(), *([] if before is None else [before])]
 
@@ -80,7 +80,7 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Search(Section):
-    """What is chosen inside each fold, by rows that its inner folds hold out."""
+    """A search inside each fold, scored on rows that inner folds hold out."""
 
     params: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="values of `params`, drawn at random: {num_leaves: [7, 15, 31]}"
@@ -131,7 +131,11 @@ PARAMS: dict[str, tuple[str, ...] | None] = {  # that a learner knows; None: its
     "knn": ("k", "temperature"),
     "mlp": ("hidden", "epochs", "batch", "lr", "dropout"),
 }
-CHOOSES_NOTHING = ("lightgbm", "extra_trees", "mlp")  # inside a fold; the others, at least how sure
+CHOOSES_NOTHING = (
+    "lightgbm",
+    "extra_trees",
+    "mlp",
+)  # inside a fold; the others choose at least a temperature
 
 
 class Learner(Member):
@@ -193,17 +197,17 @@ class Learner(Member):
 
     @property
     def depends_on(self) -> list[str]:
-        """Members or blends that must be there first."""
+        """Return members or blends that must be fitted before."""
         return [*super().depends_on, *self.stacks]
 
     @property
     def backbones(self) -> list[str]:
-        """Backbones that it sees, by name: their order in the YAML has no meaning."""
+        """Return its backbones, sorted: their order in the YAML has no meaning."""
         return sorted(name for name in self.blocks if name != METADATA)
 
     @property
     def metadata_weight(self) -> float:
-        """Weight of the metadata block; 0 leaves it out."""
+        """Return the weight of the metadata block; 0 leaves it out."""
         return self.blocks.get(METADATA, 1.0) if self.metadata else 0.0
 
     @model_validator(mode="after")
@@ -230,15 +234,15 @@ class Learner(Member):
             return self
         if self.pseudo is not None:
             raise ValueError(
-                "stacks: not with pseudo: labels of test rows repeat what the stacked learners say "
-                "there, and it would learn to believe them. Remove one of them"
+                "stacks: not with pseudo: labels of test rows repeat the stacked learners' "
+                "predictions there, and the learner would rely on them. Remove one of the two"
             )
-        # Whatever is chosen by rows that inner folds hold out: the columns beside them know these
-        # labels, and the weakest penalty wins (a ridge's, on noise).
+        # The stacked columns contain the labels of rows that inner folds hold out, so any choice by
+        # these rows is wrong: on noise, the weakest penalty wins.
         if self.search is not None or self.learner not in CHOOSES_NOTHING:
             what = "search" if self.search is not None else f"learner {self.learner}"
             raise ValueError(
-                f"stacks: {what} chooses by rows whose labels the stacked learners saw; say one "
+                f"stacks: {what} chooses by rows whose labels the stacked learners saw; use one "
                 f"of {list(CHOOSES_NOTHING)}, without search"
             )
         return self
@@ -271,13 +275,13 @@ class Network(Member, NetworkSettings):
 
     @property
     def teachers(self) -> dict[str, str]:
-        """Key that names a teacher: the teacher."""
+        """Return teachers by the key that names them."""
         distilled = {} if self.distill is None else {"distill": self.distill.teacher}
         return super().teachers | distilled
 
     @property
     def depends_on(self) -> list[str]:
-        """Members or blends that must be there first."""
+        """Return members or blends that must be fitted before."""
         return [*super().depends_on, *([] if self.start is None else [self.start.member])]
 
 
@@ -295,7 +299,7 @@ KINDS: dict[str, type[Section]] = {"learner": Learner, "network": Network, "exte
 
 
 def member_kind(raw: Any) -> str | None:
-    """Tell a learner from a network and from what was made elsewhere, by the defining key."""
+    """Return a member's kind, by its defining key; None if it has none or several."""
     keys = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
     found = [kind for kind in KINDS if kind in keys]
     return found[0] if len(found) == 1 else None

@@ -1,6 +1,6 @@
 """The YAML's schema: one model per section; unknown keys are refused, every key has a default.
 
-`python -m pipeline config` prints this page as a table, so descriptions here are the documentation.
+`python -m pipeline config` prints it, so the descriptions are the documentation.
 """
 
 from typing import Any, Literal
@@ -182,8 +182,8 @@ class Config(Section):
     )
     calibrate: Calibrate = Field(
         "temperature",
-        description="what is done to members' probabilities before they are blended (and, by "
-        "temperature, to what a blend makes of them), fitted without the rows that are scored; "
+        description="how members' probabilities are calibrated before they are blended (and, by "
+        "temperature, a blend's), fitted without the rows that are scored; "
         "regression: nothing",
     )
     submission: Submission = Submission()

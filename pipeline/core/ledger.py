@@ -14,7 +14,7 @@ KEYS = {"time", "submission", "blend", "metric", "score", "low", "high", "member
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The ledger's entries, oldest first; damaged lines are named, and stay in the file."""
+    """Return the ledger's entries, oldest first; damaged lines are logged, and stay in the file."""
     entries = []
     for number, line in enumerate(_lines(path), start=1):
         try:
@@ -29,7 +29,7 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 
 def add_to_ledger(path: Path, summary: dict[str, Any]) -> None:
-    """One line per submission, once, however often a killed run is repeated."""
+    """Add one line per submission, only once if a killed run is repeated."""
     if any(entry["fingerprint"] == summary["fingerprint"] for entry in read_ledger(path)):
         return
     estimate = summary["estimate"]

@@ -1,4 +1,4 @@
-"""Where a submission is not what its sample or metric asks for, in words, with what to do."""
+"""Messages about differences between a submission and what its sample or metric asks for."""
 
 import json
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from pipeline.metrics.named import Metric
 
 
 def hard_labels(column: str, metric: Metric) -> Iterator[str]:
-    """The metric is of probabilities, and the file holds none."""
+    """Yield a warning if the metric scores probabilities and the file holds labels."""
     yield (
-        f"the metric {metric.name} is of probabilities, but column {column!r} holds labels: the "
-        "file says less than the estimate is of"
+        f"the metric {metric.name} scores probabilities, but column {column!r} holds labels: the "
+        "file holds less than the estimate scores"
     )
 
 
 def no_classes(
     cells: list[str], names: tuple[str, ...], column: str, competition: Competition
 ) -> Iterator[str]:
-    """The sample's labels that are none, and what else in train.csv they might be."""
+    """Yield a warning about the sample's labels that are no classes, and where they may be from."""
     if not (unknown := [cell for cell in cells if cell not in names]):
         return
     data, train = competition.data, competition.train
@@ -47,7 +47,7 @@ def no_classes(
 
 
 def _near(unknown: list[str], names: tuple[str, ...]) -> str:
-    """The nearest class of the first that has one."""
+    """Return the nearest class of the first label that has one."""
     for cell in unknown:
         if near := close_names(cell, names):
             return f" (the nearest to {cell!r} is {near[0]!r})"
@@ -55,7 +55,7 @@ def _near(unknown: list[str], names: tuple[str, ...]) -> str:
 
 
 def fractions(column: str, metric: Metric, held: str, other: str) -> Iterator[str]:
-    """The metric scores classes, and the sample holds fractions."""
+    """Yield a warning if the metric scores classes and the sample holds fractions."""
     yield (
         f"the metric {metric.name} scores classes, but the sample holds fractions in {column!r}: "
         f"the file holds {held}; `submission.format: {other}` changes that"
@@ -63,13 +63,13 @@ def fractions(column: str, metric: Metric, held: str, other: str) -> Iterator[st
 
 
 def no_numbers(cells: list[str], column: str) -> Iterator[str]:
-    """The sample's cells that are no numbers, where the file has some."""
+    """Yield a warning about the sample's cells that are no numbers, if the file holds numbers."""
     if wrong := [cell for cell in cells if not is_number(cell)]:
         yield f"the sample holds {examples(wrong)} in {column!r}, the file numbers"
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number."""
+    """Return whether a cell is a finite number."""
     try:
         return bool(np.isfinite(float(cell)))
     except ValueError:
@@ -77,12 +77,12 @@ def is_number(cell: str) -> bool:
 
 
 def is_whole(cell: str) -> bool:
-    """Whether a cell is written as a whole number."""
+    """Return whether a cell is written as a whole number."""
     return is_number(cell) and float(cell).is_integer() and "." not in cell
 
 
 def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
-    """Why columns cannot be filled, which layout they look like, and what to do."""
+    """Return why columns cannot be filled, which layout they look like, and what to do."""
     classes, data, task = list(competition.classes), competition.data, competition.task
     path = Path(competition.folder / data.sample_submission)
     known = match_columns([name for name in columns if name in classes], classes) or {}

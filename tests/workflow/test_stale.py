@@ -45,7 +45,7 @@ def jobs(caplog: pytest.LogCaptureFixture):
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """What a run ends with, whatever it is called."""
+    """Return what a run ends with, whatever it is called."""
     csv = submission(root)
     files = [csv, csv.with_suffix(".npz"), csv.with_suffix(".test.npz"), csv.with_suffix(".json")]
     return {path.name: path.read_bytes() for path in files}
