@@ -69,17 +69,17 @@ class Workspace:
 
     @property
     def audit_json(self) -> Path:
-        """What the folds stage found: twins, and what the leak radar saw."""
+        """Return the JSON of the folds stage: duplicates and target leaks."""
         return self.features / "audit.json"
 
     @property
     def radar_json(self) -> Path:
-        """The leak radar, completed by the audit stage; need not be there."""
+        """Return the JSON of target leaks, completed by the audit stage; it may be absent."""
         return self.submissions / "audit" / "radar.json"
 
     @property
     def scenes_json(self) -> Path:
-        """What frozen features say of scenes that folds tear; need not be there."""
+        """Return the JSON about scenes in several folds; it may be absent."""
         return self.submissions / "audit" / "scenes" / "finding.json"
 
     @property

@@ -288,7 +288,7 @@ def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch
     opened(tmp_path)
     (tmp_path / "planted.yaml").write_text(yaml.safe_dump(SETTINGS))
     monkeypatch.chdir(tmp_path)
-    make.audit("planted.yaml", [])
+    make.run("audit", "planted.yaml", [])
     looks, _, advice = capsys.readouterr().out.partition("suspicious: ")
     assert looks.count(SCENES) == 1
     assert "Set `folds: {scheme: scenes}`" in advice
