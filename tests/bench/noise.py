@@ -20,6 +20,7 @@ import pandas as pd
 from scipy.special import expit, softmax
 
 from pipeline.config.schema import Folds
+from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
