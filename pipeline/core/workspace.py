@@ -69,13 +69,13 @@ class Workspace:
 
     @property
     def audit_json(self) -> Path:
-        """What the folds stage found: twins, and what the leak radar saw."""
+        """What the folds stage found: twins, and what it looked at for leaks."""
         return self.features / "audit.json"
 
     @property
-    def radar_json(self) -> Path:
-        """The leak radar, completed by the audit stage; need not be there."""
-        return self.submissions / "audit" / "radar.json"
+    def findings_json(self) -> Path:
+        """All findings, by the audit stage; need not be there."""
+        return self.submissions / "audit" / "findings.json"
 
     @property
     def scenes_json(self) -> Path:

@@ -24,7 +24,7 @@ COLUMNS = ["row", "label", "likely", "probability", "label_probability"]
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class LabelErrors:
     """What contradicts, and how much of it is wrong.
 
     Attributes:
@@ -42,14 +42,14 @@ class Suspicion:
     share: float
 
 
-def suspect(
+def find_label_errors(
     targets: np.ndarray,
     values: np.ndarray,
     classes: Sequence[str],
     *,
     kind: Kind,
     levels: np.ndarray | None = None,
-) -> Suspicion:
+) -> LabelErrors:
     """Compare targets (N, C) with out-of-fold predictions (N, C).
 
     Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
@@ -57,7 +57,7 @@ def suspect(
     """
     if kind == "regression":
         listed = _by_residual(targets, values, classes)
-        return Suspicion(listed, targets.size, _pairs([]), np.nan)
+        return LabelErrors(listed, targets.size, _pairs([]), np.nan)
     if kind == "multilabel":
         parts = [
             _of_labels(
@@ -73,7 +73,7 @@ def suspect(
     candidates = candidates.sort_values(["margin", "tie", "row"], kind="stable", ignore_index=True)
     pairs = _pairs([pairs for _, pairs in parts])
     share = float(pairs["wrong"].sum() / (len(targets) * len(parts)))
-    return Suspicion(candidates[COLUMNS].head(LISTED), len(candidates), pairs, share)
+    return LabelErrors(candidates[COLUMNS].head(LISTED), len(candidates), pairs, share)
 
 
 def confident_classes(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:

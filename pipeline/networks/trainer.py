@@ -28,7 +28,7 @@ from pipeline.networks.nonfinite import find_nonfinite
 from pipeline.networks.optimisation import create_optimizer
 from pipeline.networks.parameter_groups import check_batch, set_trainable
 from pipeline.networks.schedules import check_schedule, set_learning_rate
-from pipeline.networks.training_data import Lesson
+from pipeline.networks.training_data import TrainingData
 from pipeline.networks.weight_averages import (
     create_average,
     create_weight_mean,
@@ -39,14 +39,14 @@ FAILED_BATCH = "failed_batch.pt"
 
 
 class Trainer:
-    """A network, its optimizer and its averages, and the lesson that it learns."""
+    """A network, its optimizer and its averages, and the data that it learns."""
 
     def __init__(
         self,
         fabric: Fabric,
         settings: Network,
         backbone: Backbone,
-        lesson: Lesson,
+        data: TrainingData,
         *,
         folder: Path,
         name: str,
@@ -56,8 +56,8 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
-        kind, targets = lesson.kind, lesson.targets
-        seen = lesson.epoch_weights(settings)  # classes counted as often as sampling draws them
+        kind, targets = data.kind, data.targets
+        seen = data.epoch_weights(settings)  # classes counted as often as sampling draws them
         class_weights = create_class_weights(settings, targets, seen, kind)
         torch.manual_seed(seed)  # for what the model draws itself: heads, random weights
         self.network = create_network(
@@ -65,12 +65,12 @@ class Trainer:
             backbone,
             num_classes=targets.shape[1],
             kind=kind,
-            pretrained=checkpoint is None and lesson.start_weights is None,
+            pretrained=checkpoint is None and data.start_weights is None,
         )
         self.network.start_from(targets, seen, bias=settings.bias, class_weights=class_weights)
-        if lesson.start_weights is not None and checkpoint is None:
+        if data.start_weights is not None and checkpoint is None:
             but = ("target_", "head.", "loss_") if settings.start.head == "new" else ("target_",)
-            load_weights(self.network, lesson.start_weights, what=f"{name}'s start", but=but)
+            load_weights(self.network, data.start_weights, what=f"{name}'s start", but=but)
         self.optimizer = create_optimizer(self.network, settings)
         check_batch(self.network, settings)
         self.model, self.stepper = fabric.setup(self.network, self.optimizer)
@@ -79,7 +79,7 @@ class Trainer:
         if checkpoint:
             self._continue_from(checkpoint)
         self.targets = self.network.scaled(_tensor(targets, fabric.device))
-        self.weights = _tensor(lesson.loss_weights(settings), fabric.device)
+        self.weights = _tensor(data.loss_weights(settings), fabric.device)
         self.labels_loss = create_loss(
             settings,
             kind,
@@ -87,8 +87,8 @@ class Trainer:
             log_variances=self.network.loss_log_variances,
         )
         self.loss = self.labels_loss
-        if lesson.teacher is not None:
-            teacher = self.network.scaled(_tensor(lesson.teacher, fabric.device))
+        if data.teacher is not None:
+            teacher = self.network.scaled(_tensor(data.teacher, fabric.device))
             self.targets = torch.cat([self.targets, teacher], dim=1)
             self.loss = partial(
                 distilled,

@@ -30,7 +30,7 @@ from pipeline.networks.checks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_data import Lesson, create_loaders
+from pipeline.networks.training_data import TrainingData, create_loaders
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class TrainingRun:
         folder: Path,
         settings: Network,
         backbone: Backbone,
-        data: Lesson,
+        data: TrainingData,
         *,
         metric: Metric,
         hardware: Hardware,

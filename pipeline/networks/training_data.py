@@ -1,4 +1,4 @@
-"""Lesson: what one fold's network learns from and is scored on, and batches of it.
+"""TrainingData: what one fold's network learns from and is scored on, and batches of it.
 
 Which epoch is used is decided by rows that are neither (law 3): were it by the held-out rows, their
 score would be the best of several that chance has moved.
@@ -36,7 +36,7 @@ FEWEST_PARTS = 4  # that many are not taken where it would be more than a quarte
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """Rows of the image cache, with what is known of them.
 
     Attributes:
@@ -86,7 +86,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Loaders:
-    """Batches of a lesson; `batches.epoch` says which epoch `train` goes through."""
+    """Batches of a data; `batches.epoch` says which epoch `train` goes through."""
 
     batches: Batches
     train: DataLoader
@@ -94,29 +94,29 @@ class Loaders:
     inner: DataLoader
 
 
-def create_loaders(lesson: Lesson, settings: Network, *, workers: int, seed: int) -> Loaders:
+def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed: int) -> Loaders:
     """Augmented batches to learn from, and plain ones to be scored on.
 
     Raises:
         UserError: augmentation or sampling that does not fit.
     """
-    view = {"image_size": lesson.image_size, "cut": lesson.cut}
-    spread = _spread(lesson, seed) if wants_spread(settings.augment) else None
+    view = {"image_size": data.image_size, "cut": data.cut}
+    spread = _spread(data, seed) if wants_spread(settings.augment) else None
     augment = create_augmentation(settings.augment, **view, spread=spread)
-    how = {"sampling": settings.sampling, "kind": lesson.kind}
+    how = {"sampling": settings.sampling, "kind": data.kind}
     batches = Batches(
-        num_epoch_rows(lesson.targets, **how),
+        num_epoch_rows(data.targets, **how),
         batch_size=settings.batch_size,
         seed=seed,
-        draw=partial(epoch_rows, lesson.targets, lesson.weights, **how),
+        draw=partial(epoch_rows, data.targets, data.weights, **how),
     )
-    images = FoldImages(lesson.cache, lesson.rows, **view, augment=augment, seed=seed)
+    images = FoldImages(data.cache, data.rows, **view, augment=augment, seed=seed)
     plain = {"batch_size": settings.batch_size, "workers": workers}
     return Loaders(
         batches,
         training_loader(images, batches, workers=workers),
-        validation_loader(FoldImages(lesson.cache, lesson.valid_rows, **view), **plain),
-        validation_loader(FoldImages(lesson.cache, lesson.inner_rows, **view), **plain),
+        validation_loader(FoldImages(data.cache, data.valid_rows, **view), **plain),
+        validation_loader(FoldImages(data.cache, data.inner_rows, **view), **plain),
     )
 
 
@@ -157,7 +157,7 @@ def set_aside(
     return aside
 
 
-def _spread(lesson: Lesson, seed: int) -> Spread:
+def _spread(data: TrainingData, seed: int) -> Spread:
     """How the images to learn from differ in brightness and contrast."""
-    chosen = stream(seed, "spread").permutation(lesson.rows)[:SPREAD_IMAGES]
-    return measure_spread(lesson.cache[int(row)] for row in np.sort(chosen))
+    chosen = stream(seed, "spread").permutation(data.rows)[:SPREAD_IMAGES]
+    return measure_spread(data.cache[int(row)] for row in np.sort(chosen))

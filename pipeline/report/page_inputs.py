@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.config.schema import Config
 from pipeline.core.competition import Competition
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.summary import Summary
 from pipeline.core.workspace import Workspace
 from pipeline.images.index import ImageIndex
@@ -31,7 +31,7 @@ class Findings:
         decided_oof, decided_test: the same, moved by fitted decisions where there are such: what
             scores and the submitted file are made of.
         spread: (N_test,) how far the folds' models and members lie apart.
-        alarms: what the leak radar saw.
+        findings: findings of the audit.
     """
 
     config: Config
@@ -45,7 +45,7 @@ class Findings:
     decided_oof: np.ndarray
     decided_test: np.ndarray
     spread: np.ndarray
-    alarms: list[Alarm]
+    findings: list[Finding]
 
     @property
     def kind(self) -> str:

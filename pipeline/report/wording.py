@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.summary import Comparison, Summary
 
 
@@ -197,12 +197,14 @@ def without_each(summary: Summary) -> list[tuple[str, float, float]]:
     ]
 
 
-def suspicious(alarms: list[Alarm]) -> str:
-    """What the leak radar holds against the estimate; empty where that is nothing."""
-    names = [alarm.name for alarm in alarms if alarm.grade == "suspicious"]
+def suspicious(findings: list[Finding]) -> str:
+    """The suspicious findings; empty where that is nothing."""
+    names = [finding.name for finding in findings if finding.grade == "suspicious"]
     if not names:
         return ""
-    offers = [alarm.offer for alarm in alarms if alarm.grade == "suspicious" and alarm.offer]
+    offers = [
+        finding.offer for finding in findings if finding.grade == "suspicious" and finding.offer
+    ]
     finding = (
         f"{len(names)} suspicious finding{'s' if len(names) > 1 else ''} by the leak radar "
         f"({', '.join(names)}): the estimate may not hold; `make audit CONFIG=...` says more."

@@ -11,11 +11,11 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from pipeline.core.competition import Competition
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.folds import FoldTable
 from pipeline.images.index import ImageIndex
 
-SCENES = "scenes across folds"  # the alarm's name: features' replaces thumbnails'
+SCENES = "scenes across folds"  # the finding's name: features' replaces thumbnails'
 MIN_SHARE, MIN_IMAGES = 0.005, 4  # of training rows; below, it moves no score
 ALPHA = 0.01
 MAX_EXAMPLES, MAX_SHOWN = 5, 6  # scenes, and images of each
@@ -52,12 +52,12 @@ class FoldComparison:
         )
 
 
-def look_at_scenes(
+def find_torn_scenes(
     scenes: np.ndarray,
     index: ImageIndex,
     table: FoldTable,
     comparison: FoldComparison | None = None,
-) -> Alarm:
+) -> Finding:
     """Say which scenes the folds tear, and whether that flatters the estimate.
 
     Args:
@@ -72,13 +72,13 @@ def look_at_scenes(
         f"fold, {len(known)} of {num_test} test images have one in train"
     )
     if is_little(torn, num_rows):
-        return Alarm(SCENES, "quiet", seen)
+        return Finding(SCENES, "quiet", seen)
     counts = [[len(torn), num_rows - len(torn)], [len(known), num_test - len(known)]]
     rarer = num_test > 0 and 2 * len(known) * num_rows < len(torn) * num_test
     lacking = rarer and fisher_exact(counts, alternative="greater").pvalue < ALPHA
     flatters = lacking and (comparison is None or comparison.low > 0)
     examples = _largest(scenes[:num_train][torn], scenes)
-    return Alarm(
+    return Finding(
         SCENES,
         "suspicious" if flatters else "note",
         seen if comparison is None else f"{seen}; {comparison}",
@@ -134,11 +134,11 @@ def _meaning(lacking: bool, flatters: bool) -> str:
     )
 
 
-def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
+def find_torn_columns(competition: Competition, table: FoldTable) -> list[Finding]:
     """Look for columns of train.csv that may name persons or series, and that the folds tear."""
     data, task = competition.data, competition.task
     known = {data.id, data.group, *task.targets, *data.numeric, *data.categorical}
-    alarms = []
+    findings = []
     for column in [name for name in competition.train.columns if name not in known]:
         cells = competition.train[column].str.strip()
         given = (cells != "").to_numpy()
@@ -162,8 +162,8 @@ def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
         )
         grade = "note" if is_number or shared else "suspicious"
         examples = values.value_counts().index[:3].tolist()
-        alarms.append(Alarm(f"column {column!r}", grade, seen, advice, examples=examples))
-    return alarms
+        findings.append(Finding(f"column {column!r}", grade, seen, advice, examples=examples))
+    return findings
 
 
 def _largest(torn_scenes: np.ndarray, scenes: np.ndarray) -> list[np.ndarray]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import artifacts, predictions
-from pipeline.core.finding import read_alarms
+from pipeline.core.finding import read_findings
 from pipeline.core.summary import Summary, path_of_last
-from pipeline.leaks.label_errors import Suspicion, suspect
+from pipeline.leaks.label_errors import LabelErrors, find_label_errors
 from pipeline.members.outputs import read_member
 from pipeline.project import Project
 from pipeline.report.page import render
@@ -26,14 +26,16 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
     found = gather(project)
     parent = found.workspace.submissions
     levels = found.competition.levels
-    suspicion = suspect(found.targets, found.oof, found.classes, kind=found.kind, levels=levels)
-    _write_suspicion(parent, suspicion, found.competition.ids)
+    label_errors = find_label_errors(
+        found.targets, found.oof, found.classes, kind=found.kind, levels=levels
+    )
+    _write_label_errors(parent, label_errors, found.competition.ids)
     sections = [
         scores.estimate(found),
         scores.members(found),
         data.rows_and_images(found),
         leaks.radar(found),
-        errors.errors(found, suspicion),
+        errors.errors(found, label_errors),
         test_set.test_set(found),
         making.training(found),
         making.making(found),
@@ -63,14 +65,14 @@ def gather(project: Project) -> Findings:
         decided_oof=decided_oof,
         decided_test=decided_test,
         spread=_spread(project),
-        alarms=read_alarms(project.workspace),
+        findings=read_findings(project.workspace),
     )
 
 
-def _write_suspicion(folder: Path, suspicion: Suspicion, ids: np.ndarray) -> None:
-    listed = suspicion.listed
+def _write_label_errors(folder: Path, label_errors: LabelErrors, ids: np.ndarray) -> None:
+    listed = label_errors.listed
     listed = listed.assign(id=ids[listed["row"]])[["id", *listed.columns.drop("row")]]
-    for name, table in zip(LABEL_LISTS, (listed, suspicion.pairs), strict=True):
+    for name, table in zip(LABEL_LISTS, (listed, label_errors.pairs), strict=True):
         with artifacts.replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 

@@ -73,7 +73,7 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
 
 
 def audit(config_name: str, overrides: list[str]) -> None:
-    """Bring folds up to date and complete their radar with what needs features or a fit."""
+    """Bring folds up to date and add the findings that need features or a fit."""
     config = _load(config_name, overrides)
     project = _open(config, Path.cwd())
     with Run(project.workspace.runs) as run:

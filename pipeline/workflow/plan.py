@@ -404,7 +404,7 @@ class Plan:
         """The page of pictures and numbers."""
         ensemble = self.ensemble()
         workspace = self.project.workspace
-        audits = [workspace.audit_json, workspace.radar_json, workspace.scenes_json]
+        audits = [workspace.audit_json, workspace.findings_json, workspace.scenes_json]
         recipe = fingerprint(
             format=FORMAT["report"],
             ensemble=ensemble.fingerprint,

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
-from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.finding import Finding, read_findings
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
 from pipeline.core.summary import Choice, Comparison, Diversity, Signal, Summary
@@ -43,10 +43,10 @@ TARGETS: dict[str, dict[str, list]] = {
 PLANTED = 7  # this training row's label is contradicted with certainty
 DOUBTED = 3  # and this one's, before it, only just
 IMAGES = [("told <best>", [("train/03.png", "fold 1"), ("test/12.png", "")])]
-RADAR = [
-    Alarm("row order", "quiet", "tells nothing", "").as_json(),
-    Alarm("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
-    Alarm("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
+FINDINGS = [
+    Finding("row order", "quiet", "tells nothing", "").as_json(),
+    Finding("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
+    Finding("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
 ]
 
 
@@ -169,7 +169,7 @@ def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "
         "duplicates": [["train/00.png", "train/01.png", "near"]],
         "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
     }
-    artifacts.write_json(features / "audit.json", twins | {"radar": RADAR})
+    artifacts.write_json(features / "audit.json", twins | {"findings": FINDINGS})
     write_predictions(root, config)
     return config
 
@@ -582,7 +582,7 @@ def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:
     assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
 
 
-def test_the_radar_s_alarms_are_shown_worst_first_with_their_images(reported: tuple) -> None:
+def test_findings_are_shown_worst_first_with_their_images(reported: tuple) -> None:
     _, _, html = reported
     section = html[html.index("<h2>Leak radar") : html.index("<h2>Errors")]
     assert "2 of 3 looks saw something" in section
@@ -600,14 +600,14 @@ def test_the_radar_s_alarms_are_shown_worst_first_with_their_images(reported: tu
     assert section.count("data:image/") == 2
 
 
-def test_the_audit_s_radar_counts_where_it_looked_at_these_folds(tmp_path: Path) -> None:
+def test_the_audit_s_findings_count_where_they_are_of_these_folds(tmp_path: Path) -> None:
     workspace = open_project(write_project(tmp_path, "binary"), tmp_path).workspace
-    canary = Alarm("canary", "quiet", "is silent").as_json()
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
-    artifacts.write_json(workspace.radar_json, [*RADAR, canary])
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "canary"
-    artifacts.write_json(workspace.radar_json, [*RADAR[:2], canary])  # made of older folds
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+    test = Finding("permutation test", "quiet", "at chance").as_json()
+    assert [finding.name for finding in read_findings(workspace)][-1] == "border"
+    artifacts.write_json(workspace.findings_json, [*FINDINGS, test])
+    assert [finding.name for finding in read_findings(workspace)][-1] == "permutation test"
+    artifacts.write_json(workspace.findings_json, [*FINDINGS[:2], test])  # made of older folds
+    assert [finding.name for finding in read_findings(workspace)][-1] == "border"
 
 
 def test_estimated_wrong_labels_are_listed(reported: tuple) -> None:

@@ -1,8 +1,6 @@
-"""Checks of a network before a night of training: does it start right, learn, and repeat itself.
+"""Checks of a network before training: does it start right, learn, and repeat its losses.
 
-Each check makes a trainer of its own on the member's own lesson and takes a few steps with it;
-nothing is kept. What a check found is a `Finding`; curves and batches are for pictures. The check
-of gradients is in `gradient_check`.
+Each check makes its own trainer on the member's data, takes a few steps, and keeps nothing.
 """
 
 import math
@@ -24,7 +22,7 @@ from pipeline.networks.checks.loss_curves import (
     suggest_lr,
 )
 from pipeline.networks.checks.start_loss import start_in_words, start_loss
-from pipeline.networks.checks.trial_network import Subject, training_batches
+from pipeline.networks.checks.trial_network import TrialNetwork, training_batches
 from pipeline.networks.losses import loss_shares
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
@@ -42,12 +40,12 @@ FAR = 10.0  # times the suggested rate, or a part of it
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a check found.
+class CheckResult:
+    """The outcome of one check.
 
     Attributes:
         name: of the check. status: ok; look: a person should judge; failed.
-        text: in plain words. numbers: JSON values.
+        text: in plain words. numbers: JSON values, also for figures.
     """
 
     name: str
@@ -56,26 +54,26 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def check_start(subject: Subject) -> Finding:
+def check_start(trial: TrialNetwork) -> CheckResult:
     """Shape of the outputs, and the first loss against that of knowing class frequencies only.
 
     Source: Karpathy 2019, "verify loss @ init".
     """
-    settings, lesson = without_noise(subject.small), subject.lesson
-    trainer = subject.trainer(settings)
-    images, targets, weights = subject.varied_batch(trainer)
+    settings, data = without_noise(trial.small), trial.data
+    trainer = trial.trainer(settings)
+    images, targets, weights = trial.varied_batch(trainer)
     with torch.no_grad():
         outputs = trainer.model(images).float()
         loss = trainer.loss_of(images, targets, weights).item() / len(images)
-        expected = start_loss(trainer, subject, targets, weights)
-        overall = start_loss(trainer, subject, trainer.targets, trainer.weights)
-    shape, wanted = tuple(outputs.shape), (len(images), lesson.targets.shape[1])
+        expected = start_loss(trainer, trial, targets, weights)
+        overall = start_loss(trainer, trial, trainer.targets, trainer.weights)
+    shape, wanted = tuple(outputs.shape), (len(images), data.targets.shape[1])
     near = expected >= 0 and abs(loss - expected) <= NEAR * expected
     shaped = shape == (settings.dropout_samples * wanted[0], wanted[1])
     text = (
         f"outputs {shape} of {wanted[0]} images and {wanted[1]} classes or targets; loss "
         f"{loss:.3f}, expected {expected:.3f} for these rows ({overall:.3f} for all rows) from "
-        f"{start_in_words(settings, lesson)}: "
+        f"{start_in_words(settings, data)}: "
         + ("they agree" if near else f"they differ by more than {NEAR:.0%}")
     )
     drawn = settings.init != "zero" and settings.head != "cosine"
@@ -84,15 +82,15 @@ def check_start(subject: Subject) -> Finding:
     status = "ok" if shaped and near else "look" if shaped and drawn and loss > 0 else "failed"
     numbers = {"loss": loss, "expected": expected, "expected_over_all_rows": overall}
     groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
-    return Finding("start", status, text, {**numbers, "groups": groups})
+    return CheckResult("start", status, text, {**numbers, "groups": groups})
 
 
-def check_overfit(subject: Subject) -> Finding:
+def check_overfit(trial: TrialNetwork) -> CheckResult:
     """Learn one batch by heart; `numbers["losses"]` is the curve."""
-    trainer = subject.trainer(subject.quiet)
-    batch = subject.varied_batch(trainer)
+    trainer = trial.trainer(trial.quiet)
+    batch = trial.varied_batch(trainer)
     # With a margin, the loss stays far from zero when all rows are right.
-    rows_count = bool({*loss_shares(subject.settings, subject.lesson.kind)} & {*MARGINS})
+    rows_count = bool({*loss_shares(trial.settings, trial.data.kind)} & {*MARGINS})
     losses, all_right = [], False
     while len(losses) < OVERFIT_STEPS and not all_right:
         losses.append(_step(trainer, *batch))
@@ -107,21 +105,21 @@ def check_overfit(subject: Subject) -> Finding:
     status = {"learnt": "ok", "falling": "look"}.get(verdict, "failed")
     text = (
         f"{verdict}: loss {losses[0]:.3f} -> {losses[-1]:.3f} in {len(losses)} steps on the same "
-        f"{len(batch[0])} rows at lr {subject.quiet.lr:g}. {advice}"
+        f"{len(batch[0])} rows at lr {trial.quiet.lr:g}. {advice}"
     )
-    return Finding("one batch", status, text, {"losses": losses, "verdict": verdict})
+    return CheckResult("one batch", status, text, {"losses": losses, "verdict": verdict})
 
 
-def check_repeats(subject: Subject) -> Finding:
+def check_repeats(trial: TrialNetwork) -> CheckResult:
     """Train twice in plain mode, from the seed on, and compare the losses."""
-    settings = without_noise(subject.small)
+    settings = without_noise(trial.small)
     epochs = max(settings.epochs, REPEATED_STEPS)
     settings = settings.model_copy(update={"epochs": epochs})
     try:
-        first, second = (_first_losses(subject, settings) for _ in range(2))
+        first, second = (_first_losses(trial, settings) for _ in range(2))
     except JobFailed as error:
-        return Finding("plain mode", "failed", str(error))
-    on_cpu = subject.device == "cpu"
+        return CheckResult("plain mode", "failed", str(error))
+    on_cpu = trial.device == "cpu"
     same = first == second if on_cpu else np.allclose(first, second, rtol=GPU_TOLERANCE, atol=0)
     how = "to the last bit" if on_cpu else f"within {GPU_TOLERANCE:g}, as a GPU does not repeat"
     text = f"two runs of {len(first)} steps with `plain: true` " + (
@@ -131,10 +129,10 @@ def check_repeats(subject: Subject) -> Finding:
         "the seed does not govern."
     )
     numbers = {"first": first, "second": second}
-    return Finding("plain mode", "ok" if same else "failed", text, numbers)
+    return CheckResult("plain mode", "ok" if same else "failed", text, numbers)
 
 
-def check_lr_range(subject: Subject) -> Finding:
+def check_lr_range(trial: TrialNetwork) -> CheckResult:
     """Raise the rate step by step; `numbers` is what its picture needs.
 
     Batches are the training's: augmented, mixed, with dropout. Some have rarer classes than others;
@@ -143,13 +141,13 @@ def check_lr_range(subject: Subject) -> Finding:
 
     Source: Smith 2017, LR range test; small batches need this change.
     """
-    trainer = subject.trainer(subject.small)
-    start = start_loss(trainer, subject, trainer.targets, trainer.weights)
+    trainer = trial.trainer(trial.small)
+    start = start_loss(trainer, trial, trainer.targets, trainer.weights)
     lrs, losses = np.geomspace(LOWEST_LR, HIGHEST_LR, RANGE_STEPS).tolist(), []
-    for lr, batch in zip(lrs, training_batches(subject, trainer), strict=False):
+    for lr, batch in zip(lrs, training_batches(trial, trainer), strict=False):
         for group in trainer.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * lr / subject.small.lr
-        at_start = start_loss(trainer, subject, *batch[1:])
+            group["lr"] = group["peak_lr"] * lr / trial.small.lr
+        at_start = start_loss(trainer, trial, *batch[1:])
         losses.append(start + _step(trainer, *batch) - at_start)
         lowest = max(min(smoothed(losses)), NEAR_ZERO * start)
         if not math.isfinite(losses[-1]) or losses[-1] > HOPELESS * lowest:
@@ -157,8 +155,8 @@ def check_lr_range(subject: Subject) -> Finding:
     if not math.isfinite(losses[-1]):
         losses.pop()
     if not losses:
-        return Finding("learning rate", "failed", "the very first loss is not finite")
-    lrs, smooth, chosen = lrs[: len(losses)], smoothed(losses), subject.small.lr
+        return CheckResult("learning rate", "failed", "the very first loss is not finite")
+    lrs, smooth, chosen = lrs[: len(losses)], smoothed(losses), trial.small.lr
     suggestion = suggest_lr(lrs, smooth)
     if suggestion is None:
         text = f"no learning rate up to {lrs[-1]:.1e} made the loss fall; the config has {chosen:g}"
@@ -174,7 +172,7 @@ def check_lr_range(subject: Subject) -> Finding:
     well = suggestion is not None and 1 / FAR < chosen / suggestion < FAR
     numbers = {"lrs": lrs, "losses": losses, "smooth": smooth}
     numbers |= {"suggestion": suggestion, "config": chosen}
-    return Finding("learning rate", "ok" if well else "look", text, numbers)
+    return CheckResult("learning rate", "ok" if well else "look", text, numbers)
 
 
 def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights: Any) -> float:
@@ -191,9 +189,9 @@ def _all_right(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, _:
     return bool((trainer.model(images).argmax(1) == targets.argmax(1)).all())
 
 
-def _first_losses(subject: Subject, settings: Network) -> list[float]:
+def _first_losses(trial: TrialNetwork, settings: Network) -> list[float]:
     """Losses of the first batches, each given to the trainer as an epoch of its own."""
-    trainer = subject.trainer(settings)
-    loaders = create_loaders(subject.lesson, settings, workers=0, seed=subject.seed)
+    trainer = trial.trainer(settings)
+    loaders = create_loaders(trial.data, settings, workers=0, seed=trial.seed)
     batches = islice(loaders.train, REPEATED_STEPS)
     return [trainer.train_epoch([batch], epoch)[0]["loss"] for epoch, batch in enumerate(batches)]

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.networks.checks.checks import Finding
-from pipeline.networks.checks.trial_network import Subject
+from pipeline.networks.checks.checks import CheckResult
+from pipeline.networks.checks.trial_network import TrialNetwork
 from pipeline.networks.network import ImageNetwork
 from pipeline.networks.training import without_noise
 
@@ -17,15 +17,15 @@ WORST = 5  # modules named
 RELU_LIKE = (nn.ReLU, nn.ReLU6, nn.Hardswish)
 
 
-def check_gradients(subject: Subject) -> Finding:
+def check_gradients(trial: TrialNetwork) -> CheckResult:
     """Find what gets no gradient in any of the first steps.
 
     A healthy network may begin with zeros that let no gradient through until a step has moved
     them: a head of zeros, and in each residual block the last BatchNorm's weight (Goyal 2017), a
     LayerScale or a SkipInit.
     """
-    trainer = subject.trainer(without_noise(subject.small), precision="32")
-    batch = subject.varied_batch(trainer)
+    trainer = trial.trainer(without_noise(trial.small), precision="32")
+    batch = trial.varied_batch(trainer)
     reached: dict[str, torch.Tensor] = {}
     silent: dict[str, float] = {}
     called: set[str] = set()
@@ -40,7 +40,7 @@ def check_gradients(subject: Subject) -> Finding:
     zeros = zero_shares(trainer.network, reached)
     unused = _replaced(trainer.network) - called
     zeros = {name: zero for name, zero in zeros.items() if name not in unused}
-    return _finding(zeros, silent, num_images=len(batch[0]))
+    return _result(zeros, silent, num_images=len(batch[0]))
 
 
 def note_reached(reached: dict[str, torch.Tensor], network: nn.Module) -> None:
@@ -72,9 +72,9 @@ def zero_shares(
     return shares
 
 
-def _finding(
+def _result(
     zeros: dict[str, tuple[float, int]], silent: dict[str, float], *, num_images: int
-) -> Finding:
+) -> CheckResult:
     """Say what was found.
 
     Args:
@@ -101,7 +101,7 @@ def _finding(
         text += f", most in {_in_words(_worst(silent))}" if mean else ""
     many = max(share, numbers.get("silent_share", 0.0)) > MANY
     status = "failed" if dead else "look" if many else "ok"
-    return Finding("gradients", status, text, numbers)
+    return CheckResult("gradients", status, text, numbers)
 
 
 def _replaced(network: ImageNetwork) -> set[str]:

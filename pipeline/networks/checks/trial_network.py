@@ -1,4 +1,4 @@
-"""Subject: a network about to be checked, the trainers and the batches that checks need of it."""
+"""A network to be checked, and the trainers and batches that checks need."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from pipeline.networks.parameter_groups import set_trainable
 from pipeline.networks.schedules import peak_learning_rate
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import create_fabric, without_noise
-from pipeline.networks.training_data import Lesson, create_loaders
+from pipeline.networks.training_data import TrainingData, create_loaders
 
 BATCH = 16  # images that are learnt by heart, and the most in any batch on a CPU
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network and its lesson, as they would be trained; without a teacher or another's weights.
+class TrialNetwork:
+    """A network and its data, as they would be trained; without a teacher or another's weights.
 
     Attributes:
         settings: the member's, `distill` and `start` left out.
@@ -35,7 +35,7 @@ class Subject:
 
     settings: Network
     backbone: Backbone
-    lesson: Lesson
+    data: TrainingData
     folder: Path
     name: str
     seed: int
@@ -67,7 +67,7 @@ class Subject:
     @property
     def num_varied(self) -> int:
         """Rows of the batch that is learnt by heart; BatchNorm needs two."""
-        return min(max(2, min(BATCH, self.settings.batch_size)), len(self.lesson.rows))
+        return min(max(2, min(BATCH, self.settings.batch_size)), len(self.data.rows))
 
     def trainer(self, settings: Network, *, precision: str | None = None) -> Trainer:
         """A fresh one, its rates at their peaks, all set to learn that ever does."""
@@ -75,7 +75,7 @@ class Subject:
             create_fabric(self.device, precision or self.precision),
             settings,
             self.backbone,
-            self.lesson,
+            self.data,
             folder=self.folder,
             name=self.name,
             seed=self.seed,
@@ -86,42 +86,42 @@ class Subject:
 
     def varied_batch(self, trainer: Trainer) -> Batch:
         """Images as inference sees them, of rows that differ in their targets; weights are 1."""
-        lesson = self.lesson
+        data = self.data
         rng = stream(self.seed, "check", "varied")
-        positions = varied_positions(lesson.targets, self.num_varied, rng=rng)
-        view = {"image_size": lesson.image_size, "cut": lesson.cut}
-        images = FoldImages(lesson.cache, lesson.rows, **view)
+        positions = varied_positions(data.targets, self.num_varied, rng=rng)
+        view = {"image_size": data.image_size, "cut": data.cut}
+        images = FoldImages(data.cache, data.rows, **view)
         batch = torch.stack([images[0, int(position), 0][0] for position in positions])
         device = trainer.fabric.device
         ones = torch.ones(len(positions), device=device)
         return batch.to(device), trainer.targets[positions.tolist()], ones
 
 
-def training_batches(subject: Subject, trainer: Trainer) -> Iterator[Batch]:
+def training_batches(trial: TrialNetwork, trainer: Trainer) -> Iterator[Batch]:
     """Batches as training sees them, epoch after epoch without end."""
-    settings = subject.small
-    loaders = create_loaders(subject.lesson, settings, workers=subject.workers, seed=subject.seed)
+    settings = trial.small
+    loaders = create_loaders(trial.data, settings, workers=trial.workers, seed=trial.seed)
     step, device = 0, trainer.fabric.device
     while True:
         for images, positions in loaders.train:
-            rng = stream(subject.seed, "check", "mixup", step)
+            rng = stream(trial.seed, "check", "mixup", step)
             chosen = trainer.targets[positions], trainer.weights[positions]
             yield mix_batch(images.to(device), *chosen, settings=settings, rng=rng)
             step += 1
         loaders.batches.epoch += 1
 
 
-def seen_batches(subject: Subject, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def seen_batches(trial: TrialNetwork, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """The first batches of training: images (B, H, W, 3) uint8 and targets (B, C), mixed."""
-    settings, lesson = subject.settings, subject.lesson
-    loaders = create_loaders(lesson, settings, workers=0, seed=subject.seed)
+    settings, data = trial.settings, trial.data
+    loaders = create_loaders(data, settings, workers=0, seed=trial.seed)
     targets, weights = (
         torch.as_tensor(values, dtype=torch.float32)
-        for values in (lesson.targets, lesson.loss_weights(settings))
+        for values in (data.targets, data.loss_weights(settings))
     )
     batches = []
     for step, (images, positions) in enumerate(islice(loaders.train, num_batches)):
-        rng = stream(subject.seed, "mixup", 0, step)  # the trainer's own stream
+        rng = stream(trial.seed, "mixup", 0, step)  # the trainer's own stream
         mixed = mix_batch(
             images, targets[positions], weights[positions], settings=settings, rng=rng
         )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.runtime import stream
-from pipeline.leaks.label_errors import Suspicion
+from pipeline.leaks.label_errors import LabelErrors
 from pipeline.report import figures
 from pipeline.report.page import GALLERY, Gallery, Part, Picture, Section, Table, number_text
 from pipeline.report.page_inputs import Findings
@@ -22,7 +22,7 @@ from pipeline.report.tables import (
 PAIRS = 12  # of label and likely class, in the table of wrong labels
 
 
-def errors(found: Findings, suspicion: Suspicion) -> Section:
+def errors(found: Findings, label_errors: LabelErrors) -> Section:
     """Where the submitted blend is wrong, out of fold."""
     parts: list[Part] = []
     if found.kind not in ("regression", "multilabel"):
@@ -32,14 +32,14 @@ def errors(found: Findings, suspicion: Suspicion) -> Section:
     parts.append(_scores_per_column(found))
     if found.kind != "regression":
         parts.append(_reliability(found))
-    parts += _suspicious_labels(found, suspicion)
+    parts += _suspicious_labels(found, label_errors)
     look = "All numbers here are out of fold, of the blend that is submitted."
     return Section("Errors", look, parts)
 
 
-def _suspicious_labels(found: Findings, suspicion: Suspicion) -> list[Part]:
+def _suspicious_labels(found: Findings, label_errors: LabelErrors) -> list[Part]:
     """Candidates as pictures, and how many labels of which kind are estimated to be wrong."""
-    listed = suspicion.listed
+    listed = label_errors.listed
     tiles = [
         found.tile(cell.row, found.competition.ids[cell.row], *_label_and_likely(cell))
         for cell in listed.head(GALLERY).itertuples()
@@ -53,18 +53,18 @@ def _suspicious_labels(found: Findings, suspicion: Suspicion) -> list[Part]:
         how = "where another class gets as much as rows of that class usually do"
     look = (
         f"Is it the {what} that is wrong, or the model? Out of fold, {how}; "
-        f"{len(listed):,} of {suspicion.found:,} are in suspicious_labels.csv."
+        f"{len(listed):,} of {label_errors.found:,} are in suspicious_labels.csv."
     )
     parts: list[Part] = [Gallery("Suspicious labels", look, [("", tiles)])]
-    if len(suspicion.pairs):
+    if len(label_errors.pairs):
         rows = [
             [pair.label, pair.likely, f"{pair.images:,}", f"{pair.wrong:.1f}", f"{pair.share:.1%}"]
-            for pair in suspicion.pairs.head(PAIRS).itertuples()
+            for pair in label_errors.pairs.head(PAIRS).itertuples()
         ]
         look = (
-            f"By confident learning {suspicion.share:.1%} of labels are wrong. That is right for a "
-            "good model; one that confuses two classes counts its own errors as wrong labels, so "
-            "look at the images first. All pairs are in wrong_labels.csv."
+            f"By confident learning {label_errors.share:.1%} of labels are wrong. That is right "
+            "for a good model; one that confuses two classes counts its own errors as wrong "
+            "labels, so look at the images first. All pairs are in wrong_labels.csv."
         )
         columns = ["label", "likely", "images with the label", "of them wrong", "share"]
         parts.append(Table("Estimated wrong labels", look, columns, rows, words=["likely"]))

@@ -37,7 +37,7 @@ def estimate(found: Findings) -> Section:
         wording.nothing_learnt(summary),
         wording.expected(summary),
         wording.less_than_promised(summary),
-        wording.suspicious(found.alarms),
+        wording.suspicious(found.findings),
         wording.positive_class(summary),
         wording.averaging(summary),
         wording.choice(summary),
