@@ -87,7 +87,7 @@ def check(
 def audit(
     config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
 ) -> None:
-    """Look for leaks: file features that predict the target, train/test shift, a permutation test."""
+    """Look for leaks: file features, train/test shift, a permutation test on shuffled targets."""
     from pipeline.workflow import make
 
     make.audit(config, _split(overrides, more))
