@@ -5,6 +5,7 @@ null in the file, and None once it is read.
 """
 
 import json
+import math
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -286,9 +287,10 @@ class Summary:
         """How many models a member has: folds times repeats."""
         return self.folds * self.repeats
 
-    def view_scores(self, member: str) -> dict[str, Score]:
-        """Return a member's score of each view alone; empty where it has none."""
-        return self.members.get(member, {}).get("view_scores", {})
+    def view_scores(self, member: str) -> dict[str, float]:
+        """Return a member's score of each view alone, NaN if undefined; empty without views."""
+        scores = self.members.get(member, {}).get("view_scores", {})
+        return {view: math.nan if score is None else score for view, score in scores.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON values, undefined scores still NaN."""

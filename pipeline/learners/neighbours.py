@@ -8,11 +8,11 @@ import numpy as np
 
 from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows, columns_to_learn
+from pipeline.metrics.scorers import EPS
 
 COUNTS = (5, 10, 20, 40, 80)  # of neighbours, tried inside the fold
 TEMPERATURES = (0.02, 0.05, 0.1, 0.3)  # in cosine: how much closer is e times as loud
 ROWS_AT_ONCE = 1024  # of similarities to all training rows
-SMALLEST_PROB = 1e-15
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def error(values: np.ndarray, targets: np.ndarray, kind: str) -> np.ndarray:
     if kind == "regression":
         spread = np.maximum(targets.var(axis=0), np.finfo(float).tiny)
         return ((values - targets) ** 2 / spread).mean(axis=1)
-    losses = -targets * np.log(np.maximum(values, SMALLEST_PROB))
+    losses = -targets * np.log(np.maximum(values, EPS))
     if kind not in ONE_CLASS_PER_ROW:
-        losses -= (1 - targets) * np.log(np.maximum(1 - values, SMALLEST_PROB))
+        losses -= (1 - targets) * np.log(np.maximum(1 - values, EPS))
     return losses.sum(axis=1)
 
 

@@ -1,1 +1,1 @@
-"""What a person looks at: the summary in the terminal, and the page of pictures."""
+"""Report: the summary on the terminal, and the page with pictures."""

@@ -1,4 +1,4 @@
-"""Pictures of `make check`: loss curves, and batches with their labels as the network gets them."""
+"""Pictures of `make check`: loss curves, and batches with labels as the network sees them."""
 
 import base64
 from collections.abc import Sequence
@@ -30,16 +30,16 @@ SHORT = 12  # letters of a class's name
 
 @styled
 def one_batch(losses: Sequence[float], verdict: str) -> Figure:
-    """The loss of the same batch, step after step, as a share of its start."""
+    """Draw the loss of one batch over steps, as a share of its start."""
     figure = new_figure(WIDTH * 0.62, 3.2)
     axes = add_panels(figure, 1)[0]
     shares = np.asarray(losses, dtype=float) / (losses[0] or 1.0)
     axes.plot(range(1, len(shares) + 1), shares, color=BLUE, marker=".")
     axes.axhline(0, color=GREY, linewidth=1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_title(f"One batch again and again: {verdict}")
+    axes.set_title(f"Overfitting one batch: {verdict}")
     axes.set_xlabel("step")
-    axes.set_ylabel("loss, of its start")
+    axes.set_ylabel("loss, share of its start")
     return figure
 
 
@@ -52,7 +52,7 @@ def lr_range(
     suggestion: float | None,
     config: float,
 ) -> Figure:
-    """Loss over learning rate, with the steepest descent and the config's rate."""
+    """Draw loss over learning rate, with the steepest descent and the config's rate."""
     figure = new_figure(WIDTH * 0.62, 3.4)
     axes = add_panels(figure, 1)[0]
     axes.plot(lrs, losses, color=GREY, linewidth=1, label="loss of a batch")
@@ -64,11 +64,11 @@ def lr_range(
         axes.plot(suggestion, height, "o", color=ORANGE, markersize=9, label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda lr, _: f"{lr:.0e}"))
-    # The last losses explode: what matters lies below the first, and a little above it.
+    # The last losses diverge: the range that matters is around the first loss and below it.
     fall = max(smooth[0] - min(losses), 0.05 * abs(smooth[0]), 1e-9)
     axes.set_ylim(smooth[0] - 1.5 * fall, smooth[0] + 0.6 * fall)
     axes.set_title("Learning rate range test")
-    axes.set_xlabel("learning rate of the head; the backbone's is its share of it")
+    axes.set_xlabel("learning rate of the head; the backbone's is a share of it")
     axes.set_ylabel("loss")
     axes.legend(loc="lower left")
     return figure
@@ -76,7 +76,7 @@ def lr_range(
 
 @styled
 def batches(seen: Sequence[tuple[np.ndarray, Sequence[str]]]) -> Figure:
-    """Up to 16 images (H, W, 3) uint8 of each batch, a label's text under each."""
+    """Draw up to 16 images (H, W, 3) uint8 of each batch, with labels' texts."""
     rows = [-(-min(len(images), SHOWN) // ACROSS) for images, _ in seen]
     lines = max((label.count("\n") + 1 for _, labels in seen for label in labels), default=1)
     figure = new_figure(WIDTH, (1.34 + 0.13 * lines) * sum(rows))
@@ -102,7 +102,7 @@ def batches(seen: Sequence[tuple[np.ndarray, Sequence[str]]]) -> Figure:
 
 
 def label_text(target: np.ndarray, names: Sequence[str], kind: Kind) -> str:
-    """A row of targets (C,) in words: "shirt 0.7, hat 0.3", one to a line; alone: "shirt"."""
+    """Return targets (C,) as text: "shirt 0.7, hat 0.3", one a line; alone: "shirt"."""
     if kind == "regression":
         parts = [f"{_short(name)} {value:.4g}" for name, value in zip(names, target, strict=True)]
     else:

@@ -20,7 +20,7 @@ BLUE, ORANGE, GREY, INK = "#2463a6", "#d9761a", "#9aa5b1", "#1f2933"
 WIDTH = 10.4  # inches, of a picture as wide as the page
 DPI = 140  # the page shows 100 pixels per inch: sharp on fine screens too
 PAGE_DPI = 100
-MANY_CLASSES = 14  # more names than this stand upright
+MANY_CLASSES = 14  # more names than this are upright
 STYLE = {
     "text.parse_math": False,  # a class may be called "$5"
     "font.size": 9,
@@ -39,7 +39,7 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Let a drawing function work in the report's style, whatever the user's matplotlibrc says."""
+    """Draw in the report's style, independent of the user's matplotlibrc."""
 
     @wraps(draw)
     def in_style(*args, **kwargs) -> Figure:
@@ -52,7 +52,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def png(figure: Figure) -> str:
-    """A figure as a data URI."""
+    """Return a figure as a data URI."""
     stream = io.BytesIO()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # A class name in a script that the font lacks: the tables beside the picture show it.
@@ -75,7 +75,7 @@ def add_panels(figure: Figure, count: int, across: int = 1) -> list[Axes]:
 
 
 def name_x(axes: Axes, names: Sequence[str]) -> None:
-    """Class names below an axis: all of them, smaller and upright where there are many."""
+    """Write class names below an axis, smaller and upright where there are many."""
     upright = len(names) > MANY_CLASSES or sum(map(len, names)) > 110
     axes.set_xticks(
         range(len(names)),

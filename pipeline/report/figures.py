@@ -1,4 +1,4 @@
-"""The report's pictures: each function draws numbers that are there already, as a Figure."""
+"""The report's pictures: each function draws given numbers as a Figure."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ BOX = {
 
 @styled
 def intervals(contestants: list[Contestant], chosen: str, *, metric: str, level: float) -> Figure:
-    """A dot and an interval per member and blend, with its folds as small ticks."""
+    """Draw a dot and an interval per member and blend, with its folds as small ticks."""
     figure = new_figure(WIDTH, 0.9 + 0.34 * len(contestants))
     axes = add_panels(figure, 1)[0]
     for place, entry in enumerate(contestants):
@@ -60,7 +60,7 @@ def intervals(contestants: list[Contestant], chosen: str, *, metric: str, level:
 def ranges(
     of: dict[str, tuple[float, float]], expected: float, *, metric: str, level: float
 ) -> Figure:
-    """A line from low to high per name, and what is expected across all."""
+    """Draw a line from low to high per name, and the expected score across all."""
     figure = new_figure(WIDTH, 0.9 + 0.34 * len(of))
     axes = add_panels(figure, 1)[0]
     for place, (low, high) in enumerate(of.values()):
@@ -75,7 +75,7 @@ def ranges(
 
 @styled
 def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Correlations (M, M), each cell with its number."""
+    """Draw correlations (M, M), each cell with its number."""
     side = 2.6 + 0.5 * len(names)
     figure = new_figure(side + 0.8, side)
     axes = add_panels(figure, 1)[0]
@@ -91,7 +91,7 @@ def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 
 @styled
 def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, counts) -> Figure:
-    """Bars of each class's share in train and among test predictions; counts stand on top."""
+    """Draw each class's share in train and among test predictions as bars; counts on top."""
     figure = new_figure(WIDTH, 3.3)
     axes = add_panels(figure, 1)[0]
     places = np.arange(len(names))
@@ -110,7 +110,7 @@ def class_shares(names: Sequence[str], train: np.ndarray, test: np.ndarray, coun
 
 @styled
 def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequence[str]) -> Figure:
-    """For each name, two sets of numbers as densities over shared bins."""
+    """Draw two sets of numbers for each name as densities over shared bins."""
     across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     down = -(-len(panels) // across)
     figure = new_figure(WIDTH * (0.62 if across == 1 else 1), 2.7 * down)
@@ -118,7 +118,7 @@ def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequenc
         add_panels(figure, len(panels), across), panels.items(), strict=True
     ):
         both = np.concatenate(pair)
-        # A few panoramas must not press all others into one bin.
+        # Without the clip, a few panoramas would leave all other images in one bin.
         low, high = np.quantile(both, [0.002, 0.998]) if len(both) > 500 else (min(both), max(both))
         bins = np.linspace(low, high if high > low else low + 1, 33)
         for numbers, colour, label in zip(pair, (BLUE, ORANGE), labels, strict=True):
@@ -134,7 +134,7 @@ def histograms(panels: dict[str, tuple[np.ndarray, np.ndarray]], labels: Sequenc
 
 @styled
 def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Widths and heights (n, 2) in pixels as dots."""
+    """Draw widths and heights (n, 2) in pixels as dots."""
     figure = new_figure(WIDTH * 0.62, 3.6)
     axes = add_panels(figure, 1)[0]
     for points, colour, label in ((train, BLUE, "train"), (test, ORANGE, "test")):
@@ -150,7 +150,7 @@ def sizes(train: np.ndarray, test: np.ndarray) -> Figure:
 
 @styled
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Counts (C, C), rows are labels; the colour is the share of the row."""
+    """Draw counts (C, C), rows are labels; the colour is the share of the row."""
     side = float(np.clip(2.2 + 0.42 * len(names), 3.6, WIDTH - 1))
     figure = new_figure(side + 0.9, side)
     axes = add_panels(figure, 1)[0]
@@ -169,31 +169,31 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 
 @styled
 def reliability(bins: pd.DataFrame) -> Figure:
-    """Said against happened; below, how often each was said."""
+    """Draw predicted against observed shares; below, the count of each bin."""
     figure = new_figure(5.4, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
-    above.plot(bins["said"], bins["happened"], "o-", color=BLUE)
-    above.set_ylabel("share that was so")
+    above.plot(bins["predicted"], bins["observed"], "o-", color=BLUE)
+    above.set_ylabel("observed share")
     above.set_ylim(-0.02, 1.02)
     below.bar(bins["middle"], bins["count"], 0.09, color=BLUE, alpha=0.6)
-    below.set_ylabel("how many")
-    below.set_xlabel("probability that was said")
+    below.set_ylabel("count")
+    below.set_xlabel("predicted probability")
     below.set_xlim(-0.02, 1.02)
     return figure
 
 
 @styled
 def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """A scatter per target column with the diagonal that a perfect model would lie on."""
+    """Draw a scatter per target column, with the diagonal of a perfect model."""
     across = min(3, len(columns))
     down = -(-len(columns) // across)
     figure = new_figure(min(WIDTH, 4.6 * across), 3.6 * down)
     panels = add_panels(figure, len(columns), across)
-    for axes, (name, (truth, said)) in zip(panels, columns.items(), strict=True):
-        ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
+    for axes, (name, (truth, predicted)) in zip(panels, columns.items(), strict=True):
+        ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
-        axes.scatter(truth, said, s=10, alpha=0.35, color=BLUE, linewidths=0)
+        axes.scatter(truth, predicted, s=10, alpha=0.35, color=BLUE, linewidths=0)
         axes.set_title(name)
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
@@ -204,7 +204,7 @@ def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) ->
 def boxes(
     groups: Sequence[np.ndarray], names: Sequence[str], *, label: str, below: str = ""
 ) -> Figure:
-    """A box (quartiles, median, whiskers without outliers) per name; empty groups stay empty."""
+    """Draw a box (quartiles, median, whiskers without outliers) per name."""
     figure = new_figure(WIDTH, 3.2)
     axes = add_panels(figure, 1)[0]
     axes.boxplot(list(groups), positions=range(len(names)), **BOX)
@@ -216,7 +216,7 @@ def boxes(
 
 @styled
 def curves(logs: dict[int, pd.DataFrame], *, metric: str) -> Figure:
-    """Loss, validation score and learning rate by epoch, a line per fold."""
+    """Draw loss, validation score and learning rate by epoch, a line per fold."""
     figure = new_figure(WIDTH, 3.0)
     loss, score, rate = add_panels(figure, 3, 3)
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(logs)))

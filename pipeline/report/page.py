@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,7 +24,7 @@ PIXEL_ART = 48  # images up to this size are enlarged without blurring
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, what to look for in it, and what it shows for those who cannot see it."""
+    """A figure, what to look for in it, and its alternative text."""
 
     title: str
     look: str
@@ -71,7 +70,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, or a listing to unfold."""
+    """A paragraph, with a listing to unfold."""
 
     title: str
     look: str
@@ -83,7 +82,7 @@ Part = Picture | Table | Gallery | Text
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a sentence, and what stands below; tiles are (caption, number) in large type."""
+    """A heading, a sentence and its parts; facts are (caption, number) in large type."""
 
     title: str
     look: str
@@ -94,7 +93,7 @@ class Section:
 def render(
     title: str, sections: Sequence[Section], *, pixel_range: PixelRange | None = None
 ) -> str:
-    """The HTML, with all images of all galleries inside it.
+    """Return the HTML, with all images of all galleries inside it.
 
     Args:
         pixel_range: what images of more than 8 bits are scaled by.
@@ -114,7 +113,7 @@ def render(
     )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # ids and class names are a stranger's text
+        autoescape=True,  # ids and class names are not ours
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,7 +124,7 @@ def render(
 
 
 def encode(path: Path, side: int, pixel_range: PixelRange | None = None) -> str:
-    """An image file as a data URI of at most `side` pixels."""
+    """Return an image file as a data URI of at most `side` pixels."""
     image = Image.fromarray(read_image(path, pixel_range))
     stream = io.BytesIO()
     if max(image.size) <= PIXEL_ART:
@@ -137,8 +136,3 @@ def encode(path: Path, side: int, pixel_range: PixelRange | None = None) -> str:
     image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
     image.save(stream, "JPEG", quality=72, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def number_text(value: float | None, *, digits: int = 4) -> str:
-    """A number as a table's cell; a dash where there is none."""
-    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"

@@ -1,18 +1,14 @@
-"""What the report's sections are made from: the submitted blend, its competition and settings."""
+"""What the report's sections are made from: the submitted blend and its competition."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Config
-from pipeline.core.competition import Competition
 from pipeline.core.finding import Finding
 from pipeline.core.summary import Summary
-from pipeline.core.workspace import Workspace
-from pipeline.images.index import ImageIndex
-from pipeline.metrics.named import Metric
+from pipeline.core.task import Task
+from pipeline.project import Project
 from pipeline.report.page import LARGE, Tile
 from pipeline.report.tables import decide
 
@@ -20,25 +16,19 @@ SHOWN_CLASSES = 100  # of more classes, the most frequent are shown
 
 
 @dataclass(frozen=True)
-class Findings:
+class PageInputs:
     """All that the page is made from.
 
     Attributes:
-        index: images of training rows, then of test rows.
-        summary: submissions/<c>/<name>.json.
         oof: (N, C) the submitted blend's out-of-fold predictions.
         test: (N_test, C) its test predictions.
-        decided_oof, decided_test: the same, moved by fitted decisions where there are such: what
-            scores and the submitted file are made of.
-        spread: (N_test,) how far the folds' models and members lie apart.
-        findings: findings of the audit.
+        decided_oof, decided_test: the same after fitted decisions, where there are any: what the
+            score and the submitted file are made of.
+        spread: (N_test,) how far the predictions of folds' models and members lie apart.
+        findings: of the audit.
     """
 
-    config: Config
-    workspace: Workspace
-    competition: Competition
-    metric: Metric
-    index: ImageIndex
+    project: Project
     summary: Summary
     oof: np.ndarray
     test: np.ndarray
@@ -47,27 +37,20 @@ class Findings:
     spread: np.ndarray
     findings: list[Finding]
 
-    @property
-    def kind(self) -> str:
-        """The task."""
-        return self.config.task.kind
+    @cached_property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.project.task
 
     @property
     def classes(self) -> tuple[str, ...]:
         """C names."""
-        return self.competition.classes
+        return self.project.competition.classes
 
     @property
     def targets(self) -> np.ndarray:
         """(N, C)."""
-        return self.competition.targets
-
-    @cached_property
-    def decision(self) -> dict[str, Any]:
-        """How predictions become decisions, see `numbers.decide`."""
-        threshold = self.config.submission.threshold
-        levels = self.competition.levels
-        return {"kind": self.kind, "levels": levels, "threshold": threshold}
+        return self.project.competition.targets
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -80,12 +63,12 @@ class Findings:
         """Their names."""
         return [self.classes[column] for column in self.shown]
 
-    def chosen(self, matrix: np.ndarray) -> np.ndarray:
-        """(N, C) of 0 and 1: the class, or the labels, that targets or predictions come down to."""
-        decided = decide(matrix, **self.decision)
+    def chosen(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, C) of 0 and 1: the decided class, or the decided labels."""
+        decided = decide(values, self.task)
         return decided if decided.ndim == 2 else np.eye(len(self.classes), dtype=bool)[decided]
 
     def tile(self, row: int, *lines: str, side: int = LARGE) -> Tile:
-        """An image by its position: training rows, then test rows."""
-        path = self.competition.folder / str(self.index.paths[row])
+        """Return an image by its position: training rows, then test rows."""
+        path = self.project.competition.folder / str(self.project.index.paths[row])
         return Tile(path, [line for line in lines if line], side)

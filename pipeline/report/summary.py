@@ -1,4 +1,4 @@
-"""The summary on the terminal: the estimate, who contributed what, where the submission lies."""
+"""The summary on the terminal: the estimate, members and blends, where the submission lies."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from pipeline.core.summary import RoundGain, Summary, path_of_last
 from pipeline.core.workspace import Workspace
 from pipeline.report import wording
 from pipeline.report.hints import hints
-from pipeline.report.rounds import COLUMNS, round_rows
 
 SENTENCES = (
     wording.positive_class,
@@ -31,18 +30,19 @@ def print_summary(submissions: Path, root: Path) -> None:
     summary = Summary.read(path_of_last(submissions))
     console = Console(highlight=False)
     console.print(_contestants(summary))
-    if nothing := wording.nothing_learnt(summary):
-        console.print(nothing, style="bold red", markup=False)
-    console.print(wording.expected(summary), style="bold", markup=False)
-    if less := wording.less_than_promised(summary):
-        console.print(less, style="bold red", markup=False)
-    if doubt := wording.suspicious(_findings(submissions, root)):
-        console.print(doubt, style="bold red", markup=False)
+    for text, style in (
+        (wording.no_signal(summary), "bold red"),
+        (wording.expected(summary), "bold"),
+        (wording.file_warnings(summary), "bold red"),
+        (wording.suspicious_findings(_findings(submissions, root)), "bold red"),
+    ):
+        if text:
+            console.print(text, style=style, markup=False)
     estimate = summary.estimate
-    sign = "higher" if summary.greater_is_better else "lower"
+    direction = "higher" if summary.greater_is_better else "lower"
     console.print(
-        f"Out of fold: {summary.metric} [bold]{estimate.score:.4f}[/bold] ({sign} is "
-        f"better), blend {estimate.name}, {summary.rows} rows, {summary.folds} folds"
+        f"Out of fold: {summary.metric} [bold]{estimate.score:.4f}[/bold] ({direction} is "
+        f"better), {estimate.kind} {estimate.name}, {summary.rows} rows, {summary.folds} folds"
         f"{wording.repeats(summary)}, seed {estimate.seed}; every row scored by models, "
         "weights and a choice of blend made without it."
     )
@@ -57,14 +57,14 @@ def print_summary(submissions: Path, root: Path) -> None:
 
 
 def _findings(submissions: Path, root: Path) -> list[Finding]:
-    """Findings of the audit; nothing where folds were made elsewhere."""
+    """Return what the audit found; nothing where folds were made elsewhere."""
     workspace = Workspace(root, submissions.name)
     return read_findings(workspace) if workspace.audit_json.exists() else []
 
 
 def _contestants(summary: Summary) -> Table:
     title = f"{summary.competition}: out-of-fold {summary.metric}"
-    table = Table(title=title, box=SIMPLE_HEAD, caption=wording.prepared(summary))
+    table = Table(title=title, box=SIMPLE_HEAD, caption=wording.scores_as_predicted(summary))
     for column in ("", "score", "90% interval", "over folds"):
         table.add_column(column, no_wrap=True)
     table.add_column("weights")
@@ -73,9 +73,9 @@ def _contestants(summary: Summary) -> Table:
         weights = entry.weights or {}
         table.add_row(
             f"{entry.kind} {entry.name}{' *' if chosen else ''}".strip(),
-            f"{entry.score:.4f}",
-            wording.span(entry.low, entry.high, joint="–"),
-            wording.over_folds(entry.fold_scores, joint="–"),
+            wording.number_text(entry.score),
+            wording.interval_text(entry.low, entry.high, joint="–"),
+            wording.fold_range(entry.fold_scores, joint="–"),
             " ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight > 0.005),
             style="bold" if chosen else None,
         )
@@ -85,8 +85,8 @@ def _contestants(summary: Summary) -> Table:
 def _rounds(summary: Summary, rounds: list[RoundGain]) -> Table:
     title = f"Rounds of pseudo-labels: out-of-fold {summary.metric}, gain over the round before"
     table = Table(title=title, box=SIMPLE_HEAD)
-    for column in COLUMNS:
+    for column in wording.ROUND_COLUMNS:
         table.add_column(column, no_wrap=column != "member", overflow="fold")
-    for cells in round_rows(rounds, summary.folds):
+    for cells in wording.round_rows(rounds, summary.folds):
         table.add_row(*cells)
     return table

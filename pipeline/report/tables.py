@@ -1,4 +1,4 @@
-"""The numbers that the page shows, each a plain function of targets, predictions or image sizes."""
+"""Numbers of the page: plain functions of targets, predictions and image sizes."""
 
 from collections.abc import Sequence
 
@@ -6,88 +6,86 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.images.index import ImageIndex
 
 EPS = 1e-12
 BINS = 10  # of the reliability curve
 
 
-def decide(
-    values: np.ndarray, *, kind: Kind, levels: np.ndarray | None = None, threshold: float = 0.5
-) -> np.ndarray:
-    """What predictions (N, C) come down to.
+def decide(values: np.ndarray, task: Task) -> np.ndarray:
+    """Return the decisions of predictions (N, C).
 
     Returns:
         Positions (N,): the likeliest class, for ordinal the level nearest to the expectation.
         Multilabel: bool (N, C). Regression: the values themselves.
     """
-    if kind == "regression":
+    if task.is_regression:
         return values
-    if kind == "multilabel":
-        return values >= threshold
-    if levels is not None:
-        return np.abs((values @ levels)[:, None] - levels).argmin(axis=1)
+    if task.is_multilabel:
+        return values >= task.threshold
+    if task.is_ordinal:
+        return np.abs(task.expected_levels(values)[:, None] - task.levels).argmin(axis=1)
     return values.argmax(axis=1)
 
 
-def in_words(matrix: np.ndarray, classes: Sequence[str], *, kind: Kind, **decision) -> list[str]:
-    """Targets or predictions (N, C) as text: a class, several, or numbers."""
-    decided = decide(matrix, kind=kind, **decision)
-    if kind == "regression":
+def in_words(values: np.ndarray, classes: Sequence[str], task: Task) -> list[str]:
+    """Return targets or predictions (N, C) as text: a class, several, or numbers."""
+    decided = decide(values, task)
+    if task.is_regression:
         if len(classes) == 1:
             return [f"{value:.4g}" for value in decided[:, 0]]
         return [
             ", ".join(f"{name} {value:.4g}" for name, value in zip(classes, row, strict=True))
             for row in decided
         ]
-    if kind == "multilabel":
+    if task.is_multilabel:
         names = np.array(classes, dtype=object)
         return [", ".join(names[row]) or "none" for row in decided]
     return [classes[position] for position in decided]
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (C, C) of positions (N,): rows are labels, columns predictions."""
+    """Count positions (N,) in (C, C): rows are labels, columns predictions."""
     cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
 
 
-def reliability_bins(said: np.ndarray, happened: np.ndarray) -> pd.DataFrame:
-    """Bins of equal width over probabilities (n,) with outcomes 0/1 (n,); empty bins left out.
+def reliability_bins(predicted: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
+    """Group probabilities (n,) with outcomes 0/1 (n,) in bins of equal width, without empty bins.
 
     Returns:
-        Columns middle (of the bin), said (mean probability), happened (share), count.
+        Columns middle (of the bin), predicted (mean probability), observed (share), count.
     """
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    place = np.minimum((predicted * BINS).astype(int), BINS - 1)
     count = np.bincount(place, minlength=BINS)
     filled = np.flatnonzero(count)
-    sums = [np.bincount(place, numbers, BINS)[filled] for numbers in (said, happened)]
+    sums = [np.bincount(place, numbers, BINS)[filled] for numbers in (predicted, observed)]
     return pd.DataFrame(
         {
             "middle": (filled + 0.5) / BINS,
-            "said": sums[0] / count[filled],
-            "happened": sums[1] / count[filled],
+            "predicted": sums[0] / count[filled],
+            "observed": sums[1] / count[filled],
             "count": count[filled],
         }
     )
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Mean distance between said and happened, weighted by count (Guo 2017, ECE)."""
-    distance = (bins["said"] - bins["happened"]).abs()
+    """Return the expected calibration error (Guo 2017): mean distance, weighted by count."""
+    distance = (bins["predicted"] - bins["observed"]).abs()
     return float((distance * bins["count"]).sum() / bins["count"].sum())
 
 
 def ranking_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """Average precision and AUC of one column; NaN where truth (N,) has one value only."""
+    """Return average precision and AUC of one column; NaN where truth (N,) has one value only."""
     if truth.all() or not truth.any():
         return np.nan, np.nan
     return float(average_precision_score(truth, values)), float(roc_auc_score(truth, values))
 
 
 def regression_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """RMSE, MAE and R² of one target (N,)."""
+    """Return RMSE, MAE and R² of one target (N,)."""
     residuals = truth - values
     mean_square = float((residuals**2).mean())
     variance = float(truth.var())
@@ -96,14 +94,14 @@ def regression_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, flo
 
 
 def distribution_gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest distance between two samples' cumulative shares, 0 to 1 (Kolmogorov-Smirnov)."""
+    """Return the Kolmogorov-Smirnov distance of two samples, 0 to 1."""
     points = np.concatenate([a, b])
     shares = [np.searchsorted(np.sort(x), points, side="right") / len(x) for x in (a, b)]
     return float(np.abs(shares[0] - shares[1]).max())
 
 
 def image_properties(index: ImageIndex) -> dict[str, np.ndarray]:
-    """Numbers (N,) per image that need no decoding: pixels, and 0 to 1 from grey thumbnails."""
+    """Return numbers (N,) per image without decoding: pixels, and 0 to 1 from grey thumbnails."""
     height, width = index.sizes.astype(float).T
     grey = index.thumbnails.reshape(len(index.thumbnails), -1)
     return {
@@ -116,5 +114,5 @@ def image_properties(index: ImageIndex) -> dict[str, np.ndarray]:
 
 
 def sample_positions(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """At most `wanted` positions out of `count`, in order."""
+    """Draw at most `wanted` positions out of `count`, in order."""
     return np.sort(rng.choice(count, min(count, wanted), replace=False))

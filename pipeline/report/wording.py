@@ -1,70 +1,96 @@
-"""What a summary says in words, on the terminal and on the page."""
+"""The summary in words: sentences and cells that the terminal and the page share."""
 
 from collections import Counter
 
+import numpy as np
+
 from pipeline.core.finding import Finding
-from pipeline.core.summary import Comparison, Summary
+from pipeline.core.summary import Comparison, RoundGain, Score, Summary
 
-
-def repeats(summary: Summary) -> str:
-    """What follows the number of folds: ", 3 repeats"; empty where there is one."""
-    return f", {summary.repeats} repeats" if summary.repeats > 1 else ""
+ROUND_COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 
 
 def expected(summary: Summary) -> str:
-    """The one line to remember: the score to expect of the test set, and its interval.
-
-    Where test images differ, it says so first, and by what.
-    """
+    """Return the score to expect of the test set with its interval; a shift comes first."""
     entry, shift = summary.estimate, summary.shift
     if entry.low is None:
-        ends = "no interval, for the metric is undefined on all resampled rows"
+        ends = "no interval, the metric is undefined on all resampled rows"
     else:
         ends = f"{entry.level:.0%} sure to be between {entry.low:.4f} and {entry.high:.4f}"
-    name, number = summary.metric, f"{entry.expected:.4f}"
+    score = f"{summary.metric} {entry.expected:.4f}"
     if not shift.differs:
-        return f"Expected on the test set: {name} {number}, {ends}."
-    seen = "; ".join(
-        f"{signal.name} {signal.test:.2f}, of held-out rows {signal.train:.2f}"
+        return f"Expected on the test set: {score}, {ends}."
+    signals = "; ".join(
+        f"{signal.name} {signal.test:.2f}, on held-out rows {signal.train:.2f}"
         for signal in shift.signals
         if signal.differs
     )
-    differ = f"Test images differ from training images ({seen})"
+    differ = f"Test images differ from training images ({signals})"
     if not shift.by_way:
         return (
-            f"{differ}, and nothing tells what that costs: {name} {number} is the out-of-fold "
-            f"estimate ({ends}), which need not hold there."
+            f"{differ}, and the cost cannot be estimated without labels: {score} is the "
+            f"out-of-fold estimate ({ends}), which may not hold there."
         )
     ways = ", ".join(f"{way} {score:.4f}" for way, score in shift.by_way.items())
     return (
-        f"{differ}. Expected on the test set as it is: {name} {number}, {ends}, estimated without "
-        f"labels ({ways}). The out-of-fold score {entry.score:.4f} need not hold there."
+        f"{differ}. Expected on the test set as it is: {score}, {ends}, estimated without "
+        f"labels ({ways}). The out-of-fold score {entry.score:.4f} may not hold there."
     )
 
 
+def no_signal(summary: Summary) -> str:
+    """Return a warning if a constant may score as well as the submission; else empty."""
+    constant = summary.against_constant
+    if constant.low is None or constant.low > 0:  # None: a constant has no score
+        return ""
+    return (
+        f"No signal yet: a constant scores {constant.score:.4f}, the submission "
+        f"{summary.estimate.score:.4f}, a difference that may be chance (better with a "
+        f"probability of {probability_text(constant)})."
+    )
+
+
+def file_warnings(summary: Summary) -> str:
+    """Return where the file is not what the sample or the metric asks for; else empty."""
+    texts = [f"Warning: {warning}." for warning in summary.form.warnings]
+    if (written := summary.form.score_as_written) is not None:
+        texts.append(
+            f"As written to the file, the out-of-fold predictions score {written:.4f}, not "
+            f"{summary.estimate.score:.4f}."
+        )
+    return " ".join(texts)
+
+
+def suspicious_findings(findings: list[Finding]) -> str:
+    """Return the suspicious findings and what they offer; empty where there are none."""
+    suspicious = [finding for finding in findings if finding.grade == "suspicious"]
+    if not suspicious:
+        return ""
+    text = (
+        f"{len(suspicious)} suspicious finding{'s' if len(suspicious) > 1 else ''} of the leak "
+        f"checks ({', '.join(finding.name for finding in suspicious)}): the estimate may not hold; "
+        "see `make audit CONFIG=...`."
+    )
+    return " ".join([text, *(finding.offer for finding in suspicious if finding.offer)])
+
+
+def repeats(summary: Summary) -> str:
+    """Return what follows the number of folds: ", 3 repeats"; empty where there is one."""
+    return f", {summary.repeats} repeats" if summary.repeats > 1 else ""
+
+
 def positive_class(summary: Summary) -> str:
-    """Which of two classes the score is of, and why; empty where that does not matter."""
+    """Return the positive class and why; empty where it does not matter."""
     return f"Positive class: {summary.positive_class}." if summary.positive_class else ""
 
 
 def form(summary: Summary) -> str:
-    """What the file's columns hold; empty where the sample leaves no doubt."""
-    return "".join(f"{fact[:1].upper()}{fact[1:]}. " for fact in summary.form.facts).strip()
-
-
-def less_than_promised(summary: Summary) -> str:
-    """Where the file is not what the sample or the metric asks for; empty where it is."""
-    text = "".join(f"Mind: {warning}. " for warning in summary.form.warnings)
-    if (written := summary.form.score_as_written) is not None:
-        text += (
-            f"Written as the file has them, the out-of-fold predictions score {written:.4f}, not "
-            f"{summary.estimate.score:.4f}."
-        )
-    return text.strip()
+    """Return what the file's columns hold; empty where the sample leaves no doubt."""
+    return " ".join(f"{fact[:1].upper()}{fact[1:]}." for fact in summary.form.facts)
 
 
 def averaging(summary: Summary) -> str:
-    """Why more is expected than the out-of-fold score; empty where it is not."""
+    """Return why more is expected than the out-of-fold score; empty where it is not."""
     entry = summary.estimate
     gain = entry.expected - entry.score
     if is_zero(gain) or summary.shift.differs:
@@ -76,116 +102,101 @@ def averaging(summary: Summary) -> str:
 
 
 def choice(summary: Summary) -> str:
-    """Which blends folds chose, and what choosing cost; empty where the config names one."""
+    """Return which blends the folds chose, and the cost; empty where the config names one."""
     made = summary.choice
     if made is None:
         return ""
     counts = Counter(name for names in made.by_fold for name in names).most_common()
     if len(counts) == 1:
-        return f"Blend: {counts[0][0]}, which every fold chose by the other folds' rows."
+        return f"Blend: every fold chose {counts[0][0]}, on the rows of the other folds."
     folds = ", ".join(f"{name} in {count}" for name, count in counts)
-    taken = (
-        "the one that is best on the other folds"
+    rule = (
+        "the blend with the best score on the other folds"
         if made.rule == "metric"
-        else "the mean of those whose loss on the other folds cannot be told from the least"
+        else "the mean of the blends whose loss on the other folds is near the least"
     )
     return (
-        f"Blend: each fold takes {taken} ({folds} of {len(made.by_fold)} folds), which scores "
-        f"{made.nested:.4f}. {made.best_overall} alone shows {made.naive:.4f}, but was picked by "
-        "the rows that score it."
-    )
-
-
-def nothing_learnt(summary: Summary) -> str:
-    """Whether a constant does as well as the submission; empty where it does not."""
-    rival = summary.against_constant
-    if rival.low > 0:
-        return ""
-    return (
-        f"The images tell nothing yet: a constant scores {rival.score:.4f} where this scores "
-        f"{summary.estimate.score:.4f}, a difference that may be chance (better with a "
-        f"probability of {rival.probability:.0%})."
+        f"Blend: each fold takes {rule} ({folds} of {len(made.by_fold)} folds); it scores "
+        f"{made.nested:.4f}. {made.best_overall} alone scores {made.naive:.4f}, but the same rows "
+        "chose it."
     )
 
 
 def no_better_members(summary: Summary) -> str:
-    """Which members are no better than a constant; empty where all are."""
-    rival = summary.against_constant
-    if not rival.no_better:
+    """Return the members that are no better than a constant; empty where all are."""
+    constant = summary.against_constant
+    if not constant.no_better:
         return ""
-    names = ", ".join(rival.no_better)
-    return f"No better than a constant, which scores {rival.score:.4f}: {names}."
+    names = ", ".join(constant.no_better)
+    return f"No better than a constant ({number_text(constant.score)}): {names}."
 
 
-def prepared(summary: Summary) -> str:
-    """What is done to members before they are scored; empty where it changes no score."""
-    raw = [
-        f"{entry.name} {entry.as_predicted:.4f}"
+def scores_as_predicted(summary: Summary) -> str:
+    """Return members' scores before calibration and decisions; empty where they are the same."""
+    scores = [
+        f"{entry.name} {entry.score_as_predicted:.4f}"
         for entry in summary.contestants
-        if not is_zero(entry.score_as_predicted - entry.score)
+        if entry.score is not None and not is_zero(entry.score_as_predicted - entry.score)
     ]
-    if not raw:
+    if not scores:
         return ""
     return (
-        "Members are calibrated and decided as blends are, without the rows that are scored. As "
-        f"predicted they score: {', '.join(raw)}."
+        "Members are calibrated and their decisions fitted as for blends, without the rows that "
+        f"are scored. Scores before that: {', '.join(scores)}."
     )
 
 
 def against_best_single(summary: Summary) -> str:
-    """Whether blending was worth it."""
+    """Return how the submission compares with the best single member."""
     best = summary.best_single
     if best == summary.estimate.name:
-        return f"Submitted is the best single member, {best}."
-    return (
-        f"Against the best single member ({best}): "
-        f"{_better(summary, summary.better_than_best_single)}"
-    )
+        return f"The submission is the best single member, {best}."
+    gain = _gain_text(summary, summary.better_than_best_single)
+    return f"Against the best single member ({best}): {gain}"
 
 
 def against_last(summary: Summary) -> str:
-    """Whether this submission is better than the one before; empty where there is none."""
+    """Return how the submission compares with the last one; empty where there is none."""
     last = summary.better_than_last
     if last is None:
         return ""
     name = last.submission.rpartition("/")[2]
     if last.refused is not None:
         return f"Against the last submission ({name}): not compared, {last.refused}."
-    return f"Against the last submission ({name}): {_better(summary, last)}"
+    return f"Against the last submission ({name}): {_gain_text(summary, last)}"
 
 
 def shake_up(summary: Summary) -> str:
-    """What the public leaderboard shows, and says nothing about; empty where it is not asked."""
+    """Return what a public leaderboard would show; empty where the config does not ask for it."""
     shaken = summary.shake_up
     if shaken is None:
         return ""
     share = summary.config.submission.public_share
-    difference = span(*shaken.difference, joint=" and ", sign="+")
+    difference = interval_text(*shaken.difference, joint=" and ", sign="+")
     text = (
         f"A public leaderboard of {share:.0%} of the test rows ({shaken.public_rows}) would "
-        f"show {span(*shaken.public)}, the private one ({shaken.private_rows}) "
-        f"{span(*shaken.private)}; private less public lies between {difference}."
+        f"show {interval_text(*shaken.public)}, the private one ({shaken.private_rows}) "
+        f"{interval_text(*shaken.private)}; private minus public lies between {difference}."
     )
     if shaken.noise is None:
         return text
     return (
         f"{text} A public difference smaller than {shaken.noise:.4f} between two submissions "
-        f"as alike as this one and {summary.best_single} says nothing."
+        f"as alike as this one and {summary.best_single} is noise."
     )
 
 
 def without_members(summary: Summary) -> str:
-    """What each member is worth, a line for each; empty where there is one only."""
-    blend = summary.diversity.left_out_of
+    """Return what a blend scores without each member, a line for each; empty where there is one."""
     return "\n".join(
-        f"Without {name}: {blend} {score:.4f}, {change:+.4f} "
+        f"Without {name}: {summary.diversity.left_out_of} {score:.4f}, {change:+.4f} "
         f"({'worse' if change < 0 else 'better' if change > 0 else 'the same'})"
         for name, score, change in without_each(summary)
     )
 
 
 def without_each(summary: Summary) -> list[tuple[str, float, float]]:
-    """Members by name: the blend's score without it, and by how much that is better.
+    """Return members by name with the blend's score without it, and by how much that is better.
 
     Changes are rounded as they are shown, so that none of them reads -0.0000.
     """
@@ -197,28 +208,34 @@ def without_each(summary: Summary) -> list[tuple[str, float, float]]:
     ]
 
 
-def suspicious(findings: list[Finding]) -> str:
-    """The suspicious findings; empty where that is nothing."""
-    names = [finding.name for finding in findings if finding.grade == "suspicious"]
-    if not names:
-        return ""
-    offers = [
-        finding.offer for finding in findings if finding.grade == "suspicious" and finding.offer
+def round_rows(rounds: list[RoundGain], num_folds: int) -> list[list[str]]:
+    """Return a row of cells, see ROUND_COLUMNS, for each round of pseudo-labels."""
+    return [
+        [
+            str(entry.round),
+            entry.member,
+            number_text(entry.score),
+            "–" if entry.gain is None else f"{entry.gain:+.4f}",
+            number_text(entry.probability, digits=2),
+            "–" if entry.gain is None else interval_text(entry.low, entry.high, sign="+"),
+            f"{entry.blends} of {num_folds}",
+        ]
+        for entry in rounds
     ]
-    finding = (
-        f"{len(names)} suspicious finding{'s' if len(names) > 1 else ''} by the leak radar "
-        f"({', '.join(names)}): the estimate may not hold; `make audit CONFIG=...` says more."
-    )
-    return " ".join([finding, *offers])
 
 
-def span(low: float | None, high: float | None, *, joint: str = " to ", sign: str = "") -> str:
-    """An interval, or that there is none: the metric is undefined on all resampled rows."""
+def number_text(value: Score, *, digits: int = 4) -> str:
+    """Return a number as a cell; a dash where there is none."""
+    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval_text(low: Score, high: Score, *, joint: str = " to ", sign: str = "") -> str:
+    """Return an interval, or that the metric is undefined on all resampled rows."""
     return "undefined" if low is None else f"{low:{sign}.4f}{joint}{high:{sign}.4f}"
 
 
-def over_folds(scores: list[float | None], *, joint: str = " to ") -> str:
-    """The lowest and the highest of folds' scores, and in how many there is none."""
+def fold_range(scores: list[Score], *, joint: str = " to ") -> str:
+    """Return the lowest and highest of folds' scores, and in how many folds there is none."""
     defined = [score for score in scores if score is not None]
     if not defined:
         return "undefined"
@@ -227,30 +244,29 @@ def over_folds(scores: list[float | None], *, joint: str = " to ") -> str:
     return f"{text}, undefined in {missing}" if missing else text
 
 
-def how_likely(gain: Comparison) -> str:
-    """The probability of being better, "same", or "undefined"."""
+def probability_text(gain: Comparison) -> str:
+    """Return the probability of being better, "same" for equal scores, or "undefined"."""
     if gain.probability is None:
         return "undefined"
     return "same" if are_same(gain) else f"{gain.probability:.0%}"
 
 
 def are_same(gain: Comparison) -> bool:
-    """Whether two submissions score the same on all resampled rows, as far as is shown."""
+    """Return whether two submissions score the same on all resampled rows, as shown."""
     return is_zero(gain.low) and is_zero(gain.high)
 
 
 def is_zero(number: float) -> bool:
-    """Whether a number is shown as 0.0000."""
+    """Return whether a number is shown as 0.0000."""
     return round(number, 4) == 0
 
 
-def _better(summary: Summary, gain: Comparison) -> str:
-    level = summary.estimate.level
+def _gain_text(summary: Summary, gain: Comparison) -> str:
     if gain.probability is None:
         return "not compared, the metric is undefined on all resampled rows."
     if are_same(gain):
         return "the same score."
     return (
-        f"better with a probability of {gain.probability:.0%}; the gain is {level:.0%} sure to "
-        f"be between {gain.low:+.4f} and {gain.high:+.4f}."
+        f"better with a probability of {gain.probability:.0%}; the gain is "
+        f"{summary.estimate.level:.0%} sure to be between {gain.low:+.4f} and {gain.high:+.4f}."
     )

@@ -1,4 +1,4 @@
-"""Ensemble stage: reads members' oof and test; writes the submission and what is known of it.
+"""Ensemble stage: reads members' oof and test; writes the submission and its summary.
 
 NAME.csv, NAME.npz (N, C) out of fold, NAME.test.npz (N_test, C), NAME.json, a line in the ledger.
 Where decisions are fitted, NAME.decided.npz and NAME.decided.test.npz hold what the CSV is made of.
@@ -132,9 +132,9 @@ def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
 
 
 def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
-    """Say which members blends leave out: near-copies, and those no better than a constant.
+    """Log which members blends leave out: near-copies, and those no better than a constant.
 
-    And which blends are soft votes, for what was fitted did not gain.
+    Log which blends are soft votes, where fitted weights did not gain.
     """
     some = next(iter(blends.values()))
     for name, useless in zip(names, some.useless.sum(axis=0).tolist(), strict=True):
@@ -204,9 +204,9 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> Form:
 def _save_predictions(
     project: Project, csv: Path, fitted: CrossFitted, fingerprint: str
 ) -> list[Path]:
-    """The submitted blend's predictions of train, out of fold, for later blends, and of test.
+    """Save the submitted blend's predictions of train, out of fold, and of test.
 
-    Probabilities and decisions are apart: labels are doubted by the former, scores are of the
+    Probabilities and decisions are apart: label errors are found by the former, scores are of the
     latter.
 
     Returns:

@@ -12,8 +12,15 @@ from pipeline.leaks.label_errors import LabelErrors, find_label_errors
 from pipeline.members.outputs import read_member
 from pipeline.project import Project
 from pipeline.report.page import render
-from pipeline.report.page_inputs import Findings
-from pipeline.report.sections import data, errors, leaks, making, scores, test_set
+from pipeline.report.page_inputs import PageInputs
+from pipeline.report.sections.data import data_section
+from pipeline.report.sections.errors import errors_section
+from pipeline.report.sections.estimate import estimate_section
+from pipeline.report.sections.leaks import leaks_section
+from pipeline.report.sections.members import members_section
+from pipeline.report.sections.reproduction import reproduction_section
+from pipeline.report.sections.test_set import test_set_section
+from pipeline.report.sections.training import training_section
 from pipeline.report.tables import EPS
 
 log = logging.getLogger(__name__)
@@ -22,43 +29,41 @@ LABEL_LISTS = ("suspicious_labels", "wrong_labels")
 
 
 def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
-    """Write the page, and the lists of suspicious labels, beside the submission."""
-    found = gather(project)
-    parent = found.workspace.submissions
-    levels = found.competition.levels
+    """Write the page, and the lists of possible label errors, beside the submission."""
+    inputs, submissions = gather(project), project.workspace.submissions
     label_errors = find_label_errors(
-        found.targets, found.oof, found.classes, kind=found.kind, levels=levels
+        inputs.targets,
+        inputs.oof,
+        inputs.classes,
+        kind=inputs.task.kind,
+        levels=project.competition.levels,
     )
-    _write_label_errors(parent, label_errors, found.competition.ids)
+    _write_label_errors(submissions, label_errors, project.competition.ids)
     sections = [
-        scores.estimate(found),
-        scores.members(found),
-        data.rows_and_images(found),
-        leaks.radar(found),
-        errors.errors(found, label_errors),
-        test_set.test_set(found),
-        making.training(found),
-        making.making(found),
+        estimate_section(inputs),
+        members_section(inputs),
+        data_section(inputs),
+        leaks_section(inputs),
+        errors_section(inputs, label_errors),
+        test_set_section(inputs),
+        training_section(inputs),
+        reproduction_section(inputs),
     ]
     title = f"{project.config.competition}: report"
-    html = render(title, sections, pixel_range=found.index.pixel_range)
-    artifacts.write_text(parent / "report.html", html)
+    html = render(title, sections, pixel_range=project.index.pixel_range)
+    artifacts.write_text(submissions / "report.html", html)
     written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]
     artifacts.finish(folder, fingerprint, files=[f"../{name}" for name in written])
-    log.info("report -> %s", parent / "report.html")
+    log.info("report -> %s", submissions / "report.html")
 
 
-def gather(project: Project) -> Findings:
-    """Read the last submission's summary, what it says of train and test, and its members."""
+def gather(project: Project) -> PageInputs:
+    """Read the last submission's summary, its predictions of train and test, and its members'."""
     path, competition = path_of_last(project.workspace.submissions), project.competition
     oof, decided_oof = _read(path, "npz", competition.ids, competition.classes)
     test, decided_test = _read(path, "test.npz", competition.test_ids, competition.classes)
-    return Findings(
-        config=project.config,
-        workspace=project.workspace,
-        competition=competition,
-        metric=project.metric,
-        index=project.index,
+    return PageInputs(
+        project=project,
         summary=Summary.read(path),
         oof=oof,
         test=test,
@@ -80,7 +85,7 @@ def _write_label_errors(folder: Path, label_errors: LabelErrors, ids: np.ndarray
 def _read(
     summary: Path, ending: str, ids: np.ndarray, classes: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The submitted blend's predictions, and its decisions, in the order of `ids`."""
+    """Read the submitted blend's predictions, and its decisions, in the order of `ids`."""
     plain, decided = summary.with_suffix(f".{ending}"), summary.with_suffix(f".decided.{ending}")
     values, decisions = (
         predictions.load(path, classes=classes).in_order_of(ids, where=str(path)).values
@@ -90,7 +95,7 @@ def _read(
 
 
 def _spread(project: Project) -> np.ndarray:
-    """(N_test,) how far folds' models and members lie apart, in units of the targets' spread."""
+    """Return (N_test,) how far folds' models and members differ, over the targets' spread."""
     tests = [read_member(project, name)[1].values for name in project.config.members]
     among_folds = np.mean([test.std(axis=0) for test in tests], axis=0)
     among_members = np.std([test.mean(axis=0) for test in tests], axis=0)

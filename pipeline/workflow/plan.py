@@ -2,7 +2,7 @@
 
 All fingerprints are made here, and nowhere else, so that one page answers the question "what is
 computed anew when I change this?". A fingerprint is a recipe: it never depends on the machine.
-Which settings are part of one, and in which version of the code, says `recipes.py`.
+Which settings are part of one, and in which version of the code, says `fingerprints.py`.
 """
 
 from collections.abc import Callable, Sequence

@@ -21,6 +21,7 @@ from pipeline.core.finding import Finding, read_findings
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
 from pipeline.core.summary import Choice, Comparison, Diversity, Signal, Summary
+from pipeline.core.task import Task
 from pipeline.project import open_project
 from pipeline.report import figures, tables, wording
 from pipeline.report.drawing import png
@@ -62,8 +63,8 @@ def test_a_confusion_matrix_counts_labels_in_rows() -> None:
 def test_reliability_and_its_error_by_hand() -> None:
     bins = tables.reliability_bins(np.array([0.12, 0.18, 0.9, 1.0]), np.array([0.0, 1, 1, 1]))
     assert bins["middle"].tolist() == pytest.approx([0.15, 0.95])
-    assert bins["said"].tolist() == pytest.approx([0.15, 0.95])
-    assert bins["happened"].tolist() == pytest.approx([0.5, 1.0])
+    assert bins["predicted"].tolist() == pytest.approx([0.15, 0.95])
+    assert bins["observed"].tolist() == pytest.approx([0.5, 1.0])
     assert bins["count"].tolist() == [2, 2]
     assert tables.calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.05) / 4)
 
@@ -88,11 +89,12 @@ def test_scores_of_one_column() -> None:
 def test_decisions_of_each_kind() -> None:
     probs = np.array([[0.4, 0.0, 0.6]])
     levels = np.array([0.0, 1.0, 2.0])
-    assert tables.decide(probs, kind="multiclass").tolist() == [2]
-    assert tables.decide(probs, kind="ordinal", levels=levels).tolist() == [1]  # expected 1.2
-    assert tables.decide(probs, kind="multilabel", threshold=0.3).tolist() == [[True, False, True]]
-    assert tables.in_words(probs, list("abc"), kind="multilabel", threshold=0.3) == ["a, c"]
-    assert tables.in_words(probs * 0, list("abc"), kind="multilabel") == ["none"]
+    multilabel = Task("multilabel", threshold=0.3)
+    assert tables.decide(probs, Task("multiclass")).tolist() == [2]
+    assert tables.decide(probs, Task("ordinal", levels)).tolist() == [1]  # expected 1.2
+    assert tables.decide(probs, multilabel).tolist() == [[True, False, True]]
+    assert tables.in_words(probs, list("abc"), multilabel) == ["a, c"]
+    assert tables.in_words(probs * 0, list("abc"), multilabel) == ["none"]
 
 
 def test_an_image_is_shown_small(tmp_path: Path) -> None:
@@ -164,12 +166,12 @@ def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "
     folds = np.arange(NUM_TRAIN) % NUM_FOLDS
     groups = np.array(ids[:NUM_TRAIN])
     (features / "folds.csv").write_text(folds_text(groups, folds, groups))
-    twins = {
+    duplicates = {
         "contradicting": [["train/00.png", "train/01.png"]],
         "duplicates": [["train/00.png", "train/01.png", "near"]],
         "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
     }
-    artifacts.write_json(features / "audit.json", twins | {"findings": FINDINGS})
+    artifacts.write_json(features / "audit.json", duplicates | {"findings": FINDINGS})
     write_predictions(root, config)
     return config
 
@@ -276,9 +278,9 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     name = summary.metric
     assert f"{name} 0.8174, 90% sure to be between 0.7124 and 0.9124." in html
     assert "out-of-fold score 0.8124 +0.0050: test rows get the mean of 3 models" in html
-    assert "Blend: soft_vote, which every fold chose" in html
+    assert "Blend: every fold chose soft_vote" in html
     assert "last submission (before.csv): better with a probability of 71%" in html
-    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in html
+    assert "1 suspicious finding of the leak checks (border): the estimate may not hold" in html
     assert (facts["better than best member"], facts["better than last submission"]) == (
         "63%",
         "71%",
@@ -294,7 +296,7 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
 def test_what_is_lost_without_a_member_is_below_0(reported: tuple) -> None:
     _, folder, html = reported
     summary = Summary.read(folder / "blend.json")
-    table = html[html.index("<h3>Without each member") : html.index("<h3>How alike")]
+    table = html[html.index("<h3>Without each member") : html.index("<h3>Correlation of")]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
     needed = ["-0.0124", "+0.0099"] if summary.greater_is_better else ["+0.0124", "-0.0099"]
     assert cells == ["first", "0.8000", needed[0], "net", "0.8223", needed[1]]
@@ -366,7 +368,7 @@ def test_what_is_worth_knowing_is_said_in_one_line_each(
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("Expected on the test set") == 1
     assert "accuracy 0.8174, 90% sure to be between 0.7124 and 0.9124." in said
-    assert "1 suspicious finding by the leak radar (border): the estimate may not hold" in said
+    assert "1 suspicious finding of the leak checks (border): the estimate may not hold" in said
     (tmp_path / "features" / "tiny" / "audit.json").unlink()  # as where only predictions are
     print_summary(tmp_path / "submissions" / "tiny", tmp_path)
     assert "suspicious" not in capsys.readouterr().out
@@ -387,16 +389,18 @@ def test_that_test_images_differ_is_said_first(
     print_summary(tmp_path / "submissions" / "tiny", tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     first = (
-        "Test images differ from training images (mean confidence 0.71, of held-out rows 0.93). "
+        "Test images differ from training images (mean confidence 0.71, on held-out rows 0.93). "
         "Expected on the test set as it is: accuracy 0.8174, 90% sure to be between 0.7124 and "
         "0.9124, estimated without labels (importance weights 0.7900). The out-of-fold score "
-        "0.8124 need not hold there."
+        "0.8124 may not hold there."
     )
     assert first in said
     assert said.index(first) < said.index("Out of fold:")
     assert wording.averaging(summary) == ""
     summary.shift.by_way.clear()
-    assert "nothing tells what that costs: accuracy 0.8174" in wording.expected(summary)
+    assert "the cost cannot be estimated without labels: accuracy 0.8174" in wording.expected(
+        summary
+    )
 
 
 def test_what_is_the_same_is_not_called_better() -> None:
@@ -406,7 +410,9 @@ def test_what_is_the_same_is_not_called_better() -> None:
     assert wording.against_best_single(summary).endswith("(first): the same score.")
     assert wording.against_last(summary).endswith("(before.csv): the same score.")
     summary = replace(summary, estimate=replace(summary.estimate, name="first"))
-    assert wording.against_best_single(summary) == "Submitted is the best single member, first."
+    assert (
+        wording.against_best_single(summary) == "The submission is the best single member, first."
+    )
 
 
 def test_a_choice_that_differs_by_fold_says_what_it_cost() -> None:
@@ -414,30 +420,30 @@ def test_a_choice_that_differs_by_fold_says_what_it_cost() -> None:
     made = Choice("loss", by_fold, 0.81237, 0.82237, "soft_vote")
     summary = example_summary(choice=made)
     said = wording.choice(summary)
-    assert "the mean of those whose loss on the other folds cannot be told from the least" in said
-    assert "(soft_vote in 2, greedy in 2 of 3 folds), which scores 0.8124. soft_vote alone" in said
+    assert "the mean of the blends whose loss on the other folds is near the least" in said
+    assert "(soft_vote in 2, greedy in 2 of 3 folds); it scores 0.8124. soft_vote alone" in said
     summary = example_summary(choice=replace(made, rule="metric"))
-    assert "takes the one that is best on the other folds" in wording.choice(summary)
+    assert "takes the blend with the best score on the other folds" in wording.choice(summary)
     assert wording.choice(example_summary(choice=None)) == ""
 
 
 def test_what_is_no_better_than_a_constant_is_named() -> None:
     summary = example_summary()
-    assert wording.nothing_learnt(summary) == wording.no_better_members(summary) == ""
+    assert wording.no_signal(summary) == wording.no_better_members(summary) == ""
     rival = replace(summary.against_constant, no_better=["first", "net"], low=-0.01)
     summary = replace(summary, against_constant=rival)
     said = wording.no_better_members(summary)
-    assert said == "No better than a constant, which scores 0.5000: first, net."
-    assert wording.nothing_learnt(summary).startswith(
-        "The images tell nothing yet: a constant scores 0.5000 where this scores 0."
+    assert said == "No better than a constant (0.5000): first, net."
+    assert wording.no_signal(summary).startswith(
+        "No signal yet: a constant scores 0.5000, the submission 0."
     )
 
 
 def test_scores_before_calibration_are_told_where_they_differ() -> None:
     summary = example_summary()
-    assert wording.prepared(with_member(summary, as_predicted=0.79991)) == ""
+    assert wording.scores_as_predicted(with_member(summary, as_predicted=0.79991)) == ""
     summary = with_member(summary, as_predicted=0.7)
-    assert wording.prepared(summary).endswith("As predicted they score: first 0.7000.")
+    assert wording.scores_as_predicted(summary).endswith("Scores before that: first 0.7000.")
 
 
 def test_what_is_undefined_is_said_and_is_no_number(
@@ -464,7 +470,7 @@ def test_what_is_undefined_is_said_and_is_no_number(
     print_summary(path.parent, tmp_path)
     text = " ".join(capsys.readouterr().out.split())
     assert "0.5000–0.7500, undefined in 1" in text
-    assert "no interval, for the metric is undefined on all resampled rows" in text
+    assert "no interval, the metric is undefined on all resampled rows" in text
     assert "first): not compared, the metric is undefined" in text
     assert not re.search(r"\bnan\b|None", text)
     make_report(path.parent / "report", "print", project=open_project(config, tmp_path))
@@ -473,6 +479,26 @@ def test_what_is_undefined_is_said_and_is_no_number(
     assert (facts["90% interval"], facts["better than best member"]) == ("undefined",) * 2
     assert "0.5000 to 0.7500, undefined in 1" in html
     assert "would show undefined, the private one (4) 0.6500 to 0.9500" in html
+
+
+def test_a_member_without_a_score_is_shown_with_a_dash(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = write_project(tmp_path, "multiclass")
+    path = tmp_path / "submissions" / "tiny" / "blend.json"
+    nothing = {"low": np.nan, "high": np.nan}
+    summary = Summary.read(path)
+    summary.contestants.append(replace(summary.contestants[0], name="net"))
+    summary = with_member(summary, **nothing, score=np.nan, as_predicted=0.7)
+    rival = replace(summary.against_constant, **nothing, score=np.nan, no_better=["first"])
+    summary.members["first"]["view_scores"]["original"] = np.nan
+    replace(summary, against_constant=rival, best_single="net").write(path)
+    print_summary(path.parent, tmp_path)
+    assert "member first – undefined" in " ".join(capsys.readouterr().out.split())
+    make_report(path.parent / "report", "print", project=open_project(config, tmp_path))
+    html = (path.parent / "report.html").read_text(encoding="utf-8")
+    assert "<td>member first</td>" in re.sub(r' class="[^"]*"', "", html)
+    assert "No better than a constant (–): first." in html
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])  # better high, better low
@@ -524,7 +550,7 @@ def test_only_a_member_whose_loss_is_a_sure_gain_is_to_be_left_out() -> None:
 
 def test_fewer_views_are_advised_for_more_than_noise_only() -> None:
     summary = example_summary()
-    score, of_view = summary.contestants[0].score, summary.view_scores("first")
+    score, of_view = summary.contestants[0].score, summary.members["first"]["view_scores"]
     of_view["original"] = score + 0.0024
     assert not any("tta.views" in hint for hint in hints(summary))
     of_view["original"] = score + 0.11  # half of its interval is 0.10
@@ -573,20 +599,20 @@ def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_pa
     np.testing.assert_array_equal(shown, [[0.75, 0, 0.25]] * NUM_TEST)
 
 
-def test_a_planted_label_is_the_most_suspicious(reported: tuple) -> None:
+def test_a_planted_label_error_is_listed_first(reported: tuple) -> None:
     _, folder, html = reported
     listed = pd.read_csv(folder / "suspicious_labels.csv", dtype={"id": str})
     assert list(listed.columns)[:4] == ["id", "label", "likely", "probability"]
     assert listed["id"][0] == f"{PLANTED:02d}.png"
-    gallery = html[html.index("Suspicious labels") :]
+    gallery = html[html.index("Possible label errors") :]
     assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
 
 
 def test_findings_are_shown_worst_first_with_their_images(reported: tuple) -> None:
     _, _, html = reported
-    section = html[html.index("<h2>Leak radar") : html.index("<h2>Errors")]
-    assert "2 of 3 looks saw something" in section
-    assert "`make audit` looks further" in section
+    section = html[html.index("<h2>Target leaks") : html.index("<h2>Errors")]
+    assert "2 of 3 checks found something" in section
+    assert "`make audit` also checks" in section
     cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
     assert cells[::3] == ["suspicious", "note", "quiet"]
     assert cells[1::3] == ["border", "file size", "row order"]
@@ -635,7 +661,13 @@ def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(report
     assert ("Confusion matrix" in titles) == single_label
     assert ("Reliability" in titles) == (kind != "regression")
     assert ("Predicted against true" in titles) == (kind in ("ordinal", "regression"))
-    for title in ("Twins", "Samples", "Suspicious labels", "Most and least confident", "Ledger"):
+    for title in (
+        "Duplicates",
+        "Samples",
+        "Possible label errors",
+        "Most and least confident",
+        "Ledger",
+    ):
         assert title in titles
     assert html.count('<p class="look">') >= len(titles)
     assert "with different labels: 1 in all" in html

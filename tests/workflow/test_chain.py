@@ -605,7 +605,7 @@ def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
     assert 0 <= last["probability"] <= 1
     said = " ".join(capsys.readouterr().out.split())
     assert f"Against the last submission ({first.name}): " in said
-    assert "Submitted is the best single member, linear." in said
+    assert "The submission is the best single member, linear." in said
 
 
 def test_a_member_made_elsewhere_joins_the_blend(copied: Path, caplog) -> None:

@@ -1,1 +1,1 @@
-"""Sections of the report's page."""
+"""Sections of the report's page, one file each: `NAME_section(inputs) -> Section`."""

@@ -1,49 +1,55 @@
-"""Section on leaks: what the radar looked at, what it saw, and images to judge it by."""
+"""Target leaks section: what the leak checks found, with images to judge it by."""
 
 from pipeline.core.finding import PERMUTATION_TEST, Finding, worst_first
 from pipeline.report.page import Gallery, Part, Section, Table, Text
-from pipeline.report.page_inputs import Findings
+from pipeline.report.page_inputs import PageInputs
 from pipeline.report.tables import in_words
 
 
-def radar(found: Findings) -> Section:
-    """What could make the estimate flatter, before any model is trusted."""
-    findings = worst_first(found.findings)
-    labels = in_words(found.targets, found.classes, **found.decision)
-    labels += ["test"] * len(found.test)
-    paths = found.index.paths.tolist()
+def leaks_section(inputs: PageInputs) -> Section:
+    """Return the findings, worst first, with their advice and images."""
+    findings = worst_first(inputs.findings)
+    labels = in_words(inputs.targets, inputs.classes, inputs.task)
+    labels += ["test"] * len(inputs.test)
+    paths = inputs.project.index.paths.tolist()
     rows = {path: (row, labels[row]) for row, path in enumerate(paths)}
-    parts: list[Part] = [_looks(findings)]
-    for finding in findings:
-        if finding.images or finding.grade != "quiet":
-            parts.append(_details(found, finding, rows))
-    num_loud = sum(finding.grade != "quiet" for finding in findings)
+    parts: list[Part] = [_table(findings)]
+    parts += [
+        _details(inputs, finding, rows)
+        for finding in findings
+        if finding.images or finding.grade != "quiet"
+    ]
+    num_found = sum(finding.grade != "quiet" for finding in findings)
     look = (
-        f"{num_loud} of {len(findings)} looks saw something. Suspicious asks for an answer before "
-        "the estimate is trusted, a note for a thought."
+        f"{num_found} of {len(findings)} checks found something. A suspicious finding needs an "
+        "answer before the estimate is trusted; a note may be harmless."
     )
     if all(finding.name != PERMUTATION_TEST for finding in findings):
-        look += " `make audit` looks further: at frozen features, and with a permutation test."
-    return Section("Leak radar", look, parts)
+        look += " `make audit` also checks frozen features and runs a permutation test."
+    return Section("Target leaks", look, parts)
 
 
-def _looks(findings: list[Finding]) -> Table:
+def _table(findings: list[Finding]) -> Table:
     rows = [[finding.grade, finding.name, finding.seen] for finding in findings]
     marked = [(row, 0) for row, finding in enumerate(findings) if finding.grade == "suspicious"]
     bold = [row for row, finding in enumerate(findings) if finding.grade != "quiet"]
-    look = "A look is quiet where what it sees is no more than chance, or than an honest picture."
-    columns = ["grade", "looked at", "seen"]
-    return Table("Looks", look, columns, rows, bold=bold, marked=marked, words=columns[1:])
+    look = "A check is quiet if what it finds is no more than chance, or than images without leaks."
+    columns = ["grade", "check", "finding"]
+    return Table("Checks", look, columns, rows, bold=bold, marked=marked, words=columns[1:])
 
 
-def _details(found: Findings, finding: Finding, rows: dict[str, tuple[int, str]]) -> Part:
-    """A finding's advice, and its images where they help; else its examples as text."""
+def _details(inputs: PageInputs, finding: Finding, rows: dict[str, tuple[int, str]]) -> Part:
+    """Return a finding's advice with its images, or with its examples as text.
+
+    Args:
+        rows: position and label of each image's path.
+    """
     title = finding.name if finding.grade == "quiet" else f"{finding.grade}: {finding.name}"
     look = f"{finding.seen[:1].upper()}{finding.seen[1:]}. {finding.advice}"
     if not finding.images:
         return Text(title, look, "\n".join(finding.examples))
     groups = [
-        (group, [found.tile(rows[path][0], path, rows[path][1], text) for path, text in images])
+        (group, [inputs.tile(rows[path][0], path, rows[path][1], text) for path, text in images])
         for group, images in finding.images
     ]
     return Gallery(title, look, groups)

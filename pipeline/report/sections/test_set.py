@@ -1,25 +1,28 @@
-"""Section on the test set: what is predicted for its images, and how surely."""
+"""Test set section: what is predicted for test images, and how confidently."""
 
 import numpy as np
 
 from pipeline.report import figures
 from pipeline.report.page import GALLERY, Gallery, Part, Picture, Section
-from pipeline.report.page_inputs import Findings
+from pipeline.report.page_inputs import PageInputs
 from pipeline.report.tables import in_words
 
 
-def test_set(found: Findings) -> Section:
-    """What is predicted for test images, and how surely."""
-    sure, name = _confidence(found)
-    order = np.argsort(-sure, kind="stable")
+def test_set_section(inputs: PageInputs) -> Section:
+    """Return the most and least confident predictions, and their distributions."""
+    confidence, name = _confidence(inputs)
+    order = np.argsort(-confidence, kind="stable")
     half = max(1, min(GALLERY // 2, len(order) // 2))
-    words = in_words(found.decided_test, found.classes, **found.decision)
-    ids, start = found.competition.test_ids, len(found.targets)
+    words = in_words(inputs.decided_test, inputs.classes, inputs.task)
+    ids, start = inputs.project.competition.test_ids, len(inputs.targets)
     groups = [
         (
             title,
             [
-                found.tile(start + row, str(ids[row]), words[row], f"{name} {abs(sure[row]):.2f}")
+                inputs.tile(
+                    *(start + row, str(ids[row]), words[row]),
+                    f"{name} {abs(confidence[row]):.2f}",
+                )
                 for row in rows
             ],
         )
@@ -29,47 +32,49 @@ def test_set(found: Findings) -> Section:
         )
     ]
     look = (
-        "Do you agree with the sure ones? The unsure ones show what kind of image is missing in "
-        "train. These are the predictions that the submitted file is made of."
+        "Do you agree with the confident ones? The others show what kind of image is missing in "
+        "train. The submitted file is made of these predictions."
     )
-    if found.kind == "regression":
-        look += " Sure means that folds' models and members agree; in units of the target's spread."
-    parts = [Gallery("Most and least confident", look, groups), *_distributions(found, sure)]
+    if inputs.task.is_regression:
+        look += " Confident: folds' models and members agree, in units of the target's spread."
+    parts = [Gallery("Most and least confident", look, groups), *_distributions(inputs, confidence)]
     look = "There are no labels here; look for predictions that differ from those on train."
     return Section("Test set", look, parts)
 
 
-def _confidence(found: Findings) -> tuple[np.ndarray, str]:
-    """(N_test,), higher is surer, and what it is called."""
-    if found.kind == "regression":
-        return -found.spread, "models differ by"
-    if found.kind == "multilabel":
-        return np.maximum(found.test, 1 - found.test).mean(axis=1), "mean certainty"
-    return found.test.max(axis=1), "probability"
+def _confidence(inputs: PageInputs) -> tuple[np.ndarray, str]:
+    """Return (N_test,), higher is more confident, and its name."""
+    if inputs.task.is_regression:
+        return -inputs.spread, "models differ by"
+    if inputs.task.is_multilabel:
+        return np.maximum(inputs.test, 1 - inputs.test).mean(axis=1), "mean certainty"
+    return inputs.test.max(axis=1), "probability"
 
 
-def _distributions(found: Findings, sure: np.ndarray) -> list[Part]:
-    if found.kind == "regression":
+def _distributions(inputs: PageInputs, confidence: np.ndarray) -> list[Part]:
+    if inputs.task.is_regression:
         panels = {
-            name: (found.oof[:, column], found.test[:, column])
-            for column, name in list(enumerate(found.classes))[:6]
+            name: (inputs.oof[:, column], inputs.test[:, column])
+            for column, name in list(enumerate(inputs.classes))[:6]
         }
         figure = figures.histograms(panels, ("train, out of fold", "test"))
-        look = "The same model family on both: outlines that differ mean images that differ."
+        look = "Outlines that differ mean images that differ."
         return [Picture("Predictions", look, figure, "Histogram of predictions")]
-    multilabel = found.kind == "multilabel"
-    of_train = np.maximum(found.oof, 1 - found.oof).mean(axis=1) if multilabel else found.oof.max(1)
-    figure = figures.histograms({"": (of_train, sure)}, ("train, out of fold", "test"))
-    look = "If test lies further left than train, test images are harder or of another kind."
+    multilabel = inputs.task.is_multilabel
+    of_train = (
+        np.maximum(inputs.oof, 1 - inputs.oof).mean(axis=1) if multilabel else inputs.oof.max(1)
+    )
+    figure = figures.histograms({"": (of_train, confidence)}, ("train, out of fold", "test"))
+    look = "If test is left of train, test images are harder or of another kind."
     parts: list[Part] = [Picture("Confidence", look, figure, "Histogram of confidence")]
-    chosen = found.chosen(found.decided_test)
+    chosen = inputs.chosen(inputs.decided_test)
     groups = [
-        found.test[:, column] if multilabel else found.test[chosen[:, column], column]
-        for column in found.shown
+        inputs.test[:, column] if multilabel else inputs.test[chosen[:, column], column]
+        for column in inputs.shown
     ]
     names = [
-        f"{name}\n{int(chosen[:, column].sum())}" if len(found.shown) <= 14 else name
-        for name, column in zip(found.shown_names, found.shown, strict=True)
+        f"{name}\n{int(chosen[:, column].sum())}" if len(inputs.shown) <= 14 else name
+        for name, column in zip(inputs.shown_names, inputs.shown, strict=True)
     ]
     look = (
         "Each label's probabilities over all test images; the number counts those above the "
