@@ -135,7 +135,7 @@ def written(folder):
 
 def new_trainer(backbone=BACKBONE, *, folder=None, data=None, **changes):
     return Trainer(
-        training.create_fabric("cpu", "32"),
+        training.create_fabric(Hardware(torch.device("cpu"), "32")),
         SETTINGS.model_copy(update=changes),
         backbone,
         data or training_data(image_size=backbone.image_size),

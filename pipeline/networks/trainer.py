@@ -19,8 +19,8 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.errors import JobFailed
-from pipeline.networks.checks.cost import Cost
 from pipeline.networks.class_weights import create_class_weights
+from pipeline.networks.cost import Cost
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights

@@ -26,7 +26,7 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
 from pipeline.core.runtime import stream_seed
 from pipeline.metrics.named import Metric
-from pipeline.networks.checks.cost import Cost, peak_memory_gib
+from pipeline.networks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
@@ -73,7 +73,7 @@ class TrainingRun:
         self.loaders = create_loaders(data, settings, workers=workers, seed=seed)
         checkpoint = _read_checkpoint(folder / CHECKPOINT, metric)
         self.trainer = Trainer(
-            create_fabric(hardware.device.type, hardware.precision),
+            create_fabric(hardware),
             settings,
             backbone,
             data,
@@ -199,9 +199,10 @@ class TrainingRun:
         return scores
 
 
-def create_fabric(device: str, precision: str) -> Fabric:
-    """Where and how exactly a network runs, by the config's names or Fabric's."""
-    return Fabric(accelerator=device, devices=1, precision=PRECISIONS.get(precision, precision))
+def create_fabric(hardware: Hardware) -> Fabric:
+    """Create the Fabric that runs a network on one device."""
+    precision = PRECISIONS.get(hardware.precision, hardware.precision)
+    return Fabric(accelerator=hardware.device.type, devices=1, precision=precision)
 
 
 def without_noise(settings: Network) -> Network:

@@ -11,21 +11,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.backbones.device import choose_device, choose_precision, choose_workers
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Network
 from pipeline.core.artifacts import write_json
 from pipeline.core.runtime import stream_seed
 from pipeline.members.fold_data import fold_data
 from pipeline.members.network import training_data
-from pipeline.networks.checks.checks import (
-    CheckResult,
+from pipeline.networks.checks.gradients import check_gradients
+from pipeline.networks.checks.learning import (
     check_lr_range,
     check_overfit,
     check_repeats,
-    check_start,
 )
-from pipeline.networks.checks.gradients import check_gradients
-from pipeline.networks.checks.trial_network import TrialNetwork, seen_batches
+from pipeline.networks.checks.start import check_start
+from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork, seen_batches
 from pipeline.networks.training import without_noise
 from pipeline.project import Project
 from pipeline.report import check_figures
@@ -68,8 +67,8 @@ def _check_member(project: Project, member: str) -> bool:
         "member": member,
         "passed": passed,
         "seconds": round(seconds, 1),
-        "device": trial.device,
-        "precision": trial.precision,
+        "device": trial.hardware.device.type,
+        "precision": trial.hardware.precision,
         "left_out": left_out,
         "settings": trial.settings.model_dump(mode="json"),
         "results": [asdict(result) for result in results],
@@ -92,10 +91,9 @@ def _untaught(project: Project, member: str) -> tuple[Project, list[str]]:
 
 
 def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
-    settings, runtime = project.member(member), project.config.runtime
+    settings = project.member(member)
     assert isinstance(settings, Network)
     data = training_data(project, member, fold_data(project, member, FOLD))
-    device = choose_device(runtime.device)
     name = f"{member} fold {FOLD}"
     return TrialNetwork(
         settings=without_noise(settings) if settings.plain else settings,
@@ -104,9 +102,7 @@ def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
         folder=folder,
         name=name,
         seed=stream_seed(settings.seed, name),
-        device=device.type,
-        precision=choose_precision(runtime.precision, device),
-        workers=choose_workers(runtime.workers, device),
+        hardware=Hardware.of(project.config.runtime),
     )
 
 

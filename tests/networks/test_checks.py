@@ -14,18 +14,19 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.runtime import stream
 from pipeline.errors import UserError
 from pipeline.networks import trainer as trainer_module
-from pipeline.networks.checks import checks
-from pipeline.networks.checks.checks import (
+from pipeline.networks.checks import learning
+from pipeline.networks.checks.gradients import check_gradients, note_reached, zero_shares
+from pipeline.networks.checks.learning import (
     check_lr_range,
     check_overfit,
     check_repeats,
-    check_start,
 )
-from pipeline.networks.checks.gradients import check_gradients, note_reached, zero_shares
+from pipeline.networks.checks.start import check_start
 from pipeline.networks.checks.trial_network import TrialNetwork, seen_batches, varied_positions
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training_data import TrainingData, create_loaders
@@ -92,9 +93,7 @@ def trial(
         folder=folder,
         name="net fold 0",
         seed=0,
-        device="cpu",
-        precision="32",
-        workers=0,
+        hardware=Hardware(torch.device("cpu"), "32"),
     )
 
 
@@ -129,7 +128,7 @@ def test_a_small_batch_learns_at_the_same_rate():
     assert (big.small.batch_size, big.quiet.batch_size) == (16, 16)
     assert big.small.lr == big.quiet.lr == 0.1 * 64 / 256
     assert not big.small.scale_lr
-    on_gpu = replace(big, device="cuda")
+    on_gpu = replace(big, hardware=Hardware(torch.device("cuda"), "32"))
     assert on_gpu.small.batch_size == 64
 
 
@@ -309,7 +308,7 @@ def test_a_rate_far_from_the_suggestion_is_told():
 def test_a_rate_per_group_keeps_its_share(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        checks,
+        learning,
         "_step",
         lambda trainer, *_: seen.append([g["lr"] for g in trainer.optimizer.param_groups]) or 1.0,
     )
@@ -508,7 +507,7 @@ def test_a_student_is_checked_without_its_teacher(root):
 
 @pytest.mark.slow
 def test_a_failed_check_is_exit_code_1(root, monkeypatch):
-    monkeypatch.setattr(checks, "OVERFIT_STEPS", 5)
+    monkeypatch.setattr(learning, "OVERFIT_STEPS", 5)
     overrides = ["members.net.lr=1e-9"]
     done = CliRunner().invoke(
         app, ["check", "--config", "tiny.yaml", "--member", "net", *overrides]

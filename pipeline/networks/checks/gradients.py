@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.networks.checks.checks import CheckResult
-from pipeline.networks.checks.trial_network import TrialNetwork
+from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork
 from pipeline.networks.network import ImageNetwork
 from pipeline.networks.training import without_noise
 

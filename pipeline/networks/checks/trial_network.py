@@ -1,14 +1,16 @@
 """A network to be checked, and the trainers and batches that checks need."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.runtime import stream
 from pipeline.images.batches import FoldImages
@@ -21,6 +23,21 @@ from pipeline.networks.training import create_fabric, without_noise
 from pipeline.networks.training_data import TrainingData, create_loaders
 
 BATCH = 16  # images that are learnt by heart, and the most in any batch on a CPU
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check.
+
+    Attributes:
+        name: of the check. status: ok; look: a person should judge; failed.
+        text: in plain words. numbers: JSON values, also for figures.
+    """
+
+    name: str
+    status: str
+    text: str
+    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,14 +56,12 @@ class TrialNetwork:
     folder: Path
     name: str
     seed: int
-    device: str
-    precision: str
-    workers: int
+    hardware: Hardware
 
     @cached_property
     def small(self) -> Network:
         """The settings with a batch that a CPU is done with soon, at the same learning rate."""
-        largest = BATCH if self.device == "cpu" else self.settings.batch_size
+        largest = BATCH if self.hardware.device.type == "cpu" else self.settings.batch_size
         return _with_batch(self.settings, min(largest, self.settings.batch_size))
 
     @cached_property
@@ -71,8 +86,9 @@ class TrialNetwork:
 
     def trainer(self, settings: Network, *, precision: str | None = None) -> Trainer:
         """A fresh one, its rates at their peaks, all set to learn that ever does."""
+        precision = precision or self.hardware.precision
         trainer = Trainer(
-            create_fabric(self.device, precision or self.precision),
+            create_fabric(replace(self.hardware, precision=precision)),
             settings,
             self.backbone,
             self.data,
@@ -100,7 +116,7 @@ class TrialNetwork:
 def training_batches(trial: TrialNetwork, trainer: Trainer) -> Iterator[Batch]:
     """Batches as training sees them, epoch after epoch without end."""
     settings = trial.small
-    loaders = create_loaders(trial.data, settings, workers=trial.workers, seed=trial.seed)
+    loaders = create_loaders(trial.data, settings, workers=trial.hardware.workers, seed=trial.seed)
     step, device = 0, trainer.fabric.device
     while True:
         for images, positions in loaders.train:

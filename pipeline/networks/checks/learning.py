@@ -4,7 +4,6 @@ Each check makes its own trainer on the member's data, takes a few steps, and ke
 """
 
 import math
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -21,15 +20,13 @@ from pipeline.networks.checks.loss_curves import (
     smoothed,
     suggest_lr,
 )
-from pipeline.networks.checks.start_loss import start_in_words, start_loss
-from pipeline.networks.checks.trial_network import TrialNetwork, training_batches
+from pipeline.networks.checks.start import start_loss
+from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork, training_batches
 from pipeline.networks.losses import loss_shares
-from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import without_noise
 from pipeline.networks.training_data import create_loaders
 
-NEAR = 0.1  # start and expectation agree within this share
 OVERFIT_STEPS = 60
 LOOK_EVERY = 10  # steps between looks at whether all rows are right already
 REPEATED_STEPS = 3
@@ -37,52 +34,6 @@ GPU_TOLERANCE = 1e-3  # of a loss; a CPU's are the same to the last bit
 RANGE_STEPS, LOWEST_LR, HIGHEST_LR = 40, 1e-6, 1.0
 HOPELESS = 4.0  # times the lowest loss: the range test ends
 FAR = 10.0  # times the suggested rate, or a part of it
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The outcome of one check.
-
-    Attributes:
-        name: of the check. status: ok; look: a person should judge; failed.
-        text: in plain words. numbers: JSON values, also for figures.
-    """
-
-    name: str
-    status: str
-    text: str
-    numbers: dict[str, Any] = field(default_factory=dict)
-
-
-def check_start(trial: TrialNetwork) -> CheckResult:
-    """Shape of the outputs, and the first loss against that of knowing class frequencies only.
-
-    Source: Karpathy 2019, "verify loss @ init".
-    """
-    settings, data = without_noise(trial.small), trial.data
-    trainer = trial.trainer(settings)
-    images, targets, weights = trial.varied_batch(trainer)
-    with torch.no_grad():
-        outputs = trainer.model(images).float()
-        loss = trainer.loss_of(images, targets, weights).item() / len(images)
-        expected = start_loss(trainer, trial, targets, weights)
-        overall = start_loss(trainer, trial, trainer.targets, trainer.weights)
-    shape, wanted = tuple(outputs.shape), (len(images), data.targets.shape[1])
-    near = expected >= 0 and abs(loss - expected) <= NEAR * expected
-    shaped = shape == (settings.dropout_samples * wanted[0], wanted[1])
-    text = (
-        f"outputs {shape} of {wanted[0]} images and {wanted[1]} classes or targets; loss "
-        f"{loss:.3f}, expected {expected:.3f} for these rows ({overall:.3f} for all rows) from "
-        f"{start_in_words(settings, data)}: "
-        + ("they agree" if near else f"they differ by more than {NEAR:.0%}")
-    )
-    drawn = settings.init != "zero" and settings.head != "cosine"
-    if not near and drawn:
-        text += f"; `init: {settings.init}` draws the head's weights, `init: zero` starts lower"
-    status = "ok" if shaped and near else "look" if shaped and drawn and loss > 0 else "failed"
-    numbers = {"loss": loss, "expected": expected, "expected_over_all_rows": overall}
-    groups = describe_groups(trainer.optimizer.param_groups, trainer.network, settings)
-    return CheckResult("start", status, text, {**numbers, "groups": groups})
 
 
 def check_overfit(trial: TrialNetwork) -> CheckResult:
@@ -119,7 +70,7 @@ def check_repeats(trial: TrialNetwork) -> CheckResult:
         first, second = (_first_losses(trial, settings) for _ in range(2))
     except JobFailed as error:
         return CheckResult("plain mode", "failed", str(error))
-    on_cpu = trial.device == "cpu"
+    on_cpu = trial.hardware.device.type == "cpu"
     same = first == second if on_cpu else np.allclose(first, second, rtol=GPU_TOLERANCE, atol=0)
     how = "to the last bit" if on_cpu else f"within {GPU_TOLERANCE:g}, as a GPU does not repeat"
     text = f"two runs of {len(first)} steps with `plain: true` " + (
