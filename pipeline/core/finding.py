@@ -1,4 +1,4 @@
-"""Findings: what the audit says of one thing that it looked at, and how they are read back."""
+"""Findings: results of the audit, and how they are read back."""
 
 import json
 import logging
@@ -91,7 +91,7 @@ def _read_if_whole(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError:
-        log.warning("%s is damaged and left out; `make audit` makes it anew", path)
+        log.warning("%s is damaged and left out; run `make audit` again", path)
         return None
 
 

@@ -1,4 +1,4 @@
-"""File features: what a row's position, names and file tell besides the picture, as numbers."""
+"""File features: numbers of a row's position, names and file, without its picture."""
 
 import re
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Check: each network tried for a minute; writes submissions/<c>/check/<member>/, keeps no weights.
+"""Check stage: tries each network for a minute; writes submissions/<c>/check/<member>/.
 
-Reads folds and cached images. Writes `check.json` and pictures.
+Reads folds and cached images. Writes `check.json` and figures, no weights.
 """
 
 import logging
@@ -32,7 +32,7 @@ from pipeline.report import check_figures
 log = logging.getLogger(__name__)
 
 CHECK = "check.json"
-FOLD = 0  # the one whose training is tried
+FOLD = 0  # whose training is tried
 NUM_BATCHES = 2  # drawn
 CHECKS: tuple[Callable[[TrialNetwork], CheckResult], ...] = (
     check_start,
@@ -44,7 +44,7 @@ CHECKS: tuple[Callable[[TrialNetwork], CheckResult], ...] = (
 
 
 def check_members(project: Project, members: list[str]) -> bool:
-    """Check networks one after the other, say what was found on stdout; whether none failed."""
+    """Check networks one after the other, print the results; return whether none failed."""
     passed = [_check_member(project, member) for member in members]  # all, also after a failure
     return all(passed)
 
@@ -53,7 +53,7 @@ def _check_member(project: Project, member: str) -> bool:
     folder = project.workspace.submissions / "check" / member
     (folder / CHECK).unlink(missing_ok=True)  # of an earlier check: it comes last again
     started = time.monotonic()
-    project, left_out = _untaught(project, member)
+    project, left_out = _without_teachers(project, member)
     trial = _trial_network(project, member, folder)
     results = []
     for check in CHECKS:
@@ -81,8 +81,8 @@ def _check_member(project: Project, member: str) -> bool:
     return passed
 
 
-def _untaught(project: Project, member: str) -> tuple[Project, list[str]]:
-    """The project with a member that needs no other's predictions or weights; what was left out."""
+def _without_teachers(project: Project, member: str) -> tuple[Project, list[str]]:
+    """Return the project with the member independent of others; and the keys left out."""
     settings, off = project.member(member), {"pseudo": None, "distill": None, "start": None}
     left_out = [key for key in off if getattr(settings, key) is not None]
     members = project.config.members | {member: settings.model_copy(update=off)}
@@ -107,7 +107,7 @@ def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
 
 
 def _draw(trial: TrialNetwork, results: list[CheckResult], names: tuple[str, ...]) -> list[Path]:
-    """Write the pictures; their paths."""
+    """Write the figures; return their paths."""
     numbers = {result.name: result.numbers for result in results}
     kind = trial.data.kind
     seen = [
@@ -139,7 +139,7 @@ def _summary(
 
 
 def _finite(content: Any) -> Any:
-    """The same with null for numbers that JSON does not have."""
+    """Replace numbers that JSON does not have by null."""
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -42,7 +42,7 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     ours = hashlib.sha256(text.encode()).hexdigest()
     artifacts.write_text(groups_csv, groups_text(project.competition.ids, drawn.groups))
     if _replaced_by_hand(csv, [*_our_digests(folder), ours]):
-        log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
+        log.warning("%s was replaced by hand and is kept; delete it to make it again", csv)
     else:
         # The digest goes first, beside the old file's: a kill between the two must not make either
         # of them look hand-made.

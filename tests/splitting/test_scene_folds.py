@@ -17,7 +17,7 @@ from pipeline.core.finding import Finding, read_findings
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.project import Project, open_project
-from pipeline.report.wording import suspicious
+from pipeline.report.wording import suspicious_findings
 from pipeline.splitting.draw import scenes_of_block
 from pipeline.splitting.scenes import SCENES, FoldComparison, find_torn_scenes
 from pipeline.stages import folds
@@ -182,7 +182,7 @@ def test_torn_scenes_that_flatter_are_said_with_what_the_estimate_would_be(torn,
     assert f"{comparison.whole:.4f} with scenes whole" in finding.seen
     assert "folds: {scheme: scenes}" in finding.advice
     after = read_findings(torn.workspace)
-    headline = suspicious(after)
+    headline = suspicious_findings(after)
     assert "Set `folds: {scheme: scenes}`" in headline
     assert offer in headline
     # It takes the place of what thumbnails said, for as long as folds.csv is the same.

@@ -28,16 +28,16 @@ from pipeline.networks.training import without_noise
 from pipeline.networks.training_data import create_loaders
 
 OVERFIT_STEPS = 60
-LOOK_EVERY = 10  # steps between looks at whether all rows are right already
+LOOK_EVERY = 10  # steps, after which to see whether all rows are right
 REPEATED_STEPS = 3
 GPU_TOLERANCE = 1e-3  # of a loss; a CPU's are the same to the last bit
 RANGE_STEPS, LOWEST_LR, HIGHEST_LR = 40, 1e-6, 1.0
-HOPELESS = 4.0  # times the lowest loss: the range test ends
+DIVERGED = 4.0  # times the lowest loss: the range test ends
 FAR = 10.0  # times the suggested rate, or a part of it
 
 
 def check_overfit(trial: TrialNetwork) -> CheckResult:
-    """Learn one batch by heart; `numbers["losses"]` is the curve."""
+    """Overfit one batch; `numbers["losses"]` is the curve."""
     trainer = trial.trainer(trial.quiet)
     batch = trial.varied_batch(trainer)
     # With a margin, the loss stays far from zero when all rows are right.
@@ -76,19 +76,18 @@ def check_repeats(trial: TrialNetwork) -> CheckResult:
     text = f"two runs of {len(first)} steps with `plain: true` " + (
         f"have the same losses {how}"
         if same
-        else f"differ: {first} and {second}, expected the same {how}. Something is random that "
-        "the seed does not govern."
+        else f"differ: {first} and {second}, expected the same {how}. Something random does "
+        "not depend on the seed."
     )
     numbers = {"first": first, "second": second}
     return CheckResult("plain mode", "ok" if same else "failed", text, numbers)
 
 
 def check_lr_range(trial: TrialNetwork) -> CheckResult:
-    """Raise the rate step by step; `numbers` is what its picture needs.
+    """Raise the rate step by step; `numbers` is what its figure needs.
 
-    Batches are the training's: augmented, mixed, with dropout. Some have rarer classes than others;
-    so that the curve shows the rate's doing and not the draw's, each loss is told as the one over
-    all rows at the start, plus what it differs from the same batch's at the start.
+    Batches are the training's: augmented, mixed, with dropout. Some have rarer classes than others.
+    So each loss is corrected by the batch's loss at the start less that of all rows.
 
     Source: Smith 2017, LR range test; small batches need this change.
     """
@@ -101,12 +100,12 @@ def check_lr_range(trial: TrialNetwork) -> CheckResult:
         at_start = start_loss(trainer, trial, *batch[1:])
         losses.append(start + _step(trainer, *batch) - at_start)
         lowest = max(min(smoothed(losses)), NEAR_ZERO * start)
-        if not math.isfinite(losses[-1]) or losses[-1] > HOPELESS * lowest:
+        if not math.isfinite(losses[-1]) or losses[-1] > DIVERGED * lowest:
             break
     if not math.isfinite(losses[-1]):
         losses.pop()
     if not losses:
-        return CheckResult("learning rate", "failed", "the very first loss is not finite")
+        return CheckResult("learning rate", "failed", "the first loss is not finite")
     lrs, smooth, chosen = lrs[: len(losses)], smoothed(losses), trial.small.lr
     suggestion = suggest_lr(lrs, smooth)
     if suggestion is None:
@@ -127,7 +126,7 @@ def check_lr_range(trial: TrialNetwork) -> CheckResult:
 
 
 def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights: Any) -> float:
-    """One optimiser step at the rates that the groups have; the loss before it."""
+    """Take one optimiser step at the groups' current rates; return the loss before it."""
     loss, _ = trainer.gradients(images, targets, weights)
     trainer.stepper.step()
     trainer.stepper.zero_grad()
@@ -136,12 +135,12 @@ def _step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, weights
 
 @torch.no_grad()
 def _all_right(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor, _: Any) -> bool:
-    """Whether the highest output is the right class, for each row, as training sees the batch."""
+    """Return whether the highest output is the right class for each row of a training batch."""
     return bool((trainer.model(images).argmax(1) == targets.argmax(1)).all())
 
 
 def _first_losses(trial: TrialNetwork, settings: Network) -> list[float]:
-    """Losses of the first batches, each given to the trainer as an epoch of its own."""
+    """Return losses of the first batches, each trained as an epoch of its own."""
     trainer = trial.trainer(settings)
     loaders = create_loaders(trial.data, settings, workers=0, seed=trial.seed)
     batches = islice(loaders.train, REPEATED_STEPS)

@@ -16,7 +16,7 @@ NEAR = 0.1  # start and expectation agree within this share
 
 
 def check_start(trial: TrialNetwork) -> CheckResult:
-    """Shape of the outputs, and the first loss against that of knowing class frequencies only.
+    """Check the outputs' shape, and the first loss against that of knowing class frequencies only.
 
     Source: Karpathy 2019, "verify loss @ init".
     """
@@ -50,26 +50,26 @@ def check_start(trial: TrialNetwork) -> CheckResult:
 def start_loss(
     trainer: Trainer, trial: TrialNetwork, targets: torch.Tensor, weights: torch.Tensor
 ) -> float:
-    """Mean loss of a network that knows class frequencies at most."""
+    """Return the mean loss of a network that knows class frequencies at most."""
     outputs = _start_outputs(trial.data, trial.settings, targets)
     return (trainer.labels_loss(outputs, targets) * weights).mean().item()
 
 
 def _start_in_words(settings: Network, data: TrainingData) -> str:
-    """What that network says of every image."""
+    """Describe what that network predicts for every image."""
     if data.kind == "regression":
-        return "always saying the mean"
+        return "always predicting the mean"
     if settings.head == "cosine":
-        return "right angles"
+        return "cosines of zero"
     if settings.bias == "prior":
         return "the class frequencies (`bias: prior`)"
     return f"the same output for all classes (`bias: {settings.bias}`)"
 
 
 def _start_outputs(data: TrainingData, settings: Network, targets: torch.Tensor) -> torch.Tensor:
-    """Outputs, one row for each of `targets`, of a network that knows frequencies at most.
+    """Return outputs of a network that knows frequencies at most, one row for each of `targets`.
 
-    Worked out here once more, on purpose: comparing the network with its own bias proves nothing.
+    Computed again on purpose: comparing the network with its own bias proves nothing.
     """
     seen, smallest = data.epoch_weights(settings), 1 / (2 * len(data.targets))
     shares = (seen @ data.targets / seen.sum()).clip(smallest, 1 - smallest)

@@ -22,7 +22,7 @@ from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import create_fabric, without_noise
 from pipeline.networks.training_data import TrainingData, create_loaders
 
-BATCH = 16  # images that are learnt by heart, and the most in any batch on a CPU
+BATCH = 16  # images that are overfitted, and the most in any batch on a CPU
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class TrialNetwork:
-    """A network and its data, as they would be trained; without a teacher or another's weights.
+    """A network and its data as they would be trained, without a teacher or start weights.
 
     Attributes:
         settings: the member's, `distill` and `start` left out.
-        folder: where a batch that makes the loss infinite is kept.
-        seed: the one of training, so that batches are those that it will see.
+        folder: for a batch that makes the loss infinite.
+        seed: of the training, so that its batches are the same.
     """
 
     settings: Network
@@ -60,13 +60,13 @@ class TrialNetwork:
 
     @cached_property
     def small(self) -> Network:
-        """The settings with a batch that a CPU is done with soon, at the same learning rate."""
+        """Return the settings with a batch that is quick on a CPU, at the same learning rate."""
         largest = BATCH if self.hardware.device.type == "cpu" else self.settings.batch_size
         return _with_batch(self.settings, min(largest, self.settings.batch_size))
 
     @cached_property
     def quiet(self) -> Network:
-        """The settings for learning a batch by heart: nothing random, nothing that holds back."""
+        """Return the settings for overfitting one batch: no randomness, no regularisation."""
         settings = _with_batch(without_noise(self.settings), self.num_varied)
         off = {
             "label_smoothing": 0.0,
@@ -81,11 +81,11 @@ class TrialNetwork:
 
     @property
     def num_varied(self) -> int:
-        """Rows of the batch that is learnt by heart; BatchNorm needs two."""
+        """Return the size of the batch that is overfitted; BatchNorm needs two rows."""
         return min(max(2, min(BATCH, self.settings.batch_size)), len(self.data.rows))
 
     def trainer(self, settings: Network, *, precision: str | None = None) -> Trainer:
-        """A fresh one, its rates at their peaks, all set to learn that ever does."""
+        """Create a trainer at its peak rates, with everything trainable that ever is."""
         precision = precision or self.hardware.precision
         trainer = Trainer(
             create_fabric(replace(self.hardware, precision=precision)),
@@ -101,7 +101,7 @@ class TrialNetwork:
         return trainer
 
     def varied_batch(self, trainer: Trainer) -> Batch:
-        """Images as inference sees them, of rows that differ in their targets; weights are 1."""
+        """Return images as inference sees them, of rows with different targets; weights are 1."""
         data = self.data
         rng = stream(self.seed, "check", "varied")
         positions = varied_positions(data.targets, self.num_varied, rng=rng)
@@ -114,7 +114,7 @@ class TrialNetwork:
 
 
 def training_batches(trial: TrialNetwork, trainer: Trainer) -> Iterator[Batch]:
-    """Batches as training sees them, epoch after epoch without end."""
+    """Yield batches as training sees them, epoch after epoch without end."""
     settings = trial.small
     loaders = create_loaders(trial.data, settings, workers=trial.hardware.workers, seed=trial.seed)
     step, device = 0, trainer.fabric.device
@@ -128,7 +128,7 @@ def training_batches(trial: TrialNetwork, trainer: Trainer) -> Iterator[Batch]:
 
 
 def seen_batches(trial: TrialNetwork, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first batches of training: images (B, H, W, 3) uint8 and targets (B, C), mixed."""
+    """Return the first batches of training: images (B, H, W, 3) uint8 and mixed targets (B, C)."""
     settings, data = trial.settings, trial.data
     loaders = create_loaders(data, settings, workers=0, seed=trial.seed)
     targets, weights = (
@@ -147,13 +147,13 @@ def seen_batches(trial: TrialNetwork, num_batches: int) -> list[tuple[np.ndarray
 
 
 def varied_positions(targets: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Choose rows (count,) at random, but none with another's targets while there are others."""
+    """Choose random rows (count,); targets repeat only when all have been taken."""
     order = rng.permutation(len(targets))
     _, classes = np.unique(targets[order], axis=0, return_inverse=True)
     return order[np.argsort(copy_numbers(classes.reshape(-1)), kind="stable")][:count]
 
 
 def _with_batch(settings: Network, batch_size: int) -> Network:
-    """The same learning rate with another batch, also where `scale_lr` ties them."""
+    """Change the batch size, but not the learning rate that `scale_lr` ties to it."""
     same_rate = {"lr": peak_learning_rate(settings), "scale_lr": False}
     return settings.model_copy(update={"batch_size": batch_size, **same_rate})
