@@ -72,7 +72,7 @@ def write_competition(
 def open_planted(
     root: Path, *, seed: int = 0, task: dict | None = None
 ) -> tuple[Competition, ImageIndex, FoldTable]:
-    """What the radar looks at; folds are drawn row by row."""
+    """What the audit looks at; folds are drawn row by row."""
     folder = root / "input" / "planted"
     competition = read_competition(folder, Task(**(task or MULTICLASS)), Data())
     index = refresh_index(root / "index.npz", folder, competition.paths)

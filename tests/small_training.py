@@ -10,7 +10,7 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.metrics.named import get_metric
 from pipeline.networks import training
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_data import Lesson
+from pipeline.networks.training_data import TrainingData
 
 SIZE = 32
 BACKBONE = Backbone(arch="test_efficientnet", weights="random", image_size=SIZE)
@@ -80,11 +80,13 @@ EVERYTHING = {
 }
 
 
-def lesson(kind="multiclass", *, image_size=SIZE, targets=None, num_inner=0, **more) -> Lesson:
+def training_data(
+    kind="multiclass", *, image_size=SIZE, targets=None, num_inner=0, **more
+) -> TrainingData:
     """45 rows to learn from, the last of which decide when to stop, and 15 held out."""
     targets = TARGETS[kind] if targets is None else targets
     num_learnt = 45 - num_inner
-    return Lesson(
+    return TrainingData(
         cache=Patches(),
         image_size=image_size,
         cut="crop",
@@ -110,7 +112,7 @@ def fit(
     workers=0,
     seed=0,
     settings=SETTINGS,
-    about=None,
+    data=None,
     metric=None,
     **changes,
 ):
@@ -118,7 +120,7 @@ def fit(
         folder,
         settings.model_copy(update={"seed": seed, **changes}),
         BACKBONE,
-        about or lesson(kind),
+        data or training_data(kind),
         metric=get_metric(metric or METRICS.get(kind, "accuracy"), kind),
         hardware=Hardware(torch.device(device), precision, workers),
         name="net fold 0",
@@ -131,12 +133,12 @@ def written(folder):
     return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
 
 
-def new_trainer(backbone=BACKBONE, *, folder=None, about=None, **changes):
+def new_trainer(backbone=BACKBONE, *, folder=None, data=None, **changes):
     return Trainer(
-        training.create_fabric("cpu", "32"),
+        training.create_fabric(Hardware(torch.device("cpu"), "32")),
         SETTINGS.model_copy(update=changes),
         backbone,
-        about or lesson(image_size=backbone.image_size),
+        data or training_data(image_size=backbone.image_size),
         folder=folder or Path("unused"),
         name="net fold 0",
         seed=0,

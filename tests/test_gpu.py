@@ -18,7 +18,7 @@ from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import TrainingRun
-from pipeline.networks.training_data import Lesson
+from pipeline.networks.training_data import TrainingData
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 BACKBONE = Backbone(
@@ -76,7 +76,7 @@ def test_training_learns_and_predicts_as_the_cpu_does(
         tmp_path,
         settings,
         BACKBONE,
-        Lesson(
+        TrainingData(
             cache=images,
             image_size=96,
             cut="crop",

@@ -54,9 +54,11 @@ def create_backbone(
         )
     settings = {"num_classes": 0, **({"drop_path_rate": drop_path} if drop_path else {})}
     from_hub = weights and backbone.weights == "hub"
-    with torch.random.fork_rng(devices=[]):  # building a model changes nobody else's draws
+    with torch.random.fork_rng(devices=[]):  # building a model must not change other draws
         if weights and backbone.weights == "random":
-            log.warning("backbone %s has RANDOM weights: its features know nothing of images", arch)
+            log.warning(
+                "backbone %s has RANDOM weights: its features are not trained on any images", arch
+            )
             # The same draw each time: a block is made by one model, however often it is resumed.
             torch.default_generator.manual_seed(0)
         try:
@@ -88,12 +90,12 @@ def _set_image_size(model: nn.Module, side: int, arch: str) -> None:
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, per channel on a scale of 0 to 1, that the weights expect."""
+    """Return the mean and standard deviation that the weights expect, per channel, from 0 to 1."""
     return tuple(model.pretrained_cfg["mean"]), tuple(model.pretrained_cfg["std"])
 
 
 def change_channels(model: nn.Module, channels: int) -> nn.Module:
-    """Let a model's first convolution take 1 or 4 channels instead of 3, in place.
+    """Change a model's first convolution to 1 or 4 input channels, in place.
 
     One: its weights are summed, so that a grey image gives what its three equal channels gave,
     up to the differences between the channels' normalisations.
@@ -146,7 +148,7 @@ def _load_weights(model: nn.Module, backbone: Backbone) -> None:
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Named tensors of a .safetensors or torch file, without running what it may contain."""
+    """Read the named tensors of a .safetensors or torch file, without running code in it."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -163,7 +165,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _hub_or_its_cache() -> Iterator[None]:
-    """Where the hub does not answer, look in its cache only: its client would retry for minutes."""
+    """Use only the hub's cache where the hub does not answer; its client retries for minutes."""
     offline = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
     try:
@@ -173,7 +175,7 @@ def _hub_or_its_cache() -> Iterator[None]:
 
 
 def _answers(address: str, *, timeout_seconds: float = 5.0) -> bool:
-    """Whether there is a way to a server; what it answers does not matter."""
+    """Return whether a server can be reached, whatever it answers."""
     try:
         urllib.request.urlopen(
             urllib.request.Request(address, method="HEAD"), timeout=timeout_seconds
@@ -188,7 +190,7 @@ def _answers(address: str, *, timeout_seconds: float = 5.0) -> bool:
 
 
 def _explained(error: Exception, arch: str, from_hub: bool) -> Exception:
-    """What a user can cause as a UserError; anything else as it is."""
+    """Turn an error that a user can cause into a UserError; return others unchanged."""
     if isinstance(error, TypeError) or (isinstance(error, RuntimeError) and not from_hub):
         return UserError(f"backbone arch {arch!r} cannot be built so: {_first_line(error)}")
     if not from_hub:

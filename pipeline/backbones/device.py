@@ -1,4 +1,4 @@
-"""Where networks run: the device, the precision that it gains from, and images brought to it."""
+"""Hardware that networks run on: device, precision, and images made ready for it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +18,7 @@ BATCH = {"cpu": 16, "mps": 64, "cuda": 256}  # images per forward pass, where no
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where networks run, and how.
+    """Device, precision and workers of networks.
 
     Attributes:
         precision: 32, bf16, 16, or a name of Fabric's.
@@ -31,7 +31,7 @@ class Hardware:
 
     @classmethod
     def of(cls, runtime: Runtime) -> "Hardware":
-        """Choose by the config's section `runtime`.
+        """Choose as the config's section `runtime` says.
 
         Raises:
             UserError: if the device is not there.
@@ -42,7 +42,7 @@ class Hardware:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device that `runtime.device` asks for; "auto" takes a GPU where there is one.
+    """Return the device that `runtime.device` asks for; "auto" takes a GPU where there is one.
 
     Raises:
         UserError: if the device is not there.
@@ -64,7 +64,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """ "32", "bf16" or "16"; "auto" is bf16 on a GPU that has it, 16 on an older one, else 32."""
+    """Return "32", "bf16" or "16"; "auto" is bf16 on a GPU that has it, 16 on others, else 32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -73,14 +73,14 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def choose_workers(wanted: int | None, device: torch.device) -> int:
-    """Processes that read images; None: a few beside a GPU, none on a CPU, which training needs."""
+    """Count processes that read images; by default a few beside a GPU, none on a CPU."""
     if wanted is not None:
         return wanted
     return min(8, num_threads() - 1) if device.type != "cpu" else 0
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """The context in which a forward pass runs at this precision."""
+    """Return the context in which a forward pass runs at this precision."""
     if precision == "32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
@@ -92,7 +92,7 @@ def normalise(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> torch.Tensor:
-    """(B, 3, H, W) uint8 anywhere to normalised float32 on the device, channels last."""
+    """Move (B, 3, H, W) uint8 to the device as normalised float32, channels last."""
     images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
     scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
     offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
@@ -108,8 +108,8 @@ def squares_ahead(
 ) -> Iterator[torch.Tensor]:
     """Make the device's next images in threads while it computes, in order.
 
-    On a CPU few threads do: forward passes need the cores. Each resizes on its own, without torch's
-    threads inside of it, which would take turns with the forward passes' own.
+    On a CPU few threads do: forward passes need the cores. Each thread resizes without torch's own
+    threads, which would compete with the forward passes.
     """
     threads = num_threads() if device.type != "cpu" else max(1, num_threads() // 4)
     return in_threads(

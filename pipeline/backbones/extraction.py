@@ -1,8 +1,8 @@
-"""Frozen features: one block (N, V, D) per backbone, computed once and read from disk ever after.
+"""Frozen features: one block (N, V, D) per backbone, computed once, then read from disk.
 
-A block is known by how it was made (`how`) and holds a row per image, known by its digest. What is
-already in the folder is reused whatever changed elsewhere: a new image costs its own forward
-passes, a new view those of that view, a new order or fewer rows nothing.
+A block is identified by its recipe (`how`), each of its rows by the image's digest. Features in the
+folder are reused: a new image costs its own forward passes, a new view those of that view, a new
+order or fewer rows nothing.
 """
 
 import logging
@@ -88,7 +88,7 @@ def extract_block(
 
 
 def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]:
-    """Features (D,) by (image digest, view) of the block that is already there."""
+    """Return features (D,) by (image digest, view) of the block that is already there."""
     meta = artifacts.read_meta(folder)
     if meta is None or meta.get("how") != how:
         return {}
@@ -103,7 +103,7 @@ def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]
 
 
 def _chunks(digests: list[str], views: list[str], known: dict, *, size: int) -> list[Chunk]:
-    """Rows that lack the same views, each image once, in portions of `size`."""
+    """Group rows that lack the same views, each image once, in chunks of `size`."""
     rows_by_views: dict[tuple[str, ...], list[int]] = {}
     first_row = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     for digest, row in sorted(first_row.items(), key=lambda pair: pair[1]):
@@ -136,7 +136,7 @@ def _features(
     device: torch.device,
     precision: str,
 ) -> np.ndarray:
-    """Pooled features (n, len(views), D) of n squares, decoded ahead of the forward passes."""
+    """Compute pooled features (n, len(views), D) of n squares, decoded ahead of the model."""
     mean, std = normalisation(model)
     view_functions = [get_view(view) for view in views]
     batches = []
@@ -178,7 +178,7 @@ def _assemble(
     parts: Path,
     how: str,
 ) -> np.ndarray:
-    """Every image's views, from what was known and what was computed, in the order of `digests`."""
+    """Join the known and the computed features, in the order of `digests`."""
     features = dict(known)
     for chunk in chunks:
         part = np.load(_part_path(parts, how, chunk, digests))

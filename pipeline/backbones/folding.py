@@ -17,7 +17,7 @@ TOLERANCE = 1e-3  # of the largest feature; rounding stays a hundred times below
 
 @torch.inference_mode()
 def fold_batch_norm(model: nn.Module, images: torch.Tensor) -> nn.Module:
-    """A copy of a model in eval mode without the BatchNorm layers that follow a convolution.
+    """Copy a model in eval mode without the BatchNorm layers that follow a convolution.
 
     Which follow is seen by running the model. A copy that says something else is thrown away: a
     convolution's output may also be used elsewhere.
@@ -41,12 +41,12 @@ def fold_batch_norm(model: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def _parts(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """Features by stage: a quiet stage's would not be missed beside a loud one's."""
+    """Return features by stage, so that a stage of small values is compared by itself."""
     return model.parts(images) if hasattr(model, "parts") else [model(images)]
 
 
 def _pairs(model: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
-    """Names of convolutions and of BatchNorm layers that are given their output, once each."""
+    """Return names of convolutions and of the BatchNorm layers that get their output, once each."""
     made_by: dict[int, str] = {}  # id of an output: the convolution's name
     kept: list[torch.Tensor] = []  # else an id could be given twice
     pairs: list[tuple[str, str]] = []

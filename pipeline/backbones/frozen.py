@@ -18,16 +18,16 @@ class PooledBackbone(nn.Module):
         self.pretrained_cfg = backbone.pretrained_cfg
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Features (B, D) of images (B, 3, H, W)."""
+        """Return features (B, D) of images (B, 3, H, W)."""
         return self.pooling(self.backbone, images)
 
     def parts(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The same, stage by stage."""
+        """Return the same features, stage by stage."""
         return self.pooling.parts(self.backbone, images)
 
 
 def create_frozen(backbone: Backbone) -> nn.Module:
-    """The model whose answers are a block, in eval mode.
+    """Create the model whose outputs are a block, in eval mode.
 
     Raises:
         UserError: a backbone that cannot be built so, or has no such stages.
@@ -38,7 +38,7 @@ def create_frozen(backbone: Backbone) -> nn.Module:
 
 
 def try_frozen(backbone: Backbone, views: list[str]) -> None:
-    """Build the model of a block and show it an empty image of each size that views have.
+    """Build the model of a block and run it on an empty image of each size that views have.
 
     Raises:
         UserError: a backbone that cannot be built so, or does not take one of the sizes.
@@ -57,7 +57,7 @@ def try_views(
     arch: str,
     channels: int = 3,
 ) -> None:
-    """Show a backbone an empty image of each size that views have.
+    """Run a backbone on an empty image of each size that views have.
 
     Raises:
         UserError: if it does not take one of the sizes, as many transformers.

@@ -11,7 +11,7 @@ TIMM_POOLS = {"auto": "avg", "avg": "avg", "max": "max", "avgmax": "avgmax", "co
 
 
 class GeneralisedMean(nn.Module):
-    """(B, D, H, W) to (B, D): the p-th root of the mean of p-th powers, p learned.
+    """Pooling of (B, D, H, W) to (B, D): the p-th root of the mean of p-th powers, p learned.
 
     At p = 1 it is the average, towards infinity the maximum. Source: Radenovic 2018 (GeM).
     """
@@ -21,7 +21,7 @@ class GeneralisedMean(nn.Module):
         self.p, self.smallest = nn.Parameter(torch.tensor(p)), smallest
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Powers are taken in float32: 16 bits overflow."""
+        """Pool; powers are taken in float32, because 16 bits overflow."""
         return maps.float().clamp_min(self.smallest).pow(self.p).mean((2, 3)).pow(1 / self.p)
 
 
@@ -45,11 +45,11 @@ class Pooling(nn.Module):
         self.pools = nn.ModuleList(make() for _ in (*stages, *([] if self.own_last else ["last"])))
 
     def forward(self, backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """Features (B, D) of normalised images (B, channels, H, W)."""
+        """Return features (B, D) of normalised images (B, channels, H, W)."""
         return torch.cat(self.parts(backbone, images), 1)
 
     def parts(self, backbone: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-        """Features (B, D) of each of the stages, then of the last map."""
+        """Return features (B, D) of each of the stages, then of the last map."""
         if self.stages:
             last, maps = backbone.forward_intermediates(images, indices=self.stages)
         else:
@@ -67,7 +67,7 @@ class Pooling(nn.Module):
 def create_pooling(
     settings: Network | Backbone, backbone: nn.Module, *, arch: str
 ) -> Pooling | None:
-    """What the config asks for, or None: the backbone pools as it was pretrained to.
+    """Create the pooling that the config asks for; None keeps the backbone's own.
 
     Raises:
         UserError: if the backbone has no such stages or gives no maps (B, D, H, W).
@@ -94,7 +94,7 @@ def num_features_of(
     channels: int = 3,
     remedy: str = "Say another `image_size`.",
 ) -> int:
-    """D of what pooling makes of a backbone's maps, found by one image.
+    """Find D of the pooled features by a forward pass of one image.
 
     Args:
         remedy: what to do where the backbone does not take images of this size.

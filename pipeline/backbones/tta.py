@@ -24,7 +24,7 @@ CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bott
 
 
 def get_view(name: str) -> View:
-    """The function that makes a view of images (B, 3, H, W).
+    """Return the function that makes a view of images (B, 3, H, W).
 
     `scale_F` resizes to F times the side; `crop_POSITION_F` cuts a square of share F of the side
     at the centre or a corner and resizes it back. Odd transposes of oblong batches change H and W.
@@ -40,7 +40,7 @@ def get_view(name: str) -> View:
 
 
 def sides(views: list[str], image_size: int) -> dict[int, str]:
-    """Sides that a network sees, of the views of a square image: side: the first such view."""
+    """Return the sides of a square image's views, as side: the first such view."""
     square = torch.zeros(1, 1, image_size, image_size)
     of_views = [(get_view(view)(square).shape[-1], view) for view in views]
     return dict(reversed(of_views))

@@ -1,4 +1,4 @@
-"""Where pretrained weights lie, and their digest; found without importing torch or the package."""
+"""Files of pretrained weights and their digests, found without importing torch or the package."""
 
 import importlib.util
 from functools import lru_cache
@@ -12,7 +12,7 @@ SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def weights_file(weights: str) -> Path:
-    """The file that `package:NAME` or `file:PATH` stands for.
+    """Return the file that `package:NAME` or `file:PATH` stands for.
 
     Raises:
         UserError: if the package is not installed, or there is not exactly one weights file.
@@ -46,7 +46,7 @@ def weights_file(weights: str) -> Path:
 
 
 def find_weights(backbones: dict[str, str]) -> None:
-    """Look for what the `weights` of named backbones stand for, without reading it.
+    """Check that the `weights` of named backbones are there, without reading them.
 
     Raises:
         UserError: with all that is not there.
@@ -63,7 +63,7 @@ def find_weights(backbones: dict[str, str]) -> None:
 
 
 def weights_identity(weights: str) -> str:
-    """What stands for the weights in a fingerprint: a digest of the file, or "hub" or "random"."""
+    """Identify weights for a fingerprint: a digest of the file, or "hub" or "random"."""
     if weights in UNFILED:
         return weights
     path = weights_file(weights)

@@ -1,4 +1,4 @@
-"""Alarms: what the radar says of one thing that it looked at."""
+"""Findings: results of the audit, and how they are read back."""
 
 import json
 import logging
@@ -13,17 +13,18 @@ log = logging.getLogger(__name__)
 
 Grade = Literal["suspicious", "note", "quiet"]
 GRADES = get_args(Grade)
+PERMUTATION_TEST = "permutation test"  # the name of the finding that only `make audit` has
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """One look and its outcome.
+class Finding:
+    """One thing that was looked at, and its outcome.
 
     Attributes:
-        name: what was looked at. grade: suspicious asks for an answer, a note for a thought.
+        name: what was looked at. grade: suspicious: answer it first; note: worth a thought.
         seen: one sentence with the numbers. advice: what it could mean, what to do; "" if quiet.
-        offer: what to set in the config, and what the estimate would be; said beside the estimate.
-        score, chance, p_value: None where there are none; p_value is adjusted for all looks.
+        offer: what to set in the config, and what the estimate would be; shown with the estimate.
+        score, chance, p_value: None where there are none; p_value is adjusted for multiple tests.
         examples: paths to look at, or text.
         images: to be shown: titles, and (path below the competition's folder, line of text) each.
     """
@@ -40,7 +41,7 @@ class Alarm:
     images: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """For audit.json: numbers rounded to what they can mean."""
+        """Return JSON values, numbers rounded to three digits."""
         rounded = {
             key: float(f"{value:.3g}") if isinstance(value, float) else value
             for key, value in asdict(self).items()
@@ -48,45 +49,49 @@ class Alarm:
         return rounded | {"advice": "" if self.grade == "quiet" else self.advice}
 
 
-def read_alarms(workspace: Workspace) -> list[Alarm]:
-    """What the radar saw: of `make audit` where that ran on these folds, else of `make folds`.
+def read_findings(workspace: Workspace) -> list[Finding]:
+    """Read the findings of `make audit` if it ran on these folds, else those of `make folds`.
 
-    What features say of a thing takes the place of what thumbnails said of it.
+    A finding on scenes by frozen features replaces the one by thumbnails.
     """
-    alarms = _read(workspace.audit_json)["radar"]
-    completed = _read_if_whole(workspace.radar_json)
-    if completed and completed[: len(alarms)] == alarms:
-        alarms = completed
-    found = [Alarm(**alarm) for alarm in alarms]
+    findings = read_fold_findings(workspace)
+    audited = [Finding(**entry) for entry in _read_if_whole(workspace.findings_json) or []]
+    if audited and audited[: len(findings)] == findings:
+        findings = audited
     scenes = _read_if_whole(workspace.scenes_json)
     if scenes and scenes["folds_csv"] == file_digest(workspace.folds_csv):
-        better = Alarm(**scenes["alarm"])
-        found = [better if alarm.name == better.name else alarm for alarm in found]
-    return found
+        better = Finding(**scenes["finding"])
+        findings = [better if better.name == finding.name else finding for finding in findings]
+    return findings
 
 
-def worst_first(alarms: list[Alarm]) -> list[Alarm]:
-    """By grade, else as they came."""
-    return sorted(alarms, key=lambda alarm: GRADES.index(alarm.grade))
+def read_fold_findings(workspace: Workspace) -> list[Finding]:
+    """Read the findings of `make folds`."""
+    return [Finding(**entry) for entry in _read(workspace.audit_json)["findings"]]
 
 
-def notes_of(alarms: list[Alarm]) -> list[str]:
-    """What is worth a line in the log, suspicious ones first."""
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """Sort by grade, else keep the order."""
+    return sorted(findings, key=lambda finding: GRADES.index(finding.grade))
+
+
+def notes_of(findings: list[Finding]) -> list[str]:
+    """Return a line for the log of each finding that is not quiet, suspicious ones first."""
     return [
-        f"{alarm.grade}: {alarm.name}: {alarm.seen}"
-        for alarm in worst_first(alarms)
-        if alarm.grade != "quiet"
+        f"{finding.grade}: {finding.name}: {finding.seen}"
+        for finding in worst_first(findings)
+        if finding.grade != "quiet"
     ]
 
 
 def _read_if_whole(path: Path) -> Any:
-    """None where there is none, or a damaged one."""
+    """Read JSON; None where there is none, or a damaged one."""
     try:
         return _read(path)
     except FileNotFoundError:
         return None
     except ValueError:
-        log.warning("%s is damaged and left out; `make audit` makes it anew", path)
+        log.warning("%s is damaged and left out; run `make audit` again", path)
         return None
 
 

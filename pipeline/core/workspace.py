@@ -69,13 +69,13 @@ class Workspace:
 
     @property
     def audit_json(self) -> Path:
-        """Return the JSON of the folds stage: duplicates and target leaks."""
+        """Return the JSON of the folds stage: duplicates, and findings on leaks."""
         return self.features / "audit.json"
 
     @property
-    def radar_json(self) -> Path:
-        """Return the JSON of target leaks, completed by the audit stage; it may be absent."""
-        return self.submissions / "audit" / "radar.json"
+    def findings_json(self) -> Path:
+        """Return the JSON of all findings, by the audit stage; it may be absent."""
+        return self.submissions / "audit" / "findings.json"
 
     @property
     def scenes_json(self) -> Path:

@@ -24,7 +24,7 @@ MIN_ROWS = 20  # of train and of test
 
 
 @dataclass(frozen=True)
-class Adversary:
+class AdversarialValidation:
     """Separation of test rows from training rows.
 
     Attributes:
@@ -37,7 +37,7 @@ class Adversary:
     probs: np.ndarray
 
 
-def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversary:
+def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> AdversarialValidation:
     """Tell test from train.
 
     Args:
@@ -50,7 +50,7 @@ def tell_apart(features: np.ndarray, folds: np.ndarray, *, seed: int) -> Adversa
     rng = stream(seed, "adversary")
     of_test, values = _tell(directions, is_test, rng)
     of_folds = [_tell(directions[:num_train], side, rng)[0] for side in _sides(folds)]
-    return Adversary(of_test, of_folds, expit(values))
+    return AdversarialValidation(of_test, of_folds, expit(values))
 
 
 def _sides(folds: np.ndarray) -> list[np.ndarray]:
@@ -64,7 +64,7 @@ def _sides(folds: np.ndarray) -> list[np.ndarray]:
     return [side for side in sides if 1 < side.sum() < len(side) - 1]
 
 
-def beyond_folds(found: Adversary) -> tuple[Association, float, bool]:
+def beyond_folds(found: AdversarialValidation) -> tuple[Association, float, bool]:
     """Find the most peculiar fold, the p-value of test rows being no more so, and if they are."""
     at_chance = replace(found.of_test, score=0.5)
     peculiar = max(found.of_folds, key=lambda one: one.score, default=at_chance)

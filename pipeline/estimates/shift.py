@@ -100,8 +100,8 @@ def _features(evidence: Evidence, seed: int) -> tuple[Signal, ToldApart]:
     rows = np.sort(rng.permutation(len(evidence.features))[:MAX_ROWS])
     kept = rows[rows < num_train]
     features = evidence.features[rows].mean(axis=1, dtype=np.float32)
-    adversary = tell_apart(features, evidence.folds[kept], seed=seed)
-    peculiar, p_value, differs = beyond_folds(adversary)
-    scores = peculiar.score, adversary.of_test.score
+    validation = tell_apart(features, evidence.folds[kept], seed=seed)
+    peculiar, p_value, differs = beyond_folds(validation)
+    scores = peculiar.score, validation.of_test.score
     signal = Signal(ON_FEATURES, *scores, p_value, bool(differs))
-    return signal, ToldApart(kept, adversary.probs[: len(kept)])
+    return signal, ToldApart(kept, validation.probs[: len(kept)])

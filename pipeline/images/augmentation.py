@@ -1,4 +1,4 @@
-"""Augmentation: presets and free pipelines of transforms, drawn anew for each (epoch, row).
+"""Augmentation: presets and free pipelines of transforms, drawn for each (epoch, row).
 
 Transforms are albumentations' and those of `policies`; `measured` stands for a strength that comes
 from the training images.
@@ -24,12 +24,12 @@ from pipeline.errors import UserError, did_you_mean
 from pipeline.images.augmentation_presets import PRESETS
 from pipeline.images.cache import fit_square
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the internet
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it connects to the internet
 import albumentations as A
 
 from pipeline.images.policies import POLICIES
 
-cv2.setNumThreads(0)  # one small image at a time: OpenCV's threads would only wait for each other
+cv2.setNumThreads(0)  # images are small: OpenCV's threads would only wait for each other
 
 MEASURED = "measured"
 # Arguments that may be `measured`: which strength it is, and around what value it ranges.
@@ -45,7 +45,7 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's grey
 
 @dataclass(frozen=True)
 class Spread:
-    """How much images of one data set differ; each a share of their mean, WEAKEST to STRONGEST."""
+    """Variation of images of one data set, as a share of their mean, from WEAKEST to STRONGEST."""
 
     brightness: float
     contrast: float
@@ -63,7 +63,7 @@ class Augmentation:
         self._compose = A.Compose(transforms)
 
     def __call__(self, image: np.ndarray, *, seed: int) -> torch.Tensor:
-        """(H, W, 3) uint8 to (3, image_size, image_size) uint8; the same seed, the same pixels."""
+        """Augment (H, W, 3) uint8 to (3, image_size, image_size) uint8; repeatable by seed."""
         if self.cut != "crop" and self.transforms:
             side = max(self.image_size, min(image.shape[:2]))
             image = fit_square(image, side, self.cut).permute(1, 2, 0).contiguous().numpy()
@@ -102,7 +102,7 @@ def create_augmentation(
 
 
 def wants_spread(augment: Any) -> bool:
-    """Whether a config, or a part of it, says `measured` anywhere."""
+    """Return whether a config, or a part of it, says `measured` anywhere."""
     if isinstance(augment, dict):
         augment = list(augment.values())
     if isinstance(augment, list):
@@ -154,7 +154,7 @@ def _create_transform(step: dict[str, Any], image_size: int, spread: Spread | No
         if value == MEASURED:
             arguments[argument] = _measured(name, argument, spread)
             if argument == "brightness_limit":
-                # What was measured is a share of the mean; by default it would be one of white.
+                # The measured share is of the mean; by default it would be of white.
                 arguments.setdefault("brightness_by_max", False)
     for argument, size in {
         "size": (image_size, image_size),
@@ -175,7 +175,7 @@ def _create_transform(step: dict[str, Any], image_size: int, spread: Spread | No
 
 
 def _measured(name: str, argument: str, spread: Spread | None) -> list[float]:
-    """The range that `measured` stands for."""
+    """Return the range that `measured` stands for."""
     if (name, argument) not in MEASURED_ARGUMENTS:
         raise UserError(
             f"augment: {name} cannot have {argument}: {MEASURED}. What takes it: "
@@ -201,7 +201,7 @@ def _known_transforms() -> dict[str, type]:
 
 
 def _try_out(transform: Any, image: np.ndarray) -> np.ndarray:
-    """Find out now, not in a worker at night, that a transform fails or leaves another form."""
+    """Fail now, not in a worker hours later, if a transform fails or changes the image's form."""
     if isinstance(transform, A.BaseCompose):
         changed = image
         for inner in transform.transforms:

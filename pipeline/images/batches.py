@@ -1,4 +1,4 @@
-"""Batches for networks: which rows, in which order, augmented how; none of it depends on workers.
+"""Batches for networks: rows, order and augmentation, independent of the number of workers.
 
 Every draw is keyed, not streamed: rows and order by (epoch), an image's augmentation by
 (epoch, row, copy). So a resumed run, another number of workers, or a skipped epoch see the same
@@ -35,8 +35,8 @@ class FoldImages(Dataset):
     """Squares of some rows of the cache; an item is (image (3, S, S) uint8, position).
 
     Args:
-        rows: (n,) rows of the cache; keys speak of positions in it, so a row that stands in it
-            twice is augmented in two ways.
+        rows: (n,) rows of the cache; keys are positions in it, so a row that occurs twice is
+            augmented in two ways.
         augment: None gives the view that inference sees.
         seed: of the augmentation's stream.
     """
@@ -69,7 +69,7 @@ class FoldImages(Dataset):
 
 
 class Batches(Sampler[list[Key]]):
-    """Keys of one epoch's batches, in an order of its own; `epoch` is set before iterating.
+    """Keys of one epoch's batches, in its own order; set `epoch` before iterating.
 
     Batches differ in size by one at most and no row is left out, so that there is no small last
     batch, and above all none of a single image, in which BatchNorm's statistics break down.
@@ -102,12 +102,12 @@ class Batches(Sampler[list[Key]]):
 
 
 def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> DataLoader:
-    """Augmented batches of the epoch that `batches.epoch` names."""
+    """Create a loader of augmented batches of the epoch that `batches.epoch` names."""
     return DataLoader(images, batch_sampler=batches, **_worker_settings(workers))
 
 
 def validation_loader(images: FoldImages, *, batch_size: int, workers: int) -> DataLoader:
-    """All rows once, in order."""
+    """Create a loader of all rows once, in order."""
     keys = [(0, position, 0) for position in range(len(images))]
     return DataLoader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
 
@@ -124,9 +124,9 @@ def _worker_settings(workers: int) -> dict:
 
 
 def _start_worker(worker: int) -> None:
-    """One thread per worker: more would fight over the same cores, or hang after a fork.
+    """Use one thread per worker: more would fight over the same cores, or hang after a fork.
 
-    Ctrl-C reaches every process; the main one says so once, and ends its workers.
+    Ctrl-C reaches every process; the main one reports it and ends its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)  # a spawned worker has imported nothing yet

@@ -12,11 +12,11 @@ from pipeline.core import artifacts
 from pipeline.images.decoding import ImageFiles, in_threads
 
 GREY = 128
-MAX_ASPECT = 16  # of what is resized for a centre crop
+MAX_ASPECT = 16  # of an image resized for a centre crop
 
 
 def resize(image: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """(H, W, 3) uint8 to (3, height, width) uint8, antialiased bicubic.
+    """Resize (H, W, 3) uint8 to (3, height, width) uint8, antialiased bicubic.
 
     Within 0.014 of 255 of PIL's, on average, at 2.6 times its speed (threads, two cores).
     """
@@ -29,7 +29,7 @@ def resize(image: np.ndarray, height: int, width: int) -> torch.Tensor:
 
 
 def fit_square(image: np.ndarray, side: int, cut: str) -> torch.Tensor:
-    """Bring (H, W, 3) uint8 to (3, side, side) uint8.
+    """Cut or squash (H, W, 3) uint8 to (3, side, side) uint8.
 
     crop: short side to `side`, then the centre; squash: both sides, whatever the aspect;
     pad: long side to `side`, then grey bars.
@@ -52,7 +52,7 @@ def fit_square(image: np.ndarray, side: int, cut: str) -> torch.Tensor:
 
 
 def _without_far_ends(image: np.ndarray) -> np.ndarray:
-    """Cut what a centre crop would not show; enlarged first, a line of pixels fills the memory."""
+    """Cut what a centre crop would not show: enlarging a line of pixels would fill the memory."""
     height, width = image.shape[:2]
     longest = MAX_ASPECT * min(height, width)
     top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
@@ -62,7 +62,7 @@ def _without_far_ends(image: np.ndarray) -> np.ndarray:
 class ImageCache:
     """Resized images, read from a memory map: `cache[i]` is (H, W, 3) uint8, short side S or less.
 
-    Picklable: a worker process opens the map anew.
+    Picklable: a worker process opens the map again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,7 +129,7 @@ def _shrink(image: np.ndarray, short_side: int) -> np.ndarray:
 
 
 def _whole_images(sizes_path: Path, pixels_path: Path) -> list[tuple[int, int]]:
-    """Sizes of the images that an earlier build left whole; what is beyond them is cut off."""
+    """Return sizes of the images that an earlier build wrote whole; cut off the rest."""
     pixels_path.touch()
     sizes_path.touch()
     lines = sizes_path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)

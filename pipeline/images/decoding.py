@@ -1,7 +1,7 @@
 """Opening image files, in threads. No torch here: checks and indexes start without it.
 
 Pixels become 8 bits. Files of more (16-bit grey and colour, 32-bit integers, floats) are scaled by
-the range of the data set: one file's own would undo what tells images apart by brightness.
+the range of the data set: a range per file would remove differences in brightness.
 """
 
 import warnings
@@ -28,7 +28,7 @@ ORIENTATION = 0x0112  # EXIF tag
 TURNS = {1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True)}
 TURNS |= {5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
 HOT_PIXELS = 0.1  # per cent of the darkest and brightest pixels that do not set a file's range
-# What a person should know of how a file was read.
+# Remarks on how a file was read.
 TRANSPARENT, NOT_FINITE, FRAMES = "transparent", "not finite", "frames"
 
 # Refused only at twice the size that is warned of.
@@ -36,14 +36,14 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class PixelRange(NamedTuple):
-    """Pixel values that become 0 and 255; what is beyond is clipped."""
+    """Pixel values that become 0 and 255; values beyond are clipped."""
 
     low: float
     high: float
 
 
 class PixelDepth(NamedTuple):
-    """What a file stores: numpy's name of the type; limits are NaN for 8 bits."""
+    """Stored values of a file: numpy's name of the type; limits are NaN for 8 bits."""
 
     dtype: str
     low: float
@@ -66,7 +66,7 @@ class ImageFiles:
 
     Attributes:
         paths: of N images. digests: of their pixels, (N,).
-        pixel_range: what they are scaled by, where they have more than 8 bits.
+        pixel_range: for those of more than 8 bits.
     """
 
     paths: Sequence[Path]
@@ -79,7 +79,7 @@ class ImageFiles:
 
 
 def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:
-    """Decode a file into (H, W, 3) uint8 RGB, turned upright as its EXIF says.
+    """Decode a file into (H, W, 3) uint8 RGB, turned upright by its EXIF tag.
 
     Transparency is laid on white, as a viewer shows it; where all is transparent, colours are kept.
 
@@ -92,7 +92,7 @@ def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:
 
 
 def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
-    """As `read_image`, with remarks."""
+    """Decode as `read_image` does, with remarks."""
     with _opened(path) as image:
         remarks = [FRAMES] if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else []
         deep = _deep_pixels(image, path)
@@ -114,7 +114,7 @@ def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
 
 
 def measure_depth(path: Path) -> PixelDepth:
-    """Find what a file stores; one of 8 bits is not decoded for it.
+    """Find the stored type and limits of a file; one of 8 bits is not decoded for it.
 
     Limits leave HOT_PIXELS of the finite values aside, and transparency.
 
@@ -157,7 +157,7 @@ def in_threads(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An open image; what is wrong with its file is a UserError."""
+    """Open an image; raise what is wrong with its file as a UserError."""
     try:
         with Image.open(path) as image:
             yield image
@@ -170,7 +170,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _deep_pixels(image: Image.Image, path: Path) -> np.ndarray | None:
-    """Pixels of more than 8 bits, upright, (H, W) or (H, W, 3 or 4); None for others.
+    """Return pixels of more than 8 bits, upright, (H, W) or (H, W, 3 or 4); None for others.
 
     Pillow drops the low byte of 16-bit colour; OpenCV keeps it.
     """
@@ -190,7 +190,7 @@ def _deep_pixels(image: Image.Image, path: Path) -> np.ndarray | None:
 
 
 def _scaled(pixels: np.ndarray, pixel_range: PixelRange) -> np.ndarray:
-    """As uint8; NaN becomes 0. A fourth channel is transparency and has its type's range."""
+    """Scale to uint8; NaN becomes 0. A fourth channel is transparency and has its type's range."""
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         opaque = PixelRange(0, np.iinfo(pixels.dtype).max)
         colours = _scaled(pixels[..., :3], pixel_range)

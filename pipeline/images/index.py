@@ -1,4 +1,4 @@
-"""The index of images: what each file is, found once, so that nothing is decoded twice to know it.
+"""Index of images: properties of each file, found once so that no file is decoded twice for them.
 
 `features/<competition>/images/index.npz` has a row per file with its digest, size in pixels,
 perceptual hash and thumbnail. A row counts for as long as the file's stamp stays the same (its
@@ -65,28 +65,28 @@ class ImageIndex:
     remarks: np.ndarray
 
     def take(self, rows: np.ndarray) -> "ImageIndex":
-        """The rows at these positions."""
+        """Return the rows at these positions."""
         return ImageIndex(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the images' bytes, in order."""
+        """Return a digest of the images' bytes, in order."""
         return fingerprint(digests=self.digests.tolist())
 
     @property
     def pixel_depths(self) -> list[PixelDepth]:
-        """What each file stores."""
+        """Return the stored type and limits of each file."""
         pairs = zip(self.depths.tolist(), self.limits.tolist(), strict=True)
         return [PixelDepth(dtype, *limits) for dtype, limits in pairs]
 
     @property
     def pixel_range(self) -> PixelRange | None:
-        """What images of more than 8 bits are scaled by; None where there are none."""
+        """Return the range that scales images of more than 8 bits; None where there are none."""
         ranges = self.ranges[self.depths != "uint8"].tolist()
         return PixelRange(*ranges[0]) if ranges else None
 
     def has_remark(self, remark: str) -> np.ndarray:
-        """(N,) bool."""
+        """Return for each image whether it has a remark, (N,) bool."""
         return np.array([remark in remarks.split(",") for remarks in self.remarks.tolist()], bool)
 
 
@@ -98,7 +98,7 @@ def refresh_index(
     num_train: int | None = None,
     pixel_range: tuple[float, float] | None = None,
 ) -> ImageIndex:
-    """The index of these images; files that are new or changed are opened, the others not.
+    """Return the index of these images; only new or changed files are opened.
 
     Args:
         path: where the index is kept.
@@ -143,7 +143,7 @@ def refresh_index(
 
 
 def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
-    """What files store, in threads; those that cannot be decoded are left out."""
+    """Measure stored types in threads; leave out files that cannot be decoded."""
 
     def measure(name: str) -> PixelDepth | None:
         try:
@@ -157,7 +157,7 @@ def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
 
 
 def _digests_of_pixels(index: ImageIndex) -> np.ndarray:
-    """Digests that differ where the same file is scaled otherwise."""
+    """Return digests that differ where the same file is scaled differently."""
     return np.array(
         [
             digest if dtype == "uint8" else f"{digest} {low!r} to {high!r}"
@@ -170,19 +170,19 @@ def _digests_of_pixels(index: ImageIndex) -> np.ndarray:
 
 
 def load_index(path: Path) -> ImageIndex:
-    """The index as it lies on disk; empty where there is none, or it is damaged."""
+    """Read the index from disk; return an empty one where there is none, or it is damaged."""
     if not path.exists():
         return _index_of([])
     if not is_as_written(path):
-        log.warning("%s was changed since it was written: it is made anew", path)
+        log.warning("%s was changed since it was written and is rebuilt", path)
         return _index_of([])
     try:
         with np.load(path) as arrays:
             if not {column.name for column in fields(ImageIndex)} <= {*arrays.files}:
-                return _index_of([])  # of an older version, which looked at less
+                return _index_of([])  # of an older version with fewer columns
             found = ImageIndex(*(arrays[column.name] for column in fields(ImageIndex)))
     except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        log.warning("%s is not readable (%s): it is made anew", path, error)
+        log.warning("%s is not readable (%s) and is rebuilt", path, error)
         return _index_of([])
     return found
 
@@ -190,7 +190,7 @@ def load_index(path: Path) -> ImageIndex:
 def _of_same_content(
     known: ImageIndex, folder: Path, names: list[str], row_of: dict[str, int]
 ) -> list[str]:
-    """Which of these files hold the bytes that the index knows of them."""
+    """Return which of these files hold the bytes that the index knows of them."""
     threads = num_threads()
     digests = in_threads(
         lambda name: file_digest(folder / name), names, threads=threads, ahead=8 * threads
@@ -211,7 +211,7 @@ def _extend(
     depths: dict[str, PixelDepth],
     scale: PixelRange | None,
 ) -> ImageIndex:
-    """Look at new files, in threads, saving now and then."""
+    """Add new files in threads, saving now and then."""
     log.info("looking at %d images of %s", len(new), folder)
     problems, rows, started = [], [], time.monotonic()
     outdated = np.isin(known.paths, new)
@@ -245,10 +245,10 @@ def _extend(
 
 
 def is_blank(image: np.ndarray, small: np.ndarray) -> bool:
-    """Whether no channel of (H, W, 3) uint8 varies by more than BLANK_LEVELS.
+    """Return whether no channel of (H, W, 3) uint8 varies by more than BLANK_LEVELS.
 
     Args:
-        small: its thumbnail, which tells most images that are not, fast.
+        small: its thumbnail, which rules most images out fast.
     """
     if np.ptp(small) > BLANK_LEVELS + 1:  # rounded
         return False

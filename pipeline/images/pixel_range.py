@@ -1,7 +1,7 @@
-"""Which pixel values of images of more than 8 bits become black and white: one range for all.
+"""One range of pixel values, from black to white, for all images of more than 8 bits.
 
-It is measured on training images alone, so that test images are seen as a model would see them
-later; what they have beyond it is clipped.
+It is measured on training images alone, as for images that come later; test pixels beyond it are
+clipped.
 """
 
 import logging
@@ -15,8 +15,8 @@ from pipeline.images.decoding import PixelDepth, PixelRange
 
 log = logging.getLogger(__name__)
 
-# Taken in place of what was measured where that fills at least half of it: one image more or less
-# then changes nothing.
+# Used instead of a measured range that fills at least half of it, so that one image more or less
+# changes nothing.
 USUAL_RANGES = [
     PixelRange(low, high)
     for low, high in ((0, 1), (-1, 1), (0, 255), (0, 1023), (0, 4095), (0, 16383), (0, 65535))
@@ -70,36 +70,36 @@ def describe_pixel_range(
     test: Sequence[PixelDepth],
     wanted: tuple[float, float] | None = None,
 ) -> list[str]:
-    """Say how images of more than 8 bits were scaled, and what is strange about it."""
+    """Describe how images of more than 8 bits were scaled, and what is unusual about it."""
     if pixel_range is None:
         return [] if wanted is None else ["data.pixel_range is not used: all images have 8 bits"]
     deep = [depth for depth in train if depth.dtype != "uint8"]
     low, high = pixel_range
     why = "data.pixel_range" if wanted else "measured on training images; data.pixel_range sets it"
-    said = [f"{_types(deep)} training images: {low:g} became black, {high:g} white ({why})"]
+    texts = [f"{_types(deep)} training images: {low:g} became black, {high:g} white ({why})"]
     if len(deep) < len(train):
-        said.append(
+        texts.append(
             f"{len(train) - len(deep)} of {len(train)} training images have 8 bits and are taken "
-            "as they are, the others are scaled: look whether they are alike"
+            "as they are, the others are scaled: check that they are alike"
         )
     widths = [depth.high - depth.low for depth in deep]
     if widths and (part := float(np.nanmedian(widths)) / (high - low)) < SMALL_PART:
-        said.append(
+        texts.append(
             f"most images use {part:.1%} of the pixel range at most: a few others set it, and "
             "details are lost. Drop these, or say data.pixel_range: [LOW, HIGH]"
         )
     slack = BEYOND * (high - low)
     beyond = [depth for depth in test if depth.low < low - slack or depth.high > high + slack]
     if beyond:
-        said.append(
+        texts.append(
             f"{len(beyond)} of {len(test)} test images have pixels far beyond the range, which are "
-            "clipped: look whether they are of the same kind as the training images"
+            "clipped: check that they are of the same kind as the training images"
         )
-    return said
+    return texts
 
 
 def _usual(measured: PixelRange) -> PixelRange:
-    """The narrowest usual range that holds what was measured, if that fills half of it."""
+    """Return the narrowest usual range that holds what was measured, if that fills half of it."""
     width = measured.high - measured.low
     for low, high in USUAL_RANGES:
         if low <= measured.low and measured.high <= high and width >= (high - low) / 2:
@@ -108,6 +108,6 @@ def _usual(measured: PixelRange) -> PixelRange:
 
 
 def _types(depths: Sequence[PixelDepth]) -> str:
-    """As "100 uint16"."""
+    """Format counts of types, as "100 uint16"."""
     counts = Counter(depth.dtype for depth in depths)
     return " and ".join(f"{count} {dtype}" for dtype, count in sorted(counts.items()))

@@ -1,10 +1,10 @@
 """Policies: AutoAugment, RandAugment, AugMix and TrivialAugmentWide, which albumentations lacks.
 
 torchvision does the work, behind albumentations' interface: arguments are torchvision's, and `p`.
-`fill` is torchvision's too: what a turn or a shift uncovers is black, unless `fill` says a number
+`fill` is torchvision's too: areas that a turn or a shift uncovers are black, or `fill`, a number
 or a colour, e.g. the images' mean, [124, 116, 104]. All of them solarise and equalise colours and
 turn the image by up to 30 degrees, TrivialAugmentWide by up to 135, which makes a 6 into a 9; where
-colour or direction tells classes apart, list single transforms instead.
+colour or direction distinguishes classes, list single transforms instead.
 """
 
 import os
@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torchvision.transforms import v2
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the internet
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it connects to the internet
 import albumentations as A
 
 Interpolation = Literal["nearest", "bilinear"]  # what torchvision turns tensors with
@@ -23,14 +23,14 @@ Fill = float | tuple[float, float, float] | None
 
 
 class _Arguments(A.BasicTransform.InitSchema):
-    """What all take; albumentations checks a transform's arguments against its `InitSchema`."""
+    """Arguments of all policies; albumentations checks a transform's against its `InitSchema`."""
 
     interpolation: Interpolation
     fill: Fill
 
 
 class _Policy(A.ImageOnlyTransform):
-    """Hand the image to torchvision, whose draws depend on this transform's generator only."""
+    """A torchvision policy whose draws depend on this transform's generator only."""
 
     def __init__(self, policy: v2.Transform, *, p: float) -> None:
         super().__init__(p=p)
@@ -40,7 +40,7 @@ class _Policy(A.ImageOnlyTransform):
         return {"seed": self.py_random.getrandbits(63)}
 
     def apply(self, img: np.ndarray, seed: int, **_: Any) -> np.ndarray:
-        """(H, W, 3) uint8 to the same shape."""
+        """Augment (H, W, 3) uint8 to the same shape."""
         channels_first = torch.from_numpy(np.ascontiguousarray(img)).permute(2, 0, 1)
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would also seed the GPU, whose dropout would repeat its draws.

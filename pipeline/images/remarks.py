@@ -1,8 +1,8 @@
-"""Alarms on how images were read: their pixel range, and what of them a person should know."""
+"""Findings on how images were read: their pixel range, and what a person should know."""
 
 import numpy as np
 
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.targets import examples
 from pipeline.images.decoding import FRAMES, NOT_FINITE, TRANSPARENT
 from pipeline.images.index import BLANK, BLANK_LEVELS, ImageIndex
@@ -10,14 +10,14 @@ from pipeline.images.pixel_range import describe_pixel_range
 
 MANY_BLANK = 0.5  # of the training images
 NUM_EXAMPLES = 5
-# Of a remark: the alarm's name, what images are or have, what that means.
+# For each remark: the finding's name, what the images are or have, what that means.
 SORTS = {
     BLANK: (
         "blank images",
         f"show nothing: no channel varies by more than {BLANK_LEVELS} of 255 levels",
-        "Little but their one colour can be learnt from them, and they do not count as copies of "
-        "each other. If they should show something, look at the files; data.pixel_range scales "
-        "those of more than 8 bits.",
+        "A model learns little but their one colour; they do not count as copies of each other. "
+        "If they should show something, look at the files; data.pixel_range scales those of more "
+        "than 8 bits.",
     ),
     TRANSPARENT: (
         "transparent images",
@@ -27,30 +27,30 @@ SORTS = {
     NOT_FINITE: (
         "pixels without a value",
         "have pixels that are NaN or infinite, which became black (+infinity: white)",
-        "If such pixels mark what was not measured, their share may tell the target.",
+        "If such pixels mark what was not measured, their share may predict the target.",
     ),
     FRAMES: (
         "frames",
         "have several frames, of which the first was read",
-        "If the others matter, store each as an image of its own, or side by side in one.",
+        "If the others matter, store each as its own image, or side by side in one.",
     ),
 }
 
 
-def look_at_remarks(
+def find_unusual_images(
     index: ImageIndex, num_train: int, pixel_range: tuple[float, float] | None = None
-) -> list[Alarm]:
-    """Say how images were scaled to 8 bits, and which were read with a loss or show nothing.
+) -> list[Finding]:
+    """Report how images were scaled to 8 bits, and which were read with a loss or show nothing.
 
     Args:
         index: images of training rows, then of test rows.
         pixel_range: `data.pixel_range` of the config.
     """
     depths = index.pixel_depths
-    said = describe_pixel_range(
+    texts = describe_pixel_range(
         index.pixel_range, depths[:num_train], depths[num_train:], pixel_range
     )
-    alarms = [Alarm("pixel range", "note", "; ".join(said))] if said else []
+    findings = [Finding("pixel range", "note", "; ".join(texts))] if texts else []
     for remark, (name, what, advice) in SORTS.items():
         rows = np.flatnonzero(index.has_remark(remark))
         in_train = int((rows < num_train).sum())
@@ -63,5 +63,5 @@ def look_at_remarks(
         )
         much = remark == BLANK and in_train > MANY_BLANK * num_train
         grade = "suspicious" if much else "note"
-        alarms.append(Alarm(name, grade, seen, advice, examples=paths[:NUM_EXAMPLES]))
-    return alarms
+        findings.append(Finding(name, grade, seen, advice, examples=paths[:NUM_EXAMPLES]))
+    return findings

@@ -1,4 +1,4 @@
-"""Sampling: which of a fold's rows one epoch goes through, how often each, in which order."""
+"""Sampling: which of a fold's rows an epoch has, how often each, in which order."""
 
 import numpy as np
 
@@ -32,10 +32,9 @@ def epoch_rows(
         targets: (N, C), hard or soft.
         weights: (N,) row weights, at least one above 0; only weighted reads them.
     Returns:
-        (`num_epoch_rows(...)`,) positions among the N rows; one that stands in it several times is
-        told apart by `copy_numbers`.
+        (`num_epoch_rows(...)`,) positions among the N rows; `copy_numbers` numbers repeated ones.
     Raises:
-        UserError: classes are asked for, and a regression has none.
+        UserError: `sampling` needs classes, and a regression has none.
     """
     check_sampling(sampling, kind=kind)
     if sampling == "all":
@@ -57,7 +56,7 @@ def epoch_rows(
 
 
 def num_epoch_rows(targets: np.ndarray, *, sampling: str, kind: Kind) -> int:
-    """Count what `epoch_rows` draws: the same for every epoch.
+    """Count the rows that `epoch_rows` draws: the same for every epoch.
 
     Raises:
         UserError: classes are asked for, and a regression has none.
@@ -79,7 +78,7 @@ def check_sampling(sampling: str, *, kind: Kind) -> None:
 
 
 def copy_numbers(rows: np.ndarray) -> np.ndarray:
-    """Number the copies of each row, 0 at first: augmentation keyed by it differs between them.
+    """Count up the copies of each row from 0, so that augmentation can differ between them.
 
     Args:
         rows: (n,) as `epoch_rows` returns them.
@@ -95,7 +94,7 @@ def copy_numbers(rows: np.ndarray) -> np.ndarray:
 def draws_per_epoch(
     targets: np.ndarray, weights: np.ndarray, *, sampling: str, kind: Kind
 ) -> np.ndarray:
-    """How often `epoch_rows` draws each of N rows, on average: (N,)."""
+    """Return how often `epoch_rows` draws each of N rows, on average: (N,)."""
     check_sampling(sampling, kind=kind)
     if sampling == "all":
         return np.ones(len(targets))
@@ -110,21 +109,21 @@ def draws_per_epoch(
 
 
 def row_weights_in_loss(weights: np.ndarray, *, sampling: str) -> np.ndarray:
-    """Row weights (N,) that the loss takes: ones for weighted, or they would count twice.
+    """Return row weights (N,) for the loss: ones for weighted, or they would count twice.
 
-    All others keep them: a pseudo-label that stands for a rare class is no surer for it.
+    Others keep them: sampling a rare class more often makes its pseudo-labels no more certain.
     """
     return np.ones_like(weights) if sampling == "weighted" else weights
 
 
 def _rows_of_classes(targets: np.ndarray, kind: Kind) -> list[np.ndarray]:
-    """Rows of each class that has some."""
+    """Return the rows of each class that has some."""
     labels = _rarest_labels(targets) if kind == "multilabel" else targets.argmax(1)
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
 def _rarest_labels(targets: np.ndarray) -> np.ndarray:
-    """(N,) the column of each row's rarest label, the first if alike; C for a row without any."""
+    """Return the column (N,) of each row's rarest label, the first if tied; C if it has none."""
     positive = targets >= 0.5
     num_rows, num_classes = targets.shape
     rarity = np.where(positive, positive.sum(0), num_rows + 1)
@@ -132,6 +131,6 @@ def _rarest_labels(targets: np.ndarray) -> np.ndarray:
 
 
 def _repeated(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """`number` of `rows`, each equally often, and a random few once more to fill up."""
+    """Repeat rows equally often, and a random few once more, to fill up `number`."""
     copies, extra = divmod(number, len(rows))
     return np.concatenate([np.repeat(rows, copies), rng.choice(rows, extra, replace=False)])

@@ -1,4 +1,4 @@
-"""What an image looks like, in a thumbnail and in 64 bits; made once, when it is first decoded."""
+"""Thumbnail and 64-bit perceptual hash of an image, made once when it is first decoded."""
 
 import numpy as np
 from PIL import Image

@@ -1,1 +1,1 @@
-"""Leaks: what should not tell the target, and labels that may be wrong."""
+"""Leaks: what should not predict the target, and labels that may be wrong."""

@@ -1,8 +1,8 @@
-"""Suspicious labels: out-of-fold predictions against labels, by confident learning.
+"""Label errors: labels that out-of-fold predictions contradict, by confident learning.
 
-A row speaks for class j where its probability of j is at least what rows labelled j get on average.
-Rows that speak for another class than their label's are candidates, and their counts, scaled to how
-often each label was given, estimate how many labels are wrong and what they should have been.
+A row is confident of class j if its probability of j is at least the mean of rows labelled j. Rows
+that are confident of another class than their label's are candidates. Their counts, scaled to the
+frequency of each label, estimate how many labels are wrong and what they should have been.
 
 Source: Northcutt, Jiang, Chuang 2021, Confident Learning, section 3.1; off-diagonal cells of the
 confident joint (their C_confident), ranked by normalised margin. A row that is confident of several
@@ -18,14 +18,14 @@ import pandas as pd
 from pipeline.config.schema import Kind
 
 EPS = 1e-12
-SLACK = 1e-6  # a probability at its threshold passes, whatever rounding says
+SLACK = 1e-6  # a probability at its threshold passes despite rounding
 LISTED = 1000  # suspicious labels in the CSV
 COLUMNS = ["row", "label", "likely", "probability", "label_probability"]
 
 
 @dataclass(frozen=True)
-class Suspicion:
-    """What contradicts, and how much of it is wrong.
+class LabelErrors:
+    """Labels that contradict predictions, and an estimate of how many are wrong.
 
     Attributes:
         listed: at most LISTED candidates, the most suspicious first: row (position), label, likely,
@@ -33,7 +33,7 @@ class Suspicion:
         found: how many there are in all.
         pairs: label, likely, images (with this label), wrong (estimated number of them that should
             be `likely`), share (wrong / images); most wrong first. Empty for regression.
-        share: estimated share of wrong labels; NaN for regression, where none can be told.
+        share: estimated share of wrong labels; NaN for regression, which has none.
     """
 
     listed: pd.DataFrame
@@ -42,22 +42,22 @@ class Suspicion:
     share: float
 
 
-def suspect(
+def find_label_errors(
     targets: np.ndarray,
     values: np.ndarray,
     classes: Sequence[str],
     *,
     kind: Kind,
     levels: np.ndarray | None = None,
-) -> Suspicion:
+) -> LabelErrors:
     """Compare targets (N, C) with out-of-fold predictions (N, C).
 
     Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
-    column's median absolute residual; all rows are listed, for there is no class to be wrong about.
+    column's median absolute residual; all rows are listed, as no class can be wrong.
     """
     if kind == "regression":
         listed = _by_residual(targets, values, classes)
-        return Suspicion(listed, targets.size, _pairs([]), np.nan)
+        return LabelErrors(listed, targets.size, _pairs([]), np.nan)
     if kind == "multilabel":
         parts = [
             _of_labels(
@@ -73,11 +73,11 @@ def suspect(
     candidates = candidates.sort_values(["margin", "tie", "row"], kind="stable", ignore_index=True)
     pairs = _pairs([pairs for _, pairs in parts])
     share = float(pairs["wrong"].sum() / (len(targets) * len(parts)))
-    return Suspicion(candidates[COLUMNS].head(LISTED), len(candidates), pairs, share)
+    return LabelErrors(candidates[COLUMNS].head(LISTED), len(candidates), pairs, share)
 
 
 def confident_classes(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """The class (N,) that each row of probabilities (N, C) speaks for, -1 where for none.
+    """Return the class (N,) that each row of (N, C) is confident of, -1 where of none.
 
     Args:
         labels: (N,) in 0..C-1.
@@ -86,21 +86,21 @@ def confident_classes(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
     counts = np.bincount(labels, minlength=probs.shape[1])
     with np.errstate(invalid="ignore"):  # a class that no row has: no probability reaches NaN
         thresholds = np.bincount(labels, own, probs.shape[1]) / counts
-    # A class that nobody believes in has threshold 0, which a probability of 0 must not reach.
+    # A class without any probability has threshold 0, which a probability of 0 must not reach.
     above = probs >= np.maximum(thresholds - SLACK, SLACK)
     return np.where(above.any(axis=1), np.where(above, probs, -np.inf).argmax(axis=1), -1)
 
 
 def calibrated_joint(labels: np.ndarray, likely: np.ndarray, num_classes: int) -> np.ndarray:
-    """Estimated numbers (C, C) of rows with label i that truly are j; row i sums to label i's rows.
+    """Estimate counts (C, C) of rows labelled i that truly are j; row i sums to label i's rows.
 
-    A label of which no row is confident is taken to be right.
+    A label with no confident row counts as right.
     """
     sure = likely >= 0
     cells = np.bincount(labels[sure] * num_classes + likely[sure], minlength=num_classes**2)
     counts = cells.reshape(num_classes, num_classes).astype(float)
-    nobody = counts.sum(axis=1) == 0
-    counts[nobody, nobody] = 1
+    without = counts.sum(axis=1) == 0
+    counts[without, without] = 1
     counts /= counts.sum(axis=1, keepdims=True)
     return counts * np.bincount(labels, minlength=num_classes)[:, None]
 
@@ -108,7 +108,7 @@ def calibrated_joint(labels: np.ndarray, likely: np.ndarray, num_classes: int) -
 def _of_labels(
     labels: np.ndarray, probs: np.ndarray, names: list[str], levels: np.ndarray | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Candidates and estimated pairs of one set of classes that exclude each other."""
+    """Return candidates and estimated pairs of one set of exclusive classes."""
     likely = confident_classes(labels, probs)
     joint = calibrated_joint(labels, likely, len(names))
     rows = np.flatnonzero((likely >= 0) & (likely != labels))

@@ -1,11 +1,10 @@
-"""The leak radar: can the target be told from what should not matter?
+"""Target leaks: do file names, row order, EXIF tags or border pixels predict the target?
 
-For each clue a small forest is fitted on the clue alone and predicts the rows that it did not see,
-in the competition's own folds. A look counts where it beats chance by more than all looks together
-would by luck; how bad that is depends on what else could explain it.
+A small forest is fitted on each file feature alone and predicts held-out rows, in the competition's
+own folds. A feature counts where it beats chance by more than luck explains over all features
+together; its grade depends on what else could explain it.
 """
 
-import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.stats import norm
 from sklearn.ensemble import RandomForestRegressor
 
 from pipeline.core.competition import Competition
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import num_threads, stream, stream_seed
 from pipeline.estimates.association import (
@@ -25,16 +24,19 @@ from pipeline.estimates.association import (
     outcome_of,
 )
 from pipeline.images.index import ImageIndex
-from pipeline.leaks.file_features import Clue, file_clues, row_clues
-from pipeline.leaks.traces import read_traces
+from pipeline.leaks.file_features import (
+    FileFeature,
+    file_features,
+    read_file_infos,
+    row_features,
+)
 
-log = logging.getLogger(__name__)
-
-MAX_TRAIN, MAX_TEST = 1500, 500  # rows looked at: enough to see a leak, and seconds to decode
+NAME = "file features"
+MAX_TRAIN, MAX_TEST = 1500, 500  # rows used: enough to see a leak, and seconds to decode
 MIN_TRAIN = 30  # with fewer, chance can look like anything
-ALPHA = 0.01  # of one false alarm in a competition, all looks together
+ALPHA = 0.01  # of one false positive in a competition, over all features
 WEAK, STRONG, NEARLY_ALL = 0.05, 0.2, 0.8  # of the way from chance to a perfect score
-UNLIKE = 0.6  # AUC of test against train from which a clue counts as differently distributed
+UNLIKE = 0.6  # AUC of test against train from which a feature counts as differently distributed
 NUM_TREES = 40
 NUM_PARTS = 5  # of rows, held out in turn when train and test are compared
 NUM_EXAMPLES = 3
@@ -42,8 +44,8 @@ CONTROL_MARGIN = 0.05  # of score, by which a border must beat the pixels inside
 
 
 @dataclass(frozen=True)
-class Examiner:
-    """Fits forests on one clue's table; each clue's draws have a stream of their own.
+class LeakTest:
+    """Fits forests on one feature's table; each feature's draws have a stream of their own.
 
     Attributes:
         outcome: of training rows. folds, groups: (N,) theirs.
@@ -54,28 +56,28 @@ class Examiner:
     groups: np.ndarray
     seed: int
 
-    def tell_target(self, name: str, table: np.ndarray) -> tuple[Association, np.ndarray]:
-        """How well a clue (N, F) tells the target, and what it says, (N, C)."""
+    def predict_target(self, name: str, table: np.ndarray) -> tuple[Association, np.ndarray]:
+        """Predict the target from a table (N, F); return the association and the values (N, C)."""
         draw = stream_seed(self.seed, "radar", name)
         values = predict_held_out(table, self.outcome.columns, self.folds, seed=draw)
         return associate(values, self.outcome, self.groups), values
 
-    def differs_in_test(self, name: str, table: np.ndarray) -> tuple[float, bool]:
-        """AUC of test against train by a clue (N + N_test, F), and whether that is too much.
+    def compare_test(self, name: str, table: np.ndarray) -> tuple[float, bool]:
+        """Return the AUC of test against train by (N + N_test, F), and whether that is too much.
 
-        Too much is more than what one fold, told from the others in the same way, has: where
-        folds hold out persons, each fold is peculiar.
+        Too much is more than the AUC of any fold against the others: folds that hold out persons
+        differ, too.
         """
         num_train = len(self.folds)
-        score = self._tell_marked(name, table, np.arange(len(table)) >= num_train)
+        score = self._auc_of_marked(name, table, np.arange(len(table)) >= num_train)
         if score <= UNLIKE:
             return score, False
         folds = [self.folds == fold for fold in np.unique(self.folds)]
-        peculiar = max(self._tell_marked(name, table[:num_train], fold) for fold in folds)
-        return score, score > peculiar + UNLIKE - 0.5
+        highest = max(self._auc_of_marked(name, table[:num_train], fold) for fold in folds)
+        return score, score > highest + UNLIKE - 0.5
 
-    def _tell_marked(self, name: str, table: np.ndarray, marked: np.ndarray) -> float:
-        """AUC of marked rows against the others; parts are drawn row by row."""
+    def _auc_of_marked(self, name: str, table: np.ndarray, marked: np.ndarray) -> float:
+        """Return the AUC of marked rows against the others; parts are drawn row by row."""
         parts = stream(self.seed, "radar", name, "parts").permutation(len(table)) % NUM_PARTS
         draw = stream_seed(self.seed, "radar", name, "test")
         values = predict_held_out(table, marked[:, None] + 0.0, parts, seed=draw)
@@ -83,21 +85,21 @@ class Examiner:
         return associate(values, outcome, np.arange(len(table))).score
 
 
-def look_at_clues(
+def find_target_leaks(
     competition: Competition, index: ImageIndex, table: FoldTable, *, seed: int
-) -> list[Alarm]:
-    """Look at every clue; files of up to MAX_TRAIN + MAX_TEST rows are opened.
+) -> list[Finding]:
+    """Test every file feature; files of up to MAX_TRAIN + MAX_TEST rows are opened.
 
     Args:
         index: images of training rows, then of test rows.
     """
     num_train, num_test = len(competition.ids), len(competition.test_ids)
     if num_train < MIN_TRAIN:
-        return [Alarm("clues", "quiet", f"{num_train} training rows are too few to tell")]
+        return [Finding(NAME, "quiet", f"{num_train} training rows are too few to test")]
     rng = stream(seed, "radar")
     train = np.sort(rng.permutation(num_train)[:MAX_TRAIN])
     test = num_train + np.sort(rng.permutation(num_test)[:MAX_TEST])
-    clues = _clues(competition, index, np.concatenate([train, test]))
+    features = _all_features(competition, index, np.concatenate([train, test]))
     outcome = outcome_of(
         competition.targets[train],
         competition.classes,
@@ -105,54 +107,73 @@ def look_at_clues(
         levels=competition.levels,
     )
     if not outcome.names:
-        return [Alarm("clues", "quiet", "every class has too few rows to tell")]
-    examiner = Examiner(outcome, table.folds[train], table.groups[train], seed)
-    return judge(clues, examiner, index.paths[train])
+        return [Finding(NAME, "quiet", "every class has too few rows to test")]
+    leak_test = LeakTest(outcome, table.folds[train], table.groups[train], seed)
+    return grade_features(features, leak_test, index.paths[train])
 
 
-def judge(clues: list[Clue], examiner: Examiner, paths: np.ndarray) -> list[Alarm]:
-    """Grade clues together: chance is allowed one false alarm in 1 / ALPHA competitions.
+def grade_features(
+    features: list[FileFeature], leak_test: LeakTest, paths: np.ndarray
+) -> list[Finding]:
+    """Grade features together: one false positive is allowed in 1 / ALPHA competitions.
 
     Args:
         paths: (N,) of training images.
     """
-    outcome = examiner.outcome
     num_train = len(paths)
-    live = [clue for clue in clues if clue.varies]
-    alarms = [
-        Alarm(clue.name, "quiet", "the same for every row") for clue in clues if not clue.varies
+    varying = [feature for feature in features if feature.varies]
+    findings = [
+        Finding(feature.name, "quiet", "the same for every row")
+        for feature in features
+        if not feature.varies
     ]
-    told = [examiner.tell_target(clue.name, clue.table[:num_train]) for clue in live]
-    adjusted = holm(np.array([found.p_value for found, _ in told]))
-    for clue, (found, values), p_value in zip(live, told, adjusted, strict=True):
-        best, score = outcome.names[found.best], f"{outcome.measure} {found.score:.2f}"
-        strength = (found.score - outcome.chance) / (1 - outcome.chance)
-        numbers = {"score": found.score, "chance": outcome.chance, "p_value": float(p_value)}
-        if p_value > ALPHA or strength < WEAK:
-            seen = f"tells nothing of the target ({score}, chance {outcome.chance})"
-            alarms.append(Alarm(clue.name, "quiet", seen, **numbers))
-            continue
-        reasons = _reasons(clue, found, strength, examiner)
-        seen = f"tells the target with {score} where chance has {outcome.chance}"
-        if outcome.measure == "AUC" and len(outcome.names) > 1:
-            seen += f", best of all {best!r}"
-        seen = "; ".join([seen, *[text for text, _ in reasons]])
-        bad = any(is_bad for _, is_bad in reasons)
-        told_best = _surest(values[:, found.best], outcome.columns[:, found.best])
-        examples = paths[told_best].tolist()
-        # A border that tells no more than what lies inside is only a part of the picture.
-        grade = "suspicious" if bad else "note" if clue.control is None else "quiet"
-        shown = [(f"told best: {best}", [(path, "") for path in examples])]
-        images = [] if grade == "quiet" else shown
-        alarm = Alarm(clue.name, grade, seen, clue.advice, examples=examples, images=images)
-        alarms.append(replace(alarm, **numbers))
-    return alarms
+    results = [leak_test.predict_target(one.name, one.table[:num_train]) for one in varying]
+    adjusted = holm(np.array([association.p_value for association, _ in results]))
+    for feature, result, p_value in zip(varying, results, adjusted, strict=True):
+        findings.append(_grade(feature, *result, float(p_value), leak_test, paths))
+    return findings
+
+
+def _grade(
+    feature: FileFeature,
+    association: Association,
+    values: np.ndarray,
+    p_value: float,
+    leak_test: LeakTest,
+    paths: np.ndarray,
+) -> Finding:
+    outcome = leak_test.outcome
+    score = f"{outcome.measure} {association.score:.2f}, chance {outcome.chance}"
+    strength = (association.score - outcome.chance) / (1 - outcome.chance)
+    numbers = {"score": association.score, "chance": outcome.chance, "p_value": p_value}
+    if p_value > ALPHA or strength < WEAK:
+        return Finding(feature.name, "quiet", f"does not predict the target ({score})", **numbers)
+    best = outcome.names[association.best]
+    seen = f"predicts the target ({score})"
+    if outcome.measure == "AUC" and len(outcome.names) > 1:
+        seen += f", best {best!r}"
+    explanations = _explanations(feature, association, strength, leak_test)
+    is_bad = any(bad for _, bad in explanations)
+    # A border that predicts no more than the pixels inside it is only a part of the picture.
+    grade = "suspicious" if is_bad else "note" if feature.control is None else "quiet"
+    best_rows = _most_certain(values[:, association.best], outcome.columns[:, association.best])
+    examples = paths[best_rows].tolist()
+    shown = [(f"predicted best: {best}", [(path, "") for path in examples])]
+    finding = Finding(
+        feature.name,
+        grade,
+        "; ".join([seen, *[text for text, _ in explanations]]),
+        feature.advice,
+        examples=examples,
+        images=[] if grade == "quiet" else shown,
+    )
+    return replace(finding, **numbers)
 
 
 def predict_held_out(
     table: np.ndarray, columns: np.ndarray, folds: np.ndarray, *, seed: int
 ) -> np.ndarray:
-    """Predict columns (N, C) from a clue's table (N, F), each fold by a forest of the others."""
+    """Predict columns (N, C) from a table (N, F), each fold by a forest of the others."""
     values = np.empty(columns.shape)
     for fold in np.unique(folds):
         rows, held_out = folds != fold, folds == fold
@@ -170,46 +191,49 @@ def predict_held_out(
     return values
 
 
-def _clues(competition: Competition, index: ImageIndex, rows: np.ndarray) -> list[Clue]:
+def _all_features(
+    competition: Competition, index: ImageIndex, rows: np.ndarray
+) -> list[FileFeature]:
     num_train = len(competition.ids)
-    seen = index.take(rows)
+    part = index.take(rows)
     ids = np.concatenate([competition.ids, competition.test_ids])[rows]
-    files = [competition.folder / path for path in seen.paths.tolist()]
-    traces = list(read_traces(files, threads=num_threads(), pixel_range=index.pixel_range))
+    files = [competition.folder / path for path in part.paths.tolist()]
+    infos = list(read_file_infos(files, threads=num_threads(), pixel_range=index.pixel_range))
     positions = np.where(rows < num_train, rows, -1)
     num_classes = len(competition.classes)
     return [
-        *row_clues(positions, seen.paths.tolist(), ids.tolist(), num_classes=num_classes),
-        *file_clues(seen.stamps, seen.sizes, traces),
+        *row_features(positions, part.paths.tolist(), ids.tolist(), num_classes=num_classes),
+        *file_features(part.stamps, part.sizes, infos),
     ]
 
 
-def _reasons(
-    clue: Clue, found: Association, strength: float, examiner: Examiner
+def _explanations(
+    feature: FileFeature, association: Association, strength: float, leak_test: LeakTest
 ) -> list[tuple[str, bool]]:
-    """What else is known of a clue that tells the target, and whether that makes it suspicious."""
-    reasons, num_train = [], len(examiner.folds)
-    if not clue.innocent:
-        reasons.append(("no honest reason is known", strength >= STRONG))
-    if clue.control is not None:
-        inside, _ = examiner.tell_target(f"{clue.name}, control", clue.control[:num_train])
-        margin = found.score - inside.score
-        error = clustered_error(found.influence - inside.influence, examiner.groups)
+    """Say what else is known of a feature that predicts the target, and if that is suspicious."""
+    explanations, num_train = [], len(leak_test.folds)
+    if not feature.innocent:
+        explanations.append(("no honest reason is known", strength >= STRONG))
+    if feature.control is not None:
+        control, name = feature.control[:num_train], f"{feature.name}, control"
+        inside, _ = leak_test.predict_target(name, control)
+        margin = association.score - inside.score
+        error = clustered_error(association.influence - inside.influence, leak_test.groups)
         more = margin > CONTROL_MARGIN and norm.sf(margin / max(error, 1e-9)) < ALPHA
         than = "more than" if more else "not more than"
-        reasons.append((f"{than} pixels further inside ({inside.score:.2f})", more))
-        return reasons  # what else tells test from train in it, the whole picture does too
-    if clue.innocent and strength >= NEARLY_ALL:
-        reasons.append(("that is too well for an accident", True))
-    if clue.innocent and len(clue.table) > num_train:
-        score, differs = examiner.differs_in_test(clue.name, clue.table)
+        explanations.append((f"{than} pixels further inside ({inside.score:.2f})", more))
+        return explanations  # test images may differ in it as in the whole picture
+    if feature.innocent and strength >= NEARLY_ALL:
+        explanations.append(("too well for an accident", True))
+    if feature.innocent and len(feature.table) > num_train:
+        score, differs = leak_test.compare_test(feature.name, feature.table)
         more = "more" if differs else "no more"
-        text = f"tells test from train {more} than a fold from the others (AUC {score:.2f})"
-        reasons.append((text, differs and strength >= STRONG))
-    return reasons
+        text = f"test differs from train {more} than a fold from the others (AUC {score:.2f})"
+        explanations.append((text, differs and strength >= STRONG))
+    return explanations
 
 
-def _surest(values: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Positions of a few rows that the clue is surest of, among those where it is right."""
+def _most_certain(values: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Return positions of the few right predictions that are the most certain."""
     right = np.flatnonzero(column >= np.median(column) if column.max() < 1 else column > 0.5)
     return right[np.argsort(-values[right], kind="stable")[:NUM_EXAMPLES]]

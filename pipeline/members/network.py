@@ -20,7 +20,7 @@ from pipeline.members.member import FoldData
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import WEIGHTS, load_network
 from pipeline.networks.training import FILES, TrainingRun
-from pipeline.networks.training_data import Lesson, set_aside
+from pipeline.networks.training_data import TrainingData, set_aside
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -82,12 +82,12 @@ class NetworkMember:
         return settings.model_copy(update={"epochs": round(median(used))})
 
 
-def training_data(project: Project, member: str, data: FoldData) -> Lesson:
+def training_data(project: Project, member: str, data: FoldData) -> TrainingData:
     """Return a fold's rows as images, without those that decide when the training stops."""
     settings, competition = project.member(member), project.competition
     inner = _deciding_rows(project, member, data)
     learnt, start = data.rows[~inner], settings.start
-    return Lesson(
+    return TrainingData(
         cache=ImageCache(project.workspace.image_cache(project.cached_side(member))),
         image_size=project.image_size(member),
         cut=project.config.backbones[settings.network].cut,

@@ -1,1 +1,1 @@
-"""Backbones, their frozen features, and networks fine-tuned from them."""
+"""Networks fine-tuned from backbones: model, losses, training, inference, checks."""

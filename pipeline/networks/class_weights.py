@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 def create_class_weights(
     settings: Network, targets: np.ndarray, weights: np.ndarray, kind: Kind
 ) -> np.ndarray | None:
-    """(C,) weights that the config asks for, or None; the mean row weighs 1.
+    """Compute the (C,) weights that the config asks for, or None; the mean row weighs 1.
 
     For multilabel: weights of a column's positives against its negatives.
 
@@ -34,7 +34,7 @@ def create_class_weights(
 
 
 def _rarity(counts: np.ndarray, beta: float | None) -> np.ndarray:
-    """Inverse frequency, or (1 - beta) / (1 - beta^n): further rows of a class tell less and less.
+    """Return inverse frequency, or (1 - beta) / (1 - beta^n), where each further row adds less.
 
     Source: Cui 2019, class-balanced loss; theirs is scaled to a sum of C, ours to a mean row of 1.
     """

@@ -1,4 +1,4 @@
-"""Heads: what turns pooled features into outputs."""
+"""Heads: from pooled features to outputs."""
 
 import math
 
@@ -10,19 +10,19 @@ from pipeline.config.schema import Network
 
 
 class CosineLinear(nn.Linear):
-    """scale * cosine between features and each class's weights; no bias."""
+    """Linear layer of scale * cosine between features and each class's weights; no bias."""
 
     def __init__(self, in_features: int, out_features: int, *, scale: float) -> None:
         super().__init__(in_features, out_features, bias=False)
         self.scale = scale
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (B, C) in [-scale, scale]."""
+        """Return logits (B, C) in [-scale, scale]."""
         return self.scale * F.linear(F.normalize(features.float()), F.normalize(self.weight))
 
 
 class Head(nn.Module):
-    """Features (B, D) to outputs (B, C); in training (S*B, C), one block of B per dropout mask."""
+    """Head from features (B, D) to outputs (B, C); in training (S*B, C), B per dropout mask."""
 
     def __init__(self, settings: Network, *, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Head(nn.Module):
         self.set_bias(torch.zeros(num_classes))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Several masks share one pass of the backbone (Inoue 2019)."""
+        """Return outputs; several dropout masks share one pass of the backbone (Inoue 2019)."""
         features = self.hidden(features)
         if self.training and self.num_samples > 1:
             features = features.repeat(self.num_samples, 1)
@@ -60,5 +60,5 @@ class Head(nn.Module):
 
 
 def rare_bias(share: float = 0.01) -> float:
-    """Log-odds of a rare class: so that focal loss does not start with a flood (Lin 2017)."""
+    """Return log-odds of a rare class, which keep focal loss small at the start (Lin 2017)."""
     return -math.log((1 - share) / share)

@@ -22,7 +22,7 @@ def predict_views(
     device: torch.device,
     precision: str,
 ) -> np.ndarray:
-    """Predictions (V, N, C) float64 of rows of the cache; views are made on the device."""
+    """Predict (V, N, C) float64 of rows of the cache; views are made on the device."""
     network = network.eval().to(device)
     batch = BATCH[device.type]
     squares = squares_ahead(

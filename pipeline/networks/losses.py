@@ -32,7 +32,7 @@ def soft_cross_entropy(
     smoothing: float = 0.0,
     class_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy of logits (B, C) against rows that sum to 1, each smoothed towards 1 / C.
+    """Return cross-entropy of logits (B, C) with rows that sum to 1, each smoothed towards 1 / C.
 
     Source: Szegedy 2016, label smoothing; the same numbers as torch's for hard targets, but
     a class weight (C,) multiplies its class's share of the target and is not divided out again.
@@ -48,7 +48,7 @@ def focal(
     gamma: float,
     class_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy in which each class's term counts by (1 - p)^gamma: easy rows fade.
+    """Return cross-entropy whose class terms count by (1 - p)^gamma: easy rows count less.
 
     Source: Lin 2017, for softmax and soft targets; with class weights by effective number it is
     Cui 2019's class-balanced focal loss.
@@ -64,7 +64,7 @@ def binary_focal(
     gamma: float,
     positive_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean over columns of each column's own focal loss (Lin 2017), targets in [0, 1]."""
+    """Return the mean over columns of each one's focal loss (Lin 2017), targets in [0, 1]."""
     positive = _weighted(targets, positive_weights) * _faded(F.logsigmoid(logits), gamma)
     negative = (1 - targets) * _faded(F.logsigmoid(-logits), gamma)
     return -(positive + negative).mean(1)
@@ -78,7 +78,7 @@ def additive_cosine_margin(
     scale: float,
     class_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy after the true class's cosine is made smaller by a margin.
+    """Return cross-entropy after a margin is subtracted from the true class's cosine.
 
     Args:
         logits: (B, C), scale * cosine.
@@ -98,7 +98,7 @@ def additive_angular_margin(
     scale: float,
     class_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy after a margin, in radians, is added to the true class's angle.
+    """Return cross-entropy after a margin, in radians, is added to the true class's angle.
 
     Args:
         logits: (B, C), scale * cosine.
@@ -120,10 +120,10 @@ def additive_angular_margin(
 def cumulative(
     logits: torch.Tensor, targets: torch.Tensor, *, class_weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """For ordered classes: mean cross-entropy of the C - 1 questions "is it above level k?".
+    """Return the mean cross-entropy of C - 1 binary questions "above level k?" of ordered classes.
 
-    Far misses cost more than near ones. Answers come from the softmax, so that they never
-    contradict each other. A class weight (C,) multiplies its class's share of the target.
+    Far misses cost more than near ones. Probabilities come from one softmax, so that they are
+    consistent. A class weight (C,) multiplies its class's share of the target.
 
     Source: Niu 2016, with this change.
     """
@@ -139,7 +139,7 @@ def cumulative(
 def binary_cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, *, positive_weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean over columns of each column's own yes-or-no cross-entropy, targets in [0, 1]."""
+    """Return the mean over columns of each column's binary cross-entropy, targets in [0, 1]."""
     losses = F.binary_cross_entropy_with_logits(
         logits, targets, pos_weight=positive_weights, reduction="none"
     )
@@ -147,7 +147,7 @@ def binary_cross_entropy(
 
 
 def error(outputs: torch.Tensor, targets: torch.Tensor, *, of: Callable) -> torch.Tensor:
-    """Mean over columns of a pointwise error: mse_loss, l1_loss or huber_loss (at 1 deviation)."""
+    """Return the mean over columns of mse_loss, l1_loss or huber_loss (at 1 deviation)."""
     return of(outputs, targets, reduction="none").mean(1)
 
 
@@ -159,7 +159,7 @@ def weighted_sum(
     shares: list[float],
     log_variances: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Sum of losses by fixed shares; with `log_variances` s (one each) the balance is learned.
+    """Sum losses by fixed shares; with `log_variances` s (one each) the balance is learned.
 
     Then each counts share * exp(-s), and s / 2 is added, so that ignoring a loss has its price.
 
@@ -181,7 +181,7 @@ def distilled(
     weight: float,
     temperature: float,
 ) -> torch.Tensor:
-    """(1 - weight) * loss + weight * T^2 * divergence from the teacher, both sides softened by T.
+    """Return (1 - weight) * loss + weight * T^2 * divergence from the teacher, both softened by T.
 
     For regression the teacher's part is the squared error, without T.
 
@@ -191,22 +191,22 @@ def distilled(
     """
     own, teacher = targets.chunk(2, dim=1)
     if kind == "regression":
-        taught = error(outputs, teacher, of=F.mse_loss)
+        distance = error(outputs, teacher, of=F.mse_loss)
     elif kind == "multilabel":
         softened = (teacher.logit(1e-6) / temperature).sigmoid()
-        answers = outputs / temperature
+        logits = outputs / temperature
         entropy = F.binary_cross_entropy(softened, softened, reduction="none").mean(1)
-        taught = temperature**2 * (binary_cross_entropy(answers, softened) - entropy)
+        distance = temperature**2 * (binary_cross_entropy(logits, softened) - entropy)
     else:
         softened = (teacher.clamp_min(1e-6).log() / temperature).log_softmax(1)
-        answers = (outputs / temperature).log_softmax(1)
-        divergence = F.kl_div(answers, softened, reduction="none", log_target=True)
-        taught = temperature**2 * divergence.sum(1)
-    return (1 - weight) * loss(outputs, own) + weight * taught
+        logits = (outputs / temperature).log_softmax(1)
+        divergence = F.kl_div(logits, softened, reduction="none", log_target=True)
+        distance = temperature**2 * divergence.sum(1)
+    return (1 - weight) * loss(outputs, own) + weight * distance
 
 
 def loss_shares(settings: Network, kind: Kind) -> dict[str, float]:
-    """Names and shares of the losses that a config asks for.
+    """Return names and shares of the losses that a config asks for.
 
     Raises:
         UserError: if one does not fit the task.
@@ -228,7 +228,7 @@ def create_loss(
     class_weights: torch.Tensor | None = None,
     log_variances: torch.Tensor | None = None,
 ) -> Loss:
-    """The loss that a network's config asks for, without its teacher's part.
+    """Create the loss that a network's config asks for, without its teacher's part.
 
     Args:
         class_weights: (C,); for multilabel, weights of the positives.
@@ -273,5 +273,5 @@ def _weighted(targets: torch.Tensor, class_weights: torch.Tensor | None) -> torc
 
 
 def _faded(log_probs: torch.Tensor, gamma: float) -> torch.Tensor:
-    """(1 - p)^gamma * log p, also where p is 1: there the power's slope would be NaN."""
+    """Return (1 - p)^gamma * log p, also where p is 1: there the power's slope would be NaN."""
     return (1 - log_probs.exp()).clamp_min(1e-8) ** gamma * log_probs

@@ -1,8 +1,8 @@
-"""Mixing: images of a batch blended with, or pasted over, each other, and their targets likewise.
+"""Mixing: images of a batch blended with, or pasted over, each other, and their targets too.
 
 All methods take images (B, 3, H, W) float, targets (B, C) and weights (B,), change none of them in
 place, and mix weights by the same shares as the pixels. A target counts by its share times its
-row's weight: a row of weight 0 lends its pixels and not its label, and rows that sum to 1 still do.
+row's weight: a row of weight 0 gives its pixels and not its label, and rows that sum to 1 still do.
 So a loss that is linear in the target is, of a mixed row, the sum of its rows' losses, each times
 its share and weight.
 Random draws come from a numpy generator on the CPU, so that a step can be repeated on any device.
@@ -34,7 +34,7 @@ def mix_batch(
 ) -> Batch:
     """Mix a batch, with `settings.mix_probability`, by one of the methods that are on.
 
-    Each method that is on is equally likely. A batch that is not mixed is handed back as it came,
+    Each method that is on is equally likely. A batch that is not mixed is returned as it is,
     uint8 images too; a mixed one is float.
     """
     methods = [
@@ -44,7 +44,7 @@ def mix_batch(
         (settings.mosaic, partial(mosaic, beta=settings.mosaic)),
     ]
     on = [mix for strength, mix in methods if strength > 0]
-    # What is certain is not drawn: with mixup alone, a step's draws are those of `mixup`.
+    # No draw without a choice: with mixup alone, a step's draws are those of `mixup`.
     if not on or (settings.mix_probability < 1 and rng.random() >= settings.mix_probability):
         return images, targets, weights
     mix = on[0] if len(on) == 1 else on[rng.integers(len(on))]
@@ -154,9 +154,9 @@ def mosaic(
 def _mixed_labels(
     targets: torch.Tensor, weights: torch.Tensor, mix: Mix
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Targets (B, C), each row's by its weight, and the weights (B,) that are left of them.
+    """Mix targets (B, C), each row's by its weight; return them and the mixed weights (B,).
 
-    A row that is mixed of rows without weight alone has none, and their targets' plain mean.
+    A row mixed of rows without weight has none, and the plain mean of their targets.
     """
     mass = mix(weights)
     counted = mix(weights[:, None] * targets) / torch.where(mass > 0, mass, 1)[:, None]
@@ -164,7 +164,7 @@ def _mixed_labels(
 
 
 def _clipped_span(length: int, side: float, rng: np.random.Generator) -> slice:
-    """Where a box of `side` (a share of `length`) around a random centre lies inside the image."""
+    """Return the part of a box of `side` (a share of `length`) that lies inside the image."""
     size, centre = int(length * side), int(rng.integers(length))
     return slice(max(0, centre - size // 2), min(length, centre - size // 2 + size))
 

@@ -1,4 +1,4 @@
-"""A fine-tuned network: backbone and head, how it wants its images, what its outputs mean."""
+"""A fine-tuned network: backbone and head, its image format, the meaning of its outputs."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green, blue; ITU-R BT.601, as PIL a
 
 
 class ImageNetwork(nn.Module):
-    """Pixels in, raw outputs or predictions out.
+    """Network from pixels to raw outputs or predictions.
 
-    Its buffers travel with its weights: pixel statistics, and, for regression, mean and standard
-    deviation of the training targets, in which the raw outputs are expressed.
+    Its buffers are saved with its weights: pixel statistics, and, for regression, mean and standard
+    deviation of the training targets, the unit of the raw outputs.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ImageNetwork(nn.Module):
             self.loss_log_variances = nn.Parameter(torch.zeros(len(loss_shares(settings, kind))))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Raw outputs (B, C) of images (B, 3, H, W) with values of 0 to 255, uint8 or float."""
+        """Return raw outputs (B, C) of images (B, 3, H, W) in 0 to 255, uint8 or float."""
         pixels = (images.float() - self.pixel_mean) / self.pixel_std
         if self.channels == 1:
             pixels = torch.einsum("bchw,c->bhw", pixels, pixels.new_tensor(LUMINANCE))[:, None]
@@ -69,7 +69,7 @@ class ImageNetwork(nn.Module):
         return self.head(self.pooling(self.backbone, pixels))
 
     def values_of(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Raw outputs (B, C) as predictions: probabilities, or values in the target's unit."""
+        """Turn raw outputs (B, C) into probabilities, or values in the target's unit."""
         outputs = outputs.float()
         if self.kind == "regression":
             return outputs * self.target_std + self.target_mean
@@ -77,11 +77,11 @@ class ImageNetwork(nn.Module):
 
     @torch.inference_mode()
     def predict_values(self, images: torch.Tensor) -> torch.Tensor:
-        """Predictions (B, C) float32 of images (B, 3, H, W) on the network's device."""
+        """Predict (B, C) float32 of images (B, 3, H, W) on the network's device."""
         return self.values_of(self(images))
 
     def scaled(self, targets: torch.Tensor) -> torch.Tensor:
-        """Targets (B, C) as the loss compares them with raw outputs; the inverse for regression."""
+        """Scale targets (B, C) to raw outputs' units, for the loss; only regression's change."""
         return (targets - self.target_mean) / self.target_std
 
     @torch.no_grad()
@@ -96,7 +96,7 @@ class ImageNetwork(nn.Module):
         """Set the unit of regression's targets, and the head's bias.
 
         With zero head weights and `prior` the untrained network predicts what the targets are on
-        average, for every image: the first steps then teach differences, not the prior.
+        average, for every image: the first steps then learn differences, not the prior.
 
         Args:
             targets: (n, C); weights: (n,) row weights.
@@ -112,7 +112,7 @@ class ImageNetwork(nn.Module):
             self.target_std.copy_(torch.from_numpy(np.where(std > 0, std, 1.0)))
             start = np.zeros_like(mean)
         elif bias == "prior":
-            smallest = 1 / (2 * len(targets))  # a class that is absent here may come in the test
+            smallest = 1 / (2 * len(targets))  # a class that is absent here may occur in the test
             mean = mean.clip(smallest, 1 - smallest)
             start = np.log(mean) - (np.log1p(-mean) if self.kind == "multilabel" else 0.0)
             if class_weights is not None:
@@ -148,7 +148,7 @@ def create_network(
 def load_network(
     folder: Path, settings: Network, backbone: Backbone, *, num_classes: int, kind: Kind
 ) -> ImageNetwork:
-    """The network that `train_fold` left in a folder, on the CPU, ready to predict.
+    """Load the network that a TrainingRun left in a folder, on the CPU, ready to predict.
 
     Raises:
         UserError: if there is none, or it was trained for something else.
@@ -161,7 +161,7 @@ def load_network(
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of weights and buffers on the CPU."""
+    """Copy weights and buffers to the CPU."""
     state = network.state_dict()
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 

@@ -16,7 +16,7 @@ class Origin:
 
 
 def find_nonfinite(network: nn.Module, compute_loss: Callable[[], torch.Tensor]) -> Origin | None:
-    """Run one step again, watching all modules but mere containers; gradients are overwritten.
+    """Repeat one step and watch all modules but mere containers; gradients are overwritten.
 
     Args:
         compute_loss: forward pass and loss (one number) of the step, with its random draws.
@@ -62,7 +62,7 @@ def find_nonfinite(network: nn.Module, compute_loss: Callable[[], torch.Tensor])
 def _first_in_backward(
     modules: dict[str, nn.Module], arrived: list[tuple[str, bool]]
 ) -> Origin | None:
-    """A module that got a finite gradient and passed on, or kept, one that is not."""
+    """Return a module that got a finite gradient and passed on, or kept, one that is not."""
     before = "loss"
     for name, finite in arrived:
         if not finite:

@@ -18,7 +18,7 @@ from pipeline.networks.schedules import peak_learning_rate
 
 
 def parameter_groups(network: nn.Module, settings: Network) -> list[dict]:
-    """Groups for an optimizer, the head's first; frozen parameters are in none.
+    """Make groups for an optimizer, the head's first; frozen parameters are in none.
 
     A group has `params`, `name`, `lr`, `peak_lr` and `weight_decay`. Norms, biases and what timm
     exempts do not decay. With `layer_decay` d, layer i of L learns at d^(L - 1 - i) of the
@@ -42,11 +42,11 @@ def parameter_groups(network: nn.Module, settings: Network) -> list[dict]:
 
 
 def set_trainable(network: nn.Module, settings: Network, *, epoch: int) -> None:
-    """Let learn what learns in an epoch, counted from 0; call it after each `network.train()`.
+    """Make trainable what learns in an epoch, from 0; call it after each `network.train()`.
 
-    What does not learn gets no gradient, and optimizers leave alone what has none: no step, no
-    decay. BatchNorm layers that do not learn, or all of the backbone's with `batch_norm: freeze`,
-    keep their statistics; in the latter case their weights still learn.
+    Other parameters get no gradient, and so no step and no decay from the optimizer. BatchNorm
+    layers that do not learn, or all of the backbone's with `batch_norm: freeze`, keep their
+    statistics; in the latter case their weights still learn.
 
     Source: Howard 2018 (ULMFiT); there is no state, so a continued run does the same.
     """
@@ -74,7 +74,7 @@ def check_batch(network: nn.Module, settings: Network) -> None:
 
 
 def first_epochs(backbone: nn.Module, settings: Network) -> dict[str, float]:
-    """The epoch, from 0, in which each of the backbone's parameters begins to learn; inf: never.
+    """Return the epoch, from 0, in which each backbone parameter begins to learn; inf: never.
 
     Raises:
         UserError: if `freeze` asks for more stages than there are.
@@ -98,7 +98,7 @@ def first_epochs(backbone: nn.Module, settings: Network) -> dict[str, float]:
 
 
 def describe_groups(groups: list[dict], network: nn.Module, settings: Network) -> list[str]:
-    """One line per group for the log, then one for all of the backbone that starts later or never.
+    """Return a log line for each group, then for backbone parameters that start later or never.
 
     Args:
         groups: an optimizer's `param_groups`.
@@ -124,7 +124,7 @@ def describe_groups(groups: list[dict], network: nn.Module, settings: Network) -
 def _backbone_layers(
     backbone: nn.Module, settings: Network
 ) -> list[tuple[str, float, dict[str, nn.Parameter]]]:
-    """Each layer's name, share of the backbone's rate and parameters; or one layer for all."""
+    """Return each layer's name, share of the backbone's rate and parameters; or one for all."""
     starts = first_epochs(backbone, settings)
     learning = {name: p for name, p in backbone.named_parameters() if starts[name] < math.inf}
     if settings.layer_decay == 1:
@@ -149,7 +149,7 @@ def _with_and_without_decay(
     settings: Network,
     exempt: Collection[str] = (),
 ) -> list[dict]:
-    """Up to two groups; `exempt` are patterns of names, as timm reads them."""
+    """Return up to two groups; `exempt` are patterns of names, as timm reads them."""
     decaying, other = [], []
     for name, parameter in named.items():
         spared = parameter.ndim <= 1 or any(fnmatch(name, pattern) for pattern in exempt)
@@ -163,7 +163,7 @@ def _with_and_without_decay(
 
 
 def _depths(backbone: nn.Module, *, coarse: bool, key: str) -> dict[str, int]:
-    """Name of a parameter to the number of its layer, or of its stage if coarse, from the stem."""
+    """Return each parameter's layer number, or its stage's if coarse, counted from the stem."""
     if not hasattr(backbone, "group_matcher"):
         raise UserError(
             f"{key}: timm cannot split {_arch(backbone)} into layers. Leave the key out, or take "

@@ -13,7 +13,7 @@ RISE, START = 0.3, 1 / 25  # one_cycle: share of the run that rises, and from wh
 
 
 def peak_learning_rate(settings: Network) -> float:
-    """The head's highest rate; with `scale_lr` in proportion to the batch.
+    """Return the head's highest rate; with `scale_lr` in proportion to the batch.
 
     Source: Goyal 2017, the linear scaling rule; their reference is 256 images per step, too.
     """
@@ -37,7 +37,7 @@ def check_schedule(settings: Network) -> None:
         wanted = "the epochs at which lr falls: [4, 6]"
     else:
         points = [0.0, *milestones, float(settings.epochs)]
-        # Written so that a NaN, of which every comparison is false, is refused.
+        # A NaN is refused: all its comparisons are false.
         if not all(before < after for before, after in pairwise(points)):
             wanted = f"ascending epochs, above 0 and below epochs ({settings.epochs})"
     if wanted:
@@ -49,8 +49,7 @@ def set_learning_rate(
 ) -> float:
     """Set each group's rate for a step, counted over all epochs, and return the head's.
 
-    Nothing is remembered from step to step, so a resumed run needs no scheduler state. Warm-up
-    takes half of the run at most.
+    No state is kept, so a resumed run needs none. Warm-up takes half of the run at most.
     """
     total = settings.epochs * steps_per_epoch
     factor = learning_rate_factor(
@@ -79,7 +78,7 @@ def learning_rate_factor(
     lr_drop: float = 0.1,
     restarts: int = 1,
 ) -> float:
-    """What the peak rates are multiplied by at a step: a line up to 1, then the schedule.
+    """Return the factor of the peak rates at a step: a linear warm-up to 1, then the schedule.
 
     Step 0 has 1 / (warmup + 1), step `warmup` has 1; from there on `floor` is the lowest, and a
     cosine reaches it at its last step. `one_cycle` rises by a cosine of its own instead of the
@@ -114,12 +113,12 @@ def _one_cycle(step: int, *, total: int, floor: float) -> float:
 
 
 def _cosine(start: float, end: float, progress: float) -> float:
-    """Half a cosine from `start` at progress 0 to `end` at 1."""
+    """Return half a cosine from `start` at progress 0 to `end` at 1."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _drops(settings: Network, steps_per_epoch: int) -> list[int]:
-    """Steps at which `step` and `multistep` fall."""
+    """Return the steps at which `step` and `multistep` fall."""
     epochs = settings.milestones
     if settings.schedule == "step":
         distance = settings.milestones[0]

@@ -1,6 +1,6 @@
 """Trainer: a network with all that changes while it learns; one epoch at a time, repeatable.
 
-Nothing random is carried from one epoch to the next: each draw has a seed made of what it is for.
+No random state is carried from one epoch to the next: each draw has a seed of its own purpose.
 On a CPU the same seed and number of threads give the same bits; a GPU's differ in the last ones.
 """
 
@@ -19,8 +19,8 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.errors import JobFailed
-from pipeline.networks.checks.cost import Cost
 from pipeline.networks.class_weights import create_class_weights
+from pipeline.networks.cost import Cost
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights
@@ -28,7 +28,7 @@ from pipeline.networks.nonfinite import find_nonfinite
 from pipeline.networks.optimisation import create_optimizer
 from pipeline.networks.parameter_groups import check_batch, set_trainable
 from pipeline.networks.schedules import check_schedule, set_learning_rate
-from pipeline.networks.training_data import Lesson
+from pipeline.networks.training_data import TrainingData
 from pipeline.networks.weight_averages import (
     create_average,
     create_weight_mean,
@@ -39,14 +39,14 @@ FAILED_BATCH = "failed_batch.pt"
 
 
 class Trainer:
-    """A network, its optimizer and its averages, and the lesson that it learns."""
+    """A network, its optimizer and its weight averages, and the data that it learns."""
 
     def __init__(
         self,
         fabric: Fabric,
         settings: Network,
         backbone: Backbone,
-        lesson: Lesson,
+        data: TrainingData,
         *,
         folder: Path,
         name: str,
@@ -56,21 +56,21 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
-        kind, targets = lesson.kind, lesson.targets
-        seen = lesson.epoch_weights(settings)  # classes counted as often as sampling draws them
-        class_weights = create_class_weights(settings, targets, seen, kind)
-        torch.manual_seed(seed)  # for what the model draws itself: heads, random weights
+        kind, targets = data.kind, data.targets
+        drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
+        class_weights = create_class_weights(settings, targets, drawn, kind)
+        torch.manual_seed(seed)  # for the model's own draws: heads, random weights
         self.network = create_network(
             settings,
             backbone,
             num_classes=targets.shape[1],
             kind=kind,
-            pretrained=checkpoint is None and lesson.start_weights is None,
+            pretrained=checkpoint is None and data.start_weights is None,
         )
-        self.network.start_from(targets, seen, bias=settings.bias, class_weights=class_weights)
-        if lesson.start_weights is not None and checkpoint is None:
+        self.network.start_from(targets, drawn, bias=settings.bias, class_weights=class_weights)
+        if data.start_weights is not None and checkpoint is None:
             but = ("target_", "head.", "loss_") if settings.start.head == "new" else ("target_",)
-            load_weights(self.network, lesson.start_weights, what=f"{name}'s start", but=but)
+            load_weights(self.network, data.start_weights, what=f"{name}'s start", but=but)
         self.optimizer = create_optimizer(self.network, settings)
         check_batch(self.network, settings)
         self.model, self.stepper = fabric.setup(self.network, self.optimizer)
@@ -79,7 +79,7 @@ class Trainer:
         if checkpoint:
             self._continue_from(checkpoint)
         self.targets = self.network.scaled(_tensor(targets, fabric.device))
-        self.weights = _tensor(lesson.loss_weights(settings), fabric.device)
+        self.weights = _tensor(data.loss_weights(settings), fabric.device)
         self.labels_loss = create_loss(
             settings,
             kind,
@@ -87,8 +87,8 @@ class Trainer:
             log_variances=self.network.loss_log_variances,
         )
         self.loss = self.labels_loss
-        if lesson.teacher is not None:
-            teacher = self.network.scaled(_tensor(lesson.teacher, fabric.device))
+        if data.teacher is not None:
+            teacher = self.network.scaled(_tensor(data.teacher, fabric.device))
             self.targets = torch.cat([self.targets, teacher], dim=1)
             self.loss = partial(
                 distilled,
@@ -99,12 +99,12 @@ class Trainer:
 
     @property
     def final(self) -> ImageNetwork:
-        """The weights to use: the mean of the last epochs once it has begun, else the average."""
+        """Return the network to use: the mean of the last epochs once begun, else the average."""
         begun = self.mean is not None and self.mean.n_averaged > 0
         return self.mean.module if begun else self.average.module
 
     def train_epoch(self, loader: DataLoader, epoch: int) -> tuple[dict[str, float], Cost]:
-        """Go through the batches once; return the mean loss and the head's last learning rate.
+        """Train on all batches once; return the mean loss and the head's last learning rate.
 
         Raises:
             JobFailed: at a loss or a gradient that is not finite; the batch lies in `folder`.
@@ -143,7 +143,7 @@ class Trainer:
     def gradients(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[float, float]:
-        """Fill the gradients of a batch, part by part; return its loss and the gradients' norm."""
+        """Compute a batch's gradients, part by part; return its loss and the gradients' norm."""
         total = 0.0
         for part in self._parts(images):
             loss = self.loss_of(images[part], targets[part], weights[part]) / len(images)
@@ -158,21 +158,21 @@ class Trainer:
         return total, norm.item()
 
     def _parts(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Indices of the parts that a batch is split in."""
+        """Yield indices of the parts that a batch is split in."""
         num_parts = max(1, min(self.settings.accumulate, len(images) // 2))
         yield from torch.arange(len(images), device=images.device).tensor_split(num_parts)
 
     def loss_of(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
-        """Weighted sum over rows; the mean over the head's dropout masks."""
+        """Return the weighted sum over rows of the mean over the head's dropout masks."""
         outputs = self.model(images).float()
         num_masks = len(outputs) // len(images)
         losses = self.loss(outputs, targets.repeat(num_masks, 1)).reshape(num_masks, -1).mean(0)
         return (losses * weights).sum()
 
     def _count_in(self, loader: DataLoader, epoch: int) -> None:
-        """Let the mean of weights have this epoch's, and BatchNorm statistics that fit it."""
+        """Add this epoch to the mean of weights, and fit BatchNorm statistics to it."""
         self.mean.update_parameters(self.network)
         self.mean.module.train()
         set_trainable(self.mean.module, self.settings, epoch=epoch)
@@ -195,7 +195,7 @@ class Trainer:
         epoch: int,
         step: int,
     ) -> JobFailed:
-        """Save the batch, look for the module that began it, and say what is known."""
+        """Save the batch, find the module that began it, and describe both."""
         with replacing(self.folder / FAILED_BATCH) as temporary:
             batch = {"images": images, "targets": targets, "weights": weights}
             torch.save({name: tensor.cpu() for name, tensor in batch.items()}, temporary)
@@ -216,14 +216,14 @@ class Trainer:
         what, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
         return JobFailed(
             f"train {self.name} epoch {epoch + 1} step {step + 1}: the {what} is {value}, expected "
-            f"a finite number; it came {where}. The batch is in {self.folder / FAILED_BATCH}. Try "
+            f"a finite number; it began {where}. The batch is in {self.folder / FAILED_BATCH}. Try "
             f"a lower lr (now {self.settings.lr:g}), a longer warm-up, runtime.precision=32, or "
-            "`plain: true` to see whether augmentation or mixing does it."
+            "`plain: true` to see whether augmentation or mixing causes it."
         )
 
     @torch.inference_mode()
     def validate(self, loader: DataLoader, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        """Loss against targets (m, C) and predictions (m, C) float64 of the weights to use.
+        """Return loss against targets (m, C) and predictions (m, C) float64 of the weights to use.
 
         Args:
             loader: of the rows in order, in the plain view.
@@ -238,7 +238,7 @@ class Trainer:
         return loss, network.values_of(outputs).cpu().double().numpy()
 
     def state(self) -> dict[str, Any]:
-        """All that the next epoch depends on; random draws and learning rates are keyed by step."""
+        """Return all that the next epoch depends on; random draws and rates are keyed by step."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.module.state_dict(),

@@ -26,16 +26,16 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
 from pipeline.core.runtime import stream_seed
 from pipeline.metrics.named import Metric
-from pipeline.networks.checks.cost import Cost, peak_memory_gib
+from pipeline.networks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_data import Lesson, create_loaders
+from pipeline.networks.training_data import TrainingData, create_loaders
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "last.pt"
-FILES = (WEIGHTS, "log.csv", "snapshot.json")  # what a finished training leaves
+FILES = (WEIGHTS, "log.csv", "snapshot.json")  # of a finished training
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # the config's, Fabric's
 LIBRARIES = ("torch", "timm", "lightning", "albumentations", "numpy")
 
@@ -45,7 +45,7 @@ class TrainingRun:
 
     `weights.safetensors` holds the averaged weights of the last epoch; with `patience` and inner
     rows those of the epoch that scores best on these, which are neither trained on nor held out.
-    The held-out rows decide nothing, or their score would be optimistic (law 3).
+    Held-out rows decide nothing, or their score would be optimistic (law 3).
 
     Args:
         name: "net fold 2", for the log, and to keep its random draws apart from others'.
@@ -58,7 +58,7 @@ class TrainingRun:
         folder: Path,
         settings: Network,
         backbone: Backbone,
-        data: Lesson,
+        data: TrainingData,
         *,
         metric: Metric,
         hardware: Hardware,
@@ -73,7 +73,7 @@ class TrainingRun:
         self.loaders = create_loaders(data, settings, workers=workers, seed=seed)
         checkpoint = _read_checkpoint(folder / CHECKPOINT, metric)
         self.trainer = Trainer(
-            create_fabric(hardware.device.type, hardware.precision),
+            create_fabric(hardware),
             settings,
             backbone,
             data,
@@ -89,7 +89,7 @@ class TrainingRun:
         self.seconds: list[float] = []  # of each epoch since this run began
 
     def train(self) -> dict[str, Any]:
-        """Train on some rows of the cache, score each epoch on others, write what is left.
+        """Train on some rows of the cache, score each epoch on others, write the files.
 
         Returns:
             metric, score and val_loss of the weights that inference uses (`epoch_used`), and
@@ -125,7 +125,7 @@ class TrainingRun:
         self._report(events, cost)
 
     def _validate(self) -> dict[str, float | None]:
-        """Score the rows held out, None where there are none; and those that decide."""
+        """Score the held-out rows, None where there are none, and the rows that decide."""
         data, found = self.data, {"val_loss": None, "val_score": None}
         if len(data.valid_rows):
             loss, values = self.trainer.validate(self.loaders.valid, data.valid_targets)
@@ -175,7 +175,7 @@ class TrainingRun:
                 events.add_scalar(key, value, epoch)
 
     def _write_snapshot(self) -> dict[str, Any]:
-        """Write beside the weights how they were made; return their scores."""
+        """Write how the weights were made; return their scores."""
         history, chosen = self.history, _best(self.history, self.metric)
         scores = {
             "metric": self.metric.name,
@@ -199,19 +199,20 @@ class TrainingRun:
         return scores
 
 
-def create_fabric(device: str, precision: str) -> Fabric:
-    """Where and how exactly a network runs, by the config's names or Fabric's."""
-    return Fabric(accelerator=device, devices=1, precision=PRECISIONS.get(precision, precision))
+def create_fabric(hardware: Hardware) -> Fabric:
+    """Create the Fabric that runs a network on one device."""
+    precision = PRECISIONS.get(hardware.precision, hardware.precision)
+    return Fabric(accelerator=hardware.device.type, devices=1, precision=precision)
 
 
 def without_noise(settings: Network) -> Network:
-    """The same without what makes a bug hard to see."""
+    """Return the settings without what makes a bug hard to see."""
     off = {"augment": "none", "mix_probability": 0.0, "dropout": 0.0, "drop_path": 0.0}
     return settings.model_copy(update=off)
 
 
 def _best(history: list[dict], metric: Metric) -> int:
-    """Index of the epoch that no other beats on inner rows; the last where there are none.
+    """Return the epoch with the best inner score; the last where there are no inner rows.
 
     These are few, so that scores are often equal, or undefined: then the lower loss is better.
     """
@@ -229,17 +230,17 @@ def _best(history: list[dict], metric: Metric) -> int:
 
 
 def _read_checkpoint(path: Path, metric: Metric) -> dict[str, Any] | None:
-    """Where an interrupted training stopped; None where there is nothing to go on from."""
+    """Read where an interrupted training stopped; None where there is nothing to continue."""
     if not path.exists():
         return None
     if not is_as_written(path):
-        log.warning("%s was changed since it was written: training begins anew", path)
+        log.warning("%s was changed since it was written: training starts again", path)
         return None
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        log.warning("%s is not readable (%s): training begins anew", path, reason)
+        log.warning("%s is not readable (%s): training starts again", path, reason)
         return None
     if checkpoint["metric"] != metric.name:  # changed on the way; it decides nothing here
         checkpoint["history"] = [entry | {"val_score": None} for entry in checkpoint["history"]]
@@ -252,7 +253,7 @@ def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def _table(history: list[dict]) -> str:
-    """CSV, a line per epoch; no times, so that a resumed run writes the same bytes."""
+    """Format a CSV line per epoch; without times, so that a resumed run writes the same bytes."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
@@ -270,5 +271,5 @@ def _events(folder: Path) -> Iterator[SummaryWriter]:
 
 
 def time_left(seconds: list[float], epochs: int) -> str:
-    """How long some more epochs take, from those timed; early stopping may need fewer."""
+    """Estimate how long some more epochs take; early stopping may need fewer."""
     return f" about {mean(seconds) * epochs:.0f}s left" if epochs else ""

@@ -1,7 +1,7 @@
-"""Lesson: what one fold's network learns from and is scored on, and batches of it.
+"""Rows that one fold's network learns from and is scored on, and batches of them.
 
-Which epoch is used is decided by rows that are neither (law 3): were it by the held-out rows, their
-score would be the best of several that chance has moved.
+Inner rows, which are neither, decide which epoch is used (law 3): chosen by held-out rows, their
+score would be the best of several and too good.
 """
 
 from dataclasses import dataclass, field
@@ -30,14 +30,14 @@ from pipeline.images.sampling import (
 )
 from pipeline.splitting.splits import assign_folds
 
-SPREAD_IMAGES = 500  # enough to know a spread by
-ENOUGH_TO_DECIDE = 20  # rows; epochs are not told apart by fewer
-FEWEST_PARTS = 4  # that many are not taken where it would be more than a quarter of all rows
+SPREAD_IMAGES = 500  # enough to measure a spread
+ENOUGH_TO_DECIDE = 20  # rows; fewer do not distinguish epochs
+FEWEST_PARTS = 4  # so that at most a quarter of all rows is set aside
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Rows of the image cache, with what is known of them.
+class TrainingData:
+    """Rows of the image cache that one network learns from, decides by and is scored on.
 
     Attributes:
         cache: `cache[row]` is (H, W, 3) uint8; image_size, cut: the square that a network sees.
@@ -69,15 +69,15 @@ class Lesson:
 
     @property
     def task(self) -> Task:
-        """What predictions are of."""
+        """Return the task of the predictions."""
         return Task(self.kind, self.levels, self.threshold)
 
     def loss_weights(self, settings: Network) -> np.ndarray:
-        """(n,) what a row weighs each time it is seen."""
+        """Return (n,) what a row weighs each time it is seen."""
         return row_weights_in_loss(self.weights, sampling=settings.sampling)
 
     def epoch_weights(self, settings: Network) -> np.ndarray:
-        """(n,) what a row weighs in an epoch: however often sampling draws it."""
+        """Return (n,) what a row weighs in an epoch: its draws times its weight in the loss."""
         draws = draws_per_epoch(
             self.targets, self.weights, sampling=settings.sampling, kind=self.kind
         )
@@ -86,7 +86,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Loaders:
-    """Batches of a lesson; `batches.epoch` says which epoch `train` goes through."""
+    """Batches of training data; `batches.epoch` says which epoch `train` yields."""
 
     batches: Batches
     train: DataLoader
@@ -94,39 +94,39 @@ class Loaders:
     inner: DataLoader
 
 
-def create_loaders(lesson: Lesson, settings: Network, *, workers: int, seed: int) -> Loaders:
-    """Augmented batches to learn from, and plain ones to be scored on.
+def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed: int) -> Loaders:
+    """Create loaders of augmented batches to learn from, and of plain ones to be scored on.
 
     Raises:
         UserError: augmentation or sampling that does not fit.
     """
-    view = {"image_size": lesson.image_size, "cut": lesson.cut}
-    spread = _spread(lesson, seed) if wants_spread(settings.augment) else None
+    view = {"image_size": data.image_size, "cut": data.cut}
+    spread = _spread(data, seed) if wants_spread(settings.augment) else None
     augment = create_augmentation(settings.augment, **view, spread=spread)
-    how = {"sampling": settings.sampling, "kind": lesson.kind}
+    how = {"sampling": settings.sampling, "kind": data.kind}
     batches = Batches(
-        num_epoch_rows(lesson.targets, **how),
+        num_epoch_rows(data.targets, **how),
         batch_size=settings.batch_size,
         seed=seed,
-        draw=partial(epoch_rows, lesson.targets, lesson.weights, **how),
+        draw=partial(epoch_rows, data.targets, data.weights, **how),
     )
-    images = FoldImages(lesson.cache, lesson.rows, **view, augment=augment, seed=seed)
+    images = FoldImages(data.cache, data.rows, **view, augment=augment, seed=seed)
     plain = {"batch_size": settings.batch_size, "workers": workers}
     return Loaders(
         batches,
         training_loader(images, batches, workers=workers),
-        validation_loader(FoldImages(lesson.cache, lesson.valid_rows, **view), **plain),
-        validation_loader(FoldImages(lesson.cache, lesson.inner_rows, **view), **plain),
+        validation_loader(FoldImages(data.cache, data.valid_rows, **view), **plain),
+        validation_loader(FoldImages(data.cache, data.inner_rows, **view), **plain),
     )
 
 
 def set_aside(
     targets: np.ndarray, groups: np.ndarray, *, share: float, kind: Kind, seed: int
 ) -> np.ndarray:
-    """Choose training rows that decide on the end of training and are not trained on: (n,) bool.
+    """Choose training rows that decide when to stop and are not trained on: (n,) bool.
 
-    One of several parts that are as alike as folds, by their targets, and of whole groups: the one
-    whose size is next to the share. A class always keeps a row to learn from.
+    Rows are split like folds, by targets and whole groups, and the part whose size is next to the
+    share is set aside. A class always keeps a row to learn from.
 
     Args:
         targets: (n, C). groups: (n,) names of what stays together.
@@ -157,7 +157,7 @@ def set_aside(
     return aside
 
 
-def _spread(lesson: Lesson, seed: int) -> Spread:
-    """How the images to learn from differ in brightness and contrast."""
-    chosen = stream(seed, "spread").permutation(lesson.rows)[:SPREAD_IMAGES]
-    return measure_spread(lesson.cache[int(row)] for row in np.sort(chosen))
+def _spread(data: TrainingData, seed: int) -> Spread:
+    """Measure how the training images differ in brightness and contrast."""
+    chosen = stream(seed, "spread").permutation(data.rows)[:SPREAD_IMAGES]
+    return measure_spread(data.cache[int(row)] for row in np.sort(chosen))

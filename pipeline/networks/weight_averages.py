@@ -10,16 +10,16 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def create_average(network: nn.Module, decay: float) -> ModelEmaV3:
-    """Moving average of weights and BatchNorm's statistics: avg = d * avg + (1 - d) * now.
+    """Create a moving average of weights and BatchNorm's statistics: avg = d * avg + (1 - d) * now.
 
     Update it with the number of the step, from 1: d grows as 1 - step^(-2/3) up to `decay`, so
-    that short runs do not drag their first, random weights along. Decay 0: the weights as they are.
+    that short runs forget their first, random weights. Decay 0: the weights as they are.
     """
     return ModelEmaV3(network, decay=decay, use_warmup=True)
 
 
 def create_weight_mean(network: nn.Module) -> AveragedModel:
-    """Plain mean of weights, `module`; `update_parameters(network)` at an epoch's end counts it in.
+    """Create a plain mean of weights, `module`; `update_parameters(network)` adds an epoch's.
 
     Buffers are the last network's: before use, call `refresh_batch_norm` on `module`. Its
     `state_dict` has all that a continued run needs.
@@ -34,7 +34,7 @@ def refresh_batch_norm(network: nn.Module, batches: Iterable) -> None:
     """Recompute the statistics of BatchNorm layers in training mode, then leave all in eval mode.
 
     All else runs in eval mode: dropout would disturb the statistics, and draw random numbers. So
-    call `network.train()` and `set_trainable` before: what is frozen keeps its statistics.
+    call `network.train()` and `set_trainable` before: frozen layers keep their statistics.
 
     Args:
         batches: of (images, positions), as the training loader gives them; none is left out of the

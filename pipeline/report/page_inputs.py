@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.summary import Summary
 from pipeline.core.task import Task
 from pipeline.project import Project
@@ -35,7 +35,7 @@ class PageInputs:
     decided_oof: np.ndarray
     decided_test: np.ndarray
     spread: np.ndarray
-    findings: list[Alarm]
+    findings: list[Finding]
 
     @cached_property
     def task(self) -> Task:

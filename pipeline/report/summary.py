@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.finding import Finding, read_findings
 from pipeline.core.summary import RoundGain, Summary, path_of_last
 from pipeline.core.workspace import Workspace
 from pipeline.report import wording
@@ -56,10 +56,10 @@ def print_summary(submissions: Path, root: Path) -> None:
         console.print(f"Try next: {hint}", style="dim", markup=False)
 
 
-def _findings(submissions: Path, root: Path) -> list[Alarm]:
+def _findings(submissions: Path, root: Path) -> list[Finding]:
     """Return what the audit found; nothing where folds were made elsewhere."""
     workspace = Workspace(root, submissions.name)
-    return read_alarms(workspace) if workspace.audit_json.exists() else []
+    return read_findings(workspace) if workspace.audit_json.exists() else []
 
 
 def _contestants(summary: Summary) -> Table:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.summary import Comparison, RoundGain, Score, Summary
 
 ROUND_COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
@@ -61,7 +61,7 @@ def file_warnings(summary: Summary) -> str:
     return " ".join(texts)
 
 
-def suspicious_findings(findings: list[Alarm]) -> str:
+def suspicious_findings(findings: list[Finding]) -> str:
     """Return the suspicious findings and what they offer; empty where there are none."""
     suspicious = [finding for finding in findings if finding.grade == "suspicious"]
     if not suspicious:

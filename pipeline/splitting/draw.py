@@ -16,7 +16,7 @@ from pipeline.splitting.group_folds import merge_groups
 from pipeline.splitting.scene_finder import block_features, find_scenes, thumbnail_features
 from pipeline.splitting.splits import Assignment, assign_folds
 
-MAX_THUMBNAILS = 8000  # compared with each other where folds do not hang on it: 4 s
+MAX_THUMBNAILS = 8000  # compared in pairs where folds do not depend on it: 4 s
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class DrawnFolds:
 
     @property
     def repeats(self) -> np.ndarray:
-        """(R, N) folds."""
+        """Return (R, N) folds."""
         return np.stack([assignment.folds for assignment in self.assignments])
 
     def as_table(self) -> FoldTable:
-        """As if read from a folds.csv."""
+        """Return a table as if read from a folds.csv."""
         digests = tuple("not written" for _ in self.assignments)
         return FoldTable(self.repeats, self.groups, digests)
 
@@ -51,7 +51,7 @@ def draw_folds(
         pairs: copies, by `find_duplicates`.
         scenes: numbers of training rows, then test rows; used by the scheme `scenes` alone.
     Raises:
-        UserError: if the scheme does not fit the task, or there is less to part than folds.
+        UserError: if the scheme does not fit the task, or there are too few groups or rows.
     """
     config, competition, num_train = project.config, project.competition, project.num_train
     twins = clusters(len(project.index.paths), pairs)[:num_train]
@@ -78,7 +78,7 @@ def draw_folds(
 
 
 def find_copies(project: Project) -> pd.DataFrame:
-    """Pairs of images, of train and test, that show the same; those that show nothing do not."""
+    """Return pairs of images, of train and test, that show the same; without blank images."""
     index = project.index
     pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
     blank = index.has_remark(BLANK)
@@ -86,7 +86,7 @@ def find_copies(project: Project) -> pd.DataFrame:
 
 
 def scenes_of_folds(project: Project) -> np.ndarray:
-    """Scenes of all images for the folds stage: those that its scheme keeps whole, else a look.
+    """Find scenes of all images as the folds' scheme asks, or on thumbnails.
 
     Returns:
         (N + N_test,); -1 where more thumbnails than can be compared were left out.
@@ -105,12 +105,12 @@ def scenes_of_folds(project: Project) -> np.ndarray:
 
 
 def scenes_of_block(project: Project, backbone: str) -> np.ndarray:
-    """Scenes of all images, (N + N_test,), by a block that is there."""
+    """Find scenes of all images, (N + N_test,), on a block that is there."""
     return find_scenes(block_features(project.block(backbone), project.index.thumbnails))
 
 
 def _names(project: Project, groups: np.ndarray | None) -> np.ndarray:
-    """A group's name is the id of its first row, or the config's column where one is named."""
+    """Name each group by the id of its first row."""
     ids = project.competition.ids
     if groups is None:
         return ids

@@ -1,9 +1,9 @@
-"""Images that occur twice: the same bytes, or the same picture encoded, scaled or lit anew.
+"""Images that occur twice: the same bytes, or the same picture encoded, scaled or lit differently.
 
-A copy on both sides of a fold's border flatters the score, so copies share a fold. Gluing together
-pictures that merely look alike (solar cells, hands on plain ground) spoils the folds instead, so a
-near copy has to pass three checks: its hash, its thumbnail, and what is left of its thumbnail
-without the patterns that all images of the competition share.
+Copies in different folds flatter the score, so copies share a fold. Joining pictures that merely
+look alike (solar cells, hands on plain ground) spoils the folds instead. So a near copy has to pass
+three checks: its hash, its thumbnail, and its thumbnail without the patterns that all images of the
+competition share.
 """
 
 import logging
@@ -71,14 +71,14 @@ def find_duplicates(
 
 
 def clusters(num_rows: int, pairs: pd.DataFrame) -> np.ndarray:
-    """Number the groups of rows that `pairs` connect, (N,) int; a row without a pair is alone."""
+    """Return the cluster (N,) int of each row by connected `pairs`; a row in none is alone."""
     ends = (pairs["a"].to_numpy(dtype=int), pairs["b"].to_numpy(dtype=int))
     graph = coo_array((np.ones(len(pairs), dtype=np.int8), ends), shape=(num_rows, num_rows))
     return connected_components(graph, directed=False)[1].astype(int)
 
 
 def shared_patterns(standardised: np.ndarray) -> np.ndarray:
-    """Principal directions of the competition's thumbnails, (P, 1024): what tells no two apart."""
+    """Return the main directions (P, 1024) of all thumbnails, which do not distinguish any two."""
     count = min(SHARED_PATTERNS, len(standardised) // IMAGES_PER_PATTERN)
     if count == 0:
         return np.empty((0, standardised.shape[1]), dtype=standardised.dtype)
@@ -86,14 +86,14 @@ def shared_patterns(standardised: np.ndarray) -> np.ndarray:
 
 
 def standardised(pixels: np.ndarray, min_contrast: float = 1e-6) -> np.ndarray:
-    """Rows of mean 0 and variance 1, so that brightness and contrast do not count; flat ones 0."""
+    """Scale rows to mean 0 and variance 1, against brightness and contrast; flat ones to 0."""
     centred = pixels - pixels.mean(axis=1, keepdims=True, dtype=np.float32)
     contrast = centred.std(axis=1, keepdims=True)
     return np.divide(centred, contrast, out=np.zeros_like(centred), where=contrast >= min_contrast)
 
 
 def _candidates(hashes: np.ndarray, rows: np.ndarray, max_distance: int) -> pd.DataFrame:
-    """Pairs among `rows` at most `max_distance` bits apart; fewer bits where they are too many.
+    """Return pairs of `rows` at most `max_distance` bits apart; fewer bits if too many.
 
     All pairs are compared, in blocks: 2 ns a pair, which is 11 s for 100 000 rows. Tables of bands
     (multi-index hashing) would gain nothing at this distance: its bands have six bits.
@@ -115,7 +115,7 @@ def _candidates(hashes: np.ndarray, rows: np.ndarray, max_distance: int) -> pd.D
             num_pending = sum(block.shape[1] for block in blocks)
     if max_distance < asked:
         log.warning(
-            "folds duplicates: over %d pairs of images look alike, so near copies are sought "
+            "folds duplicates: over %d pairs of images look alike, so near copies are searched "
             "within %d bits instead of %d (-1: not at all)",
             budget,
             max_distance,
@@ -130,8 +130,8 @@ def _differences(
     rows: np.ndarray,
     open_thumbnail: Callable[[int], np.ndarray],
 ) -> np.ndarray:
-    """1 - correlation of each pair's thumbnails without shared patterns; inf where unlike."""
-    # One row per hash, lest a picture and its many copies count as a pattern that images share.
+    """Return 1 - correlation of pairs' thumbnails without shared patterns; inf where unlike."""
+    # One row per hash: a picture with many copies must not count as a shared pattern.
     sample = rows[np.unique(hashes[rows], return_index=True)[1]]
     sample = sample[:: max(1, len(sample) // (2 * IMAGES_PER_PATTERN * SHARED_PATTERNS))]
     needed = np.unique(np.concatenate([pairs["a"], pairs["b"], sample]))
@@ -152,18 +152,18 @@ def _differences(
 
 
 def _unlikeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """1 - correlation of standardised rows, not below 0; 1 where one of them is flat."""
+    """Return 1 - correlation of standardised rows, not below 0; 1 where one of them is flat."""
     return np.maximum(1 - np.einsum("np,np->n", one, other) / one.shape[1], 0)
 
 
 def _broken_up(near: pd.DataFrame, num_rows: int, max_difference: float) -> pd.DataFrame:
-    """Ask pairs of an oversized cluster for closer likeness, until it falls apart.
+    """Lower the allowed difference in an oversized cluster until it falls apart.
 
     Chains of ever so slightly different images can join thousands of rows. A cluster of a twentieth
     of the rows still fits into a fold.
     """
     limit, largest = max_difference, max(8, num_rows // 20)
-    while limit > max_difference / 64:  # what is closer than that are copies, however many
+    while limit > max_difference / 64:  # closer pairs are copies, however many
         cluster = clusters(num_rows, near)
         oversized = np.bincount(cluster)[cluster[near["a"]]] > largest
         if not oversized.any():

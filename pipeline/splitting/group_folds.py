@@ -1,4 +1,4 @@
-"""Folds of groups: rows that belong together, joined and given to folds whole."""
+"""Folds of groups: rows that belong together are merged and assigned as a whole."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.core.runtime import stream_seed
 
-REPEAT_SPREAD = 0.5  # up to this share of its size a group loses its turn in later repeats
+REPEAT_SPREAD = 0.5  # in repeats, groups are ordered by size less up to this random share
 MAX_DRAWS = 20
 TIE = 1e-9  # relative; folds that are this near each other are equally even
 
@@ -40,7 +40,7 @@ def merge_groups(*groupings: np.ndarray | None) -> np.ndarray | None:
 def draw_groups(
     labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int, spread: float
 ) -> np.ndarray | None:
-    """Even out sizes alone, the rest at random; None if that leaves folds without a label.
+    """Assign groups at random with even sizes; None if that leaves folds without a label.
 
     With few groups whose rows are alike, balanced classes make a held-out fold more like the others
     than new groups are. The squared error of a constant, three classes, 5 folds: too good by
@@ -64,7 +64,7 @@ def draw_groups(
 def balance_groups(
     labels: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int, spread: float
 ) -> np.ndarray:
-    """Give each group, large ones first, to the fold that stays most even by it.
+    """Assign each group, large ones first, to the fold that it keeps most even.
 
     Evenness: squares of each label's counts per fold, over the square of its total, so that rare
     labels weigh most; sizes are one more label. scikit-learn's StratifiedGroupKFold has the same
@@ -72,8 +72,8 @@ def balance_groups(
     rows is always the most even choice, so none stays empty where there are groups enough.
 
     Args:
-        spread: groups of different sizes leave nothing to the lot, so that every seed gives the
-            same folds. Above 0, the turn goes by sizes up to this share smaller than they are.
+        spread: at 0, groups of different sizes have one order, so that every seed gives the same
+            folds. Above 0, they are ordered by size less up to this random share.
     """
     with_size = np.column_stack([labels, np.ones(len(labels), dtype=bool)])
     counts = np.zeros((groups.max() + 1, with_size.shape[1]))
@@ -81,9 +81,9 @@ def balance_groups(
     shares = counts / np.maximum(counts.sum(axis=0), 1)
     # Equal sizes: the rarest labels first, while there is still room to even out; then at random.
     rng = np.random.default_rng(seed)
-    lot = rng.permutation(len(counts))
+    tie_break = rng.permutation(len(counts))
     sizes = counts[:, -1] * rng.uniform(1 - spread, 1, len(counts))
-    order = np.lexsort([lot, -shares.max(axis=1), -sizes])
+    order = np.lexsort([tie_break, -shares.max(axis=1), -sizes])
     held = np.zeros((num_folds, shares.shape[1]))
     fold_of_group = np.empty(len(counts), dtype=int)
     for group in order:

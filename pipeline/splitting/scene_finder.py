@@ -1,7 +1,7 @@
-"""Finds scenes: images of one series, place or person, more alike than any others are to them.
+"""Find scenes: images of one series, place or person that are more alike than any others.
 
-No fixed likeness tells them: two solar cells of one make are as alike as two photos of one shirt. A
-scene stands apart instead: its images hang together by short steps, and the step to the nearest
+No fixed threshold finds them: two solar cells of one make are as alike as two photos of one shirt.
+A scene is a cluster instead: its images are connected by short steps, and the step to the nearest
 other image is longer by half.
 """
 
@@ -19,12 +19,12 @@ MIN_RATIO = 1.5  # of the step out of a scene to the longest within
 MAX_SHARE, MIN_LIMIT = 0.2, 8  # of all images in one scene; a larger one fits into no fold
 NEIGHBOURS = 32  # of each image; farther ones join no scene that nearer ones do not
 CHUNK = 500
-DECIMALS = 5  # of steps: what is beyond hangs on the order of sums
+DECIMALS = 5  # of steps: further ones depend on the order of sums
 NO_STEP = 10.0**-DECIMALS  # of copies; a graph has no edge of length 0
 
 
 def find_scenes(features: np.ndarray) -> np.ndarray:
-    """Number the scene of each image, (N,) int: its first image's row; alone, its own.
+    """Return the scene of each image, (N,) int: its first image's row; alone, its own.
 
     Single linkage on cosines of centred features, so that what all images share does not count. Of
     clusters that lie in each other, the largest that stands apart is the scene.
@@ -49,14 +49,14 @@ def find_scenes(features: np.ndarray) -> np.ndarray:
 
 
 def thumbnail_features(thumbnails: np.ndarray) -> np.ndarray:
-    """Features (N, 1024) of thumbnails (N, 32, 32) without what all share; zeros where flat."""
+    """Compute features (N, 1024) of thumbnails without shared patterns; zeros where flat."""
     pixels = standardised(thumbnails.reshape(len(thumbnails), -1), MIN_CONTRAST)
     patterns = shared_patterns(pixels)
     return pixels - pixels @ patterns.T @ patterns
 
 
 def block_features(block: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
-    """Features (N, D) of a block (N, V, D): the views' mean; zeros where the image is flat.
+    """Average the views of a block (N, V, D) to (N, D); zeros where the image is flat.
 
     Blank and black images are alike without being of one scene.
     """
@@ -67,7 +67,7 @@ def block_features(block: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
 
 
 def centred(features: np.ndarray) -> np.ndarray:
-    """Rows of length 1, less their mean, again of length 1; zeros stay, and do not count."""
+    """Scale rows to length 1, subtract their mean, scale again; zeros stay, and do not count."""
     directions = _of_length_1(np.asarray(features, dtype=np.float32))
     shown = directions.any(axis=1)
     if shown.any():
@@ -76,7 +76,7 @@ def centred(features: np.ndarray) -> np.ndarray:
 
 
 class _Links:
-    """Clusters as they grow: of each root its rows, and the longest step among them."""
+    """Clusters as they grow: rows of each root, and the longest step among them."""
 
     def __init__(self, num_rows: int) -> None:
         self.parent = list(range(num_rows))
@@ -96,14 +96,14 @@ class _Links:
         self.longest[large] = step
 
     def mark_scene(self, scene: np.ndarray, root: int, next_step: float) -> None:
-        """Number a cluster's rows if it is a scene: the next image is `next_step` away."""
+        """Mark a cluster's rows if it is a scene: the next image is `next_step` away."""
         rows, longest = self.rows[root], self.longest[root]
         if 1 < len(rows) <= self.limit and longest <= MAX_STEP and next_step >= MIN_RATIO * longest:
             scene[rows] = min(rows)
 
 
 def _shortest_links(directions: np.ndarray) -> list[tuple[int, int, float]]:
-    """Links (a, b, step) of the minimum spanning tree of each image's nearest ones, short first."""
+    """Return links (a, b, step) of the minimum spanning tree of nearest neighbours, short first."""
     num_rows = len(directions)
     count = min(NEIGHBOURS, num_rows - 1)
     ends, steps = [], []

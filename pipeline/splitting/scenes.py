@@ -1,7 +1,7 @@
 """Scenes: images too unlike to be copies, yet of one series, person or place, that folds tear.
 
-A model that saw one half of a scene knows the other. That is fair where test images have such a
-neighbour in train as often as a held-out fold's images have in the others, and flatters where not.
+A model that saw one half of a scene recognises the other. That is fair if test images have such a
+neighbour in train as often as held-out images have in other folds; otherwise it flatters.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from pipeline.core.competition import Competition
-from pipeline.core.finding import Alarm
+from pipeline.core.finding import Finding
 from pipeline.core.folds import FoldTable
 from pipeline.images.index import ImageIndex
 
-SCENES = "scenes across folds"  # the alarm's name: features' replaces thumbnails'
+SCENES = "scenes across folds"  # the finding's name: features' replaces thumbnails'
 MIN_SHARE, MIN_IMAGES = 0.005, 4  # of training rows; below, it moves no score
 ALPHA = 0.01
 MAX_EXAMPLES, MAX_SHOWN = 5, 6  # scenes, and images of each
@@ -29,7 +29,7 @@ GROUP = (
 
 @dataclass(frozen=True)
 class FoldComparison:
-    """What a cheap learner scores with the folds that there are, and with scenes kept whole.
+    """Scores of a cheap learner with the current folds, and with scenes kept whole.
 
     Attributes:
         learner: "ridge on lite0". metric: the competition's.
@@ -52,13 +52,13 @@ class FoldComparison:
         )
 
 
-def look_at_scenes(
+def find_torn_scenes(
     scenes: np.ndarray,
     index: ImageIndex,
     table: FoldTable,
     comparison: FoldComparison | None = None,
-) -> Alarm:
-    """Say which scenes the folds tear, and whether that flatters the estimate.
+) -> Finding:
+    """Report which scenes the folds tear, and whether that flatters the estimate.
 
     Args:
         scenes: numbers by `find_scenes` of training rows, then test rows; -1: not looked at.
@@ -72,13 +72,13 @@ def look_at_scenes(
         f"fold, {len(known)} of {num_test} test images have one in train"
     )
     if is_little(torn, num_rows):
-        return Alarm(SCENES, "quiet", seen)
+        return Finding(SCENES, "quiet", seen)
     counts = [[len(torn), num_rows - len(torn)], [len(known), num_test - len(known)]]
     rarer = num_test > 0 and 2 * len(known) * num_rows < len(torn) * num_test
     lacking = rarer and fisher_exact(counts, alternative="greater").pvalue < ALPHA
     flatters = lacking and (comparison is None or comparison.low > 0)
     examples = _largest(scenes[:num_train][torn], scenes)
-    return Alarm(
+    return Finding(
         SCENES,
         "suspicious" if flatters else "note",
         seen if comparison is None else f"{seen}; {comparison}",
@@ -99,20 +99,20 @@ def look_at_scenes(
 
 
 def torn_rows(scenes: np.ndarray, table: FoldTable) -> np.ndarray:
-    """Training rows whose scene has rows in several folds."""
+    """Return training rows whose scene has rows in several folds."""
     rows = np.flatnonzero(scenes[: len(table.folds)] >= 0)
     folds = pd.Series(table.folds[rows]).groupby(scenes[rows])
     return rows[folds.transform("nunique").to_numpy() > 1]
 
 
 def known_test_rows(scenes: np.ndarray, num_train: int) -> np.ndarray:
-    """Test rows, counted from 0, whose scene has training rows."""
+    """Return test rows, counted from 0, whose scene has training rows."""
     test = scenes[num_train:]
     return np.flatnonzero((test >= 0) & np.isin(test, scenes[:num_train]))
 
 
 def is_little(torn: np.ndarray, num_rows: int) -> bool:
-    """Whether too few rows are of torn scenes to move a score."""
+    """Return whether too few rows are of torn scenes to move a score."""
     return len(torn) < max(MIN_IMAGES, MIN_SHARE * num_rows)
 
 
@@ -134,11 +134,11 @@ def _meaning(lacking: bool, flatters: bool) -> str:
     )
 
 
-def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
-    """Look for columns of train.csv that may name persons or series, and that the folds tear."""
+def find_torn_columns(competition: Competition, table: FoldTable) -> list[Finding]:
+    """Find columns of train.csv that may name persons or series, and that the folds tear."""
     data, task = competition.data, competition.task
     known = {data.id, data.group, *task.targets, *data.numeric, *data.categorical}
-    alarms = []
+    findings = []
     for column in [name for name in competition.train.columns if name not in known]:
         cells = competition.train[column].str.strip()
         given = (cells != "").to_numpy()
@@ -162,17 +162,17 @@ def look_at_columns(competition: Competition, table: FoldTable) -> list[Alarm]:
         )
         grade = "note" if is_number or shared else "suspicious"
         examples = values.value_counts().index[:3].tolist()
-        alarms.append(Alarm(f"column {column!r}", grade, seen, advice, examples=examples))
-    return alarms
+        findings.append(Finding(f"column {column!r}", grade, seen, advice, examples=examples))
+    return findings
 
 
 def _largest(torn_scenes: np.ndarray, scenes: np.ndarray) -> list[np.ndarray]:
-    """Rows, train and test, of each of the scenes that are torn most."""
+    """Return rows, train and test, of the largest torn scenes."""
     numbers, counts = np.unique(torn_scenes, return_counts=True)
     largest = numbers[np.argsort(-counts, kind="stable")][:MAX_EXAMPLES]
     return [np.flatnonzero(scenes == number) for number in largest]
 
 
 def _one_per_fold(scene: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """A scene's first row in each of a few folds, side by side to show that it is torn."""
+    """Return a scene's first row in each of a few folds, to be shown side by side."""
     return scene[np.sort(np.unique(folds[scene], return_index=True)[1])[:MAX_SHOWN]]

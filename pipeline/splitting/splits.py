@@ -1,7 +1,7 @@
 """Folds: which training rows are held out together.
 
-Folds are a function of the rows' order in train.csv, their targets, which rows `groups` unite (not
-what the groups are called), and the seed.
+Folds depend on the rows' order in train.csv, their targets, which rows `groups` unite (not on
+the groups' names), and the seed.
 """
 
 import warnings
@@ -22,7 +22,7 @@ KINDS_OF_SCHEME: dict[str, tuple[Kind, ...]] = {
     "multilabel_stratified": ("multilabel",),
     "binned_stratified": ("regression", "ordinal"),
 }
-# What a grouped scheme comes to where every row is its own group.
+# The scheme that replaces a grouped one where every row is its own group.
 PLAIN_SCHEMES = {"group": "kfold", "stratified_group": "stratified"}
 LEFT_OPEN = ("stratified", "scenes")  # schemes that leave open how groups are given to folds
 FEW_GROUPS = 500  # balancing classes over fewer flatters, see `draw_groups`
@@ -30,12 +30,12 @@ FEW_GROUPS = 500  # balancing classes over fewer flatters, see `draw_groups`
 
 @dataclass(frozen=True)
 class Assignment:
-    """Where each row is held out.
+    """Folds of all rows, and notes on them.
 
     Attributes:
         folds: (N,) int in 0..K-1, every fold at least once.
         scheme: the scheme used, which `stratified` leaves open.
-        notes: what a person should know about these folds; empty where all is well.
+        notes: on unusual folds; else empty.
     """
 
     folds: np.ndarray
@@ -54,17 +54,17 @@ def assign_folds(
     repeat: int = 0,
     classes: Sequence[str] | None = None,
 ) -> Assignment:
-    """Hold out every row once, in folds as alike as can be; a group never crosses folds.
+    """Hold out every row once, in folds as similar as possible; a group never crosses folds.
 
     Args:
         settings: scheme, number of folds (not for `column`, which brings its own), bins.
-        targets: (N, C), see contracts; soft rows count as their likeliest class.
-        groups: (N,) names of what must share a fold, by `merge_groups`; missing: a row of its own.
-        column: (N,) ready folds, for the scheme `column`; these may part a group, which is noted.
-        repeat: which draw of the same kind it is; each has a stream of its own.
+        targets: (N, C); soft rows count as their likeliest class.
+        groups: (N,) names of rows that must share a fold, by `merge_groups`; missing: alone.
+        column: (N,) ready folds, for the scheme `column`; these may split a group, which is noted.
+        repeat: number of the repeat; each has a stream of its own.
         classes: C names, for notes; without them these count from 0.
     Raises:
-        UserError: if the scheme does not fit the task, or there is less to part than folds.
+        UserError: if the scheme does not fit the task, or there are too few groups or rows.
     """
     if settings.scheme in PLAIN_SCHEMES and groups is None:
         raise UserError(
@@ -99,7 +99,7 @@ def assign_folds(
 
 
 def _too_few(units: int, num_folds: int, *, grouped: bool) -> str:
-    """What to do where there is less to part than folds."""
+    """Describe what to do where there are fewer groups or rows than folds."""
     if units >= 2:
         what = "groups of training rows" if grouped else "training rows"
         return (
@@ -116,7 +116,7 @@ def _too_few(units: int, num_folds: int, *, grouped: bool) -> str:
 
 
 def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:
-    """The scheme that is meant, for this task and with or without groups."""
+    """Return the scheme that is meant, for this task and with or without groups."""
     if kind not in KINDS_OF_SCHEME.get(scheme, (kind,)):
         fits = " or ".join(KINDS_OF_SCHEME[scheme])
         raise UserError(
@@ -137,12 +137,12 @@ def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:
 
 
 def _num_bins(settings: Folds, num_rows: int) -> int:
-    """Bins that hold at least one row for each fold."""
+    """Count bins that hold at least one row for each fold."""
     return max(1, min(settings.bins, num_rows // settings.n))
 
 
 def _stratification_labels(targets: np.ndarray, kind: Kind, *, num_bins: int) -> np.ndarray:
-    """What every fold should have its share of, (N, L) bool: classes, labels or bins of values."""
+    """Return (N, L) bool what every fold gets its share of: classes, labels or bins of values."""
     if kind == "multilabel":
         return targets >= 0.5
     if kind == "regression":
@@ -151,7 +151,7 @@ def _stratification_labels(targets: np.ndarray, kind: Kind, *, num_bins: int) ->
 
 
 def _binned(values: np.ndarray, num_bins: int) -> np.ndarray:
-    """Number each value's bin: the value itself where there are few, else equally many rows each.
+    """Return each value's bin: the value itself where there are few, else quantile bins.
 
     Bins are cut by rank: quantiles would put a target that is mostly zero into a single bin.
     """
@@ -195,10 +195,10 @@ def _held_out(splitter: KFold, labels: np.ndarray) -> np.ndarray:
 
 
 def _stratify_classes(classes: np.ndarray, *, num_folds: int, seed: int) -> np.ndarray:
-    """Deal each class's rows out to the folds, within one row of even.
+    """Spread each class's rows over the folds, within one row of even.
 
     scikit-learn refuses where every class has fewer rows than folds (thousands of classes of two or
-    three photos). One more class, with a row for each fold, makes it deal all the same.
+    three photos). One more class, with a row for each fold, makes it accept them.
     """
     padded = np.append(classes, np.full(num_folds, classes.max() + 1))
     with warnings.catch_warnings():
@@ -208,16 +208,16 @@ def _stratify_classes(classes: np.ndarray, *, num_folds: int, seed: int) -> np.n
 
 
 def _stratify_labels(labels: np.ndarray, *, num_folds: int, seed: int) -> np.ndarray:
-    """Deal rows of several labels out, each label near even (Sechidis 2011).
+    """Spread multilabel rows over the folds, each label near even (Sechidis 2011).
 
-    A fold without rows wants every label most, so none stays empty.
+    A fold without rows lacks every label most, so none stays empty.
     """
     splitter = MultilabelStratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return _held_out(splitter, labels)
 
 
 def _read_folds(column: np.ndarray | None, name: str | None) -> np.ndarray:
-    """Ready-made folds as integers 0..K-1.
+    """Read ready-made folds as integers 0..K-1.
 
     Raises:
         UserError: on a value that is no whole number, a gap, or a single fold.
@@ -260,7 +260,7 @@ def _group_notes(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
 
 
 def _label_notes(folds: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None) -> list[str]:
-    """Say which classes some folds lack."""
+    """Note the classes that some folds lack."""
     names = np.array(range(labels.shape[1]) if classes is None else classes)
     per_fold = np.stack([np.bincount(folds, column) for column in labels.T])
     present = per_fold.sum(axis=1) > 0

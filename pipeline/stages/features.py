@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def make_block(
     folder: Path, fingerprint: str, *, project: Project, backbone: str, how: str
 ) -> None:
-    """Features of one backbone for all images and views, (N_train + N_test, V, D)."""
+    """Compute features of one backbone for all images and views, (N_train + N_test, V, D)."""
     config = project.config
     extract_block(
         folder,
@@ -30,7 +30,7 @@ def make_block(
 
 
 def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: int) -> None:
-    """Images decoded once, resized to one short side, in one memory-mapped file."""
+    """Decode images once, resized to one short side, into one memory-mapped file."""
     build_cache(
         folder,
         fingerprint,

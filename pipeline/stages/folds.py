@@ -1,6 +1,6 @@
 """Folds stage: reads rows and images, writes features/<competition>/folds.csv and audit.json.
 
-The audit: twins, and what the leak radar saw.
+The audit holds twins and the findings on leaks.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import artifacts
-from pipeline.core.finding import GRADES, Alarm, notes_of
+from pipeline.core.finding import GRADES, Finding, notes_of
 from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
-from pipeline.images.remarks import look_at_remarks
-from pipeline.leaks.target_leaks import look_at_clues
-from pipeline.leaks.train_test_shift import look_at_split
+from pipeline.images.remarks import find_unusual_images
+from pipeline.leaks.target_leaks import find_target_leaks
+from pipeline.leaks.train_test_shift import find_shift
 from pipeline.metrics.own import describe, is_own
 from pipeline.project import Project
 from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_folds
-from pipeline.splitting.scenes import look_at_columns, look_at_scenes
+from pipeline.splitting.scenes import find_torn_columns, find_torn_scenes
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ MANY_TWINS = 0.01  # of test images
 
 
 def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
-    """Find duplicates, assign folds so that none straddles them, say what was seen."""
+    """Find duplicates, assign folds that keep them together, write and log the findings."""
     pairs, scenes = find_copies(project), scenes_of_folds(project)
     drawn = draw_folds(project, project.config.folds, pairs=pairs, scenes=scenes)
     if project.config.folds.scheme == "scenes":
@@ -42,7 +42,7 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     ours = hashlib.sha256(text.encode()).hexdigest()
     artifacts.write_text(groups_csv, groups_text(project.competition.ids, drawn.groups))
     if _replaced_by_hand(csv, [*_our_digests(folder), ours]):
-        log.warning("%s was replaced by hand and is kept; delete it to have it made anew", csv)
+        log.warning("%s was replaced by hand and is kept; delete it to make it again", csv)
     else:
         # The digest goes first, beside the old file's: a kill between the two must not make either
         # of them look hand-made.
@@ -50,9 +50,10 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
         artifacts.write_text(csv, text)
     table = read_folds(csv, project.competition.ids)
     audit = _audit(project, pairs, table.repeats)
-    alarms = _look_around(project, table, scenes)
-    audit["notes"] += notes_of(alarms)
-    audit["radar"] = [alarm.as_json() for alarm in [*_alarms_of_twins(project, audit), *alarms]]
+    findings = _find_leaks(project, table, scenes)
+    audit["notes"] += notes_of(findings)
+    findings = [*_twin_findings(project, audit), *findings]
+    audit["findings"] = [finding.as_json() for finding in findings]
     artifacts.write_json(folder / "audit.json", audit)
     files = [csv.name, groups_csv.name, "audit.json"]
     artifacts.finish(folder, fingerprint, files=files, folds_csv=[ours])
@@ -74,17 +75,17 @@ def _log_scenes(scenes: np.ndarray) -> None:
 
 
 def _replaced_by_hand(csv: Path, digests: list[str]) -> bool:
-    """Whether folds.csv is there and is none of the files that this stage wrote or would write."""
+    """Return whether folds.csv is not one that this stage wrote or would write."""
     return csv.exists() and artifacts.file_digest(csv) not in digests
 
 
 def _our_digests(folder: Path) -> list[str]:
-    """Digests of the folds.csv that this stage wrote, or was about to write when it was killed."""
+    """Return digests of the folds.csv that this stage wrote, or was writing when it was killed."""
     return (artifacts.read_meta(folder) or {}).get("folds_csv", [])
 
 
 def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
-    """What the audit found, for the report: duplicates, twins across the split, torn groups.
+    """Return duplicates, twins across the split and torn groups, for the report.
 
     Args:
         repeats: (R, N) folds.
@@ -107,10 +108,10 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
     if len(straddling):
         notes.append(f"{len(straddling)} pairs of twins straddle folds")
     for one, other in combinations(range(len(repeats)), 2):
-        if _part_alike(repeats[one], repeats[other]):
+        if _split_alike(repeats[one], repeats[other]):
             notes.append(
-                f"repeats {one + 1} and {other + 1} hold out the same rows together: there are few "
-                "groups to part, and fewer folds.repeats would do"
+                f"repeats {one + 1} and {other + 1} hold out the same rows together: there are "
+                "few groups to split; fewer folds.repeats give the same"
             )
     return {
         "notes": notes,
@@ -121,41 +122,41 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
     }
 
 
-def _part_alike(folds: np.ndarray, others: np.ndarray) -> bool:
-    """Whether two repeats part the rows into the same sets, whatever their numbers."""
+def _split_alike(folds: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether two repeats split the rows into the same sets, whatever their numbers."""
     return np.unique(np.stack([folds, others]), axis=1).shape[1] == folds.max() + 1
 
 
-def _look_around(project: Project, table: FoldTable, scenes: np.ndarray) -> list[Alarm]:
-    """The radar: how images were read, clues, scenes, columns, the test set on thumbnails."""
+def _find_leaks(project: Project, table: FoldTable, scenes: np.ndarray) -> list[Finding]:
+    """Look at how images were read, file features, columns, scenes and test against train."""
     competition, index, seed = project.competition, project.index, project.config.seed
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
-        *look_at_remarks(index, project.num_train, project.config.data.pixel_range),
-        *look_at_clues(competition, index, table, seed=seed),
-        *look_at_columns(competition, table),
-        look_at_scenes(scenes, index, table),
-        look_at_split(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
+        *find_unusual_images(index, project.num_train, project.config.data.pixel_range),
+        *find_target_leaks(competition, index, table, seed=seed),
+        *find_torn_columns(competition, table),
+        find_torn_scenes(scenes, index, table),
+        find_shift(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
     ]
 
 
-def _alarms_of_twins(project: Project, audit: dict) -> list[Alarm]:
-    """What `notes` says of twins already, for the radar's table."""
+def _twin_findings(project: Project, audit: dict) -> list[Finding]:
+    """Return findings on twins, which the notes of the audit name already."""
     across, contradicting = audit["train_test_twins"], audit["contradicting"]
     num_test = len(project.competition.test_ids)
     in_test = {path for one, other, _ in across for path in (one, other)}
     in_test &= set(project.test_index.paths.tolist())
     grades = GRADES[::-1]
     return [
-        Alarm(
+        Finding(
             "twins across the split",
             grades[bool(across) + (len(in_test) > MANY_TWINS * num_test)],
             f"{len(in_test)} of {num_test} test images have a twin in train",
-            "Their answers are known. It says nothing of the rest of the test, and a public score "
-            "that counts them flatters; check that the rules allow to use them.",
+            "Their answers are known. A public score that counts them flatters, and says nothing "
+            "about the rest of the test; check that the rules allow to use them.",
             examples=[f"{one} = {other}" for one, other, _ in across[:5]],
         ),
-        Alarm(
+        Finding(
             "twins with different targets",
             grades[bool(contradicting)],
             f"pairs of training images that are the same and contradict: {len(contradicting)}",

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import artifacts, predictions
-from pipeline.core.finding import read_alarms
+from pipeline.core.finding import read_findings
 from pipeline.core.summary import Summary, path_of_last
-from pipeline.leaks.label_errors import Suspicion, suspect
+from pipeline.leaks.label_errors import LabelErrors, find_label_errors
 from pipeline.members.outputs import read_member
 from pipeline.project import Project
 from pipeline.report.page import render
@@ -31,7 +31,7 @@ LABEL_LISTS = ("suspicious_labels", "wrong_labels")
 def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
     """Write the page, and the lists of possible label errors, beside the submission."""
     inputs, submissions = gather(project), project.workspace.submissions
-    label_errors = suspect(
+    label_errors = find_label_errors(
         inputs.targets,
         inputs.oof,
         inputs.classes,
@@ -70,11 +70,11 @@ def gather(project: Project) -> PageInputs:
         decided_oof=decided_oof,
         decided_test=decided_test,
         spread=_spread(project),
-        findings=read_alarms(project.workspace),
+        findings=read_findings(project.workspace),
     )
 
 
-def _write_label_errors(folder: Path, label_errors: Suspicion, ids: np.ndarray) -> None:
+def _write_label_errors(folder: Path, label_errors: LabelErrors, ids: np.ndarray) -> None:
     listed = label_errors.listed
     listed = listed.assign(id=ids[listed["row"]])[["id", *listed.columns.drop("row")]]
     for name, table in zip(LABEL_LISTS, (listed, label_errors.pairs), strict=True):

@@ -1,6 +1,6 @@
 """Scene check: reads a block and folds.csv; writes submissions/<c>/audit/scenes/finding.json.
 
-It says which scenes the folds tear, and what a cheap learner would score if they did not.
+The finding names the scenes that folds tear, and what a cheap learner scores without that.
 """
 
 import logging
@@ -18,33 +18,33 @@ from pipeline.estimates.resampling import Resampling
 from pipeline.members.trial import out_of_fold
 from pipeline.project import Project
 from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_block
-from pipeline.splitting.scenes import FoldComparison, is_little, look_at_scenes, torn_rows
+from pipeline.splitting.scenes import FoldComparison, find_torn_scenes, is_little, torn_rows
 
 log = logging.getLogger(__name__)
 
 
 def check_scenes(folder: Path, fingerprint: str, *, project: Project, backbone: str) -> None:
-    """Look for scenes on a block; where folds tear some, score a ridge with and without that."""
+    """Find scenes on a block; where folds tear some, score a ridge with and without that."""
     table, scenes = project.folds, scenes_of_block(project, backbone)
     torn = torn_rows(scenes, table)
     comparison = None
     if not is_little(torn, project.num_train):
         comparison = compare_folds(project, backbone, scenes)
-    alarm = look_at_scenes(scenes, project.index, table, comparison)
-    finding = {
+    finding = find_torn_scenes(scenes, project.index, table, comparison)
+    content = {
         "folds_csv": artifacts.file_digest(project.workspace.folds_csv),
-        "alarm": alarm.as_json(),
+        "finding": finding.as_json(),
     }
-    artifacts.write_json(project.workspace.scenes_json, finding)
+    artifacts.write_json(project.workspace.scenes_json, content)
     artifacts.finish(folder, fingerprint, files=[project.workspace.scenes_json.name])
-    log.info("%s: %s: %s", alarm.grade, alarm.name, alarm.seen)
+    log.info("%s: %s: %s", finding.grade, finding.name, finding.seen)
 
 
 def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldComparison | None:
-    """Score a ridge on one block with the folds that there are, and with scenes kept whole.
+    """Score a ridge on one block with the current folds, and with scenes kept whole.
 
     Returns:
-        None where there are too few scenes to part or to fit on, or the metric is undefined.
+        None where there are too few scenes to split or to fit on, or the metric is undefined.
     """
     settings = {"scheme": "scenes", "column": None, "n": project.folds.num_folds, "repeats": 1}
     folds = project.config.folds.model_copy(update=settings)
@@ -76,5 +76,5 @@ def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldCo
 
 
 def _first_repeat(table: FoldTable) -> FoldTable:
-    """By which all is scored."""
+    """Return the folds of the first repeat, by which everything is scored."""
     return FoldTable(table.repeats[:1], table.groups, table.digests[:1])

@@ -27,9 +27,9 @@ from pipeline.project import Project
 
 # Raise one when its code changes what it writes: artifacts of the old format are made anew.
 FORMAT = {
-    "folds": 5,
-    "scenes": 1,  # how scenes are found, for `folds.scheme: scenes`
-    "scene_check": 1,
+    "folds": 6,
+    "scenes": 1,  # what is a scene, where folds keep them whole
+    "scene_check": 2,
     "cache": 1,
     "block": 3,
     "train": 4,
@@ -187,7 +187,7 @@ def of_scene_check(project: Project, *, block: str) -> str:
 def of_report(project: Project, *, ensemble: str) -> str:
     """Return the fingerprint of the report."""
     workspace = project.workspace
-    audits = [workspace.audit_json, workspace.radar_json, workspace.scenes_json]
+    audits = [workspace.audit_json, workspace.findings_json, workspace.scenes_json]
     return fingerprint(
         format=FORMAT["report"],
         ensemble=ensemble,

@@ -30,7 +30,7 @@ from pipeline.metrics.named import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.training import TrainingRun
-from pipeline.networks.training_data import Lesson
+from pipeline.networks.training_data import TrainingData
 from pipeline.project import Project, open_project
 from pipeline.workflow.jobs import pending
 from pipeline.workflow.local import LocalExecutor
@@ -138,7 +138,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     precision = choose_precision("auto", device)
     kind = competition.task.kind
     view = {"image_size": network.image_size, "cut": backbone.cut}
-    lesson = Lesson(
+    data = TrainingData(
         cache=cache,
         kind=kind,
         rows=rows,
@@ -154,7 +154,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
             folder,
             network.model_copy(update={"seed": seed}),
             backbone,
-            lesson,
+            data,
             metric=get_metric("accuracy", kind),
             hardware=Hardware(device, precision, choose_workers(None, device)),
             name=f"ablation fold {fold}",

@@ -326,13 +326,15 @@ def test_blank_images_are_no_copies_of_each_other_and_are_named(with_blank_image
     job = Plan(project).folds()
     LocalExecutor().execute([job])
     assert np.bincount(project.folds.folds).tolist() == [16, 16]
-    (alarm,) = [
-        alarm
-        for alarm in json.loads((job.folder / "audit.json").read_text())["radar"]
-        if alarm["name"] == "blank images"
+    (finding,) = [
+        finding
+        for finding in json.loads((job.folder / "audit.json").read_text())["findings"]
+        if finding["name"] == "blank images"
     ]
-    assert alarm["seen"].startswith("20 of 32 training images and 3 of 3 test images show nothing")
-    assert alarm["grade"] == "suspicious"
+    assert finding["seen"].startswith(
+        "20 of 32 training images and 3 of 3 test images show nothing"
+    )
+    assert finding["grade"] == "suspicious"
     assert "train/train0.tif" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Audit: the folds stage's radar, test against train on blocks, the canary, and what is written."""
+"""Audit: findings of the folds stage, shift on blocks, the permutation test, what is written."""
 
 import json
 import logging
@@ -18,6 +18,8 @@ from planted import (
 )
 
 from pipeline.config.schema import Config
+from pipeline.core.finding import PERMUTATION_TEST, Finding
+from pipeline.leaks.permutation_test import permutation_test
 from pipeline.members import trial
 from pipeline.members.fold_data import fold_data
 from pipeline.members.member import FoldData
@@ -68,7 +70,7 @@ def clean(tmp_path_factory):
     return with_folds(root)
 
 
-def test_folds_write_what_the_radar_saw_and_nothing_under_input(tmp_path, caplog):
+def test_folds_write_findings_and_nothing_under_input(tmp_path, caplog):
     def plant(table, images):
         table.loc[: NUM_TRAIN - 1, "label"] = np.sort(table["label"][:NUM_TRAIN])
 
@@ -78,9 +80,9 @@ def test_folds_write_what_the_radar_saw_and_nothing_under_input(tmp_path, caplog
         project = with_folds(tmp_path)
     assert listing(folder) == before
     found = json.loads((project.workspace.features / "audit.json").read_text())
-    grades = {alarm["name"]: alarm["grade"] for alarm in found["radar"]}
+    grades = {finding["name"]: finding["grade"] for finding in found["findings"]}
     assert [name for name, grade in grades.items() if grade != "quiet"] == ["row order"]
-    assert any(note.startswith("suspicious: row order: tells") for note in found["notes"])
+    assert any(note.startswith("suspicious: row order: predicts") for note in found["notes"])
     assert "suspicious: row order" in caplog.text
 
 
@@ -99,14 +101,14 @@ def test_each_planted_leak_is_named_by_make_folds_and_nothing_else_is(
 ):
     write_competition(tmp_path, **leak)
     project = with_folds(tmp_path)
-    found = json.loads(project.workspace.audit_json.read_text())["radar"]
+    found = json.loads(project.workspace.audit_json.read_text())["findings"]
     graded = {
-        grade: sorted(alarm["name"] for alarm in found if alarm["grade"] == grade)
+        grade: sorted(finding["name"] for finding in found if finding["grade"] == grade)
         for grade in ("suspicious", "note")
     }
     assert graded == {"suspicious": suspicious, "note": notes}
-    loud = [alarm for alarm in found if alarm["grade"] != "quiet"]
-    assert all(alarm["advice"] and alarm["examples"] for alarm in loud)
+    loud = [finding for finding in found if finding["grade"] != "quiet"]
+    assert all(finding["advice"] and finding["examples"] for finding in loud)
 
 
 def test_twins_across_the_split_are_named(tmp_path):
@@ -115,22 +117,22 @@ def test_twins_across_the_split_are_named(tmp_path):
     shutil.copy(train[0], test[0])
     Image.open(train[1]).resize((50, 43)).save(test[1], quality=80)
     project = with_folds(tmp_path)
-    found = json.loads((project.workspace.features / "audit.json").read_text())["radar"][0]
+    found = json.loads((project.workspace.features / "audit.json").read_text())["findings"][0]
     assert (found["name"], found["grade"]) == ("twins across the split", "suspicious")
     assert found["seen"] == "2 of 60 test images have a twin in train"
     pairs = [f"train/{train[row].name} = test/{test[row].name}" for row in range(2)]
     assert sorted(found["examples"]) == sorted(pairs)
 
 
-def test_a_clean_project_has_no_alarm_and_the_canary_is_quiet(clean, capsys):
+def test_a_clean_project_has_quiet_findings_only(clean, capsys):
     before = listing(clean.workspace.input)
-    alarms = audit.audit_competition(clean)
-    assert {alarm.grade for alarm in alarms} == {"quiet"}
-    assert alarms[-1].name == "canary"
-    assert alarms[-1].seen.startswith("ridge on thumbnails")
-    written = json.loads((clean.workspace.submissions / "audit" / "radar.json").read_text())
-    assert [alarm["name"] for alarm in written] == [alarm.name for alarm in alarms]
-    assert "canary" in capsys.readouterr().out
+    findings = audit.audit_competition(clean)
+    assert {finding.grade for finding in findings} == {"quiet"}
+    assert findings[-1].name == PERMUTATION_TEST
+    assert findings[-1].seen.startswith("ridge on thumbnails")
+    written = json.loads((clean.workspace.submissions / "audit" / "findings.json").read_text())
+    assert [finding["name"] for finding in written] == [finding.name for finding in findings]
+    assert PERMUTATION_TEST in capsys.readouterr().out
     assert listing(clean.workspace.input) == before
 
 
@@ -142,7 +144,7 @@ def test_a_clean_project_has_no_alarm_and_the_canary_is_quiet(clean, capsys):
         {"kind": "regression", "target": "value", "metric": "rmse"},
     ],
 )
-def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
+def test_it_is_suspicious_where_a_model_sees_what_it_is_scored_on(
     clean, tmp_path, monkeypatch, task
 ):
     def leaky(project, member, fold):
@@ -154,26 +156,26 @@ def test_the_canary_sings_where_a_model_sees_what_it_is_scored_on(
     shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
     members = {"linear": {"learner": "ridge", "blocks": {"small": 1.0}}}
     project = open_project(Config(**SETTINGS | {"task": task, "members": members}), tmp_path)
-    assert audit.sing(project).grade == "quiet"
+    assert permutation_test(project).grade == "quiet"
     monkeypatch.setattr(trial, "fold_data", leaky)
-    assert audit.sing(project).grade == "suspicious"
+    assert permutation_test(project).grade == "suspicious"
 
 
 def test_blocks_that_are_there_are_used(tmp_path, clean):
     write_competition(tmp_path)
     shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
     project = open_project(Config(**SETTINGS), tmp_path)
-    assert audit.look_at_blocks(project) == []
+    assert audit.find_shift_on_block(project) == []
     block = np.random.default_rng(0).normal(size=(len(project.index.paths), 2, 6))
     block[NUM_TRAIN:] += 1
     write_block(project, block)
-    (alarm,) = audit.look_at_blocks(project)
-    assert (alarm.name, alarm.grade) == ("test against train on small", "suspicious")
-    assert set(alarm.examples) <= set(project.test_index.paths)
-    assert audit.sing(project).seen.startswith("logistic on small")
+    (finding,) = audit.find_shift_on_block(project)
+    assert (finding.name, finding.grade) == ("test against train on small", "suspicious")
+    assert set(finding.examples) <= set(project.test_index.paths)
+    assert permutation_test(project).seen.startswith("logistic on small")
 
 
-def test_a_learner_that_stacks_others_is_a_canary_of_its_features_alone(tmp_path, clean):
+def test_a_learner_that_stacks_others_is_tested_on_its_features_alone(tmp_path, clean):
     write_competition(tmp_path)
     shutil.copytree(clean.workspace.features, tmp_path / "features" / "planted")
     members = {
@@ -182,16 +184,16 @@ def test_a_learner_that_stacks_others_is_a_canary_of_its_features_alone(tmp_path
     }
     project = open_project(Config(**SETTINGS | {"members": members}), tmp_path)
     write_block(project, np.random.default_rng(0).normal(size=(len(project.index.paths), 2, 6)))
-    assert audit.sing(project).seen.startswith("extra_trees on small")
+    assert permutation_test(project).seen.startswith("extra_trees on small")
 
 
-def test_alarms_are_printed_worst_first_with_what_to_do(capsys):
-    alarms = [
-        audit.Alarm("b", "note", "seen b", "do b", examples=["[x].jpg"]),
-        audit.Alarm("a", "suspicious", "seen a", "do a"),
-        audit.Alarm("c", "quiet", "seen c", "do c"),
+def test_findings_are_printed_worst_first_with_what_to_do(capsys):
+    findings = [
+        Finding("b", "note", "seen b", "do b", examples=["[x].jpg"]),
+        Finding("a", "suspicious", "seen a", "do a"),
+        Finding("c", "quiet", "seen c", "do c"),
     ]
-    audit.print_alarms(alarms, title="t")
+    audit.print_findings(findings, title="t")
     printed = capsys.readouterr().out
     places = [printed.index(text) for text in ("seen a", "seen b", "seen c", "do a", "do b")]
     assert places == sorted(places)

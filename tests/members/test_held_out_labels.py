@@ -98,15 +98,15 @@ def test_rows_that_decide_are_neither_scored_nor_learnt_from(right_and_wrong: li
     project, asides = project_of(right_and_wrong[0]), {}
     for member in (*NETWORKS, "patient_2"):
         rows = fold_data(project, member, 0)
-        lesson = training_data(project, member, rows)
-        parts = [lesson.rows, lesson.inner_rows, lesson.valid_rows]
+        data = training_data(project, member, rows)
+        parts = [data.rows, data.inner_rows, data.valid_rows]
         everything = np.concatenate([rows.rows, rows.held_out])
         assert np.array_equal(np.sort(np.concatenate(parts)), np.sort(everything))
-        asides[member] = lesson.inner_rows.tolist()
-        own = project.competition.targets[lesson.inner_rows]  # no pseudo-labelled row among them
-        assert np.array_equal(lesson.inner_targets, own)
+        asides[member] = data.inner_rows.tolist()
+        own = project.competition.targets[data.inner_rows]  # no pseudo-labelled row among them
+        assert np.array_equal(data.inner_targets, own)
         if member == "patient_student":
-            assert set(lesson.weights.tolist()) == {1.0, 0.5}
+            assert set(data.weights.tolist()) == {1.0, 0.5}
     assert asides.pop("net") == []
     assert len({tuple(aside) for aside in asides.values()}) == 1  # also where one starts anew
     assert len(asides["patient"]) == 5
@@ -116,9 +116,9 @@ def test_rows_that_decide_are_neither_scored_nor_learnt_from(right_and_wrong: li
 def test_a_model_of_all_rows_keeps_none_aside(right_and_wrong: list[Path]) -> None:
     project = project_of(right_and_wrong[0])
     rows = fold_data(project, "patient", ALL_ROWS)
-    lesson = training_data(project, "patient", rows)
-    assert lesson.rows.tolist() == list(range(30))
-    assert not len(lesson.inner_rows)
+    data = training_data(project, "patient", rows)
+    assert data.rows.tolist() == list(range(30))
+    assert not len(data.inner_rows)
 
 
 @pytest.mark.slow

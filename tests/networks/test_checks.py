@@ -14,21 +14,22 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.runtime import stream
 from pipeline.errors import UserError
 from pipeline.networks import trainer as trainer_module
-from pipeline.networks.checks import checks
-from pipeline.networks.checks.checks import (
+from pipeline.networks.checks import learning
+from pipeline.networks.checks.gradients import check_gradients, note_reached, zero_shares
+from pipeline.networks.checks.learning import (
     check_lr_range,
     check_overfit,
     check_repeats,
-    check_start,
 )
-from pipeline.networks.checks.gradients import check_gradients, note_reached, zero_shares
-from pipeline.networks.checks.trial_network import Subject, seen_batches, varied_positions
+from pipeline.networks.checks.start import check_start
+from pipeline.networks.checks.trial_network import TrialNetwork, seen_batches, varied_positions
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_data import Lesson, create_loaders
+from pipeline.networks.training_data import TrainingData, create_loaders
 from pipeline.report.check_figures import batches, label_text, lr_range, one_batch, save
 from pipeline.workflow import make
 
@@ -63,7 +64,7 @@ class Patches:
         return image
 
 
-def subject(
+def trial(
     kind="multiclass",
     *,
     folder=Path("unused"),
@@ -71,10 +72,10 @@ def subject(
     arch="test_efficientnet",
     size=SIZE,
     **changes,
-) -> Subject:
+) -> TrialNetwork:
     """A network to check; with `shuffled` targets only a sane learning rate gets them by heart."""
     order = np.random.default_rng(1).permutation(ROWS) if shuffled else np.arange(ROWS)
-    lesson = Lesson(
+    data = TrainingData(
         cache=Patches(),
         image_size=size,
         cut="crop",
@@ -85,16 +86,14 @@ def subject(
         valid_rows=np.arange(5),
         valid_targets=TARGETS[kind][:5],
     )
-    return Subject(
+    return TrialNetwork(
         settings=SETTINGS.model_copy(update=changes),
         backbone=Backbone(arch=arch, weights="random", image_size=size),
-        lesson=lesson,
+        data=data,
         folder=folder,
         name="net fold 0",
         seed=0,
-        device="cpu",
-        precision="32",
-        workers=0,
+        hardware=Hardware(torch.device("cpu"), "32"),
     )
 
 
@@ -125,11 +124,11 @@ def test_a_varied_batch_has_each_class_before_any_twice():
 
 
 def test_a_small_batch_learns_at_the_same_rate():
-    big = subject(batch_size=64, scale_lr=True, lr=0.1)
+    big = trial(batch_size=64, scale_lr=True, lr=0.1)
     assert (big.small.batch_size, big.quiet.batch_size) == (16, 16)
     assert big.small.lr == big.quiet.lr == 0.1 * 64 / 256
     assert not big.small.scale_lr
-    on_gpu = replace(big, device="cuda")
+    on_gpu = replace(big, hardware=Hardware(torch.device("cuda"), "32"))
     assert on_gpu.small.batch_size == 64
 
 
@@ -153,7 +152,7 @@ ENTROPY = -(30 * math.log(30 / 45) + 10 * math.log(10 / 45) + 5 * math.log(5 / 4
     ],
 )
 def test_the_loss_at_the_start_is_what_frequencies_alone_give(kind, changes, overall):
-    found = check_start(subject(kind, **changes))
+    found = check_start(trial(kind, **changes))
     assert found.status == "ok"
     assert found.numbers["expected_over_all_rows"] == pytest.approx(overall, rel=1e-4)
     assert found.numbers["loss"] == pytest.approx(found.numbers["expected"], rel=1e-4)
@@ -163,21 +162,21 @@ def test_the_loss_at_the_start_is_what_frequencies_alone_give(kind, changes, ove
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "cumulative"])
 @pytest.mark.parametrize("bias", ["prior", "rare"])
 def test_other_losses_start_as_expected_too(loss, bias):
-    assert check_start(subject("ordinal", loss=loss, bias=bias)).status == "ok"
+    assert check_start(trial("ordinal", loss=loss, bias=bias)).status == "ok"
 
 
 def test_a_start_that_is_off_is_found(spoil):
     spoil(lambda network: nn.init.normal_(network.head.last.weight, std=3))
-    found = check_start(subject())
+    found = check_start(trial())
     assert found.status == "failed"
     assert "differ by more than 10%" in found.text
     # Where the config asks for random weights, a person should look.
-    assert check_start(subject(init="kaiming")).status == "look"
+    assert check_start(trial(init="kaiming")).status == "look"
 
 
 def test_a_wrong_number_of_outputs_is_found(spoil):
     spoil(lambda network: setattr(network.head, "dropout", TwiceAsMany()))
-    assert check_start(subject(bias="zero")).status == "failed"
+    assert check_start(trial(bias="zero")).status == "failed"
 
 
 class TwiceAsMany(nn.Module):
@@ -186,21 +185,21 @@ class TwiceAsMany(nn.Module):
 
 
 def test_groups_are_told():
-    groups = check_start(subject(freeze=2)).numbers["groups"]
+    groups = check_start(trial(freeze=2)).numbers["groups"]
     assert any(group.startswith("head: 1 tensors") for group in groups)
     assert any(group.startswith("frozen: ") for group in groups)
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_a_healthy_network_learns_one_batch_by_heart(kind):
-    found = check_overfit(subject(kind))
+    found = check_overfit(trial(kind))
     assert found.status == "ok", found.text
     assert found.numbers["losses"][-1] <= 0.05 * found.numbers["losses"][0]
 
 
 @pytest.mark.parametrize("loss", ["cosface", "arcface"])
 def test_with_a_margin_it_counts_that_all_rows_are_right(loss):
-    found = check_overfit(subject(loss=loss, head="cosine", scale=4.0, margin=1.0, bias="zero"))
+    found = check_overfit(trial(loss=loss, head="cosine", scale=4.0, margin=1.0, bias="zero"))
     assert (found.status, found.numbers["verdict"]) == ("ok", "learnt")
     assert found.numbers["losses"][-1] > 0.05 * found.numbers["losses"][0]
 
@@ -215,7 +214,7 @@ def test_with_a_margin_it_counts_that_all_rows_are_right(loss):
     ],
 )
 def test_a_bad_rate_is_diagnosed(changes, verdict):
-    found = check_overfit(subject(**changes, shuffled=True))
+    found = check_overfit(trial(**changes, shuffled=True))
     assert found.numbers["verdict"] == verdict, found.numbers["losses"]
     assert found.status == ("look" if verdict == "falling" else "failed")
     assert "`lr`" in found.text
@@ -229,8 +228,8 @@ def test_a_negated_loss_is_diagnosed(monkeypatch):
         return lambda outputs, targets: -loss(outputs, targets)
 
     monkeypatch.setattr(trainer_module, "create_loss", negated)
-    assert check_overfit(subject()).numbers["verdict"] == "growing"
-    assert check_start(subject()).status == "failed"
+    assert check_overfit(trial()).numbers["verdict"] == "growing"
+    assert check_start(trial()).status == "failed"
 
 
 def test_a_step_uphill_is_diagnosed(monkeypatch):
@@ -244,13 +243,13 @@ def test_a_step_uphill_is_diagnosed(monkeypatch):
         return found
 
     monkeypatch.setattr(Trainer, "gradients", uphill)
-    found = check_overfit(subject(lr=1e-3))
+    found = check_overfit(trial(lr=1e-3))
     assert (found.status, found.numbers["verdict"]) == ("failed", "growing")
 
 
 @pytest.mark.parametrize("changes", [{}, {"swa_epochs": 1, "unfreeze_every": 1}])
 def test_plain_mode_repeats_itself(changes):
-    found = check_repeats(subject(epochs=1, **changes))
+    found = check_repeats(trial(epochs=1, **changes))
     assert found.status == "ok"
     assert found.numbers["first"] == found.numbers["second"]
     assert len(set(found.numbers["first"])) == 3
@@ -259,9 +258,9 @@ def test_plain_mode_repeats_itself(changes):
 def test_what_the_seed_does_not_govern_is_found(spoil):
     rng = np.random.default_rng()
     spoil(lambda network: setattr(network.head, "dropout", Blurred(rng)))
-    found = check_repeats(subject())
+    found = check_repeats(trial())
     assert found.status == "failed"
-    assert "the seed does not govern" in found.text
+    assert "not depend on the seed" in found.text
 
 
 class Blurred(nn.Module):
@@ -275,7 +274,7 @@ class Blurred(nn.Module):
 
 def test_a_loss_that_is_not_finite_fails_the_check(tmp_path, spoil):
     spoil(lambda network: nn.init.constant_(network.head.last.bias, float("nan")))
-    trained = subject(folder=tmp_path)
+    trained = trial(folder=tmp_path)
     spoil(lambda network: setattr(network.head, "dropout", Infinite()))
     found = check_repeats(trained)
     assert found.status == "failed"
@@ -290,18 +289,18 @@ class Infinite(nn.Module):
 
 
 def test_the_range_test_suggests_a_rate_that_learns():
-    found = check_lr_range(subject(mixup=0.0, augment="none", batch_size=16))
+    found = check_lr_range(trial(mixup=0.0, augment="none", batch_size=16))
     numbers = found.numbers
     assert 1e-4 < numbers["suggestion"] < 0.3
     assert numbers["config"] == 1e-2
     assert len(numbers["lrs"]) == len(numbers["losses"]) == len(numbers["smooth"])
     assert numbers["losses"][0] == pytest.approx(
-        check_start(subject()).numbers["expected_over_all_rows"], rel=1e-3
+        check_start(trial()).numbers["expected_over_all_rows"], rel=1e-3
     )
 
 
 def test_a_rate_far_from_the_suggestion_is_told():
-    found = check_lr_range(subject(mixup=0.0, augment="none", batch_size=16, lr=1e-7))
+    found = check_lr_range(trial(mixup=0.0, augment="none", batch_size=16, lr=1e-7))
     assert found.status == "look"
     assert "times less: try `lr: " in found.text
 
@@ -309,17 +308,17 @@ def test_a_rate_far_from_the_suggestion_is_told():
 def test_a_rate_per_group_keeps_its_share(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        checks,
+        learning,
         "_step",
         lambda trainer, *_: seen.append([g["lr"] for g in trainer.optimizer.param_groups]) or 1.0,
     )
-    check_lr_range(subject(backbone_lr=0.25))
+    check_lr_range(trial(backbone_lr=0.25))
     assert [max(rates) for rates in (seen[0], seen[-1])] == pytest.approx([1e-6, 1.0])
     assert all(min(rates) == pytest.approx(0.25 * max(rates)) for rates in seen)
 
 
 def test_a_healthy_network_has_live_gradients():
-    found = check_gradients(subject())
+    found = check_gradients(trial())
     assert found.status == "ok", found.text
     assert found.numbers["dead_modules"] == []
     assert found.numbers["zero_share"] < 0.2
@@ -330,7 +329,7 @@ def test_a_part_without_gradient_is_named(spoil):
         network.backbone.conv_stem.register_forward_hook(lambda *args: args[2].detach())
 
     spoil(detach)
-    found = check_gradients(subject())
+    found = check_gradients(trial())
     assert found.status == "failed"
     assert found.numbers["dead_modules"] == ["backbone.conv_stem"]
     assert "backbone.conv_stem" in found.text
@@ -339,14 +338,14 @@ def test_a_part_without_gradient_is_named(spoil):
 # Their residual blocks begin as nothing: by the last BatchNorm's weight, and by a SkipInit.
 @pytest.mark.parametrize("arch", ["test_resnet", "test_nfnet"])
 def test_blocks_that_begin_as_nothing_are_healthy(arch):
-    found = check_gradients(subject(arch=arch, size=64, head="mlp"))
+    found = check_gradients(trial(arch=arch, size=64, head="mlp"))
     assert found.numbers["dead_modules"] == [], found.text
     assert found.status == "ok"
 
 
 def test_kernels_wider_than_their_maps_are_worth_a_look():
     """At 32 px a ResNet ends in single pixels: 8 of 9 weights of a kernel never meet one."""
-    found = check_gradients(subject(arch="resnet10t", head="mlp"))
+    found = check_gradients(trial(arch="resnet10t", head="mlp"))
     assert (found.status, found.numbers["dead_modules"]) == ("look", [])
     assert "`image_size`" in found.text
 
@@ -356,7 +355,7 @@ def test_a_detached_part_of_such_a_block_is_named(spoil):
         network.backbone.layer2[0].bn1.register_forward_hook(lambda *args: args[2].detach())
 
     spoil(detach)
-    found = check_gradients(subject(arch="test_resnet", size=64))
+    found = check_gradients(trial(arch="test_resnet", size=64))
     assert found.status == "failed"
     branch = [f"backbone.layer2.0.{name}" for name in ("conv1", "bn1")]
     assert found.numbers["dead_modules"] == branch
@@ -364,18 +363,18 @@ def test_a_detached_part_of_such_a_block_is_named(spoil):
 
 def test_what_the_config_s_pooling_replaces_need_not_learn(spoil):
     pooled = {"arch": "test_convnext", "size": 64}
-    found = check_gradients(subject(pool="gem", **pooled))  # the backbone's own head has a norm
+    found = check_gradients(trial(pool="gem", **pooled))  # the backbone's own head has a norm
     assert found.status == "ok", found.text
 
     def forget(network):
         network.backbone.head.norm.register_forward_hook(lambda *args: args[1][0])
 
     spoil(forget)
-    assert check_gradients(subject(**pooled)).numbers["dead_modules"] == ["backbone.head.norm"]
+    assert check_gradients(trial(**pooled)).numbers["dead_modules"] == ["backbone.head.norm"]
 
 
 def test_what_is_frozen_need_not_learn():
-    found = check_gradients(subject(freeze=2))
+    found = check_gradients(trial(freeze=2))
     assert found.numbers["dead_modules"] == []
 
 
@@ -384,7 +383,7 @@ def test_silent_channels_are_counted(spoil):
         network.head.hidden = nn.Sequential(Cut(), nn.ReLU())
 
     spoil(silence)
-    silent = check_gradients(subject()).numbers["silent"]
+    silent = check_gradients(trial()).numbers["silent"]
     assert silent["head.hidden.1"] == pytest.approx(0.25)
 
 
@@ -421,10 +420,10 @@ def test_batches_are_those_that_training_sees(monkeypatch, tmp_path):
         return original(self, images, targets, weights)
 
     monkeypatch.setattr(Trainer, "gradients", noted)
-    about = subject(folder=tmp_path)
-    loaders = create_loaders(about.lesson, about.settings, workers=0, seed=0)
-    about.trainer(about.settings).train_epoch(loaders.train, 0)
-    for (images, targets), (pixels, labels) in zip(trained, seen_batches(about, 2), strict=False):
+    tried = trial(folder=tmp_path)
+    loaders = create_loaders(tried.data, tried.settings, workers=0, seed=0)
+    tried.trainer(tried.settings).train_epoch(loaders.train, 0)
+    for (images, targets), (pixels, labels) in zip(trained, seen_batches(tried, 2), strict=False):
         np.testing.assert_allclose(pixels.transpose(0, 3, 1, 2), images.numpy(), atol=0.51)
         np.testing.assert_allclose(labels, targets.numpy())
 
@@ -487,7 +486,7 @@ def test_the_command_writes_a_whole_check_and_no_model(root):
     content = json.loads((folder / "check.json").read_text())
     assert done.exit_code == (0 if content["passed"] else 1), done.output
     names = ["start", "one batch", "plain mode", "learning rate", "gradients"]
-    assert [finding["name"] for finding in content["findings"]] == names
+    assert [result["name"] for result in content["results"]] == names
     assert {path.name for path in folder.iterdir()} == {
         *("check.json", "batches.png", "one_batch.png", "lr_range.png")
     }
@@ -508,7 +507,7 @@ def test_a_student_is_checked_without_its_teacher(root):
 
 @pytest.mark.slow
 def test_a_failed_check_is_exit_code_1(root, monkeypatch):
-    monkeypatch.setattr(checks, "OVERFIT_STEPS", 5)
+    monkeypatch.setattr(learning, "OVERFIT_STEPS", 5)
     overrides = ["members.net.lr=1e-9"]
     done = CliRunner().invoke(
         app, ["check", "--config", "tiny.yaml", "--member", "net", *overrides]

@@ -14,8 +14,8 @@ from small_training import (
     TARGETS,
     Patches,
     fit,
-    lesson,
     new_trainer,
+    training_data,
     written,
 )
 
@@ -86,14 +86,14 @@ def scored(monkeypatch):
 def test_a_killed_run_with_patience_ends_with_the_same_bytes(
     scored, dying, tmp_path, owner, function, call
 ):
-    about = lesson(num_inner=9)
+    data = training_data(num_inner=9)
     scored(inner_score=[0.5, 0.9, 0.7])
-    assert fit(tmp_path / "whole", about=about, patience=2)["epoch_used"] == 2
+    assert fit(tmp_path / "whole", data=data, patience=2)["epoch_used"] == 2
     revive = dying(owner, function, call)
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "killed", about=about, patience=2)
+        fit(tmp_path / "killed", data=data, patience=2)
     revive()
-    fit(tmp_path / "killed", about=about, patience=2)
+    fit(tmp_path / "killed", data=data, patience=2)
     assert written(tmp_path / "killed") == written(tmp_path / "whole")
 
 
@@ -191,7 +191,7 @@ def test_gradients_are_clipped_to_their_norm():
 def test_balanced_classes_weigh_in_loss_and_start():
     targets = np.eye(3)[[0] * 6 + [1] * 2 + [2]]
     trainer = new_trainer(
-        about=lesson(targets=np.tile(targets, (5, 1))),
+        data=training_data(targets=np.tile(targets, (5, 1))),
         class_weights="balanced",
         label_smoothing=0.0,
     )
@@ -218,7 +218,7 @@ def test_patience_takes_the_epoch_that_is_best_on_inner_rows(
     tmp_path, scored, inner_score, inner_loss, used
 ):
     scored(inner_score=inner_score, inner_loss=inner_loss, val_score=[0.9, 0.1, 0.2, 0.8, 0.95])
-    found = fit(tmp_path, about=lesson(num_inner=9), epochs=9, patience=2)
+    found = fit(tmp_path, data=training_data(num_inner=9), epochs=9, patience=2)
     assert (found["epochs"], found["epoch_used"]) == (len(inner_score), used)
     assert found["score"] == [0.9, 0.1, 0.2][used - 1]
     assert found["inner_loss"] == inner_loss[used - 1]
@@ -228,13 +228,13 @@ def test_patience_takes_the_epoch_that_is_best_on_inner_rows(
 
 def test_a_run_that_ends_before_its_patience_takes_the_best_epoch_too(tmp_path, scored):
     scored(inner_score=[0.5, 0.9, 0.7])
-    found = fit(tmp_path, about=lesson(num_inner=9), patience=5)
+    found = fit(tmp_path, data=training_data(num_inner=9), patience=5)
     assert (found["epochs"], found["epoch_used"]) == (3, 2)
 
 
 def test_a_metric_that_inner_rows_leave_undefined_is_named(tmp_path, caplog):
-    about = replace(lesson("binary", num_inner=9), inner_targets=np.eye(2)[[0] * 9])
-    fit(tmp_path, kind="binary", metric="roc_auc", about=about, epochs=1, patience=1)
+    data = replace(training_data("binary", num_inner=9), inner_targets=np.eye(2)[[0] * 9])
+    fit(tmp_path, kind="binary", metric="roc_auc", data=data, epochs=1, patience=1)
     assert "roc_auc is undefined on the 9 rows that decide when to stop" in caplog.text
 
 
@@ -244,8 +244,8 @@ def test_labels_of_held_out_rows_reach_no_weight(tmp_path):
     wrong[45:] = np.roll(wrong[45:], 1, axis=1)
     folders, found = (tmp_path / "right", tmp_path / "wrong"), []
     for folder, targets in zip(folders, (None, wrong), strict=True):
-        about = lesson(targets=targets, num_inner=9)
-        found.append(fit(folder, about=about, epochs=8, patience=2, lr=3e-3, mixup=0.0))
+        data = training_data(targets=targets, num_inner=9)
+        found.append(fit(folder, data=data, epochs=8, patience=2, lr=3e-3, mixup=0.0))
     right, other = map(written, folders)
     assert right["weights.safetensors"] == other["weights.safetensors"]
     assert found[0]["epoch_used"] == found[1]["epoch_used"]
@@ -319,6 +319,6 @@ def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
 
 
 def test_epochs_are_scored_at_the_threshold_of_the_submission(tmp_path):
-    about = replace(lesson("multilabel"), threshold=0.999)
-    found = fit(tmp_path, kind="multilabel", metric="f1_macro", about=about, epochs=1)
+    data = replace(training_data("multilabel"), threshold=0.999)
+    found = fit(tmp_path, kind="multilabel", metric="f1_macro", data=data, epochs=1)
     assert found["score"] == 0  # at 0.5 most columns would be yes

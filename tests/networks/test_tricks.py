@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_training import BACKBONE, EVERYTHING, SIZE, fit, lesson, new_trainer, written
+from small_training import BACKBONE, EVERYTHING, SIZE, fit, new_trainer, training_data, written
 
 from pipeline.backbones.create import create_backbone
 from pipeline.config.schema import Network
@@ -50,14 +50,12 @@ def test_other_tasks_learn_from_a_sum_and_a_teacher(kind, tmp_path):
         "regression": {"mse": 1.0, "huber": 0.5},
         "ordinal": {"cumulative": 1.0, "cross_entropy": 0.5},
     }
-    about = lesson(kind)
-    about = lesson(
-        kind, teacher=teacher_of(about.targets) if kind != "regression" else about.targets
+    data = training_data(kind)
+    data = training_data(
+        kind, teacher=teacher_of(data.targets) if kind != "regression" else data.targets
     )
     distill = Network(network="b", distill={"teacher": "t"}).distill
-    scores = fit(
-        tmp_path, kind=kind, about=about, loss=sums[kind], distill=distill, epochs=8, **CALM
-    )
+    scores = fit(tmp_path, kind=kind, data=data, loss=sums[kind], distill=distill, epochs=8, **CALM)
     best = {"multilabel": 0.9, "regression": 12, "ordinal": 0.7}[kind]
     assert scores["score"] > best if kind == "multilabel" else scores["score"] < best
 
@@ -79,16 +77,16 @@ def test_masks_of_dropout_share_one_mean_loss():
 
 
 def test_a_students_loss_is_the_stated_mixture():
-    about = lesson()
-    teacher = teacher_of(about.targets)
+    data = training_data()
+    teacher = teacher_of(data.targets)
     distill = Network(
         network="b", distill={"teacher": "t", "weight": 0.3, "temperature": 1}
     ).distill
-    trainer = new_trainer(about=lesson(teacher=teacher), distill=distill, label_smoothing=0.0)
+    trainer = new_trainer(data=training_data(teacher=teacher), distill=distill, label_smoothing=0.0)
     rows = torch.arange(4)
     logits = torch.randn(4, 3, generator=torch.manual_seed(0))
     logs = logits.log_softmax(1)
-    own, taught = (torch.tensor(t[:4], dtype=torch.float32) for t in (about.targets, teacher))
+    own, taught = (torch.tensor(t[:4], dtype=torch.float32) for t in (data.targets, teacher))
     divergence = (taught * (taught.log() - logs)).sum(1)
     expected = 0.7 * -(own * logs).sum(1) + 0.3 * divergence
     torch.testing.assert_close(trainer.loss(logits, trainer.targets[rows]), expected)
@@ -142,8 +140,8 @@ def test_a_network_starts_from_anothers_weights(tmp_path, head):
     fit(tmp_path / "first", epochs=1, init="xavier", **CALM)
     first = weights_of(tmp_path / "first")
     start = Network(network="b", start={"member": "first", "head": head}).start
-    about = lesson(start_weights=tmp_path / "first" / "weights.safetensors")
-    trainer = new_trainer(about=about, start=start)
+    data = training_data(start_weights=tmp_path / "first" / "weights.safetensors")
+    trainer = new_trainer(data=data, start=start)
     state = trainer.network.state_dict()
     body = [name for name in first if name.startswith("backbone.")]
     assert all(torch.equal(state[name], first[name]) for name in body)
@@ -156,8 +154,8 @@ def test_a_network_starts_from_anothers_weights(tmp_path, head):
 
 def test_balanced_sampling_balances_the_start_and_is_not_balanced_again(tmp_path):
     targets = np.eye(3)[[0] * 10 + [1] * 3 + [2] * 2]
-    about = lesson(targets=np.tile(targets, (4, 1)))
-    trainer = new_trainer(about=about, sampling="balanced", class_weights="balanced")
+    data = training_data(targets=np.tile(targets, (4, 1)))
+    trainer = new_trainer(data=data, sampling="balanced", class_weights="balanced")
     values = trainer.network.eval().predict_values(torch.zeros(2, 3, SIZE, SIZE))
     torch.testing.assert_close(values, torch.full((2, 3), 1 / 3))
     losses = trainer.labels_loss(torch.zeros(3, 3), torch.eye(3))
@@ -165,9 +163,9 @@ def test_balanced_sampling_balances_the_start_and_is_not_balanced_again(tmp_path
 
 
 def test_rows_that_weigh_more_are_drawn_more_and_weigh_the_same():
-    about = lesson()
-    about.weights[:5] = 4.0
-    trainer = new_trainer(about=about, sampling="weighted")
+    data = training_data()
+    data.weights[:5] = 4.0
+    trainer = new_trainer(data=data, sampling="weighted")
     assert trainer.weights.tolist() == [1.0] * 45
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.config.schema import Config
 from pipeline.core import artifacts
-from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.finding import Finding, read_findings
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
 from pipeline.core.summary import Choice, Comparison, Diversity, Signal, Summary
@@ -44,10 +44,10 @@ TARGETS: dict[str, dict[str, list]] = {
 PLANTED = 7  # this training row's label is contradicted with certainty
 DOUBTED = 3  # and this one's, before it, only just
 IMAGES = [("told <best>", [("train/03.png", "fold 1"), ("test/12.png", "")])]
-RADAR = [
-    Alarm("row order", "quiet", "tells nothing", "").as_json(),
-    Alarm("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
-    Alarm("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
+FINDINGS = [
+    Finding("row order", "quiet", "tells nothing", "").as_json(),
+    Finding("file size", "note", "tells a bit", "think", examples=["<x>"]).as_json(),
+    Finding("border", "suspicious", "tells all", "look", images=IMAGES).as_json(),
 ]
 
 
@@ -171,7 +171,7 @@ def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "
         "duplicates": [["train/00.png", "train/01.png", "near"]],
         "train_test_twins": [["train/02.png", "test/12.png", "exact"]],
     }
-    artifacts.write_json(features / "audit.json", duplicates | {"radar": RADAR})
+    artifacts.write_json(features / "audit.json", duplicates | {"findings": FINDINGS})
     write_predictions(root, config)
     return config
 
@@ -628,12 +628,12 @@ def test_findings_are_shown_worst_first_with_their_images(reported: tuple) -> No
 
 def test_the_audit_s_findings_count_where_they_are_of_these_folds(tmp_path: Path) -> None:
     workspace = open_project(write_project(tmp_path, "binary"), tmp_path).workspace
-    canary = Alarm("canary", "quiet", "is silent").as_json()
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
-    artifacts.write_json(workspace.radar_json, [*RADAR, canary])
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "canary"
-    artifacts.write_json(workspace.radar_json, [*RADAR[:2], canary])  # made of older folds
-    assert [alarm.name for alarm in read_alarms(workspace)][-1] == "border"
+    test = Finding("permutation test", "quiet", "at chance").as_json()
+    assert [finding.name for finding in read_findings(workspace)][-1] == "border"
+    artifacts.write_json(workspace.findings_json, [*FINDINGS, test])
+    assert [finding.name for finding in read_findings(workspace)][-1] == "permutation test"
+    artifacts.write_json(workspace.findings_json, [*FINDINGS[:2], test])  # made of older folds
+    assert [finding.name for finding in read_findings(workspace)][-1] == "border"
 
 
 def test_estimated_wrong_labels_are_listed(reported: tuple) -> None:

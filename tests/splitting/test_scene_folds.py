@@ -13,13 +13,13 @@ from planted import CLASSES, NUM_TRAIN, write_competition
 
 from pipeline.config.schema import Config
 from pipeline.core.artifacts import file_digest, fingerprint
-from pipeline.core.finding import Alarm, read_alarms
+from pipeline.core.finding import Finding, read_findings
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.project import Project, open_project
 from pipeline.report.wording import suspicious_findings
 from pipeline.splitting.draw import scenes_of_block
-from pipeline.splitting.scenes import SCENES, FoldComparison, look_at_scenes
+from pipeline.splitting.scenes import SCENES, FoldComparison, find_torn_scenes
 from pipeline.stages import folds
 from pipeline.stages.scene_check import compare_folds
 from pipeline.workflow import make
@@ -39,16 +39,16 @@ WHOLE = {"folds": {"scheme": "scenes"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_radar():
+def quick_leak_tests():
     """What the folds stage looks at besides scenes has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "look_at_clues", lambda *_, **__: [])
-        patch.setattr(folds, "look_at_split", lambda *_, **__: Alarm("split", "quiet", "-"))
+        patch.setattr(folds, "find_target_leaks", lambda *_, **__: [])
+        patch.setattr(folds, "find_shift", lambda *_, **__: Finding("split", "quiet", "-"))
         yield
 
 
 @pytest.fixture(scope="module")
-def torn(tmp_path_factory, quick_radar) -> Project:
+def torn(tmp_path_factory, quick_leak_tests) -> Project:
     """A project whose folds tear series, which a ridge knows by heart."""
     return with_folds(tmp_path_factory.mktemp("torn"))
 
@@ -109,11 +109,11 @@ def with_folds(root: Path, scene_of=of_series, **changes) -> Project:
     return project
 
 
-def checked(project: Project) -> Alarm:
+def checked(project: Project) -> Finding:
     """What features say of scenes, as the summary reads it."""
     LocalExecutor().execute(pending([Plan(project).scene_check()]))
-    (alarm,) = [alarm for alarm in read_alarms(project.workspace) if alarm.name == SCENES]
-    return alarm
+    (finding,) = [finding for finding in read_findings(project.workspace) if finding.name == SCENES]
+    return finding
 
 
 def series_of_train(scene_of=of_series) -> pd.Series:
@@ -172,27 +172,27 @@ def test_too_few_scenes_for_the_folds_are_refused(tmp_path):
 
 
 def test_torn_scenes_that_flatter_are_said_with_what_the_estimate_would_be(torn, comparison):
-    before = read_alarms(torn.workspace)
-    alarm = checked(torn)
+    before = read_findings(torn.workspace)
+    finding = checked(torn)
     assert comparison.score > 0.9
     assert comparison.whole < 0.5
     assert comparison.low > 0.3
-    assert alarm.grade == "suspicious"
+    assert finding.grade == "suspicious"
     offer = f"ridge on small: accuracy {comparison.score:.4f} with these folds"
-    assert offer in alarm.seen
-    assert f"{comparison.whole:.4f} with scenes whole" in alarm.seen
-    assert "folds: {scheme: scenes}" in alarm.advice
-    after = read_alarms(torn.workspace)
+    assert offer in finding.seen
+    assert f"{comparison.whole:.4f} with scenes whole" in finding.seen
+    assert "folds: {scheme: scenes}" in finding.advice
+    after = read_findings(torn.workspace)
     headline = suspicious_findings(after)
     assert "Set `folds: {scheme: scenes}`" in headline
     assert offer in headline
     # It takes the place of what thumbnails said, for as long as folds.csv is the same.
     assert [one.name for one in after] == [one.name for one in before]
-    assert [one for one in after if one not in before] == [alarm]
+    assert [one for one in after if one not in before] == [finding]
     csv = torn.workspace.folds_csv
     text = csv.read_text()
     csv.write_text(text + "\n")
-    assert read_alarms(torn.workspace) == before
+    assert read_findings(torn.workspace) == before
     assert [job.name for job in pending([Plan(torn).scene_check()])] == ["scenes on small"]
     csv.write_text(text)
 
@@ -203,9 +203,9 @@ def test_too_few_scenes_to_compare_leave_the_finding_without_scores(tmp_path):
     scenes = scenes_of_block(project, "small")
     scenes[132:NUM_TRAIN] = 0
     assert compare_folds(project, "small", scenes) is None
-    alarm = look_at_scenes(scenes, project.index, project.folds)
-    assert alarm.grade == "suspicious"
-    assert alarm.offer.startswith("Set `folds: {scheme: scenes}`")
+    finding = find_torn_scenes(scenes, project.index, project.folds)
+    assert finding.grade == "suspicious"
+    assert finding.offer.startswith("Set `folds: {scheme: scenes}`")
 
 
 def test_better_by_these_folds_is_above_0_where_the_metric_is_better_low(tmp_path):
@@ -228,19 +228,19 @@ def test_what_is_offered_is_what_such_folds_score(tmp_path, comparison):
 
 
 def test_scenes_that_test_images_have_too_are_a_note_with_both_scores(tmp_path):
-    alarm = checked(with_folds(tmp_path, of_shared_series))
-    assert alarm.grade == "note"
-    assert "with scenes whole" in alarm.seen
-    assert alarm.offer == ""
-    assert "need not flatter" in alarm.advice
+    finding = checked(with_folds(tmp_path, of_shared_series))
+    assert finding.grade == "note"
+    assert "with scenes whole" in finding.seen
+    assert finding.offer == ""
+    assert "need not flatter" in finding.advice
 
 
 def test_torn_scenes_that_do_not_help_a_learner_are_a_note(tmp_path):
     """Labels are drawn image by image: knowing the series is worth nothing."""
     write_competition(tmp_path, scene_of=of_series)
-    alarm = checked(with_folds(tmp_path))
-    assert alarm.grade == "note"
-    assert "does not score beyond its error better" in alarm.advice
+    finding = checked(with_folds(tmp_path))
+    assert finding.grade == "note"
+    assert "does not score beyond its error better" in finding.advice
 
 
 def test_schemes_that_were_there_before_keep_their_fingerprint(tmp_path):
@@ -311,4 +311,4 @@ def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch
     make.run("ensemble", "planted.yaml", [])
     assert "with scenes whole" not in capsys.readouterr().out
     assert not (tmp_path / "features" / "planted" / "small").exists()
-    assert len(read_alarms(Workspace(tmp_path, "planted"))) > 0
+    assert len(read_findings(Workspace(tmp_path, "planted"))) > 0

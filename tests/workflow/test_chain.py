@@ -226,13 +226,13 @@ def test_a_student_is_told_by_the_models_that_never_saw_its_fold(
     config = load_config(str(copied / "tiny.yaml"))
     project = open_project(config, copied)
     rows = fold_data(project, "student", 1)
-    lesson = training_data(project, "student", rows)
+    data = training_data(project, "student", rows)
     assert rows.num_pseudo_labelled == 9
     sources = ["linear"] if teacher == "linear" else ["linear", "net"]
     said = [get_member(project, name).predict(1, rows.rows)[0] for name in sources]
-    np.testing.assert_allclose(lesson.teacher, np.mean(said, axis=0), atol=1e-6)
+    np.testing.assert_allclose(data.teacher, np.mean(said, axis=0), atol=1e-6)
     test = np.mean([load(copied, name, "test").values[1] for name in sources], axis=0)
-    np.testing.assert_allclose(lesson.teacher[-9:], test, atol=1e-6)
+    np.testing.assert_allclose(data.teacher[-9:], test, atol=1e-6)
 
 
 def test_cycles_are_members_that_start_where_the_last_one_ended(copied: Path) -> None:

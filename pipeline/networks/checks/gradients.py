@@ -1,4 +1,4 @@
-"""Check of gradients before a night of training: which parts of a network would never learn."""
+"""Check of gradients before training: which parts of a network would never learn."""
 
 from functools import partial
 
@@ -6,26 +6,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.networks.checks.checks import Finding
-from pipeline.networks.checks.trial_network import Subject
+from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork
 from pipeline.networks.network import ImageNetwork
 from pipeline.networks.training import without_noise
 
-STEPS = 5  # each zero at the start that lies behind another takes a step more to leave
-MANY = 0.5  # share of what is dead that is worth a look
+STEPS = 5  # a zero behind another zero takes one more step to change
+MANY = 0.5  # dead share from which a person should look
 WORST = 5  # modules named
 RELU_LIKE = (nn.ReLU, nn.ReLU6, nn.Hardswish)
 
 
-def check_gradients(subject: Subject) -> Finding:
+def check_gradients(trial: TrialNetwork) -> CheckResult:
     """Find what gets no gradient in any of the first steps.
 
-    A healthy network may begin with zeros that let no gradient through until a step has moved
-    them: a head of zeros, and in each residual block the last BatchNorm's weight (Goyal 2017), a
-    LayerScale or a SkipInit.
+    A healthy network may begin with zeros that block gradients until a step has changed them: a
+    head of zeros, and in each residual block the last BatchNorm's weight (Goyal 2017), a LayerScale
+    or a SkipInit.
     """
-    trainer = subject.trainer(without_noise(subject.small), precision="32")
-    batch = subject.varied_batch(trainer)
+    trainer = trial.trainer(without_noise(trial.small), precision="32")
+    batch = trial.varied_batch(trainer)
     reached: dict[str, torch.Tensor] = {}
     silent: dict[str, float] = {}
     called: set[str] = set()
@@ -40,7 +39,7 @@ def check_gradients(subject: Subject) -> Finding:
     zeros = zero_shares(trainer.network, reached)
     unused = _replaced(trainer.network) - called
     zeros = {name: zero for name, zero in zeros.items() if name not in unused}
-    return _finding(zeros, silent, num_images=len(batch[0]))
+    return _result(zeros, silent, num_images=len(batch[0]))
 
 
 def note_reached(reached: dict[str, torch.Tensor], network: nn.Module) -> None:
@@ -54,7 +53,7 @@ def note_reached(reached: dict[str, torch.Tensor], network: nn.Module) -> None:
 def zero_shares(
     network: nn.Module, reached: dict[str, torch.Tensor]
 ) -> dict[str, tuple[float, int]]:
-    """Module to the share of its own elements that no gradient reached, and their number.
+    """Return each module's share of its own elements that no gradient reached, and their number.
 
     Modules without parameters of their own that learn are left out.
     """
@@ -72,10 +71,10 @@ def zero_shares(
     return shares
 
 
-def _finding(
+def _result(
     zeros: dict[str, tuple[float, int]], silent: dict[str, float], *, num_images: int
-) -> Finding:
-    """Say what was found.
+) -> CheckResult:
+    """Describe the shares of zeros as a check's result.
 
     Args:
         zeros: of `zero_shares`. silent: ReLU to the share of its channels that are always zero.
@@ -92,7 +91,7 @@ def _finding(
         text += (
             f". {len(dead)} modules get none at all although they should learn: "
             f"{', '.join(dead[:WORST])}. Look for a `detach`, for a part that the output does not "
-            "depend on, or for dead activations before it; `freeze` what is not meant to learn."
+            "depend on, or for dead activations before it; `freeze` parts that should not learn."
         )
     numbers = {"zero_share": share, "worst": worst, "dead_modules": dead, "silent": silent}
     if silent:
@@ -101,11 +100,11 @@ def _finding(
         text += f", most in {_in_words(_worst(silent))}" if mean else ""
     many = max(share, numbers.get("silent_share", 0.0)) > MANY
     status = "failed" if dead else "look" if many else "ok"
-    return Finding("gradients", status, text, numbers)
+    return CheckResult("gradients", status, text, numbers)
 
 
 def _replaced(network: ImageNetwork) -> set[str]:
-    """Modules that may go unused: the backbone's, where the config's pooling replaces its own.
+    """Return modules that may go unused: the backbone's own pooling, where the config replaces it.
 
     timm's ConvNeXt has a norm there, MobileNetV3 a convolution.
     """
@@ -128,7 +127,7 @@ def _watch(
 
 
 def _silent_share(output: torch.Tensor) -> float:
-    """Share of channels that are zero everywhere, for all images."""
+    """Return the share of channels that are zero everywhere, for all images."""
     sizes = output.detach().abs()
     if sizes.ndim == 3:  # (B, tokens, channels)
         sizes = sizes.transpose(1, 2)
@@ -136,7 +135,7 @@ def _silent_share(output: torch.Tensor) -> float:
 
 
 def _worst(shares: dict[str, float]) -> dict[str, float]:
-    """The highest shares above zero."""
+    """Return the highest shares above zero."""
     names = sorted(shares, key=lambda name: -shares[name])[:WORST]
     return {name: shares[name] for name in names if shares[name] > 0}
 

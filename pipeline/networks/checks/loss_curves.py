@@ -1,24 +1,21 @@
-"""Diagnosis of loss curves: does one batch get learnt, and which learning rate does best.
-
-Pure functions of numbers; what makes the curves is in `checks`.
-"""
+"""Diagnosis of loss curves: is one batch overfitted, and which learning rate is best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-NEAR_ZERO = 0.05  # share of the start below which a batch counts as learnt by heart
-STAYS = 3  # losses in a row near zero; a wild rate passes by there and bounces off
+NEAR_ZERO = 0.05  # share of the start below which a batch counts as overfitted
+STAYS = 3  # losses in a row near zero; a rate too high leaves it again
 HARDLY = 0.7  # share of the start above which a loss has hardly fallen
 EXPLODED = 10.0  # times the start
-JUMP = 3.0  # times the highest before: no wrong sign does that in one step, a wild rate does
+JUMP = 3.0  # times the highest before: a rate too high does that in one step, no wrong sign
 STEADY = 0.8  # share of steps that go up
-SWINGS = 0.05  # way up and down again per step, as a share of the start
+SWINGS = 0.05  # distance up and down again per step, as a share of the start
 SWINGS_OF_FALL = 1 / 3  # the same, as a share of all that the loss fell by
 
 ADVICE = {
-    "learnt": "One batch is learnt by heart: images, labels, loss and gradients belong together.",
+    "learnt": "One batch is overfitted, as it should be: images, labels, loss and gradients match.",
     "falling": "The loss falls, but was not near zero when the steps ran out. Try a higher `lr` or "
     "`backbone_lr`; otherwise training may just need more epochs.",
     "growing": "The loss rises steadily, or is below zero: look for a wrong sign in what is "
@@ -29,17 +26,17 @@ ADVICE = {
     "then look at the labels on the picture of batches; then try `optimizer: adamw`.",
     "plateau": "The loss hardly falls: raise `lr` by 10 times (and `backbone_lr`); see that "
     "`freeze` leaves something to learn, that `clip_norm` is not tiny, and that the picture of "
-    "batches shows what the labels say.",
+    "batches matches the labels.",
 }
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a curve of losses says.
+    """A verdict on a curve of losses, with advice.
 
     Attributes:
         verdict: learnt, falling, growing, exploding, oscillating or plateau.
-        advice: plain words that name the config's keys.
+        advice: what to do, with the config's keys.
     """
 
     verdict: str
@@ -47,10 +44,10 @@ class Diagnosis:
 
 
 def diagnose(losses: Sequence[float]) -> Diagnosis:
-    """Judge the losses of the same batch, learnt again and again without anything random.
+    """Judge the losses of the same batch, trained on again and again without randomness.
 
-    A curve that begins below zero is judged by its size: no loss of ours can be negative, so it is
-    a true one with the wrong sign.
+    A curve that begins below zero is judged by its size: none of the losses can be negative, so
+    its sign is wrong.
 
     Args:
         losses: at least one, each taken before its step; a long curve of a healthy network is near
@@ -64,15 +61,15 @@ def diagnose(losses: Sequence[float]) -> Diagnosis:
 
 
 def is_learnt(losses: Sequence[float]) -> bool:
-    """Whether the last losses are near zero, so that there is no need to go on."""
+    """Return whether the last losses are near zero, so that more steps are not needed."""
     return len(losses) > STAYS and bool(max(losses[-STAYS:]) <= NEAR_ZERO * losses[0])
 
 
 def suggest_lr(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The rate at which the loss falls most steeply over the logarithm of the rate.
+    """Return the rate at which the loss falls most steeply over the logarithm of the rate.
 
     Args:
-        lrs: ascending, positive. losses: as many, smoothed; what is behind the lowest is ignored.
+        lrs: ascending, positive. losses: as many, smoothed; those after the lowest are ignored.
     Returns:
         None if no rate makes the loss fall by a twentieth of where it began.
     Source: Smith 2017 (LR range test); the steepest point as in fastai's `lr_find`.
@@ -88,10 +85,9 @@ def suggest_lr(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 def smoothed(losses: Sequence[float], *, reach: int = 2) -> list[float]:
-    """Mean of each value and up to `reach` neighbours on either side, as many on both.
+    """Average each value with up to `reach` neighbours, as many on either side.
 
-    Centred, because a moving average of the past would show every fall some steps too late, and
-    with it the learning rate that made it.
+    Centred, because a moving average of the past would show every fall some steps too late.
     """
     values, last = np.asarray(losses, dtype=float), len(losses) - 1
     near = [min(reach, place, last - place) for place in range(len(values))]
@@ -99,7 +95,7 @@ def smoothed(losses: Sequence[float], *, reach: int = 2) -> list[float]:
 
 
 def _verdict(values: np.ndarray) -> str:
-    """Of losses that begin at zero or above."""
+    """Judge losses that begin at zero or above."""
     if not np.isfinite(values).all():
         return "exploding"
     start, end = values[0], values[-max(1, len(values) // 4) :].mean()

@@ -1,14 +1,16 @@
-"""Subject: a network about to be checked, the trainers and the batches that checks need of it."""
+"""A network to be checked, and the trainers and batches that checks need."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.runtime import stream
 from pipeline.images.batches import FoldImages
@@ -18,40 +20,53 @@ from pipeline.networks.parameter_groups import set_trainable
 from pipeline.networks.schedules import peak_learning_rate
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training import create_fabric, without_noise
-from pipeline.networks.training_data import Lesson, create_loaders
+from pipeline.networks.training_data import TrainingData, create_loaders
 
-BATCH = 16  # images that are learnt by heart, and the most in any batch on a CPU
+BATCH = 16  # images that are overfitted, and the most in any batch on a CPU
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network and its lesson, as they would be trained; without a teacher or another's weights.
+class CheckResult:
+    """The outcome of one check.
+
+    Attributes:
+        name: of the check. status: ok; look: a person should judge; failed.
+        text: in plain words. numbers: JSON values, also for figures.
+    """
+
+    name: str
+    status: str
+    text: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialNetwork:
+    """A network and its data as they would be trained, without a teacher or start weights.
 
     Attributes:
         settings: the member's, `distill` and `start` left out.
-        folder: where a batch that makes the loss infinite is kept.
-        seed: the one of training, so that batches are those that it will see.
+        folder: for a batch that makes the loss infinite.
+        seed: of the training, so that its batches are the same.
     """
 
     settings: Network
     backbone: Backbone
-    lesson: Lesson
+    data: TrainingData
     folder: Path
     name: str
     seed: int
-    device: str
-    precision: str
-    workers: int
+    hardware: Hardware
 
     @cached_property
     def small(self) -> Network:
-        """The settings with a batch that a CPU is done with soon, at the same learning rate."""
-        largest = BATCH if self.device == "cpu" else self.settings.batch_size
+        """Return the settings with a batch that is quick on a CPU, at the same learning rate."""
+        largest = BATCH if self.hardware.device.type == "cpu" else self.settings.batch_size
         return _with_batch(self.settings, min(largest, self.settings.batch_size))
 
     @cached_property
     def quiet(self) -> Network:
-        """The settings for learning a batch by heart: nothing random, nothing that holds back."""
+        """Return the settings for overfitting one batch: no randomness, no regularisation."""
         settings = _with_batch(without_noise(self.settings), self.num_varied)
         off = {
             "label_smoothing": 0.0,
@@ -66,16 +81,17 @@ class Subject:
 
     @property
     def num_varied(self) -> int:
-        """Rows of the batch that is learnt by heart; BatchNorm needs two."""
-        return min(max(2, min(BATCH, self.settings.batch_size)), len(self.lesson.rows))
+        """Return the size of the batch that is overfitted; BatchNorm needs two rows."""
+        return min(max(2, min(BATCH, self.settings.batch_size)), len(self.data.rows))
 
     def trainer(self, settings: Network, *, precision: str | None = None) -> Trainer:
-        """A fresh one, its rates at their peaks, all set to learn that ever does."""
+        """Create a trainer at its peak rates, with everything trainable that ever is."""
+        precision = precision or self.hardware.precision
         trainer = Trainer(
-            create_fabric(self.device, precision or self.precision),
+            create_fabric(replace(self.hardware, precision=precision)),
             settings,
             self.backbone,
-            self.lesson,
+            self.data,
             folder=self.folder,
             name=self.name,
             seed=self.seed,
@@ -85,43 +101,43 @@ class Subject:
         return trainer
 
     def varied_batch(self, trainer: Trainer) -> Batch:
-        """Images as inference sees them, of rows that differ in their targets; weights are 1."""
-        lesson = self.lesson
+        """Return images as inference sees them, of rows with different targets; weights are 1."""
+        data = self.data
         rng = stream(self.seed, "check", "varied")
-        positions = varied_positions(lesson.targets, self.num_varied, rng=rng)
-        view = {"image_size": lesson.image_size, "cut": lesson.cut}
-        images = FoldImages(lesson.cache, lesson.rows, **view)
+        positions = varied_positions(data.targets, self.num_varied, rng=rng)
+        view = {"image_size": data.image_size, "cut": data.cut}
+        images = FoldImages(data.cache, data.rows, **view)
         batch = torch.stack([images[0, int(position), 0][0] for position in positions])
         device = trainer.fabric.device
         ones = torch.ones(len(positions), device=device)
         return batch.to(device), trainer.targets[positions.tolist()], ones
 
 
-def training_batches(subject: Subject, trainer: Trainer) -> Iterator[Batch]:
-    """Batches as training sees them, epoch after epoch without end."""
-    settings = subject.small
-    loaders = create_loaders(subject.lesson, settings, workers=subject.workers, seed=subject.seed)
+def training_batches(trial: TrialNetwork, trainer: Trainer) -> Iterator[Batch]:
+    """Yield batches as training sees them, epoch after epoch without end."""
+    settings = trial.small
+    loaders = create_loaders(trial.data, settings, workers=trial.hardware.workers, seed=trial.seed)
     step, device = 0, trainer.fabric.device
     while True:
         for images, positions in loaders.train:
-            rng = stream(subject.seed, "check", "mixup", step)
+            rng = stream(trial.seed, "check", "mixup", step)
             chosen = trainer.targets[positions], trainer.weights[positions]
             yield mix_batch(images.to(device), *chosen, settings=settings, rng=rng)
             step += 1
         loaders.batches.epoch += 1
 
 
-def seen_batches(subject: Subject, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first batches of training: images (B, H, W, 3) uint8 and targets (B, C), mixed."""
-    settings, lesson = subject.settings, subject.lesson
-    loaders = create_loaders(lesson, settings, workers=0, seed=subject.seed)
+def seen_batches(trial: TrialNetwork, num_batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first batches of training: images (B, H, W, 3) uint8 and mixed targets (B, C)."""
+    settings, data = trial.settings, trial.data
+    loaders = create_loaders(data, settings, workers=0, seed=trial.seed)
     targets, weights = (
         torch.as_tensor(values, dtype=torch.float32)
-        for values in (lesson.targets, lesson.loss_weights(settings))
+        for values in (data.targets, data.loss_weights(settings))
     )
     batches = []
     for step, (images, positions) in enumerate(islice(loaders.train, num_batches)):
-        rng = stream(subject.seed, "mixup", 0, step)  # the trainer's own stream
+        rng = stream(trial.seed, "mixup", 0, step)  # the trainer's own stream
         mixed = mix_batch(
             images, targets[positions], weights[positions], settings=settings, rng=rng
         )
@@ -131,13 +147,13 @@ def seen_batches(subject: Subject, num_batches: int) -> list[tuple[np.ndarray, n
 
 
 def varied_positions(targets: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Choose rows (count,) at random, but none with another's targets while there are others."""
+    """Choose random rows (count,); targets repeat only when all have been taken."""
     order = rng.permutation(len(targets))
     _, classes = np.unique(targets[order], axis=0, return_inverse=True)
     return order[np.argsort(copy_numbers(classes.reshape(-1)), kind="stable")][:count]
 
 
 def _with_batch(settings: Network, batch_size: int) -> Network:
-    """The same learning rate with another batch, also where `scale_lr` ties them."""
+    """Change the batch size, but not the learning rate that `scale_lr` ties to it."""
     same_rate = {"lr": peak_learning_rate(settings), "scale_lr": False}
     return settings.model_copy(update={"batch_size": batch_size, **same_rate})

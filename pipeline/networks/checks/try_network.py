@@ -1,4 +1,4 @@
-"""What can be known to fail is tried first: a typo must not end a night's run halfway."""
+"""Try a network before training, so that a typo does not end a long run halfway."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pipeline.networks.schedules import check_schedule
 
 
 def try_network(settings: Network, backbone: Backbone, *, kind: Kind, views: list[str]) -> None:
-    """Build all that a network's config asks for, without pretrained weights and without images.
+    """Build all parts of a network, without pretrained weights and without images.
 
     Raises:
         UserError: a part that does not fit the task, the architecture, or another part.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.runtime import stream
-from pipeline.leaks.label_errors import Suspicion
+from pipeline.leaks.label_errors import LabelErrors
 from pipeline.report import figures
 from pipeline.report.page import GALLERY, Gallery, Part, Picture, Section, Table
 from pipeline.report.page_inputs import PageInputs
@@ -23,7 +23,7 @@ from pipeline.report.wording import number_text
 PAIRS = 12  # of label and likely class, in the table of wrong labels
 
 
-def errors_section(inputs: PageInputs, label_errors: Suspicion) -> Section:
+def errors_section(inputs: PageInputs, label_errors: LabelErrors) -> Section:
     """Return confusions, scores per class or target, reliability and possible label errors."""
     parts: list[Part] = []
     if inputs.task.has_one_class_per_row:
@@ -38,7 +38,7 @@ def errors_section(inputs: PageInputs, label_errors: Suspicion) -> Section:
     return Section("Errors", look, parts)
 
 
-def _label_errors(inputs: PageInputs, label_errors: Suspicion) -> list[Part]:
+def _label_errors(inputs: PageInputs, label_errors: LabelErrors) -> list[Part]:
     """Return candidates as images, and how many labels of each class are estimated wrong."""
     listed = label_errors.listed
     tiles = [

@@ -1,6 +1,6 @@
 """Target leaks section: what the leak checks found, with images to judge it by."""
 
-from pipeline.core.finding import Alarm, worst_first
+from pipeline.core.finding import PERMUTATION_TEST, Finding, worst_first
 from pipeline.report.page import Gallery, Part, Section, Table, Text
 from pipeline.report.page_inputs import PageInputs
 from pipeline.report.tables import in_words
@@ -24,12 +24,12 @@ def leaks_section(inputs: PageInputs) -> Section:
         f"{num_found} of {len(findings)} checks found something. A suspicious finding needs an "
         "answer before the estimate is trusted; a note may be harmless."
     )
-    if all(finding.name != "canary" for finding in findings):
+    if all(finding.name != PERMUTATION_TEST for finding in findings):
         look += " `make audit` also checks frozen features and runs a permutation test."
     return Section("Target leaks", look, parts)
 
 
-def _table(findings: list[Alarm]) -> Table:
+def _table(findings: list[Finding]) -> Table:
     rows = [[finding.grade, finding.name, finding.seen] for finding in findings]
     marked = [(row, 0) for row, finding in enumerate(findings) if finding.grade == "suspicious"]
     bold = [row for row, finding in enumerate(findings) if finding.grade != "quiet"]
@@ -38,7 +38,7 @@ def _table(findings: list[Alarm]) -> Table:
     return Table("Checks", look, columns, rows, bold=bold, marked=marked, words=columns[1:])
 
 
-def _details(inputs: PageInputs, finding: Alarm, rows: dict[str, tuple[int, str]]) -> Part:
+def _details(inputs: PageInputs, finding: Finding, rows: dict[str, tuple[int, str]]) -> Part:
     """Return a finding's advice with its images, or with its examples as text.
 
     Args:

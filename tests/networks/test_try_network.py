@@ -130,7 +130,7 @@ def test_what_fits_passes() -> None:
 def test_blocks_alone_need_nothing_of_networks() -> None:
     code = (
         "import sys; sys.path[:0] = ['tests', 'tests/networks']\n"
-        "from test_preflight import _try_out, config\n"
+        "from test_try_network import _try_out, config\n"
         "_try_out(config(), backbones=['small'], networks=[])\n"
         "print({'albumentations', 'lightning'} & {*sys.modules})"
     )

@@ -1,4 +1,4 @@
-"""The leak radar: each planted leak is named, and a clean competition raises no alarm."""
+"""Target leaks: each planted leak is named, and a clean competition has quiet findings only."""
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,13 @@ from planted import (
     write_competition,
 )
 
-from pipeline.core.finding import Alarm, notes_of
+from pipeline.core.finding import Finding, notes_of
 from pipeline.estimates.association import Outcome, associate, holm, outcome_of
 from pipeline.leaks import target_leaks
-from pipeline.leaks.target_leaks import look_at_clues
-from pipeline.leaks.train_test_shift import look_at_split
+from pipeline.leaks.target_leaks import find_target_leaks
+from pipeline.leaks.train_test_shift import find_shift
 from pipeline.splitting.scene_finder import find_scenes, thumbnail_features
-from pipeline.splitting.scenes import look_at_columns, look_at_scenes
+from pipeline.splitting.scenes import find_torn_columns, find_torn_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +30,19 @@ def small_forests(monkeypatch):
     monkeypatch.setattr(target_leaks, "NUM_TREES", 12)
 
 
-def graded(alarms: list[Alarm], *grades: str) -> list[str]:
-    return sorted(alarm.name for alarm in alarms if alarm.grade in grades)
+def graded(findings: list[Finding], *grades: str) -> list[str]:
+    return sorted(finding.name for finding in findings if finding.grade in grades)
 
 
-def look(root, *, seed: int = 0, task: dict | None = None) -> list[Alarm]:
+def look(root, *, seed: int = 0, task: dict | None = None) -> list[Finding]:
     """All looks of the folds stage."""
     competition, index, table = open_planted(root, seed=seed, task=task)
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
-        *look_at_clues(competition, index, table, seed=seed),
-        *look_at_columns(competition, table),
-        look_at_scenes(find_scenes(thumbnail_features(index.thumbnails)), index, table),
-        look_at_split(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
+        *find_target_leaks(competition, index, table, seed=seed),
+        *find_torn_columns(competition, table),
+        find_torn_scenes(find_scenes(thumbnail_features(index.thumbnails)), index, table),
+        find_shift(pixels, table.folds, index.paths, what="thumbnails", seed=seed),
     ]
 
 
@@ -76,14 +76,14 @@ def by_size(table: pd.DataFrame, images: list) -> None:
 )
 def test_a_planted_leak_is_named_and_nothing_else(tmp_path, plant, found):
     write_competition(tmp_path, plant=plant)
-    alarms = look(tmp_path)
-    assert graded(alarms, "suspicious") == found
-    alarm = next(alarm for alarm in alarms if alarm.name == found[0])
-    assert alarm.score > 0.9
-    assert alarm.advice
-    assert len(alarm.examples) == 3
-    ((_, images),) = alarm.images
-    assert [path for path, _ in images] == alarm.examples
+    findings = look(tmp_path)
+    assert graded(findings, "suspicious") == found
+    finding = next(finding for finding in findings if finding.name == found[0])
+    assert finding.score > 0.9
+    assert finding.advice
+    assert len(finding.examples) == 3
+    ((_, images),) = finding.images
+    assert [path for path, _ in images] == finding.examples
 
 
 def test_a_camera_per_class_is_named(tmp_path):
@@ -102,7 +102,7 @@ def test_a_day_per_class_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_clean_competition_raises_no_alarm(tmp_path, seed):
+def test_a_clean_competition_has_no_notes(tmp_path, seed):
     write_competition(tmp_path, seed=seed)
     assert notes_of(look(tmp_path, seed=seed)) == []
 
@@ -125,11 +125,11 @@ def test_every_task_is_looked_at(tmp_path, task):
         table["level"] = np.digitize(table["value"], [-1, 0, 1])
 
     write_competition(tmp_path, plant=plant)
-    alarms = look(tmp_path, task=task)
-    assert graded(alarms, "suspicious") == ["row order"]
+    findings = look(tmp_path, task=task)
+    assert graded(findings, "suspicious") == ["row order"]
 
 
-def test_an_honest_background_is_no_alarm(tmp_path):
+def test_an_honest_background_is_quiet(tmp_path):
     """All of the picture tells the class, its border no more than the rest."""
 
     def plant(table: pd.DataFrame, images: list) -> None:
@@ -138,8 +138,8 @@ def test_an_honest_background_is_no_alarm(tmp_path):
             images[row] = brighter.clip(0, 255).astype(np.uint8)
 
     write_competition(tmp_path, plant=plant)
-    alarms = look(tmp_path)
-    border = next(alarm for alarm in alarms if alarm.name == "border pixels")
+    findings = look(tmp_path)
+    border = next(finding for finding in findings if finding.name == "border pixels")
     assert border.grade == "quiet"
     assert border.score > 0.7
     assert "not more than pixels further inside" in border.seen
@@ -149,12 +149,12 @@ def test_an_honest_background_is_no_alarm(tmp_path):
 def test_a_person_across_folds_is_named(tmp_path):
     """Ten photos of each of 16 persons; test persons, three photos each, are others."""
     write_competition(tmp_path, scene_of=by_person)
-    alarms = look(tmp_path)
-    assert graded(alarms, "suspicious") == [
+    findings = look(tmp_path)
+    assert graded(findings, "suspicious") == [
         "scenes across folds",
         "test against train on thumbnails",
     ]
-    seen = next(alarm for alarm in alarms if alarm.name == "scenes across folds")
+    seen = next(finding for finding in findings if finding.name == "scenes across folds")
     assert seen.seen.startswith("160 of 160 training images")
     assert seen.seen.endswith("0 of 60 test images have one in train")
     assert len(seen.examples) == 5
@@ -177,21 +177,21 @@ def test_a_column_of_persons_that_no_group_names_is_named(tmp_path):
         table["source"] = [f"made by hand {row}" for row in range(len(table))]
 
     write_competition(tmp_path, plant=plant)
-    alarms = look(tmp_path)
-    assert graded(alarms, "suspicious") == ["column 'person'"]
-    assert "data.group: person" in next(a.advice for a in alarms if a.name == "column 'person'")
+    findings = look(tmp_path)
+    assert graded(findings, "suspicious") == ["column 'person'"]
+    assert "data.group: person" in next(a.advice for a in findings if a.name == "column 'person'")
 
 
-def test_other_test_images_are_named_by_the_adversary(tmp_path):
+def test_other_test_images_are_named(tmp_path):
     def plant(table: pd.DataFrame, images: list) -> None:
         for row in range(NUM_TRAIN, len(images)):
             images[row][:, :28] //= 2
 
     write_competition(tmp_path, plant=plant)
-    alarms = look(tmp_path)
-    assert graded(alarms, "suspicious") == ["test against train on thumbnails"]
-    assert len(alarms[-1].examples) == 6
-    strangest, test_like = (images for _, images in alarms[-1].images)
+    findings = look(tmp_path)
+    assert graded(findings, "suspicious") == ["test against train on thumbnails"]
+    assert len(findings[-1].examples) == 6
+    strangest, test_like = (images for _, images in findings[-1].images)
     assert all(path.startswith("test/") for path, _ in strangest)
     assert all(path.startswith("train/") for path, _ in test_like)
     assert strangest[0][1] > "of test: 0.8"
@@ -203,12 +203,12 @@ def test_other_test_images_are_named_by_the_adversary(tmp_path):
 def test_folds_of_few_rows_are_told_from_each_other_together(folds):
     features = np.random.default_rng(0).normal(size=(90, 40))
     paths = np.array([f"{row}.png" for row in range(90)])
-    alarm = look_at_split(features, folds, paths, what="thumbnails", seed=0)
-    assert alarm.grade == "quiet"
-    assert 0.3 < alarm.score < 0.7
+    finding = find_shift(features, folds, paths, what="thumbnails", seed=0)
+    assert finding.grade == "quiet"
+    assert 0.3 < finding.score < 0.7
     features[60:] += 1  # now the test set differs
-    alarm = look_at_split(features, folds, paths, what="thumbnails", seed=0)
-    assert alarm.grade == "suspicious"
+    finding = find_shift(features, folds, paths, what="thumbnails", seed=0)
+    assert finding.grade == "suspicious"
 
 
 def test_few_rows_are_told_as_few():

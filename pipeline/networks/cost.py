@@ -1,4 +1,4 @@
-"""What an epoch costs: images per second, the share of time spent waiting for data, memory."""
+"""Cost of an epoch: images per second, the share of time spent waiting for data, memory."""
 
 import resource
 import sys
@@ -15,10 +15,10 @@ GIB = 2**30
 
 @dataclass
 class Cost:
-    """One epoch's training, without validation.
+    """Time and images of one epoch's training, without validation.
 
     Attributes:
-        images: seen; seconds: passed since the first was asked for.
+        images: trained on; seconds: since the first was requested.
         waited: seconds in which the network had no batch to work on.
     """
 
@@ -27,7 +27,7 @@ class Cost:
     waited: float = 0.0
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Pass batches on, and note how long each was waited for."""
+        """Pass batches on, and time the wait for each."""
         started = asked = time.monotonic()
         for batch in batches:
             self.waited += time.monotonic() - asked
@@ -37,17 +37,17 @@ class Cost:
 
     @property
     def images_per_second(self) -> float:
-        """Of training alone."""
+        """Return the speed of training alone."""
         return self.images / max(self.seconds, 1e-9)
 
     @property
     def wait_share(self) -> float:
-        """In [0, 1]; near 1 the network starves: more workers, smaller cached images."""
+        """Return a share in [0, 1]; near 1, use more workers or smaller cached images."""
         return self.waited / max(self.seconds, 1e-9)
 
 
 def peak_memory_gib(device: torch.device) -> float:
-    """Most memory used since the process began: of the GPU, or of the process on a CPU."""
+    """Return the most memory used so far: of the GPU, or of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / GIB
     unit = 1 if sys.platform == "darwin" else 1024
