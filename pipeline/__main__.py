@@ -1,25 +1,26 @@
-"""The command line: one sub-command per stage; imports only what the work at hand needs."""
+"""The command line: one command per stage; each imports only what it runs."""
 
 import errno
 import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.runtime import start_logging, tune_allocator
 from pipeline.errors import UserError
-from pipeline.workflow.jobs import NOTHING_CAN_BE_WRITTEN
 
-INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
 
 
 class Commands(TyperGroup):
-    """Click takes a command's EOFError for Ctrl-D and says "Aborted."; here it is an error."""
+    """Commands whose EOFError is an error; Click takes it for Ctrl-D and says "Aborted."."""
 
     def invoke(self, ctx: typer.Context) -> Any:
         try:
@@ -49,114 +50,60 @@ FoldOption = Annotated[
 ]
 
 
-@app.command()
-def folds(
-    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
-) -> None:
-    """Check the competition's files, find duplicates, write folds.csv."""
-    from pipeline.workflow import make
+def _whole(stage: str) -> Callable[..., None]:
+    """Return the command of a stage that has no parts."""
 
-    make.run("folds", config, _split(overrides, more))
+    def command(
+        config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+    ) -> None:
+        from pipeline.workflow import make
 
+        make.run(stage, config, _split(overrides, more))
 
-@app.command()
-def features(
-    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
-) -> None:
-    """Extract frozen features of each backbone, once."""
-    from pipeline.workflow import make
-
-    make.run("features", config, _split(overrides, more))
+    return command
 
 
-@app.command()
-def check(
+def _in_parts(stage: str) -> Callable[..., None]:
+    """Return the command of a stage that can be limited to members and folds."""
+
+    def command(
+        config: ConfigOption = "digits",
+        overrides: Overrides = None,
+        more: SetOption = "",
+        member: MemberOption = "",
+        fold: FoldOption = "",
+    ) -> None:
+        from pipeline.workflow import make
+
+        make.run(stage, config, _split(overrides, more), members=member, folds=fold)
+
+    return command
+
+
+def _check(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
     more: SetOption = "",
     member: MemberOption = "",
 ) -> None:
-    """Try each network for a minute before a night of training; exit code 1 if a check failed."""
     from pipeline.workflow import make
 
     if not make.check(config, _split(overrides, more), members=member):
         raise typer.Exit(1)
 
 
-@app.command()
-def audit(
-    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
-) -> None:
-    """Look for leaks: file features, train/test shift, a permutation test on shuffled targets."""
-    from pipeline.workflow import make
-
-    make.audit(config, _split(overrides, more))
-
-
-@app.command()
-def train(
-    config: ConfigOption = "digits",
-    overrides: Overrides = None,
-    more: SetOption = "",
-    member: MemberOption = "",
-    fold: FoldOption = "",
-) -> None:
-    """Fit every member on every fold."""
-    from pipeline.workflow import make
-
-    make.run("train", config, _split(overrides, more), members=member, folds=fold)
-
-
-@app.command()
-def infer(
-    config: ConfigOption = "digits",
-    overrides: Overrides = None,
-    more: SetOption = "",
-    member: MemberOption = "",
-    fold: FoldOption = "",
-) -> None:
-    """Predict held-out and test rows with every member."""
-    from pipeline.workflow import make
-
-    make.run("infer", config, _split(overrides, more), members=member, folds=fold)
-
-
-@app.command()
-def ensemble(
-    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
-) -> None:
-    """Blend the members, estimate the score, write the submission."""
-    from pipeline.workflow import make
-
-    make.run("ensemble", config, _split(overrides, more))
-
-
-@app.command()
-def report(
-    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
-) -> None:
-    """Write a page of pictures and numbers about all of it."""
-    from pipeline.workflow import make
-
-    make.run("report", config, _split(overrides, more))
-
-
-@app.command()
-def demo(overrides: Overrides = None, more: SetOption = "") -> None:
-    """Write the handwritten digits of scikit-learn as a competition and run the whole chain."""
+def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
     make.demo(_split(overrides, more))
 
 
-@app.command(name="config")
-def show_config(
+def _config(
     config: ConfigOption = "",
     overrides: Overrides = None,
     more: SetOption = "",
     show: Annotated[bool, typer.Option("--show", help="Print the resolved config.")] = False,
 ) -> None:
-    """Print every key of the YAML with its default; with --show, a config fully resolved."""
     from pipeline.config import explain
     from pipeline.metrics.named import METRICS_OF_KIND
 
@@ -167,63 +114,94 @@ def show_config(
     explain.metrics(METRICS_OF_KIND)
 
 
-def main() -> None:
-    """Run a command; what a user caused is one message and exit code 2, never a traceback.
+COMMANDS = {  # name: function, help
+    "folds": (_whole("folds"), "Check the competition's files, find duplicates, write folds.csv."),
+    "features": (_whole("features"), "Extract frozen features of each backbone, once."),
+    "check": (
+        _check,
+        "Try each network for a minute before a long training; exit code 1 if a check failed.",
+    ),
+    "audit": (
+        _whole("audit"),
+        "Look for target leaks and train/test shift; run a permutation test.",
+    ),
+    "train": (_in_parts("train"), "Fit every member on every fold."),
+    "infer": (_in_parts("infer"), "Predict held-out and test rows with every member."),
+    "ensemble": (
+        _whole("ensemble"),
+        "Blend the members, estimate the score, write the submission.",
+    ),
+    "report": (_whole("report"), "Write a page of figures and tables about all of it."),
+    "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
+    "config": (
+        _config,
+        "Print every key of the YAML with its default; with --show, a config fully resolved.",
+    ),
+}
+for _name, (_command, _help) in COMMANDS.items():
+    app.command(_name, help=_help)(_command)
 
-    Ctrl-C: one message and exit code 130.
+
+def main() -> None:
+    """Run a command; print errors that a user caused as one message, without a traceback.
+
+    Exit code 2 for these errors, 130 for Ctrl-C.
     """
     tune_allocator()
     start_logging()
-    sys.stdout.reconfigure(errors="replace")  # a class name that a terminal cannot show ends no run
+    sys.stdout.reconfigure(
+        errors="replace"
+    )  # a class name that a terminal cannot show does not end a run
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        sys.exit(_print_interrupted())
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
-            _interrupted()
+        if end.code == INTERRUPTED:  # Typer exits so after Ctrl-C, without a message
+            _print_interrupted()
         raise
     except UserError as error:
-        sys.exit(_refuse(str(error)))
+        sys.exit(_print_error(str(error)))
     except OSError as error:
-        if error.filename is None and error.errno not in NOTHING_CAN_BE_WRITTEN:
+        if error.filename is None and error.errno not in WRITE_ERRORS:
             raise
-        sys.exit(_refuse(_of_the_disk(error)))
+        sys.exit(_print_error(_disk_error(error)))
 
 
-def _of_the_disk(error: OSError) -> str:
-    """Where something cannot be read or written, why, and how much room there is."""
+def _disk_error(error: OSError) -> str:
+    """Return where reading or writing failed, why, and how much room there is."""
     path = Path(error.filename or Path.cwd())
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(folder).free / 2**20
         what = f"{free:,.1f} MiB are free in {folder}. Make room there (or of files: `df -i`)"
-    elif error.errno in NOTHING_CAN_BE_WRITTEN:
+    elif error.errno in WRITE_ERRORS:
         what = "Allow reading and writing there"
     else:
-        what = "Look at what lies there"
+        what = "Look at the file there"
     return (
-        f"{path}: {error.strerror}. {what}, and run the same command again: what was finished is "
-        "kept."
+        f"{path}: {error.strerror}. {what}, and run the same command again: finished work is kept."
     )
 
 
 def _split(overrides: list[str] | None, more: str) -> list[str]:
-    """Overrides as a list; a value may hold spaces, a new one begins at `key=`."""
+    """Return overrides as a list; a value may hold spaces, a new one begins at `key=`."""
     texts = re.split(r"\s+(?=[\w.-]+=)", more.strip())
     return [*(overrides or []), *filter(None, texts)]
 
 
-def _interrupted() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C waits for no worker
+def _print_interrupted() -> int:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a second Ctrl-C ends at once, without the workers
     print(
-        "interrupted: what is finished is kept; the same command goes on from there",
+        "interrupted: finished work is kept; the same command continues from there",
         file=sys.stderr,
     )
     return INTERRUPTED
 
 
-def _refuse(message: str) -> int:
+def _print_error(message: str) -> int:
     for line in message.splitlines():
         print(f"error: {line}", file=sys.stderr)
     return 2

@@ -13,8 +13,19 @@ class JobFailed(UserError):
     """A job cannot be done for a reason of its own, such as a loss that is not finite."""
 
 
-def nearest(wrong: Any, known: Iterable[str]) -> str:
-    """What to add to "unknown NAME": the nearest name that is known, or all of them."""
+def did_you_mean(wrong: Any, known: Iterable[str], *, most: int = 1, list_all: bool = True) -> str:
+    """Return what follows "unknown NAME": the nearest known names, or else all of them.
+
+    Args:
+        most: how many near names are given.
+        list_all: False: where no name is near, return an empty text instead of a long list.
+    """
     known = list(known)
-    near = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(known) or 'none'}"
+    if near := close_names(wrong, known, most=most):
+        return f"; did you mean {' or '.join(f'`{name}`' for name in near)}?"
+    return f"; known: {', '.join(known) or 'none'}" if list_all else ""
+
+
+def close_names(wrong: Any, known: Iterable[str], *, most: int = 1) -> list[str]:
+    """Return the known names that are nearest to a wrong one; none where all are far."""
+    return difflib.get_close_matches(str(wrong), list(known), n=most, cutoff=0.5)

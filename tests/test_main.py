@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import _of_the_disk, _split
+from pipeline.__main__ import _disk_error, _split
 from pipeline.metrics.named import METRICS
 
 CODE = Path(__file__).resolve().parents[1]
@@ -105,7 +105,7 @@ def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) ->
         start_new_session=True,
         timeout=120,
     )
-    said = "interrupted: what is finished is kept; the same command goes on from there\n"
+    said = "interrupted: finished work is kept; the same command continues from there\n"
     assert (done.returncode, done.stderr) == (130, said)
 
 
@@ -121,10 +121,10 @@ def test_a_terminal_that_cannot_show_a_name_ends_no_run(tmp_path: Path, encoding
 
 def test_a_full_disk_is_named_with_what_is_free(tmp_path: Path) -> None:
     path = tmp_path / "models" / "not yet there" / "last.pt"
-    said = _of_the_disk(OSError(errno.ENOSPC, "No space left on device", str(path)))
+    said = _disk_error(OSError(errno.ENOSPC, "No space left on device", str(path)))
     assert said.startswith(f"{path}: No space left on device. ")
     assert re.search(rf"\. [\d,]+\.\d MiB are free in {tmp_path}\. Make room there", said)
-    said = _of_the_disk(OSError(errno.EACCES, "Permission denied", str(path)))
+    said = _disk_error(OSError(errno.EACCES, "Permission denied", str(path)))
     assert said.startswith(f"{path}: Permission denied. Allow reading and writing there")
 
 

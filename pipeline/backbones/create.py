@@ -4,7 +4,6 @@ Weights are found and digested without torch (`weights.py`), because a block's f
 needs their digest; `create_backbone` then loads them and refuses what does not fit.
 """
 
-import difflib
 import logging
 import ssl
 import urllib.error
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 
 from pipeline.backbones.weights import weights_file
 from pipeline.config.schema import Backbone
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +47,10 @@ def create_backbone(
     """
     arch = backbone.arch
     if not timm.is_model(arch):
-        near = difflib.get_close_matches(arch.split(".")[0], timm.list_models(), n=3)
+        near = did_you_mean(arch.split(".")[0], timm.list_models(), most=3, list_all=False)
         raise UserError(
-            f"backbone arch {arch!r}: timm {timm.__version__} does not know it. Near: {near}."
+            f"backbone arch {arch!r}: timm {timm.__version__} does not know it"
+            f"{near or '; `timm.list_models()` lists what it knows'}"
         )
     settings = {"num_classes": 0, **({"drop_path_rate": drop_path} if drop_path else {})}
     from_hub = weights and backbone.weights == "hub"

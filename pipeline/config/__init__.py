@@ -1,1 +1,1 @@
-"""What a user writes, checked once at the door: `schema` says what is allowed, `load` reads it."""
+"""The YAML config: `schema` defines its keys, `load` reads it, `check` relates sections."""

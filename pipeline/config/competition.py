@@ -65,7 +65,7 @@ class Task(Section):
 
     @property
     def targets(self) -> list[str]:
-        """Target columns, always a list."""
+        """Return the target columns, always as a list."""
         return [self.target] if isinstance(self.target, str) else list(self.target)
 
     @model_validator(mode="after")

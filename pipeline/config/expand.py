@@ -1,26 +1,26 @@
-"""Members that stand for others: `extends` fills one in, `seeds`, `vary` and others add more."""
+"""Expansion of members: `extends` completes one; `seeds`, `vary`, `cycles`, `rounds` add more."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, get_args
 
 from pipeline.config.schema import BlendKind
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, did_you_mean
 
-MULTIPLIERS = ("seeds", "vary", "cycles")  # of the member that says them; `extends` leaves them out
+MULTIPLIERS = ("seeds", "vary", "cycles")  # `extends` does not inherit them
 MAX_MEMBERS = 1000
-ROUNDS = "rounds"  # of `pseudo`, and one more of them
+ROUNDS = "rounds"  # of `pseudo`; not inherited either
 Place = Callable[..., str]  # keys -> "file:line"
-Raw = dict[str, Any]  # members as YAML gives them; what has a wrong type is left for pydantic
+Raw = dict[str, Any]  # as YAML gives it; pydantic refuses wrong types later
 
 
 def expand_members(members: Raw, *, place: Place) -> Raw:
-    """All members, each on its own: bases merged in, one for each seed, value, cycle and round.
+    """Return all members: bases merged in, one for each seed, value, cycle and round.
 
     Args:
         place: of a member's key, for messages.
     Raises:
-        UserError: bases in a circle or absent, or a name that an added member would share.
+        UserError: bases in a circle or absent, or two members of one name.
     """
     whole = {name: _with_base(name, members, (), place) for name in members}
     expanded: Raw = {}
@@ -29,7 +29,8 @@ def expand_members(members: Raw, *, place: Place) -> Raw:
             if added in expanded or (added != name and added in whole):
                 keys = ", ".join(key for key in (*MULTIPLIERS, "pseudo") if key in member)
                 raise UserError(
-                    f"{place(name)}: {keys} would add a member {added}, and there is one."
+                    f"{place(name)}: {keys} would add a member {added}, and there is one. Rename "
+                    "one of them."
                 )
             if len(expanded) >= MAX_MEMBERS:
                 raise UserError(
@@ -41,14 +42,14 @@ def expand_members(members: Raw, *, place: Place) -> Raw:
 
 
 def merge(base: Any, top: Any) -> Any:
-    """`top` over `base`, mapping by mapping; anything else replaces."""
+    """Merge `top` over `base`, mapping by mapping; other values replace those of `base`."""
     if not (isinstance(base, dict) and isinstance(top, dict)):
         return top
     return base | {key: merge(base.get(key), value) for key, value in top.items()}
 
 
 def _with_base(name: str, members: Raw, chain: tuple[str, ...], place: Place) -> Any:
-    """A member with what its `extends` says, its own keys on top."""
+    """Return a member merged over the one that its `extends` names."""
     member = members[name]
     if not isinstance(member, dict) or "extends" not in member:
         return member
@@ -57,7 +58,7 @@ def _with_base(name: str, members: Raw, chain: tuple[str, ...], place: Place) ->
     if base in (*chain, name):
         raise UserError(f"{where}: members extend each other in a circle: {(*chain, name)}.")
     if not isinstance(base, str) or base not in members:
-        raise UserError(f"{where}: no member {base!r}{nearest(base, members)}")
+        raise UserError(f"{where}: no member {base!r}{did_you_mean(base, members)}")
     own = {key: value for key, value in member.items() if key != "extends"}
     found = _with_base(base, members, (*chain, name), place)
     if isinstance(found, dict):
@@ -68,7 +69,7 @@ def _with_base(name: str, members: Raw, chain: tuple[str, ...], place: Place) ->
 
 
 def _multiplied(name: str, member: Any) -> Iterator[tuple[str, Any]]:
-    """The member itself, with the first seed and values, under its own name; then the others."""
+    """Yield the member with the first seed and values, under its own name; then the others."""
     if not isinstance(member, dict) or not any(key in member for key in MULTIPLIERS):
         yield name, member
         return
@@ -94,10 +95,10 @@ def _multiplied(name: str, member: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _in_rounds(members: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Each member as the student of round 1, under its own name; then those of later rounds.
+    """Yield each member as the student of round 1, under its own name; then those of later rounds.
 
-    A student's teacher is the one of the round before. Where a blend teaches, that one joins the
-    blend's members: it replaces none, for what it was derived from errs in its own way.
+    A student's teacher is the student of the round before. If the teacher is a blend, that student
+    joins the blend's members; it replaces none, because the errors of its base differ from its own.
     """
     for name, member in members:
         pseudo = member.get("pseudo") if isinstance(member, dict) else None
@@ -120,12 +121,12 @@ def _without(settings: Raw, *keys: str) -> Raw:
 
 
 def _nested(key: str, value: Any) -> Raw:
-    """`pseudo.threshold` and 0.9 as {pseudo: {threshold: 0.9}}."""
+    """Return `pseudo.threshold` and 0.9 as {pseudo: {threshold: 0.9}}."""
     for part in reversed(str(key).split(".")):
         value = {part: value}
     return value
 
 
 def _as_name(value: Any, number: int) -> str:
-    """A value as part of a folder's name; the number of a list or a mapping, from 1."""
+    """Return a value as part of a folder's name; of a list or mapping, its number, from 1."""
     return str(number + 1) if isinstance(value, (list, dict)) else str(value)

@@ -1,4 +1,4 @@
-"""The schema as a page, and a config as it is after presets, `extends` and overrides."""
+"""`make config`: the schema as a page, or a config after presets, `extends` and overrides."""
 
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin

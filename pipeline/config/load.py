@@ -1,7 +1,7 @@
-"""Reading a config: YAML with line numbers, presets, overrides, and errors that help.
+"""Load a config: YAML with line numbers, presets, overrides, validation.
 
-Whatever is wrong is reported at once, each with its file and line and, for a key that does not
-exist, the nearest one that does.
+All errors are reported at once, each with its file and line; an unknown key with the nearest known
+one.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.check import find_problems
 from pipeline.config.expand import expand_members, merge
 from pipeline.config.members import KINDS, member_kind
-from pipeline.config.references import wrong_references
 from pipeline.config.schema import Config, Learner
 from pipeline.config.yaml_text import line_of, parse_yaml
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
@@ -31,7 +31,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         name: a path, or the name of a file in pipeline/configs/ (or its presets/).
         overrides: "folds.n=3" and the like; values are YAML.
     Raises:
-        UserError: with all that is wrong, one line each.
+        UserError: with all errors, one line each.
     """
     path = find_config(name)
     raw, places, texts = _read(path, ())
@@ -44,11 +44,11 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     try:
         config = _validated(raw, texts)
     except ValidationError as error:
-        found = _first_hand(_gathered(error.errors(), raw), places)
-        lines = [_explain(*finding, raw, places, path) for finding in found]
+        found = _without_inherited(_merged(error.errors(), raw), places)
+        lines = [_line(*finding, raw, places, path) for finding in found]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
-    if dangling := [(keys, text, {}) for keys, text in wrong_references(config)]:
-        found = _first_hand(dangling, places)
+    if problems := [(keys, text, {}) for keys, text in find_problems(config)]:
+        found = _without_inherited(problems, places)
         raise UserError(
             "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text, _ in found)
         )
@@ -56,7 +56,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
 
 
 def find_config(name: str) -> Path:
-    """The file that a path or a shipped config's name stands for."""
+    """Return the file of a path or of a shipped config's name."""
     candidates = [Path(name), CONFIGS / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml"]
     for candidate in candidates:
         if candidate.is_file():
@@ -64,12 +64,12 @@ def find_config(name: str) -> Path:
     shipped = sorted(path.stem for path in CONFIGS.rglob("*.yaml"))
     raise UserError(
         f"config {name!r}: no such file. Shipped configs: {', '.join(shipped)}. "
-        "Say CONFIG=path/to/file.yaml or CONFIG=name."
+        "Use CONFIG=path/to/file.yaml or CONFIG=name."
     )
 
 
 def _validated(raw: dict[str, Any], texts: Texts) -> Config:
-    """Validate; a name that YAML reads as a truth value or a number (no, 007) stays as written."""
+    """Validate; names that YAML reads as truth values or numbers (no, 007) stay as written."""
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
@@ -84,7 +84,7 @@ def _validated(raw: dict[str, Any], texts: Texts) -> Config:
 
 
 def _replace(raw: Any, keys: tuple[str, ...], text: str) -> None:
-    """Put the text in place of a number or truth value; anything else is left for pydantic."""
+    """Replace a number or truth value by its text; other values are left for pydantic."""
     for key in keys[:-1]:
         raw = raw[int(key) if isinstance(raw, list) else key]
     last = int(keys[-1]) if isinstance(raw, list) else keys[-1]
@@ -93,7 +93,7 @@ def _replace(raw: Any, keys: tuple[str, ...], text: str) -> None:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, Texts]:
-    """Parse a file and, below it, the one that its top-level `extends` names.
+    """Parse a file, merged over the one that its top-level `extends` names.
 
     Args:
         above: the files that extend this one.
@@ -118,7 +118,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, T
     base, base_places, base_texts = _read(base_path, (*above, path.resolve()))
     merged, inherited = merge(base, raw), base.get("members")
     if isinstance(inherited, dict) and isinstance(merged["members"], dict):
-        merged["members"] = {  # `trees: null` leaves a member of the base out
+        merged["members"] = {  # `trees: null` removes a member of the base
             name: member
             for name, member in merged["members"].items()
             if member is not None or name not in inherited
@@ -157,16 +157,16 @@ def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -
     section[keys[-1]], node = parse_yaml(text, f"SET {override!r}", keys)
     _note_places(node, keys, Path("SET"), {}, texts)
     if keys[:-1] == ("members",) and section[keys[-1]] is None:
-        del section[keys[-1]]  # `members.trees=null` leaves a member out
+        del section[keys[-1]]  # `members.trees=null` removes a member
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"
 
 
-def _gathered(problems: list[dict[str, Any]], raw: dict) -> list[Found]:
-    """One finding per written key, though each branch of a union has an opinion of it.
+def _merged(problems: list[dict[str, Any]], raw: dict) -> list[Found]:
+    """Merge pydantic's problems to one finding per written key; each branch of a union has its own.
 
-    Where a branch was entered, the others' refusal of the value as a whole says nothing.
+    Where a problem is inside a branch, those of the value as a whole are dropped.
     """
     gathered: dict[tuple[tuple[str, ...], str], Found] = {}
     for problem in problems:
@@ -184,7 +184,7 @@ def _gathered(problems: list[dict[str, Any]], raw: dict) -> list[Found]:
 
 
 def _either(one: str, other: str) -> str:
-    """Two messages of pydantic as one: "Input should be this or that"."""
+    """Join two messages of pydantic: "Input should be this or that"."""
     shared = "Input should be "
     if one == other or not (one.startswith(shared) and other.startswith(shared)):
         return one if one == other else f"{one}; or: {other}"
@@ -192,21 +192,21 @@ def _either(one: str, other: str) -> str:
     return f"{first}, or {second.removeprefix(shared)}"
 
 
-def _first_hand(findings: list[Found], places: Place) -> list[Found]:
-    """Findings without those of a member that only inherited what another one is blamed for."""
+def _without_inherited(findings: list[Found], places: Place) -> list[Found]:
+    """Return findings without those that a member only inherited from another one's keys."""
 
     def inherits(keys: tuple[str, ...]) -> bool:
         return keys[:1] == ("members",) and keys not in places
 
-    said = {(keys[2:], message) for keys, message, _ in findings if not inherits(keys)}
+    own = {(keys[2:], message) for keys, message, _ in findings if not inherits(keys)}
     return [
         finding
         for finding in findings
-        if not inherits(finding[0]) or (finding[0][2:], finding[1]) not in said
+        if not inherits(finding[0]) or (finding[0][2:], finding[1]) not in own
     ]
 
 
-def _explain(
+def _line(
     keys: tuple[str, ...],
     message: str,
     problem: dict[str, Any],
@@ -214,22 +214,20 @@ def _explain(
     places: Place,
     path: Path,
 ) -> str:
-    """One finding as one line: file, line, key, what came, what was expected."""
+    """Return one finding as one line: file, line, key, what came, what was expected."""
     where, dotted = _place(keys, places, path), ".".join(keys)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1], raw)
-        return f"{where}: unknown key `{dotted}`{nearest(keys[-1], known)}"
+        return f"{where}: unknown key `{dotted}`{did_you_mean(keys[-1], known)}"
     if problem["type"] == "missing":
         return f"{where}: `{dotted}` is missing."
     came = problem.get("input")
     shown = f" (got {came!r})" if not isinstance(came, dict) else ""
-    if not keys:  # of sections that do not fit each other
-        return f"{where}: {message.removeprefix('Value error, ')}."
     return f"{where}: `{dotted}`: {message.removeprefix('Value error, ')}{shown}."
 
 
 def _written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:
-    """A problem's place without what no user wrote: the names of a union's branches."""
+    """Return a problem's path without keys that no user wrote: names of a union's branches."""
     loc = problem["loc"]
     if loc[:1] == ("members",):
         loc = loc[:2] + loc[3:]
@@ -248,7 +246,7 @@ def _written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:
 
 
 def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
-    """Keys of the section at a path of the config."""
+    """Return the keys of the section at a path of the config."""
     model: type[BaseModel] = Config
     extends = ["extends"] if not keys or (keys[0] == "members" and len(keys) == 2) else []
     if keys[:1] == ("members",) and len(keys) > 1:
@@ -265,7 +263,7 @@ def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
 
 
 def _place(keys: tuple[str, ...], places: Place, path: Path) -> str:
-    """File and line of a key, or of the nearest section around it."""
+    """Return file and line of a key, or of the nearest section around it."""
     for depth in range(len(keys), 0, -1):
         if keys[:depth] in places:
             return places[keys[:depth]]

@@ -8,8 +8,8 @@ from pipeline.config.learners import LEARNERS
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
-METADATA = "metadata"  # among a learner's blocks: the encoded columns of the CSVs
-STACKED = "stacks"  # beside them: what the learners that it stacks say
+METADATA = "metadata"  # one of a learner's blocks: the encoded columns of the CSVs
+STACKED = "stacks"  # another one: predictions of the learners that it stacks
 
 
 class Pseudo(Section):
@@ -26,8 +26,8 @@ class Pseudo(Section):
         None,
         gt=0,
         le=1,
-        description="keep rows where at least this share of round 0's members say the class that "
-        "the teacher says",
+        description="keep rows where at least this share of round 0's members predict the "
+        "teacher's class",
     )
     balance: bool = Field(
         False,
@@ -39,8 +39,8 @@ class Pseudo(Section):
     rounds: int = Field(
         1,
         ge=1,
-        description="a member for each: NAME, NAME_round-2 (taught by NAME, or by the blend that "
-        "NAME joins), ...; blends leave out those from the first without a gain on",
+        description="a member for each: NAME, NAME_round-2 (its teacher is NAME, or the blend that "
+        "NAME joins), ...; blends use the rounds before the first without a gain",
     )
     after: str | None = Field(
         None,
@@ -50,7 +50,7 @@ class Pseudo(Section):
 
 
 class Member(Section):
-    """What learners and networks have in common."""
+    """Keys that learners and networks share."""
 
     pseudo: Pseudo | None = Field(None, description="learn from labelled test rows too")
     seed: int | None = Field(None, description="default: the config's seed")
@@ -66,12 +66,12 @@ class Member(Section):
 
     @property
     def teachers(self) -> dict[str, str]:
-        """Key that names a teacher: the teacher."""
+        """Return teachers by the key that names them."""
         return {} if self.pseudo is None else {"pseudo": self.pseudo.teacher}
 
     @property
-    def stands_on(self) -> list[str]:
-        """Members or blends that must be there first."""
+    def depends_on(self) -> list[str]:
+        """Return members or blends that must be fitted before."""
         before = None if self.pseudo is None else self.pseudo.after
         return [*self.teachers.values(), *([] if before is None else [before])]
 
@@ -81,7 +81,7 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Search(Section):
-    """What is chosen inside each fold, by rows that its inner folds hold out."""
+    """A search inside each fold, scored on rows that inner folds hold out."""
 
     params: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="values of `params`, drawn at random: {num_leaves: [7, 15, 31]}"
@@ -175,18 +175,18 @@ class Learner(Member):
     )
 
     @property
-    def stands_on(self) -> list[str]:
-        """Members or blends that must be there first."""
-        return [*super().stands_on, *self.stacks]
+    def depends_on(self) -> list[str]:
+        """Return members or blends that must be fitted before."""
+        return [*super().depends_on, *self.stacks]
 
     @property
     def backbones(self) -> list[str]:
-        """Backbones that it sees, by name: their order in the YAML has no meaning."""
+        """Return its backbones, sorted: their order in the YAML has no meaning."""
         return sorted(name for name in self.blocks if name != METADATA)
 
     @property
     def metadata_weight(self) -> float:
-        """Weight of the metadata block; 0 leaves it out."""
+        """Return the weight of the metadata block; 0 leaves it out."""
         return self.blocks.get(METADATA, 1.0) if self.metadata else 0.0
 
     @model_validator(mode="after")
@@ -213,11 +213,11 @@ class Learner(Member):
             return self
         if self.pseudo is not None:
             raise ValueError(
-                "stacks: not with pseudo: labels of test rows repeat what the stacked learners say "
-                "there, and it would learn to believe them. Remove one of them"
+                "stacks: not with pseudo: labels of test rows repeat the stacked learners' "
+                "predictions there, and the learner would rely on them. Remove one of the two"
             )
-        # Whatever is chosen by rows that inner folds hold out: the columns beside them know these
-        # labels, and the weakest penalty wins (a ridge's, on noise).
+        # The stacked columns contain the labels of rows that inner folds hold out, so any choice by
+        # these rows is wrong: on noise, the weakest penalty wins.
         if self.search is not None or LEARNERS[self.learner].chooses:
             what = "search" if self.search is not None else f"learner {self.learner}"
             others = [name for name, entry in LEARNERS.items() if not entry.chooses]
@@ -255,14 +255,14 @@ class Network(Member, NetworkSettings):
 
     @property
     def teachers(self) -> dict[str, str]:
-        """Key that names a teacher: the teacher."""
+        """Return teachers by the key that names them."""
         distilled = {} if self.distill is None else {"distill": self.distill.teacher}
         return super().teachers | distilled
 
     @property
-    def stands_on(self) -> list[str]:
-        """Members or blends that must be there first."""
-        return [*super().stands_on, *([] if self.start is None else [self.start.member])]
+    def depends_on(self) -> list[str]:
+        """Return members or blends that must be fitted before."""
+        return [*super().depends_on, *([] if self.start is None else [self.start.member])]
 
 
 class External(Section):
@@ -272,14 +272,14 @@ class External(Section):
 
     all_rows: ClassVar[bool] = False
     teachers: ClassVar[dict[str, str]] = {}
-    stands_on: ClassVar[list[str]] = []
+    depends_on: ClassVar[list[str]] = []
 
 
 KINDS: dict[str, type[Section]] = {"learner": Learner, "network": Network, "external": External}
 
 
 def member_kind(raw: Any) -> str | None:
-    """Tell a learner from a network and from what was made elsewhere, by the defining key."""
+    """Return a member's kind, by its defining key; None if it has none or several."""
     keys = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
     found = [kind for kind in KINDS if kind in keys]
     return found[0] if len(found) == 1 else None

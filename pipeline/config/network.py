@@ -1,4 +1,4 @@
-"""A network's section of the YAML: what it is, what it sees, what it minimises, and how."""
+"""A network's section of the YAML: architecture, objective, inputs and optimisation."""
 
 from typing import Annotated, Any, Literal
 
@@ -25,14 +25,14 @@ Pool = Literal["auto", "avg", "max", "avgmax", "gem", "concat"]
 
 
 class Start(Section):
-    """Weights that another member learnt on the same fold."""
+    """Weights of another member's model of the same fold."""
 
     member: str = Field(description="a network of the same backbone")
     head: Literal["new", "keep"] = Field("new", description="keep: go on from its head too")
 
 
 class Architecture(Section):
-    """Backbone, pooling and head, and what they start from."""
+    """Backbone, pooling and head, and their first weights."""
 
     network: str = Field(description="one of `backbones`: its architecture and weights")
     image_size: int | None = Field(None, ge=16, le=2048, description="default: the backbone's")
@@ -68,7 +68,7 @@ class Architecture(Section):
 
 
 class Distill(Section):
-    """Learn from what a member's or a blend's models of the same fold say too (Hinton 2015)."""
+    """Predictions of a member's or blend's models of the same fold as targets (Hinton 2015)."""
 
     teacher: str = Field(description="a member, or one of `blends`")
     weight: float = Field(0.5, gt=0, le=1, description="share of the teacher's loss")
@@ -76,7 +76,7 @@ class Distill(Section):
 
 
 class Objective(Section):
-    """What is minimised."""
+    """Losses and their weights."""
 
     loss: LossName | dict[LossName, Positive] = Field(
         "auto",
@@ -100,7 +100,7 @@ class Objective(Section):
 
     @property
     def loss_weights(self) -> dict[LossName, float]:
-        """Each loss's weight in the sum."""
+        """Return each loss's weight in the sum."""
         return self.loss if isinstance(self.loss, dict) else {self.loss: 1.0}
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class Objective(Section):
 
 
 class Inputs(Section):
-    """What the network sees of the training rows."""
+    """Batches, sampling, augmentation and mixing."""
 
     batch_size: int = Field(32, ge=1, description="images per optimiser step")
     accumulate: int = Field(1, ge=1, description="split a batch in this many parts to save memory")
@@ -135,7 +135,7 @@ class Inputs(Section):
 
 
 class Optimisation(Section):
-    """How it is minimised."""
+    """Optimizer, schedule, averages of weights and early stopping."""
 
     epochs: int = Field(8, ge=1, description="passes over the training rows")
     optimizer: str = Field(
@@ -174,7 +174,7 @@ class Optimisation(Section):
         0,
         ge=0,
         description="stop after so many epochs without a better score of some training rows, which "
-        "are kept from training, and use the best epoch; the held-out rows have no say; 0: never",
+        "are kept from training, and use the best epoch; held-out rows are not used; 0: never",
     )
     patience_share: float = Field(
         0.1,
@@ -198,7 +198,7 @@ class Optimisation(Section):
 
 
 class NetworkSettings(Optimisation, Inputs, Objective, Architecture):
-    """All of a network's keys but those it shares with learners."""
+    """All of a network's keys that learners do not have."""
 
     @model_validator(mode="after")
     def _margin_losses_want_angles(self) -> "NetworkSettings":

@@ -1,14 +1,13 @@
 """The YAML's schema: one model per section; unknown keys are refused, every key has a default.
 
-`python -m pipeline config` prints this page as a table, so descriptions here are the documentation.
+`python -m pipeline config` prints it, so the descriptions are the documentation.
 """
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.config.competition import DEFAULT_METRICS, Data, Folds, Kind, Task
-from pipeline.config.learners import LEARNERS
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
 from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
@@ -183,57 +182,10 @@ class Config(Section):
     )
     calibrate: Calibrate = Field(
         "temperature",
-        description="what is done to members' probabilities before they are blended (and, by "
-        "temperature, to what a blend makes of them), fitted without the rows that are scored; "
+        description="how members' probabilities are calibrated before they are blended (and, by "
+        "temperature, a blend's), fitted without the rows that are scored; "
         "regression: nothing",
     )
     submission: Submission = Submission()
     runtime: Runtime = Runtime()
     seed: int = Field(42, ge=0, description="governs every random draw")
-
-    @model_validator(mode="after")
-    def _members_and_blends_fit_the_task(self) -> "Config":
-        kind = self.task.kind
-        problems = []
-        if kind == "regression":
-            problems += [
-                f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
-                "(mean) and hard_vote (median) take its place"
-                for blend in self.blends
-                if blend in BLENDS_OF_PROBABILITIES
-            ]
-            problems += [
-                f"members.{name}: {member.learner} predicts classes, but task.kind is regression; "
-                "use ridge, lightgbm, extra_trees, knn or mlp"
-                for name, member in self.members.items()
-                if isinstance(member, Learner) and LEARNERS[member.learner].only_classes
-            ]
-        if kind in ("regression", "multilabel"):
-            problems += [
-                f"members.{name}: class_weights need one class per row, but task.kind is {kind}"
-                for name, member in self.members.items()
-                if isinstance(member, Learner) and member.class_weights != "none"
-            ]
-            problems += [
-                f"members.{name}: sampling: {member.sampling} needs "
-                f"{'classes' if kind == 'regression' else 'one class per row'}, but task.kind is "
-                f"{kind}"
-                for name, member in self.members.items()
-                if isinstance(member, Learner)
-                and member.sampling != "all"
-                and (kind == "regression" or member.sampling == "smote")
-            ]
-            problems += [
-                f"members.{name}: pseudo.{key} needs one class per row, but task.kind is {kind}"
-                for name, pseudo in self._pseudo_labels()
-                for key in ("agreement", "balance")
-                if getattr(pseudo, key)
-            ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    def _pseudo_labels(self) -> list[tuple[str, Pseudo]]:
-        """Members with pseudo-labels, and these, each as it was written (round 1)."""
-        found = [(name, getattr(member, "pseudo", None)) for name, member in self.members.items()]
-        return [(name, pseudo) for name, pseudo in found if pseudo and pseudo.after is None]

@@ -1,4 +1,4 @@
-"""What every section of a config is made of."""
+"""The base class of every section of a config."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""Names of views: the grammar of `tta.views`, checked where the config is read."""
+"""Names of views, as `tta.views` takes them."""
 
 import re
 

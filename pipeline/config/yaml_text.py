@@ -1,4 +1,4 @@
-"""YAML as a user writes it: parsed, and refused where it is none or would never end."""
+"""YAML parsing that keeps line numbers and refuses unsafe or ambiguous input."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 from pipeline.errors import UserError
 
-UNNAMED = "<unicode string>"  # what PyYAML calls a text
+UNNAMED = "<unicode string>"  # PyYAML's name for a text
 MAX_VALUES = 100_000  # with anchors written out; the longest real config has some hundred
 # Sections whose keys are names that the user gives, or a competition's classes.
 NAMING = (("members",), ("backbones",), ("task", "class_weights"))
@@ -19,15 +19,15 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def parse_yaml(text: str, name: str, keys: tuple[str, ...] = ()) -> tuple[Any, yaml.Node | None]:
-    """Return a YAML text's value, and its nodes, which know their lines.
+    """Return a YAML text's value, and its nodes with their lines.
 
-    Names of members, backbones, blocks and classes are texts, whatever YAML reads (no, 007).
+    Names of members, backbones, blocks and classes stay texts, also `no` and `007`.
 
     Args:
-        name: of the file, or whatever the text is, for messages.
+        name: of the file or text, for messages.
         keys: path of the key of a config whose value the text is.
     Raises:
-        UserError: no valid YAML, a key that stands twice, an anchor that contains itself, anchors
+        UserError: invalid YAML, a repeated key, an anchor that contains itself, anchors
             that multiply beyond MAX_VALUES, or a value that is no plain text, number, list or
             mapping.
     """
@@ -47,7 +47,7 @@ def parse_yaml(text: str, name: str, keys: tuple[str, ...] = ()) -> tuple[Any, y
 
 
 def line_of(node: yaml.Node) -> int:
-    """A node's line, counted from 1."""
+    """Return a node's line, counted from 1."""
     return node.start_mark.line + 1
 
 
@@ -72,10 +72,11 @@ def _mark_names(node: yaml.Node, keys: tuple[str, ...]) -> None:
 
 
 def _count_values(node: yaml.Node, name: str, known: dict[int, int], above: set[int]) -> int:
-    """How many values a node is, aliases written out.
+    """Count a node's values, aliases written out.
 
     Args:
-        known: counts by id of a node. above: ids of the nodes around this one.
+        known: counts by id of a node.
+        above: ids of the nodes around this one.
     """
     if id(node) in above:
         raise UserError(f"{name}:{line_of(node)}: this anchor contains itself; write it out.")
@@ -108,11 +109,11 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
 
 
 def _check_values(node: yaml.Node, value: Any, name: str) -> None:
-    """Refuse what no key takes: dates, binary data, sets, numbers that are not finite."""
+    """Refuse dates, binary data, sets and numbers that are not finite: no key takes them."""
     if isinstance(node, yaml.MappingNode) and isinstance(value, dict):
         values = {str(key): inner for key, inner in value.items()}
         for key, inner in node.value:
-            if key.value in values:  # not so for << and for what YAML reads as another type
+            if key.value in values:  # << and keys of another type are not in it
                 _check_values(inner, values[key.value], name)
     elif isinstance(node, yaml.SequenceNode) and isinstance(value, list):
         for inner, element in zip(node.value, value, strict=True):

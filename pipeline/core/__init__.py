@@ -1,1 +1,1 @@
-"""The floor that everything stands on: files, rows, scores, jobs. It imports no torch."""
+"""What all other packages use: files, rows, folds, predictions. It imports no torch."""

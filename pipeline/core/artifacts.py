@@ -1,4 +1,4 @@
-"""Artifacts on disk: whole or absent, and known by a fingerprint of all that they depend on.
+"""Artifacts on disk: whole or absent, with a fingerprint of all that they depend on.
 
 An artifact is a folder whose `meta.json` is written last. Its fingerprint is a digest of the recipe
 (the parts of the config that matter, digests of raw inputs, fingerprints of other artifacts, the
@@ -23,17 +23,19 @@ from typing import Any
 META = "meta.json"
 VERIFIED = ".verified.json"  # stamps of files whose digests were compared, so that it is done once
 FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
+# Errors after which no artifact can be written: no space, no quota, read-only, not allowed.
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 FULL_BYTES = 64 * 1024  # less than this free is a full disk
 
 
 def fingerprint(**parts: Any) -> str:
-    """Digest of a recipe; parts are JSON values, the order of keys does not matter."""
+    """Return the digest of a recipe; parts are JSON values, the order of keys does not matter."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
+    """Return the SHA-256 of a file's bytes, hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -43,12 +45,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block ends without an error.
 
     A reader sees the old file or the new one, never a part. A failed or killed write leaves `path`
-    as it was; what a killed one leaves behind has a dot in front and is never read.
+    as it was; the temporary file of a killed one has a leading dot and is never read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     temporary.touch(exist_ok=False)
-    rights = temporary.stat().st_mode  # what the umask leaves; some libraries write a file anew
+    rights = temporary.stat().st_mode  # by the umask; some libraries replace the file and its mode
     try:
         yield temporary
         with open(temporary, "rb") as stream:
@@ -67,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_checked(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a file that a resumed run goes on from: `is_as_written` tells damage.
+    """Do as `replacing`, for a file from which runs resume: `is_as_written` finds damage.
 
     The digest joins those of earlier versions beside the file, before the file is replaced: a kill
     between the two writes makes neither version look damaged.
@@ -80,7 +82,7 @@ def replacing_checked(path: Path) -> Iterator[Path]:
 
 
 def is_as_written(path: Path) -> bool:
-    """Whether a file of `replacing_checked` is whole; one without a digest beside it counts so."""
+    """Return whether a file of `replacing_checked` is whole; one without a digest counts so."""
     beside = _digest_beside(path)
     if not beside.exists():
         return True
@@ -103,7 +105,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def without_nan(content: Any) -> Any:
-    """The same with None in place of NaN, which JSON does not have."""
+    """Replace NaN, which JSON does not have, by None."""
     if isinstance(content, dict):
         return {key: without_nan(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
@@ -112,40 +114,40 @@ def without_nan(content: Any) -> Any:
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """The metadata of a finished artifact; None where there is none."""
+    """Return the metadata of a finished artifact; None where there is none."""
     return read_json(folder / META)
 
 
 def fingerprint_of(folder: Path) -> str | None:
-    """Return the fingerprint that a finished artifact was made by; None where there is none."""
+    """Return the fingerprint of a finished artifact; None where there is none."""
     return (read_meta(folder) or {}).get("fingerprint")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """An object in a JSON file; None where there is none, or it is damaged."""
+    """Return the object in a JSON file; None if it is absent or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:  # neither UTF-8 nor JSON: not ours or damaged, make it again
+    except ValueError:  # neither UTF-8 nor JSON: damaged, made again
         return None
     return content if isinstance(content, dict) else None
 
 
 def is_current(folder: Path, wanted: str) -> bool:
-    """Whether `folder` holds a finished artifact with this fingerprint, its files as written."""
+    """Return whether a folder holds a finished, undamaged artifact with this fingerprint."""
     meta = read_meta(folder)
     return meta is not None and meta.get("fingerprint") == wanted and not _damaged(folder, meta)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `folder` holds a finished artifact of whatever recipe, its files as written."""
+    """Return whether a folder holds a finished, undamaged artifact of any fingerprint."""
     meta = read_meta(folder)
     return meta is not None and not _damaged(folder, meta)
 
 
 def damaged_files(folder: Path, wanted: str) -> list[str]:
-    """What is missing or changed of an artifact that is finished otherwise, in words."""
+    """Return messages about missing or changed files of an artifact that is finished otherwise."""
     meta = read_meta(folder)
     if meta is None or meta.get("fingerprint") != wanted:
         return []
@@ -159,8 +161,8 @@ def finish(folder: Path, fingerprint: str, *, files: Iterable[str] = (), **meta:
     """Declare an artifact complete; call it last.
 
     Args:
-        files: names of its files, relative to `folder`: those that make it incomplete when they
-            are missing or other than they are now.
+        files: names, relative to `folder`, of the files without which, unchanged, it is not
+            complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stamps = {name: file_stamp(folder / name) for name in files}
@@ -170,25 +172,25 @@ def finish(folder: Path, fingerprint: str, *, files: Iterable[str] = (), **meta:
 
 
 def withdraw(folder: Path) -> None:
-    """Say that an artifact is no longer complete; call it before any file of it is overwritten."""
+    """Remove an artifact's metadata; call it before any of its files is overwritten."""
     (folder / META).unlink(missing_ok=True)
 
 
 def file_stamp(path: Path) -> list[int]:
-    """Length in bytes, time of change and of change of status in nanoseconds: a change shows."""
+    """Return size in bytes, and times of change of content and status in nanoseconds."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def verifies_everything() -> bool:
-    """Whether contents are to be read and compared even where nothing seems to have changed."""
+    """Return whether VERIFY=1 asks to compare contents of files that seem unchanged."""
     return os.environ.get("VERIFY", "") not in ("", "0")
 
 
 def _damaged(folder: Path, meta: dict[str, Any]) -> list[str]:
-    """Names of an artifact's files that are missing or not as written.
+    """Return names of an artifact's files that are missing or not as written.
 
-    A file is read once for each stamp that it has; artifacts of older versions name no files.
+    A file is read once for each of its stamps; artifacts of older versions name no files.
     """
     digests = meta.get("files", {})
     verified = {} if verifies_everything() else (read_json(folder / VERIFIED) or {})
@@ -213,9 +215,9 @@ def _stamp(path: Path) -> list[int] | None:
 def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
     """Make `folder` ready for the artifact `wanted`, keeping what an interrupted run left of it.
 
-    `.begun` names the fingerprint that the folder's content belongs to. Content of another recipe
-    is moved to `attic` (it may have cost a night), and comes back when its recipe is asked for
-    again, finished or not; without an attic it is deleted.
+    `.begun` holds the fingerprint that the folder's content belongs to. Content of another one is
+    moved to `attic`, finished or not, and comes back when it is wanted again; without an attic it
+    is deleted.
     """
     begun = folder / ".begun"
     owner = begun.read_text(encoding="utf-8", errors="replace") if begun.exists() else ""
@@ -239,7 +241,7 @@ def begin(folder: Path, wanted: str, *, attic: Path | None = None) -> None:
 
 
 def _copied_from(folder: Path) -> str:
-    """Whose content a folder without `.begun` is: copying between machines may skip dotfiles."""
+    """Return the fingerprint of a folder without `.begun`: copying may skip dotfiles."""
     meta = read_meta(folder) or {}
     return str(meta.get("fingerprint", "unknown"))
 
@@ -249,7 +251,7 @@ def _place_in(attic: Path, folder: Path, owner: str) -> Path:
 
 
 def _delete(folder: Path) -> None:
-    """Remove a folder; what claims that it is whole goes first, in case of a kill on the way."""
+    """Remove a folder; its metadata first, in case the run is killed meanwhile."""
     withdraw(folder)
     (folder / ".begun").unlink(missing_ok=True)
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""How predictions of several views, or of several folds' models, become one."""
+"""Averages of predictions of several views, or of several folds' models."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.config.schema import Kind
 
 Average = Literal["probabilities", "logits", "geometric"]
-TINY = 1e-12  # keeps logarithms finite; far below what a probability can tell
+TINY = 1e-12  # keeps logarithms finite; far below any probability that matters
 
 
 def average_values(values: np.ndarray, average: Average, *, kind: Kind) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A competition's rows: CSVs read and checked before any work, all problems reported at once."""
+"""A competition's rows: CSVs read and checked before any work; all problems reported at once."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 
 @dataclass(frozen=True)
 class Competition:
-    """Rows of train.csv and test.csv, in file order, with every cell as the text that it was.
+    """Rows of train.csv and test.csv, in file order, with every cell as its original text.
 
     Attributes:
         folder: input/<competition>.
@@ -31,8 +31,8 @@ class Competition:
             target columns.
         targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression).
         separator: between the sample's cells.
-        endings: paths of the templates that are no file, and the image that stands for each.
-        notes: what the user should know of how the files were read.
+        endings: the templates' paths without a file, and the image taken for each.
+        notes: messages about how the files were read.
     """
 
     folder: Path
@@ -49,17 +49,17 @@ class Competition:
 
     @cached_property
     def ids(self) -> np.ndarray:
-        """(N,) ids of training rows."""
+        """Return (N,) ids of training rows."""
         return self.train[self.data.id].to_numpy(dtype=str)
 
     @cached_property
     def test_ids(self) -> np.ndarray:
-        """(N_test,) ids of test rows."""
+        """Return (N_test,) ids of test rows."""
         return self.test[self.data.id].to_numpy(dtype=str)
 
     @cached_property
     def paths(self) -> list[str]:
-        """Images of training rows, then of test rows, relative to `folder`."""
+        """Return images of training rows, then of test rows, relative to `folder`."""
         paths = [
             *image_paths(self.train, self.data.train_images),
             *image_paths(self.test, self.data.test_images),
@@ -68,17 +68,17 @@ class Competition:
 
     @property
     def positive(self) -> str | None:
-        """Of two classes the positive one, the last; None for other tasks."""
+        """Return the positive class of a binary task, its last; else None."""
         return self.classes[-1] if self.task.kind == "binary" else None
 
     @property
     def sample_column(self) -> str | None:
-        """The sample's column beside the id; None where there are several, or no sample."""
+        """Return the only column of the sample beside the id; None if there is no such column."""
         return _only_column(self.sample, self.data)
 
     @property
     def positive_from(self) -> str:
-        """What made the positive class the positive one."""
+        """Return what decided which class is positive."""
         if self.task.positive is not None:
             return "task.positive"
         if self.sample_column and self.positive == named_like(self.sample_column, self.classes):
@@ -88,14 +88,14 @@ class Competition:
 
     @property
     def levels(self) -> np.ndarray | None:
-        """(C,) ordinal levels as numbers; None for other tasks."""
+        """Return (C,) ordinal levels as numbers; None for other tasks."""
         return np.array(self.classes, dtype=float) if self.task.kind == "ordinal" else None
 
     @property
     def groups(self) -> np.ndarray | None:
-        """(N,) what must not straddle folds; None where the config names no column.
+        """Return (N,) groups that must stay in one fold; None if the config names no column.
 
-        A row with a blank cell is a group of its own, named by its id.
+        A row with a blank cell is its own group, named by its id.
         """
         if self.data.group is None:
             return None
@@ -104,22 +104,22 @@ class Competition:
 
     @cached_property
     def rows_digest(self) -> str:
-        """Digest of what training learns from besides images: ids, targets, metadata columns."""
+        """Return the digest of ids, targets and metadata columns, for training."""
         columns = [*self.task.targets, *self.data.numeric, *self.data.categorical]
         cells = {column: self.train[column].tolist() for column in columns}
         return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells)
 
     @cached_property
     def test_digest(self) -> str:
-        """Digest of what predictions for test rows depend on besides images."""
+        """Return the digest of what predictions for test rows depend on besides images."""
         columns = self.test[[self.data.id, *self.data.numeric, *self.data.categorical]]
         return fingerprint(cells=columns.to_numpy().tolist())
 
     def subset(self, share: float, *, rng: np.random.Generator) -> "Competition":
-        """A share of the training rows, in file order, with targets in the same proportions.
+        """Return a share of the training rows, in file order, with targets in the same proportions.
 
         Rows are sorted by target, at random among equals, and taken at equal distances. All test
-        rows stay: a submission needs them.
+        rows are kept, because a submission needs them.
         """
         number = max(1, round(share * len(self.ids)))
         order = rng.permutation(len(self.ids))

@@ -1,4 +1,4 @@
-"""CSV files as competitions give them: their encoding and separator are found, cells stay text."""
+"""CSV files of competitions: encoding and separator are detected, cells stay text."""
 
 import codecs
 import csv
@@ -19,10 +19,10 @@ ALIKE = 0.7  # how much of two names must agree for one to be offered for the ot
 
 @dataclass(frozen=True)
 class CsvFile:
-    """What a CSV holds.
+    """Content of a CSV.
 
     Attributes:
-        rows: every cell as the text that it was.
+        rows: every cell as its original text.
         separator: between cells.
         encoding: of the file.
     """
@@ -33,7 +33,7 @@ class CsvFile:
 
 
 def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | None:
-    """Read a file; None where it is none.
+    """Read a CSV file; return None if it is not readable.
 
     Args:
         problems: gets why it is not readable.
@@ -83,7 +83,7 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
 
 
 def _encoding(raw: bytes) -> str:
-    """UTF-8 or UTF-16 where the bytes say so; else Latin-1 as Windows has it, which reads most."""
+    """Return UTF-8 or UTF-16 if the bytes are; else Windows' Latin-1, which reads most files."""
     if raw.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -100,7 +100,7 @@ def _encoding(raw: bytes) -> str:
 
 
 def _header(text: str) -> tuple[str, list[str]]:
-    """What parts the header's cells, a comma if nothing does, and these."""
+    """Return the header's separator, a comma if none is found, and its cells."""
     header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     cells = {
         separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS
@@ -110,11 +110,11 @@ def _header(text: str) -> tuple[str, list[str]]:
 
 
 def offered(path: Path, key: str, *, others: bool = True) -> str:
-    """What to add to "no such file": files beside it that are named alike, else all of its kind.
+    """Return what follows "no such file": files with similar names, else all of its kind.
 
     Args:
         key: of the config, that names the file.
-        others: whether to list those that are not named alike.
+        others: whether to list files without similar names.
     """
     if not path.parent.is_dir():
         return ""
@@ -137,7 +137,7 @@ def offered(path: Path, key: str, *, others: bool = True) -> str:
 
 
 def _kind(file: Path) -> str:
-    """The ending of what is or packs a CSV, in small letters; empty for other files."""
+    """Return the lower-case ending of a CSV or an archive of one; empty for other files."""
     ending = file.suffix.lower()
     return ending if ending in (*TEXT, ".zip", ".gz", ".7z", ".bz2", ".xz") else ""
 

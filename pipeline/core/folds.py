@@ -1,11 +1,11 @@
-"""folds.csv: which fold holds each training row out. Written once; a person may replace it.
+"""folds.csv: which fold holds out each training row. Written once; a user may replace it.
 
-What must stay together (groups, copies, scenes) stands in groups.csv beside it, too, so that a
-folds.csv of a person who only gives folds does not lose it.
+groups.csv beside it lists what must stay together (groups, copies, scenes), so that a user's
+folds.csv without a group column does not lose it.
 
-Rows may be parted several times: R repeats of K folds. A member then has R * K models, and number
-r * K + k is the one without the rows that repeat r has in fold k. What stands beside all of them,
-as a model of all rows does, knows of the first repeat only, so that more repeats leave it as it is.
+Rows may be split several times: R repeats of K folds. A member then has R * K models, and model
+r * K + k did not see the rows that repeat r has in fold k. A model of all rows depends on the first
+repeat only, so that more repeats do not change it.
 """
 
 import re
@@ -39,63 +39,63 @@ class FoldTable:
 
     @property
     def folds(self) -> np.ndarray:
-        """(N,) the first repeat's folds, by which all is scored and blended."""
+        """Return (N,) the first repeat's folds, which scores and blends use."""
         return self.repeats[0]
 
     @property
     def digest(self) -> str:
-        """Of all repeats; a single one's own."""
+        """Return the digest of all repeats; of a single one, its own."""
         return self.digests[0] if self.num_repeats == 1 else fingerprint(repeats=self.digests)
 
     @cached_property
     def groups_digest(self) -> str | None:
-        """Of which rows are kept together, whatever groups are called; None if each is alone."""
+        """Return the digest of which rows are kept together; None if each is alone."""
         numbers = pd.factorize(self.groups)[0]
         return None if numbers.max() + 1 == len(numbers) else fingerprint(groups=numbers.tolist())
 
     @property
     def num_folds(self) -> int:
-        """K."""
+        """Return K."""
         return int(self.folds.max()) + 1
 
     @property
     def num_repeats(self) -> int:
-        """R."""
+        """Return R."""
         return len(self.repeats)
 
     @property
     def models(self) -> range:
-        """Numbers of a member's models, those of the first repeat first."""
+        """Return the numbers of a member's models, those of the first repeat first."""
         return range(self.num_repeats * self.num_folds)
 
     def models_in(self, repeat: int) -> range:
-        """Numbers of one repeat's models."""
+        """Return the numbers of one repeat's models."""
         return self.models[repeat * self.num_folds :][: self.num_folds]
 
     def repeat_of(self, model: int) -> int:
-        """The only repeat that a model knows of; 0 for a model of all rows."""
+        """Return the repeat that a model belongs to; 0 for a model of all rows."""
         return 0 if model == ALL_ROWS else model // self.num_folds
 
     def digest_of(self, model: int) -> str:
-        """The digest of a model's repeat."""
+        """Return the digest of a model's repeat."""
         return self.digests[self.repeat_of(model)]
 
     def held_out(self, model: int) -> np.ndarray:
-        """(N,) whether a row is kept from a model; none is from a model of all rows."""
+        """Return (N,) whether a model does not see a row; a model of all rows sees each."""
         if model == ALL_ROWS:
             return np.zeros(len(self.folds), dtype=bool)
         return self.repeats[self.repeat_of(model)] == model % self.num_folds
 
 
 def folds_text(ids: np.ndarray, repeats: np.ndarray, groups: np.ndarray) -> str:
-    """The CSV: id, fold, fold_2 ... fold_R, and group of each row; of repeats (R, N), or (N,)."""
+    """Return the CSV: id, fold, fold_2 ... fold_R, group of each row; of repeats (R, N) or (N,)."""
     folds = {_column(repeat): folds for repeat, folds in enumerate(np.atleast_2d(repeats))}
     table = pd.DataFrame({"id": ids, **folds, "group": groups})
     return table.to_csv(index=False, lineterminator="\n")
 
 
 def groups_text(ids: np.ndarray, groups: np.ndarray) -> str:
-    """The CSV: id and group of each row."""
+    """Return the CSV: id and group of each row."""
     return pd.DataFrame({"id": ids, "group": groups}).to_csv(index=False, lineterminator="\n")
 
 
@@ -109,7 +109,7 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise UserError(f"{path}: not there. Run `make folds` first.") from None
+        raise UserError(f"{path}: no such file. Run `make folds` first.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: not readable as CSV: {error}. Delete it to make it anew."
@@ -133,7 +133,7 @@ def read_folds(path: Path, ids: np.ndarray) -> FoldTable:
     if len(counts := set((repeats.max(axis=1) + 1).tolist())) > 1:
         raise UserError(
             f"{path}: repeats of {sorted(counts)} folds; all of {', '.join(columns)} must have as "
-            "many. Mend it, or delete it to make it anew."
+            "many. Correct it, or delete it to make it anew."
         )
     if "group" not in table and path.with_name(GROUPS).exists():
         known = pd.read_csv(path.with_name(GROUPS), dtype=str, keep_default_na=False)
@@ -151,18 +151,18 @@ def _column(repeat: int) -> str:
 
 
 def _numbers(column: pd.Series, path: Path) -> np.ndarray:
-    """One repeat's folds (N,), checked."""
+    """Return one repeat's folds (N,), checked."""
     numbers = pd.to_numeric(column, errors="coerce")
     found = sorted(set(numbers.dropna().tolist()))
     if numbers.isna().any() or found != list(range(len(found))) or len(found) < 2:
         raise UserError(
             f"{path}: folds must be 0, 1, ... K-1 without gaps, K at least 2; "
-            f"found {sorted(column.unique())[:8]} in column {column.name}. Mend it, or delete "
+            f"found {sorted(column.unique())[:8]} in column {column.name}. Correct it, or delete "
             "it to make it anew."
         )
     return numbers.to_numpy(dtype=int)
 
 
 def model_name(fold: int) -> str:
-    """Return which of a member's models it is, for names and messages."""
+    """Return a model's name for messages."""
     return "all rows" if fold == ALL_ROWS else f"fold {fold}"

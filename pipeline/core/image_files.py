@@ -1,4 +1,4 @@
-"""Where images are: paths from the config's templates, files with other endings, hints."""
+"""Paths of images: from the config's templates, with other endings; messages about missing ones."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 
 
 def columns_in_braces(template: str) -> list[str]:
-    """Columns that a template of paths names."""
+    """Return the columns that a template of paths names."""
     return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
 
 
 def image_paths(rows: pd.DataFrame, template: str) -> list[str]:
-    """A path for each row, relative to input/<competition>."""
+    """Return a path for each row, relative to input/<competition>."""
     names = columns_in_braces(template)
     cells = rows[names].to_dict("records") if names else [{}] * len(rows)
     return [template.format_map(row) for row in cells]
 
 
 def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Paths without a file, each with the one image that is called so but for its ending.
+    """Find the image of each path without a file: the only one that differs only by its ending.
 
     `train/a1` and `train/a1.jpg` stand for `train/a1.JPG`, where it is the only one and no row's.
 
     Returns:
-        Them, and the paths for which there is none.
+        The images by path, and the paths without any.
     """
     taken = set(paths)
     absent: dict[PurePosixPath, list[str]] = defaultdict(list)
@@ -52,7 +52,7 @@ def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], 
 
 
 def missing_images(folder: Path, missing: list[str], *, of: int) -> Iterator[str]:
-    """A problem, where images are not there: how many, and where one of them might be."""
+    """Yield a message about missing images: how many, and where one of them might be."""
     if missing:
         yield (
             f"{folder}: {len(missing)} of {of} images are not there, e.g. "

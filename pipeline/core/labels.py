@@ -1,4 +1,4 @@
-"""Labels in several writings: as the sample has them, as names of columns, several in a cell."""
+"""Labels in several spellings: in the sample's cells, as names of columns, several in a cell."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,9 +11,9 @@ NAMED = (rf"(?i:{AFFIX})[ _.-]+(.+)", rf"(.+?)[ _.-]+(?i:{AFFIX})")  # p_cat, ca
 
 
 def spelling(names: Sequence[str], cells: Collection[str]) -> tuple[str, ...]:
-    """Each name as the cells write it: `0.0` as `0`, `no` as `No`; as it is where none tells.
+    """Return each name as the cells spell it: `0.0` as `0`, `no` as `No`; unchanged if none does.
 
-    Of several writings, the one that most cells are of; names that differ stay different.
+    The most frequent spelling is taken; different names stay different.
     """
     present = set(cells)
     best = tuple(names)
@@ -59,11 +59,11 @@ def _spaced(name: str) -> str:
 
 
 def match_columns(columns: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
-    """The position of the name that each column is of, whatever its writing, or `class_` before it.
+    """Return the position of each column's name, in any spelling, or with `class_` before it.
 
     Returns:
-        None where a column is of none, or two are of one. With something cut off, all names must
-        have a column; a single column may have a usual word only (`p_`, `_prob`).
+        None if a column has no name, or two have the same. If a prefix or suffix is cut off, all
+        names must have a column; a single column may only have a usual one (`p_`, `_prob`).
     """
     for cut in _cuts(columns):
         position = {name: index for index, name in enumerate(spelling(names, cut))}
@@ -74,13 +74,13 @@ def match_columns(columns: Sequence[str], names: Sequence[str]) -> dict[str, int
 
 
 def named_like(column: str, names: Sequence[str]) -> str | None:
-    """The name that a single column is of, see `match_columns`."""
+    """Return the name of a single column, see `match_columns`."""
     matched = match_columns([column], names)
     return names[matched[column]] if matched else None
 
 
 def _cuts(columns: Sequence[str]) -> Iterator[list[str]]:
-    """The columns, and what is left of them without what all have in front and behind."""
+    """Yield the columns, then the columns without their common prefix and suffix."""
     yield list(columns)
     if len(columns) == 1:
         found = (re.fullmatch(pattern, columns[0]) for pattern in NAMED)
@@ -96,18 +96,18 @@ def _cuts(columns: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _num_shared(texts: Sequence[str]) -> int:
-    """How many characters all begin with."""
+    """Return the length of the common prefix."""
     same = (len(set(characters)) == 1 for characters in zip(*texts, strict=False))
     return sum(1 for _ in takewhile(bool, same))
 
 
 def labels_in(cells: Iterable[str], separator: str) -> set[str]:
-    """All labels of cells that hold several."""
+    """Return all labels of cells that hold several."""
     return {label for cell in cells for label in cell.split(separator) if label.strip()}
 
 
 def likely_separator(cells: Iterable[str], separator: str | None) -> str | None:
-    """What seems to part the labels of a cell in place of `separator`; None if that does.
+    """Return the likely separator of a cell's labels; None if it is `separator`.
 
     It leaves fewer different labels, and in most cells where it stands, one of its parts is a whole
     cell elsewhere. Names have spaces: a space must leave nothing but whole cells.
@@ -132,7 +132,7 @@ def likely_separator(cells: Iterable[str], separator: str | None) -> str | None:
 
 
 def written_alike(names: Sequence[str]) -> list[list[str]]:
-    """Names that differ in capitals, spaces or the writing of a number only."""
+    """Return names that differ only in capitals, spaces or the spelling of a number."""
     groups: dict[str, list[str]] = {}
     for name in names:
         key = name.strip().lower()

@@ -15,7 +15,7 @@ KEYS = {"time", "submission", "blend", "metric", "score", "low", "high", "member
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """Return the ledger's entries, oldest first; damaged lines are named, and stay in the file."""
+    """Return the ledger's entries, oldest first; damaged lines are logged, and stay in the file."""
     entries = []
     for number, line in enumerate(_lines(path), start=1):
         try:
@@ -30,7 +30,7 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 
 def add_to_ledger(path: Path, summary: Summary) -> None:
-    """Add one line per submission, once, however often a killed run is repeated."""
+    """Add one line per submission, only once if a killed run is repeated."""
     if any(entry["fingerprint"] == summary.fingerprint for entry in read_ledger(path)):
         return
     entry = {

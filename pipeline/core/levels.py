@@ -1,4 +1,4 @@
-"""Ordinal levels: a number as probabilities of the levels around it."""
+"""Ordinal levels: a number as probabilities of its two neighbouring levels."""
 
 import numpy as np
 

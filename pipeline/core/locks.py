@@ -1,8 +1,8 @@
-"""Runs at work at the same time: one makes an artifact, and none replaces what another counts on.
+"""Locks between runs at the same time: one makes an artifact, none replaces what another uses.
 
-A run tells the others which artifacts it counts on. Locks are the operating system's, so that a
-dead owner's is none; beside each stands who holds it. All files lie in one folder of the
-competition; where that cannot be written, nothing else can, and there is nothing to agree on.
+Each run records which artifacts it uses. Locks are the operating system's, so that they end with
+their process; beside each is a file that names its holder. All files are in one folder of the
+competition; if that cannot be written, no run can write artifacts, and no locks are needed.
 """
 
 import logging
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 
 
 class Run:
-    """This process among those at work on a competition."""
+    """This process, among those that work on a competition."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -54,7 +54,7 @@ class Run:
             Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def count_on(self, artifacts: Mapping[Path, str]) -> None:
-        """Wait for runs that count on other content of these folders; keep later ones from it.
+        """Wait for runs that use other content of these folders; make later runs wait for this one.
 
         Args:
             artifacts: fingerprints by folder, of all that is read or written from now on.
@@ -74,22 +74,22 @@ class Run:
             time.sleep(POLL_SECONDS)
 
     def _first_clash(self, wanted: dict[str, str]) -> tuple[str, str] | None:
-        """A folder of which another run counts on other content, and that run in words.
+        """Return a folder whose other content another run uses, and that run's description.
 
-        Where there is none, other runs are told what this one counts on.
+        If there is none, record what this run uses.
         """
         with FileLock(self._folder / "gate.lock"):
             for record in self._records_of_others():
                 theirs = (read_json(record) or {}).get("artifacts", {})
                 for folder, recipe in wanted.items():
                     if theirs.get(folder, recipe) != recipe:
-                        return folder, _in_words(record)
+                        return folder, _describe(record)
             self._counts_on = wanted
             write_json(self._record, {"owner": self._owner, "artifacts": wanted})
         return None
 
     def _records_of_others(self) -> list[Path]:
-        """Of the runs that are alive; what dead ones left behind is removed."""
+        """Return records of the other live runs; remove those of dead ones."""
         alive = []
         for path in sorted(self._folder.glob("run *.lock")):
             record = path.with_suffix(".json")
@@ -105,7 +105,7 @@ class Run:
 
     @contextmanager
     def lock(self, folder: Path, *, wait: bool = False) -> Iterator[bool]:
-        """Hold the lock of one artifact, whose folder may come and go.
+        """Hold the lock of one artifact; it is not in its folder, which may be replaced.
 
         Yields:
             Whether it is held; without `wait` another run may hold it.
@@ -127,8 +127,8 @@ class Run:
             lock.release()
 
     def holder_of(self, folder: Path) -> str:
-        """Who holds the lock of one artifact, in words."""
-        return _in_words(self._owner_of(folder))
+        """Describe who holds the lock of one artifact."""
+        return _describe(self._owner_of(folder))
 
     def _lock_of(self, folder: Path) -> Path:
         return self._folder / f"{' '.join(folder.parts[-3:])}.lock"
@@ -137,8 +137,8 @@ class Run:
         return self._lock_of(folder).with_suffix(".json")
 
 
-def _in_words(record: Path) -> str:
-    owner = (read_json(record) or {}).get("owner")  # none: it has just gone
+def _describe(record: Path) -> str:
+    owner = (read_json(record) or {}).get("owner")  # None: it has just ended
     if owner is None:
         return "another process"
     return f"process {owner['pid']} on {owner['host']} since {owner['since']}"

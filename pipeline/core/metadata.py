@@ -1,4 +1,4 @@
-"""Metadata columns of the CSVs as numbers that learners take."""
+"""Metadata columns of the CSVs, encoded for learners."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from pipeline.core.competition import Competition
 
 
 def encode_metadata(competition: Competition, *, held_out: np.ndarray) -> np.ndarray | None:
-    """Numeric columns scaled to [-1, 1], categorical ones one-hot, for all rows, train first.
+    """Encode numeric columns to [-1, 1] and categorical ones one-hot, for all rows, train first.
 
     Range and categories are those of training rows that are not `held_out` (positions), so that
     nothing is learnt from those (law 3). A blank number becomes 0, the middle of the

@@ -1,4 +1,4 @@
-"""Predictions that carry their meaning: ids, classes, folds' digest, metric, how they were made.
+"""Predictions with their metadata: ids, classes, folds' digest, metric, how they were made.
 
 Law 2: joins are by id, and a mismatch is refused with what differs.
 """
@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a member says of rows.
+    """A member's predictions for some rows.
 
     Attributes:
         ids: (N,) row ids as strings, unique.
@@ -55,7 +55,7 @@ class Predictions:
                 np.savez(stream, **arrays)
 
     def in_order_of(self, ids: np.ndarray, *, where: str = "predictions") -> "Predictions":
-        """The same predictions with rows in the order of `ids` (N,), joined by id.
+        """Return the predictions with rows in the order of `ids` (N,), joined by id.
 
         Raises:
             UserError: if the two sets of ids differ, with examples of what differs.
@@ -83,10 +83,10 @@ def load(path: Path, *, classes: tuple[str, ...] | None = None, **expected: Any)
     """Read predictions and refuse those that mean something else than expected.
 
     Args:
-        classes: the class names that the caller counts on, in order.
+        classes: the class names that the caller expects, in order.
         expected: entries that `meta` must have, e.g. folds_digest="...".
     Raises:
-        UserError: if the file is missing, unreadable, or differs in what it claims to be.
+        UserError: if the file is missing, unreadable, or its metadata differs.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -98,7 +98,7 @@ def load(path: Path, *, classes: tuple[str, ...] | None = None, **expected: Any)
                 meta=json.loads(str(arrays["meta"])),
             )
     except FileNotFoundError:
-        raise UserError(f"{path}: not there. Run `make infer` first.") from None
+        raise UserError(f"{path}: no such file. Run `make infer` first.") from None
     except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise UserError(
             f"{path}: not readable as predictions ({error}). Delete it and run `make infer`."

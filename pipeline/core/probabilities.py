@@ -5,17 +5,17 @@ from scipy.special import logit
 
 from pipeline.core.task import Task
 
-# A probability is lifted to this before its log: one member's hard zero must not veto all others.
+# The lowest probability before a log: one member's zero must not make all others' vanish.
 EPS = 1e-6
 
 
 def clipped_logit(probs: np.ndarray) -> np.ndarray:
-    """Log odds of probabilities, finite."""
+    """Return log odds of probabilities, finite."""
     return logit(np.clip(probs, EPS, 1 - EPS))
 
 
 def clipped_log(probs: np.ndarray) -> np.ndarray:
-    """Log of probabilities, finite."""
+    """Return logs of probabilities, finite."""
     return np.log(np.maximum(probs, EPS))
 
 

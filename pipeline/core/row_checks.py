@@ -1,4 +1,4 @@
-"""Ids of a competition's CSVs: what is wrong with them, which layout it looks like, what to do."""
+"""Checks of ids in a competition's CSVs; messages name the likely layout and what to do."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _LONG = (
 
 
 def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> Iterator[str]:
-    """Blank and repeated ids."""
+    """Yield messages about blank and repeated ids."""
     ids = rows[data.id]
     blank = (ids.str.strip() == "").to_numpy().nonzero()[0]
     if len(blank):
@@ -32,7 +32,7 @@ def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> It
 
 
 def _several_rows(rows: pd.DataFrame, data: Data, *, is_train: bool) -> str:
-    """What several rows of one id may be, and what to do with them."""
+    """Describe what several rows of one id may be, and what to do with them."""
     unique = [
         name
         for name in rows.columns
@@ -53,7 +53,7 @@ def _several_rows(rows: pd.DataFrame, data: Data, *, is_train: bool) -> str:
 def shared_ids(
     train: pd.DataFrame, test: pd.DataFrame, folder: Path, test_name: str, data: Data
 ) -> Iterator[str]:
-    """Ids that stand in both train and test."""
+    """Yield a message about ids that are in both train and test."""
     shared = sorted(set(train[data.id]) & set(test[data.id]))
     if shared and not data.allow_shared_ids:
         yield (
@@ -65,7 +65,7 @@ def shared_ids(
 def strange_sample(
     test: pd.DataFrame, sample: pd.DataFrame, path: Path, data: Data
 ) -> Iterator[str]:
-    """A sample whose ids are not those of test.csv."""
+    """Yield a message about a sample whose ids are not those of test.csv."""
     wanted, given = set(test[data.id]), set(sample[data.id])
     repeated = int(sample[data.id].duplicated().sum())
     if wanted != given or repeated:
@@ -78,7 +78,7 @@ def strange_sample(
 
 
 def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
-    """Which layout a sample's ids are of, and what to do."""
+    """Describe which layout a sample's ids have, and what to do."""
     take_its_rows = f"`data.test_csv: {data.sample_submission}`"
     distinct = set(given)
     if _is_long(given, wanted):
@@ -122,7 +122,7 @@ def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
 
 
 def _is_long(given: list[str], wanted: set[str]) -> bool:
-    """Whether ids come several times each, or as ID_CLASS, for one number of classes."""
+    """Return whether each id comes equally often, or as ID_CLASS: one row for each class."""
     known = wanted | {_stem(name) for name in wanted}
     heads = given
     if not set(given) <= known:
@@ -142,7 +142,7 @@ def _stem(name: str) -> str:
 
 
 def other_id_column(rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame | None) -> str:
-    """What to add to "no column": the column that seems to hold the ids, and what to do.
+    """Return what follows "no column": the column that seems to hold the ids, and what to do.
 
     Args:
         key: of the config, that names this CSV.

@@ -11,18 +11,18 @@ import numpy as np
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
-    """A 32-bit seed for one named stream: draws of one never change another's (law 8)."""
+    """Return a 32-bit seed for a named stream: draws of one never change another's (law 8)."""
     text = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """A random generator for one named stream, e.g. stream(42, "folds")."""
+    """Return a random generator for a named stream, e.g. stream(42, "folds")."""
     return np.random.default_rng(stream_seed(seed, *names))
 
 
 def num_threads() -> int:
-    """Processors that this process may use (a container's share, not the machine's)."""
+    """Return how many processors this process may use: a container's share, not the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -43,7 +43,7 @@ def tune_allocator() -> None:
 
 
 def start_logging() -> None:
-    """Log lines go to stderr, without decoration; results go to stdout."""
+    """Send log lines to stderr, as plain text; results go to stdout."""
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("LOG", "INFO").upper(),

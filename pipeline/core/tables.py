@@ -1,6 +1,5 @@
-"""A competition's three CSVs: read, or offered under another name; columns that must be there."""
+"""A competition's three CSVs, read and checked for the columns that the config names."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +9,13 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.csv_files import CsvFile, offered, read_csv
 from pipeline.core.image_files import columns_in_braces
 from pipeline.core.row_checks import other_id_column
+from pipeline.errors import did_you_mean
 
 
 def read_tables(
     folder: Path, data: Data, problems: list[str], notes: list[str]
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None, str]:
-    """Rows of train, test and the sample, and the sample's separator.
+    """Read the rows of train, test and the sample, and the sample's separator.
 
     Without a test.csv, test is the sample; a file of another name than the default must be there.
     """
@@ -67,7 +67,7 @@ def missing_columns(
     test: pd.DataFrame,
     sample: pd.DataFrame | None,
 ) -> Iterator[str]:
-    """Columns that the config names and a CSV does not have."""
+    """Yield a message for each column that the config names and a CSV does not have."""
     shared = _columns(data, ("id", "numeric", "categorical"))
     of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **shared}
     images = ("data.train_images", data.train_images)
@@ -83,7 +83,7 @@ def missing_columns(
 
 
 def _columns(section: Task | Data, keys: tuple[str, ...]) -> dict[str, str]:
-    """Columns that a section of the config names: the key that names each."""
+    """Return columns that a section of the config names, with their keys."""
     keys_of: dict[str, str] = {}
     for key in keys:
         named = getattr(section, key) or []
@@ -101,11 +101,11 @@ def _missing_in(
     images: tuple[str, str] = ("", ""),
     test: pd.DataFrame | None = None,
 ) -> Iterator[str]:
-    """Columns that are not there.
+    """Yield messages about missing columns of one CSV.
 
     Args:
         key: of the config, that names the CSV.
-        columns: which ones there must be: the key of the config that names each.
+        columns: required ones: the key of the config that names each.
         images: a key, and its template of paths.
         test: rows of test.csv, where `rows` are the sample's.
     """
@@ -114,8 +114,8 @@ def _missing_in(
     for column in dict.fromkeys([*columns, *columns_in_braces(template)]):
         if column in rows.columns:
             continue
-        near = difflib.get_close_matches(column, rows.columns, n=1)
-        has = f"it has {list(rows.columns)}." + (f" Did you mean `{near[0]}`?" if near else "")
+        near = did_you_mean(column, rows.columns, list_all=False)
+        has = f"it has {list(rows.columns)}{near or '.'}"
         if column not in columns:
             yield f"{path}: no column {column!r}, but {images_key} names {{{column}}}; {has}"
             continue

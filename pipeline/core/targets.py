@@ -1,4 +1,4 @@
-"""Targets: cells of train.csv as class names and the (N, C) matrix; collects what is unclean."""
+"""Targets: cells of train.csv as class names and the (N, C) matrix; unclean cells are reported."""
 
 import json
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ def encode_targets(
     ids: pd.Series,
     sample_column: str | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and the (N, C) target matrix; what is unclean is added to `problems`.
+    """Return class names and the (N, C) target matrix; add unclean cells to `problems`.
 
     Args:
         ids: of the rows, for messages.
-        sample_column: the only one beside the id; of two classes, the one that it is named like
-            comes last where task.positive names none.
+        sample_column: the only one beside the id; without task.positive, a binary task's class of
+            its name comes last.
     """
     columns = train[task.targets]
     if task.kind == "regression":
@@ -80,7 +80,7 @@ def encode_targets(
 
 
 def strange_labels(train: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> Iterator[str]:
-    """Classes that may be another's writing, or several labels in one cell."""
+    """Yield messages about classes that look alike, or several labels in one cell."""
     if task.kind == "regression" or len(task.targets) > 1 or task.classes is not None:
         return
     for alike in written_alike(classes):
@@ -96,7 +96,7 @@ def strange_labels(train: pd.DataFrame, task: Task, classes: tuple[str, ...]) ->
 
 
 def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) -> tuple[str, ...]:
-    """Classes in order: as the config says, else numbers by value and words by alphabet."""
+    """Return classes in the config's order, else numbers by value and words by alphabet."""
     names = sorted(found, key=float) if _are_numbers(found) else found
     if task.classes is not None:
         if unknown := sorted(set(found) - set(task.classes)):
@@ -125,10 +125,10 @@ def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) 
 def _positive_last(
     classes: tuple[str, ...], task: Task, sample_column: str | None, path: Path, problems: list[str]
 ) -> tuple[str, ...]:
-    """Classes with the positive one at the end, where everything that scores or submits finds it.
+    """Return classes with the positive one last, as scores and submissions expect it.
 
     Args:
-        sample_column: tells the class where task.positive does not and it is named like one.
+        sample_column: its name decides if task.positive does not.
     """
     if task.positive is not None and task.positive not in classes:
         problems.append(
@@ -144,7 +144,7 @@ def _positive_last(
 def read_numbers(
     cells: pd.Series, path: Path, problems: list[str], *, blank_allowed: bool = False
 ) -> np.ndarray:
-    """Cells (N,) as numbers, NaN where they are none; what is none is added to `problems`."""
+    """Return cells (N,) as numbers, NaN for others; add the others to `problems`."""
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
     wrong = ~np.isfinite(numbers)
     if blank_allowed:
@@ -160,7 +160,7 @@ def read_numbers(
 
 
 def examples(values: object) -> str:
-    """The first few of several values, for a message."""
+    """Return the first few of several values, for a message."""
     listed = list(values)
     more = ", ..." if len(listed) > SHOWN else ""
     return f"[{', '.join(repr(str(value)) for value in listed[:SHOWN])}{more}]"

@@ -1,4 +1,4 @@
-"""Where a competition's files lie, relative to the project's root."""
+"""Paths of a competition's files, relative to the project's root."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class Workspace:
         root: the project's root, from which all stored paths are relative.
         competition: the folder's name under input/.
     Raises:
-        UserError: for a name that leads out of these folders, and perhaps into input/.
+        UserError: for a name that leads out of these folders.
     """
 
     root: Path
@@ -39,75 +39,75 @@ class Workspace:
 
     @property
     def input(self) -> Path:
-        """What the competition came with; never written."""
+        """Return the folder of the competition's own files; never written."""
         return self.root / "input" / self.competition
 
     @property
     def features(self) -> Path:
-        """Folds, image cache and blocks."""
+        """Return the folder of folds, image cache and blocks."""
         return self.root / "features" / self.competition
 
     @property
     def models(self) -> Path:
-        """Members' weights and predictions."""
+        """Return the folder of members' weights and predictions."""
         return self.root / "models" / self.competition
 
     @property
     def submissions(self) -> Path:
-        """Submissions, the ledger and the report."""
+        """Return the folder of submissions, the ledger and the report."""
         return self.root / "submissions" / self.competition
 
     @property
     def runs(self) -> Path:
-        """What runs at work at the same time tell each other."""
+        """Return the folder of locks between runs at the same time."""
         return self.features / ".runs"
 
     @property
     def folds_csv(self) -> Path:
-        """id, fold, group: written once, may be replaced by hand."""
+        """Return the CSV of id, fold, group: written once, may be replaced by hand."""
         return self.features / "folds.csv"
 
     @property
     def audit_json(self) -> Path:
-        """What the folds stage found: twins, and what it looked at for leaks."""
+        """Return the JSON of the folds stage: duplicates and findings."""
         return self.features / "audit.json"
 
     @property
     def findings_json(self) -> Path:
-        """All findings, by the audit stage; need not be there."""
+        """Return the JSON of all findings, by the audit stage; it may be absent."""
         return self.submissions / "audit" / "findings.json"
 
     @property
     def scenes_json(self) -> Path:
-        """What frozen features say of scenes that folds tear; need not be there."""
+        """Return the JSON about scenes in several folds; it may be absent."""
         return self.submissions / "audit" / "scenes" / "finding.json"
 
     @property
     def ledger(self) -> Path:
-        """A line of JSON for each submission, the oldest first."""
+        """Return the file of a JSON line for each submission, the oldest first."""
         return self.submissions / "ledger.jsonl"
 
     def block(self, backbone: str) -> Path:
-        """A backbone's frozen features."""
+        """Return the folder of a backbone's frozen features."""
         return self.features / backbone
 
     def image_cache(self, short_side: int) -> Path:
-        """Resized images for networks."""
+        """Return the folder of resized images for networks."""
         return self.features / "images" / f"{short_side}px"
 
     @property
     def image_index(self) -> Path:
-        """What each image file is."""
+        """Return the folder of the image index."""
         return self.features / "images" / "index.npz"
 
     def member(self, name: str) -> Path:
-        """A member's predictions, above its folds."""
+        """Return the folder of a member's predictions; its folds are below it."""
         return self.models / name
 
     def fold(self, member: str, fold: int) -> Path:
-        """One fold's weights and logs."""
+        """Return the folder of one fold's weights and logs."""
         return self.models / member / ("all_rows" if fold == ALL_ROWS else f"fold{fold}")
 
     def fold_predictions(self, member: str, fold: int) -> Path:
-        """What one fold's model predicts."""
+        """Return the folder of one fold's predictions."""
         return self.fold(member, fold) / "predictions"

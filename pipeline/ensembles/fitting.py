@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.config.rounds import positions_by_round
+from pipeline.config.relations import positions_by_round
 from pipeline.config.schema import Calibrate
 from pipeline.core.task import Task
 from pipeline.estimates.row_loss import smooth_task

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.rounds import series_of_rounds
+from pipeline.config.relations import series_of_rounds
 from pipeline.core.summary import RoundGain
 from pipeline.core.task import Task
 from pipeline.ensembles.fitting import Series

@@ -9,7 +9,6 @@ happen both or not at all. Here one pair of generators, seeded by the caller for
 shared by all transforms: no draw depends on the process, the worker, or the images before.
 """
 
-import difflib
 import inspect
 import os
 import random
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
 from pipeline.images.augmentation_presets import PRESETS
 from pipeline.images.cache import fit_square
 
@@ -141,13 +140,16 @@ def _create_transform(step: dict[str, Any], image_size: int, spread: Spread | No
     arguments = dict(given or {})
     known = _known_transforms()
     if name not in known:
-        raise UserError(f"augment: there is no transform {name!r}.{_near(name, known)}")
+        raise UserError(
+            f"augment: there is no transform {name!r}"
+            f"{did_you_mean(name, known, most=2, list_all=False)}"
+        )
     parameters = inspect.signature(known[name]).parameters
     for argument, value in (given or {}).items():
         if argument not in parameters:
             raise UserError(
-                f"augment: {name} has no argument {argument!r}.{_near(argument, parameters)} "
-                f"It takes: {', '.join(parameters)}."
+                f"augment: {name} has no argument {argument!r}, it takes {', '.join(parameters)}"
+                f"{did_you_mean(argument, parameters, most=2, list_all=False)}"
             )
         if value == MEASURED:
             arguments[argument] = _measured(name, argument, spread)
@@ -196,11 +198,6 @@ def _known_transforms() -> dict[str, type]:
         for name, member in vars(A).items()
         if inspect.isclass(member) and issubclass(member, bases) and not inspect.isabstract(member)
     }
-
-
-def _near(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _try_out(transform: Any, image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.config.references import untaught_members
+from pipeline.config.relations import members_without_teacher
 from pipeline.config.schema import BlendKind, Kind, Pseudo
 from pipeline.core.folds import ALL_ROWS
 from pipeline.ensembles.cross_fit import cross_fit
@@ -52,7 +52,7 @@ def pseudo_labels_of(project: Project, student: str, fold: int) -> PseudoLabels:
         values = _test_values(project, pseudo.teacher, fold)
     else:
         values = _blended_test(project, pseudo.teacher, student, fold)
-    agreeing = [] if pseudo.agreement is None else untaught_members(config)
+    agreeing = [] if pseudo.agreement is None else members_without_teacher(config)
     return choose_pseudo_labels(
         values,
         pseudo,

@@ -3,7 +3,6 @@
 Importing this module loads numpy only: names and directions are needed wherever work is listed.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import get_args
@@ -11,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from pipeline.config.schema import Kind, Task
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
@@ -57,7 +56,7 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
         return metric
     if unknown := [name for name in task.class_weights if name not in classes]:
         raise UserError(
-            f"task.class_weights: no class {unknown[0]!r}{nearest(unknown[0], classes)}"
+            f"task.class_weights: no class {unknown[0]!r}{did_you_mean(unknown[0], classes)}"
         )
     if not any(task.class_weights.get(name, 1.0) for name in classes):
         raise UserError("task.class_weights: all are 0; give some class or column a weight.")
@@ -96,10 +95,9 @@ def _built_in(name: str, kind: Kind) -> Metric:
         if (found := pattern.find(canonical)) is not None:
             return found
     shown = [pattern.shown.replace("_K", "_3") for pattern in PATTERNS]
-    near = difflib.get_close_matches(plain, [*BUILT_IN, *ALIASES, *shown])
+    known = [*BUILT_IN, *ALIASES, *shown]
     raise UserError(
-        f"task.metric: {name!r} is unknown. "
-        + (f"Did you mean {' or '.join(near)}? " if near else "")
-        + f"For {kind} there are {', '.join(METRICS_OF_KIND[kind])} (capital letters stand for "
-        "numbers), and module:function of your own."
+        f"task.metric: {name!r} is unknown; for {kind} there are "
+        f"{', '.join(METRICS_OF_KIND[kind])} (capital letters stand for numbers), and "
+        f"module:function of your own{did_you_mean(plain, known, most=3, list_all=False)}"
     )

@@ -1,6 +1,5 @@
 """Optimisation: the optimizer that the config names, over a network's parameter groups."""
 
-import difflib
 import math
 from collections.abc import Callable
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.config.schema import Network
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
 from pipeline.networks.parameter_groups import parameter_groups
 from pipeline.networks.schedules import peak_learning_rate
 
@@ -25,10 +24,10 @@ def create_optimizer(network: nn.Module, settings: Network) -> torch.optim.Optim
     """
     known = ["adabound", *timm.optim.list_optimizers(exclude_filters=EXCLUDED)]
     if settings.optimizer not in known:
-        near = difflib.get_close_matches(settings.optimizer, known, n=3)
+        near = did_you_mean(settings.optimizer, known, most=3, list_all=False)
         raise UserError(
-            f"optimizer {settings.optimizer!r}: neither ours nor one of timm's that run here. "
-            f"Near: {near}."
+            f"optimizer {settings.optimizer!r}: neither ours nor one of timm's that run here"
+            f"{near or '; `timm.optim.list_optimizers()` lists them'}"
         )
     groups = parameter_groups(network, settings)
     lr = peak_learning_rate(settings)

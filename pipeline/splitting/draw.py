@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.config.references import backbone_of_scenes
+from pipeline.config.relations import backbone_of_scenes
 from pipeline.config.schema import Folds
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream

@@ -34,7 +34,7 @@ def find_form(competition: Competition, metric: Metric, settings: Submission) ->
     if wanted not in ("auto", *ONE_COLUMN[kind]):
         raise UserError(
             f"submission.format: {wanted!r} is no form of one column of a {kind} task; "
-            f"say auto or one of {list(ONE_COLUMN[kind])}."
+            f"use auto or one of {list(ONE_COLUMN[kind])}."
         )
     cells = [cell for cell in sample[columns[0]].unique() if cell.strip()]
     is_named = kind == "binary" and of_class and columns[0] not in competition.task.targets
@@ -50,7 +50,7 @@ def _of_classes(
     metric: Metric,
     settings: Submission,
 ) -> Form:
-    """One column per class or target, or of one class; 0 and 1 where decisions are scored."""
+    """Return the form of one column per class or target, or of one class."""
     kind, classes = competition.task.kind, competition.classes
     cells = [cell for column in of_class for cell in sample[column].unique() if cell.strip()]
     holds: Holds = "numbers"

@@ -1,4 +1,4 @@
-"""A submission's form: what its columns hold, in which writing."""
+"""A submission's form: what its columns hold, in which spelling."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,14 +20,14 @@ class Form:
         holds: numbers: a probability or value of the column's class; flags: 1 where that class is
             the decision, else 0; label; labels: those over the threshold; likeliest: the k
             likeliest, in that order; value: the expected level; level: the one nearest to it.
-        columns: the sample's columns without the id, and the position of the class that each is of;
-            0 where one column is of all.
-        names: (C,) classes as the file writes them.
-        joint: between several labels of a cell.
+        columns: the sample's columns without the id, and the position of each one's class; 0
+            if one column holds all.
+        names: (C,) classes as the file spells them.
+        joint: separator of several labels in a cell.
         number: k of `likeliest`.
-        empty: what a cell without a label holds: `likeliest`, or the word itself.
+        empty: what a cell without a label holds: `likeliest`, or a word.
         facts: what a reader of the file must know.
-        warnings: where the file is not what the sample or the metric asks for.
+        warnings: differences between the file and what the sample or the metric asks for.
     """
 
     holds: Holds
@@ -41,7 +41,7 @@ class Form:
 
 
 def sample_of(competition: Competition, metric: Metric) -> pd.DataFrame:
-    """The sample, or, where the competition has none, what it would most likely be."""
+    """Return the sample or, if the competition has none, its most likely form."""
     if competition.sample is not None:
         return competition.sample
     single_label = competition.task.kind in ONE_CLASS_PER_ROW

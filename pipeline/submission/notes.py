@@ -1,6 +1,5 @@
-"""Where a submission is not what its sample or metric asks for, in words, with what to do."""
+"""Messages about differences between a submission and what its sample or metric asks for."""
 
-import difflib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +9,22 @@ import numpy as np
 from pipeline.core.competition import Competition
 from pipeline.core.labels import match_columns
 from pipeline.core.targets import examples
-from pipeline.errors import nearest
+from pipeline.errors import close_names, did_you_mean
 from pipeline.metrics.named import Metric
 
 
 def hard_labels(column: str, metric: Metric) -> Iterator[str]:
-    """The metric is of probabilities, and the file holds none."""
+    """Yield a warning if the metric scores probabilities and the file holds labels."""
     yield (
-        f"the metric {metric.name} is of probabilities, but column {column!r} holds labels: the "
-        "file says less than the estimate is of"
+        f"the metric {metric.name} scores probabilities, but column {column!r} holds labels: the "
+        "file holds less than the estimate scores"
     )
 
 
 def no_classes(
     cells: list[str], names: tuple[str, ...], column: str, competition: Competition
 ) -> Iterator[str]:
-    """The sample's labels that are none, and what else in train.csv they might be."""
+    """Yield a warning about the sample's labels that are no classes, and where they may be from."""
     if not (unknown := [cell for cell in cells if cell not in names]):
         return
     data, train = competition.data, competition.train
@@ -48,15 +47,15 @@ def no_classes(
 
 
 def _near(unknown: list[str], names: tuple[str, ...]) -> str:
-    """The nearest class of the first that has one."""
+    """Return the nearest class of the first label that has one."""
     for cell in unknown:
-        if near := difflib.get_close_matches(cell, names, n=1):
+        if near := close_names(cell, names):
             return f" (the nearest to {cell!r} is {near[0]!r})"
     return ""
 
 
 def fractions(column: str, metric: Metric, held: str, other: str) -> Iterator[str]:
-    """The metric scores classes, and the sample holds fractions."""
+    """Yield a warning if the metric scores classes and the sample holds fractions."""
     yield (
         f"the metric {metric.name} scores classes, but the sample holds fractions in {column!r}: "
         f"the file holds {held}; `submission.format: {other}` changes that"
@@ -64,13 +63,13 @@ def fractions(column: str, metric: Metric, held: str, other: str) -> Iterator[st
 
 
 def no_numbers(cells: list[str], column: str) -> Iterator[str]:
-    """The sample's cells that are no numbers, where the file has some."""
+    """Yield a warning about the sample's cells that are no numbers, if the file holds numbers."""
     if wrong := [cell for cell in cells if not is_number(cell)]:
         yield f"the sample holds {examples(wrong)} in {column!r}, the file numbers"
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number."""
+    """Return whether a cell is a finite number."""
     try:
         return bool(np.isfinite(float(cell)))
     except ValueError:
@@ -78,12 +77,12 @@ def is_number(cell: str) -> bool:
 
 
 def is_whole(cell: str) -> bool:
-    """Whether a cell is written as a whole number."""
+    """Return whether a cell is written as a whole number."""
     return is_number(cell) and float(cell).is_integer() and "." not in cell
 
 
 def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
-    """Why columns cannot be filled, which layout they look like, and what to do."""
+    """Return why columns cannot be filled, which layout they look like, and what to do."""
     classes, data, task = list(competition.classes), competition.data, competition.task
     path = Path(competition.folder / data.sample_submission)
     known = match_columns([name for name in columns if name in classes], classes) or {}
@@ -110,7 +109,7 @@ def refusal(columns: list[str], competition: Competition, wanted: str) -> str:
         extra = [name for name in columns if name not in task.targets]
         advice = f"Beside {task.targets} there is {examples(extra)}: {own_copy}."
     else:
-        near = "; ".join(f"{name}{nearest(name, classes)}" for name in extra[:2])
+        near = "; ".join(f"{name}{did_you_mean(name, classes)}" for name in extra[:2])
         advice = (
             f"Columns must be named like the labels or target columns of {data.train_csv}, or "
             f"there is one{f' ({near})' if near else ''}. Save a sample with such columns beside "

@@ -1,4 +1,4 @@
-"""What a sample's single column holds, by the kind of task."""
+"""Forms of submissions with a single column, by the kind of task."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ ONE_COLUMN = {  # what a single column can hold; the first is chosen unless the 
 def _binary(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """One column of labels, of the positive class's probability, or of 0 and 1 for it."""
+    """Return a form of labels, of the positive class's probability, or of 0 and 1 for it."""
     classes, scores_labels = competition.classes, metric.wants != "probabilities"
     names = spelling(classes, cells)
     numbers = [float(cell) for cell in cells if is_number(cell)]
@@ -68,7 +68,7 @@ def _binary(
 def _multiclass(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """One label in a cell, or the k likeliest: as many as the sample has, or the metric counts."""
+    """Return a form of one label in a cell, or the k likeliest of the sample or the metric."""
     classes, rank = competition.classes, metric.top
     joint, number = _listed(cells, classes, competition.task.separator)
     several = number > 1 or settings.format == "labels" or (rank or 1) > 1
@@ -93,7 +93,7 @@ def _likeliest(
     competition: Competition,
     metric: Metric,
 ) -> Form:
-    """The k likeliest labels of a row.
+    """Return a form of the k likeliest labels of a row.
 
     Args:
         held: the sample's labels.
@@ -122,7 +122,7 @@ def _likeliest(
 def _ordinal(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """A level, or the expected one; or what a column of a multiclass task holds."""
+    """Return a form of levels, of expected levels, or that of a multiclass task."""
     if metric.top is not None and settings.format == "auto":
         return _multiclass(column, cells, competition, metric, settings)
     by_metric = {"values": "value", "levels": "level"}
@@ -144,7 +144,7 @@ def _ordinal(
 def _multilabel(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """Those over the threshold, or the k likeliest, joined."""
+    """Return a form of labels over the threshold, or the k likeliest, joined."""
     joint, number = _listed(cells, competition.classes, competition.task.separator)
     held = labels_in(cells, joint)
     if metric.top is not None:
@@ -176,7 +176,7 @@ def _multilabel(
 def _regression(
     column: str, cells: list[str], competition: Competition, metric: Metric, settings: Submission
 ) -> Form:
-    """A value."""
+    """Return a form of values."""
     warnings = list(no_numbers(cells, column))
     are_whole = len(cells) > 1 and all(map(is_whole, cells))
     if are_whole and (competition.targets % 1 == 0).all():
@@ -188,7 +188,7 @@ def _regression(
 
 
 def _listed(cells: list[str], classes: tuple[str, ...], separator: str) -> tuple[str, int]:
-    """What parts the sample's labels of a cell, and how many there are in each; 1 if it varies."""
+    """Return the separator of labels in the sample's cells, and their number; 1 if it varies."""
     if set(cells) <= set(spelling(classes, cells)):
         return separator, 1
     for joint in (separator, *JOINTS):
@@ -206,7 +206,7 @@ def _labels_form(
     competition: Competition,
     warnings: list[str],
 ) -> Form:
-    """A column of labels; says where they are written otherwise than in train.csv."""
+    """Return a form of labels; its facts name those spelled otherwise than in train.csv."""
     pairs = zip(competition.classes, names, strict=True)
     changed = [f"{old!r} as {new!r}" for old, new in pairs if old != new]
     fact = f"labels are written as the sample's: {', '.join(changed[:3])}"

@@ -48,7 +48,7 @@ def write_submission(
 def submission_table(
     values: np.ndarray, *, competition: Competition, metric: Metric, settings: Submission
 ) -> pd.DataFrame:
-    """Predictions as a table with the sample's columns and rows."""
+    """Return predictions as a table with the sample's columns and rows."""
     assert np.isfinite(values).all(), "a prediction is NaN or infinite"
     id_column = competition.data.id
     sample = sample_of(competition, metric)
@@ -63,7 +63,7 @@ def submission_table(
 
 
 def check_submission(path: Path, table: pd.DataFrame, competition: Competition) -> None:
-    """Read the CSV back and compare it with what was meant; a difference is a bug of ours."""
+    """Read the CSV back and compare it with the table; a difference is a bug of the pipeline."""
     written = pd.read_csv(path, dtype=str, keep_default_na=False, sep=competition.separator)
     assert list(written.columns) == list(table.columns), "columns differ from the sample's"
     ids = competition.data.id
@@ -80,7 +80,7 @@ def check_submission(path: Path, table: pd.DataFrame, competition: Competition) 
 def fill_columns(
     values: np.ndarray, competition: Competition, form: Form, *, threshold: float
 ) -> dict[str, np.ndarray]:
-    """The sample's columns, without the id, for predictions (N, C).
+    """Return the sample's columns, without the id, for predictions (N, C).
 
     Args:
         threshold: a multilabel probability of at least this is a yes.
@@ -112,9 +112,9 @@ def fill_columns(
 
 
 def filling(form: Form, *, threshold: float) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What gives rows (N, C) without a label the one that the file gives them; None: it gives none.
+    """Return a function that gives rows (N, C) without a label the file's one; None: it gives none.
 
-    The score and the file are of the same decisions when both are made of what this returns.
+    Scores must use it, too, so that they are of the same decisions as the file.
     """
     if form.holds != "labels" or form.empty not in ("likeliest", *form.names):
         return None
@@ -123,7 +123,7 @@ def filling(form: Form, *, threshold: float) -> Callable[[np.ndarray], np.ndarra
 
 
 def _with_a_label(values: np.ndarray, *, label: int | None, threshold: float) -> np.ndarray:
-    """Lift the likeliest label, or a certain one, to the threshold in rows all below it."""
+    """Raise the likeliest label, or a given one, to the threshold in rows without a label."""
     filled = values.copy()
     rows = np.flatnonzero((values < threshold).all(axis=1))
     filled[rows, values[rows].argmax(axis=1) if label is None else label] = threshold
@@ -133,7 +133,7 @@ def _with_a_label(values: np.ndarray, *, label: int | None, threshold: float) ->
 def values_of_columns(
     table: Mapping[str, ArrayLike], competition: Competition, form: Form
 ) -> np.ndarray:
-    """What a file's columns say, as a matrix (N, C): the inverse of `fill_columns`.
+    """Return a file's columns as a matrix (N, C): the inverse of `fill_columns`.
 
     Labels become one-hot rows, a binary probability two columns, an ordinal number the split
     between its neighbouring levels whose expectation it is, k labels descending shares.
@@ -168,6 +168,6 @@ def values_of_columns(
 def values_of_submission(
     table: pd.DataFrame, competition: Competition, metric: Metric
 ) -> np.ndarray:
-    """A submission's, or a solution's, rows as a matrix (N, C), see `values_of_columns`."""
+    """Return a submission's or a solution's rows as a matrix (N, C), see `values_of_columns`."""
     form = find_form(replace(competition, sample=table), metric, Submission())
     return values_of_columns(table, competition, form)

@@ -1,30 +1,46 @@
-"""What settings put into a fingerprint, and the versions of the code that makes artifacts."""
+"""Fingerprints: what each artifact depends on, and the format of each artifact.
 
+An artifact is made anew when its fingerprint changes. A fingerprint is a digest of a recipe: the
+settings that matter, digests of rows and images, fingerprints of other artifacts, and the format's
+version. It never depends on the machine.
+"""
+
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pipeline.backbones.weights import weights_identity
 from pipeline.config.expand import MULTIPLIERS
-from pipeline.config.schema import Backbone, Folds, Learner, Network, Pseudo, Section, Task
+from pipeline.config.schema import (
+    Backbone,
+    Config,
+    Folds,
+    Learner,
+    Network,
+    Pseudo,
+    Section,
+    Task,
+)
+from pipeline.core.artifacts import file_digest, fingerprint
+from pipeline.members.external import FILES
 from pipeline.metrics.named import metric_digest
+from pipeline.project import Project
 
-# Raise one when its code changes what it writes: everything made by the old code is made anew.
+# Raise one when its code changes what it writes: artifacts of the old format are made anew.
 FORMAT = {
     "folds": 6,
-    "scenes": 1,  # what is a scene, where folds keep them whole
+    "scenes": 1,  # how scenes are found, for `folds.scheme: scenes`
     "scene_check": 2,
     "cache": 1,
     "block": 3,
     "train": 4,
     "predict": 2,
-    "blend": 5,  # what a blend says to those it teaches
+    "blend": 5,  # predictions of a blend that is a teacher
     "ensemble": 12,
     "report": 9,
 }
 OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of `task`
-# Keys that what lies on disk did not know: no part of a recipe while they are at their default.
-YOUNGER: dict[type[Section], tuple[str, ...]] = {
+# Keys added after artifacts were written: no part of a recipe while they are at their default.
+ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks"),
@@ -33,47 +49,237 @@ YOUNGER: dict[type[Section], tuple[str, ...]] = {
 }
 
 
+def of_folds(project: Project, *, blocks: list[str]) -> str:
+    """Return the fingerprint of folds and the audit.
+
+    Args:
+        blocks: fingerprints of blocks that find scenes.
+    """
+    config, competition = project.config, project.competition
+    column = config.folds.column
+    scenes: dict[str, Any] = {}
+    if config.folds.scheme == "scenes":
+        scenes = {"scenes": [FORMAT["scenes"], *(blocks or ["thumbnails"])]}
+    return fingerprint(
+        format=FORMAT["folds"],
+        folds=folds_recipe(config.folds),
+        seed=config.seed,
+        task=[config.task.kind, config.task.targets],
+        rows=competition.rows_digest,
+        groups=None if competition.groups is None else competition.groups.tolist(),
+        column=None if column is None else competition.train.get(column, []).tolist(),
+        images=project.index.digest,
+        **scenes,
+    )
+
+
+def of_features(settings: Backbone) -> str:
+    """Return the fingerprint of one image's features, without the image and the view."""
+    return fingerprint(format=FORMAT["block"], **backbone_recipe(settings))
+
+
+def of_block(project: Project, *, features: str) -> str:
+    """Return the fingerprint of all images' features by one backbone."""
+    views, images = project.config.tta.views, project.index.digest
+    return fingerprint(how=features, views=views, images=images)
+
+
+def of_cache(project: Project, *, short_side: int) -> str:
+    """Return the fingerprint of resized images."""
+    images = project.index.digest
+    return fingerprint(format=FORMAT["cache"], short_side=short_side, images=images)
+
+
+def of_model(project: Project, member: str, fold: int, *, sources: list[str]) -> str:
+    """Return the fingerprint of one fold's model.
+
+    Test rows are no part of it, unless the model learns from predictions for them.
+
+    Args:
+        sources: fingerprints of what it learns from besides labels.
+    """
+    config, settings = project.config, project.member(member)
+    if isinstance(settings, Network):
+        made_from = network_recipe(project, member, settings)
+    else:
+        made_from = learner_recipe(project, settings)
+    return fingerprint(
+        format=FORMAT["train"],
+        settings=settings_recipe(settings),
+        made_from=made_from,
+        task=task_recipe(config.task),
+        rows=project.competition.rows_digest,
+        metadata=[config.data.numeric, config.data.categorical],
+        images=project.train_index.digest,
+        folds=project.folds.digest_of(fold),
+        fold=fold,
+        teachers=sources,
+        blend=teaching_blend_recipe(project, member),
+    )
+
+
+def of_fold_predictions(project: Project, *, model: str) -> str:
+    """Return the fingerprint of what one fold's model predicts for held-out and test rows."""
+    return fingerprint(
+        format=FORMAT["predict"],
+        trained=model,
+        tta=project.config.tta.model_dump(),
+        images=project.test_index.digest,
+        rows=project.competition.test_digest,
+    )
+
+
+def of_parts(parts: list[str]) -> str:
+    """Return the fingerprint of several models or their predictions; of one, its own."""
+    return parts[0] if len(parts) == 1 else fingerprint(parts=parts)
+
+
+def of_predictions(config: Config, *, parts: list[str]) -> str:
+    """Return the fingerprint of a member's predictions, of all its models."""
+    return fingerprint(parts=parts, scored=scoring_recipe(config))
+
+
+def of_external(project: Project, folder: Path) -> str:
+    """Return the fingerprint of a member's predictions that were made elsewhere."""
+    return fingerprint(
+        format=FORMAT["predict"],
+        digests=[file_digest(folder / name) for name in FILES],
+        folds=project.folds.digest,
+        rows=[project.competition.rows_digest, project.competition.test_digest],
+        scored=scoring_recipe(project.config),
+    )
+
+
+def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
+    """Return the fingerprint of blends, the estimate and the submission."""
+    config, competition = project.config, project.competition
+    sample = competition.folder / config.data.sample_submission
+    return fingerprint(
+        format=FORMAT["ensemble"],
+        members=members,
+        blends=config.blends,
+        calibrate=config.calibrate,
+        metric=metric_recipe(config.task),
+        rows=[competition.rows_digest, competition.test_digest],
+        submission=config.submission.model_dump(),
+        sample=file_digest(sample) if competition.sample is not None else None,
+        groups=project.folds.groups.tolist(),
+        seed=config.seed,
+    )
+
+
+def of_scene_check(project: Project, *, block: str) -> str:
+    """Return the fingerprint of the search for scenes whose images are in several folds."""
+    config, competition = project.config, project.competition
+    return fingerprint(
+        format=[FORMAT["scene_check"], FORMAT["scenes"]],
+        block=block,
+        task=task_recipe(config.task) | {"metric": metric_recipe(config.task)},
+        metadata=[config.data.numeric, config.data.categorical],
+        rows=[competition.rows_digest, competition.test_digest],
+        folds=folds_recipe(config.folds),
+        torn=file_digest(project.workspace.folds_csv),
+        submission=config.submission.model_dump(include={"threshold", "test_split"}),
+        seed=config.seed,
+    )
+
+
+def of_report(project: Project, *, ensemble: str) -> str:
+    """Return the fingerprint of the report."""
+    workspace = project.workspace
+    audits = [workspace.audit_json, workspace.findings_json, workspace.scenes_json]
+    return fingerprint(
+        format=FORMAT["report"],
+        ensemble=ensemble,
+        audits=[file_digest(path) for path in audits if path.exists()],
+    )
+
+
 def backbone_recipe(settings: Backbone) -> dict[str, Any]:
-    """What the features of a backbone depend on, besides images and views."""
+    """Return what the features of a backbone depend on, besides images and views."""
     weights = {"weights": weights_identity(settings.weights)}
-    return _without_younger(settings, settings.model_dump()) | weights
+    return _without_added(settings, settings.model_dump()) | weights
 
 
 def folds_recipe(settings: Folds) -> dict[str, Any]:
-    """How rows are held out, besides the rows themselves."""
-    return _without_younger(settings, settings.model_dump())
+    """Return how rows are held out, besides the rows themselves."""
+    return _without_added(settings, settings.model_dump())
 
 
 def task_recipe(settings: Task) -> dict[str, Any]:
-    """What is learnt, besides the rows, whose digest holds the order of classes."""
+    """Return what is predicted, besides the rows, whose digest holds the order of classes."""
     return settings.model_dump(exclude={*OF_METRIC, "positive"})
 
 
 def metric_recipe(settings: Task) -> dict[str, Any]:
-    """What a score is: the metric, what is declared of it, and the code of a user's own one."""
+    """Return the metric, its declared properties, and the digest of a user's own code."""
     return settings.model_dump(include=OF_METRIC) | {"code": metric_digest(settings.metric)}
 
 
+def scoring_recipe(config: Config) -> list[Any]:
+    """Return how predictions are scored."""
+    return [metric_recipe(config.task), config.submission.threshold]
+
+
 def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
-    """A member's settings without what changes nothing in one of its models."""
+    """Return a member's settings without those that change nothing in one of its models."""
     recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
     if settings.pseudo is not None:
-        recipe["pseudo"] = _without_younger(settings.pseudo, recipe["pseudo"])
+        recipe["pseudo"] = _without_added(settings.pseudo, recipe["pseudo"])
     if isinstance(settings, Network) and not settings.patience:
         del recipe["patience_share"]
     if _counts_labels_by_weight(settings):
-        recipe["labels"] = "by weight"  # once, mixed labels and weights apart
-    return _without_younger(settings, recipe)
+        recipe["labels"] = "by weight"  # earlier versions: labels and weights mixed apart
+    return _without_added(settings, recipe)
 
 
-def stopping_recipe(groups: np.ndarray, threshold: float, metric: dict[str, Any]) -> dict[str, Any]:
-    """What the end of a training with `patience` depends on besides its settings and rows."""
-    rows = "inner rows"  # once, the held-out ones
-    return {"rows": rows, "groups": groups.tolist(), "threshold": threshold, "metric": metric}
+def network_recipe(project: Project, member: str, settings: Network) -> dict[str, Any]:
+    """Return what a network's model is made from, besides its settings and rows."""
+    backbone = project.config.backbones[settings.network]
+    recipe = {
+        **backbone.model_dump(include={"arch", "cut"}),
+        "weights": weights_identity(backbone.weights),
+        "image_size": project.image_size(member),
+    }
+    if settings.stages and settings.pool == "auto":
+        recipe["last"] = "as the backbone pools it"  # earlier versions: its plain average
+    if settings.patience:
+        recipe["stopped_by"] = {
+            "rows": "inner rows",  # earlier versions: the held-out rows
+            "groups": project.folds.groups.tolist(),
+            "threshold": project.config.submission.threshold,
+            "metric": metric_recipe(project.config.task),
+        }
+    return recipe
+
+
+def learner_recipe(project: Project, settings: Learner) -> dict[str, Any]:
+    """Return what a learner's model is made from, besides its settings and rows."""
+    config = project.config
+    recipe: dict[str, Any] = {
+        name: of_features(config.backbones[name]) for name in settings.backbones
+    }
+    if [name for name in settings.blocks if name in recipe] != list(recipe):
+        recipe["concatenated"] = "by name"  # earlier versions: fitted otherwise than read back
+    recipe["views"] = config.tta.views
+    if settings.stacks:
+        recipe["average"] = config.tta.average  # of the stacked learners' views
+    if project.folds.groups_digest is not None:
+        recipe["groups"] = project.folds.groups_digest  # of inner folds
+    return recipe
+
+
+def teaching_blend_recipe(project: Project, member: str) -> list | None:
+    """Return what a blend that is a member's teacher depends on, besides its members."""
+    config = project.config
+    if all(name in config.members for name in config.members[member].teachers.values()):
+        return None
+    recipe = [FORMAT["blend"], *scoring_recipe(config), config.seed]
+    return [*recipe, *filter(None, [project.folds.groups_digest])]
 
 
 def _counts_labels_by_weight(settings: Learner | Network) -> bool:
-    """Whether rows of unequal weight are mixed, or soft labels are of classes of unequal weight."""
+    """Return whether rows of unequal weight are mixed, or soft labels of unequal classes."""
     pseudo = settings.pseudo
     soft = pseudo is not None and pseudo.labels == "soft"
     if isinstance(settings, Learner):
@@ -85,9 +291,9 @@ def _counts_labels_by_weight(settings: Learner | Network) -> bool:
     return (mixed and unequal) or (by_class and (mixed or soft))
 
 
-def _without_younger(settings: Section, recipe: dict[str, Any]) -> dict[str, Any]:
-    """A section's recipe without its YOUNGER keys that are at their default."""
+def _without_added(settings: Section, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a section's recipe without its ADDED_LATER keys that are at their default."""
     defaults = {
-        key: type(settings).model_fields[key].default for key in YOUNGER.get(type(settings), ())
+        key: type(settings).model_fields[key].default for key in ADDED_LATER.get(type(settings), ())
     }
     return {key: v for key, v in recipe.items() if key not in defaults or v != defaults[key]}

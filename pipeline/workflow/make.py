@@ -1,11 +1,11 @@
-"""Which jobs a target asks for; they and all they need that is not done are done, in order."""
+"""Commands: each brings the jobs of its stage, and all that they need, up to date."""
 
 import logging
 from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
 from pipeline.config.load import load_config
-from pipeline.config.references import backbone_of_scenes, backbones_of, blocks_of
+from pipeline.config.relations import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace
@@ -13,8 +13,9 @@ from pipeline.errors import UserError
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
-from pipeline.workflow.jobs import Job, all_needed, execute, pending, resolve
-from pipeline.workflow.plan import Plan, folds_job
+from pipeline.workflow.jobs import Job, all_needed, pending, resolve
+from pipeline.workflow.local import LocalExecutor
+from pipeline.workflow.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -22,37 +23,40 @@ log = logging.getLogger(__name__)
 def run(
     stage: str, config_name: str, overrides: list[str], *, members: str = "", folds: str = ""
 ) -> None:
-    """Bring a stage, and all that it stands on, up to date.
+    """Bring a stage, and all that it needs, up to date.
 
     Args:
         members, folds: "linear,net" and "0,1" limit train and infer to a part.
     """
-    root = Path.cwd()
     config = _load(config_name, overrides)
-    _check_what_needs_no_data(stage, config, root, members, folds)
-    project = _open(config, root)
+    _check_without_data(stage, config, members, folds)
+    project = _open(config)
+    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        done = _bring_up_to_date(config, [folds_job(project)], run)
+        done = _bring_up_to_date(config, [plan.folds()], run)
+        if stage == "audit":
+            _check_scenes(plan, run)
+            resolve("pipeline.stages.audit:audit_competition")(project)
+            return
         if stage in ("ensemble", "report"):
-            done += _bring_up_to_date(config, [Plan(project).ensemble()], run)
-            done += _check_scenes(config, Plan(project), run)
+            done += _bring_up_to_date(config, [plan.ensemble()], run)
+            done += _check_scenes(plan, run)
         if stage != "folds":
-            targets = _targets(stage, Plan(project), members, folds)
-            done += _bring_up_to_date(config, targets, run)
+            done += _bring_up_to_date(config, _targets(stage, plan, members, folds), run)
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
-            print_summary(project.workspace.submissions, root)
+            print_summary(project.workspace.submissions, Path.cwd())
 
 
 def demo(overrides: list[str]) -> None:
-    """`make demo`: a competition out of scikit-learn's digits, then everything."""
+    """Write scikit-learn's digits as a competition and run all stages on it."""
     write_digits(Path.cwd() / "input" / "digits")
     run("report", DEMO_CONFIG, overrides)
 
 
 def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
-    """Bring folds and image caches up to date and check networks on them; whether none failed.
+    """Check networks on up-to-date folds and image caches; return whether all passed.
 
     Raises:
         UserError: for wrong input, and where there is no network to check.
@@ -62,36 +66,26 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     if not networks:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
-    _check_what_needs_no_data("check", config, Path.cwd(), ",".join(names), "")
-    project = _open(config, Path.cwd())
+    _check_without_data("check", config, ",".join(names), "")
+    project = _open(config)
+    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        _bring_up_to_date(config, [folds_job(project)], run)
+        _bring_up_to_date(config, [plan.folds()], run)
         _try_out(config, backbones=[], networks=names)
-        plan = Plan(project)
         _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)], run)
         return resolve("pipeline.stages.check:check_members")(project, names)
 
 
-def audit(config_name: str, overrides: list[str]) -> None:
-    """Bring folds up to date and add the findings that need features or a fit."""
-    config = _load(config_name, overrides)
-    project = _open(config, Path.cwd())
-    with Run(project.workspace.runs) as run:
-        _bring_up_to_date(config, [folds_job(project)], run)
-        _check_scenes(config, Plan(project), run)
-        resolve("pipeline.stages.audit:audit_competition")(project)
-
-
-def _open(config: Config, root: Path) -> Project:
-    """Open the project that all jobs will, and say what is unusual about its files."""
-    project = open_project(config, root)
+def _open(config: Config) -> Project:
+    """Open the project of all jobs, and log what is unusual about its files."""
+    project = open_project(config, Path.cwd())
     for note in (*project.competition.notes, *project.form.warnings):
         log.warning("%s: %s", config.competition, note)
     return project
 
 
 def _load(config_name: str, overrides: list[str]) -> Config:
-    """Load a config; of the demo's, which stands for none, say so where there are no digits."""
+    """Load a config; explain that the demo's is the default, if its digits are not there."""
     config = load_config(config_name, overrides)
     folder = Workspace(Path.cwd(), config.competition).input
     if config_name == DEMO_CONFIG and not folder.is_dir():
@@ -102,34 +96,34 @@ def _load(config_name: str, overrides: list[str]) -> Config:
     return config
 
 
-def _check_what_needs_no_data(
-    stage: str, config: Config, root: Path, members: str, folds: str
-) -> None:
-    """Refuse what would be refused after all images have been read.
+def _check_without_data(stage: str, config: Config, members: str, folds: str) -> None:
+    """Refuse now what would otherwise be refused after all images have been read.
 
     Raises:
-        UserError: for members, folds, weights or a device that are not there.
+        UserError: for members, folds, weights or a device that do not exist.
     """
     names = _chosen(members, list(config.members), "MEMBER")
-    folds_csv = Workspace(root, config.competition).folds_csv
+    folds_csv = Workspace(Path.cwd(), config.competition).folds_csv
     if config.folds.scheme != "column" and not folds_csv.exists():
         numbers = range(config.folds.n * config.folds.repeats)
         _chosen(folds, [str(number) for number in numbers], "FOLD")
     elif wrong := [fold for fold in _names(folds) if not fold.isdecimal()]:
         raise UserError(f"FOLD={folds}: no number: {wrong}; folds count from 0: FOLD=0,1.")
     used = {backbone_of_scenes(config)} - {None}
-    if stage == "folds" and not used:
+    before_members = stage in ("folds", "audit")
+    if before_members and not used:
         return
-    if stage != "folds":
+    if not before_members:
         used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
     find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
-    # Only where nothing has been done yet: it takes seconds to import torch.
+    # Only on a first run, because importing torch takes seconds.
     if config.runtime.device not in ("auto", "cpu") and not folds_csv.exists():
         resolve("pipeline.backbones.device:choose_device")(config.runtime.device)
 
 
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
-    config = plan.project.config
+    """Return the jobs of a stage, limited to members and folds."""
+    config = plan.config
     names = _chosen(members, list(config.members), "MEMBER")
     numbers = _chosen(folds, [str(fold) for fold in plan.project.folds.models], "FOLD")
     if stage == "features":
@@ -151,12 +145,12 @@ def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     return [plan.report()]
 
 
-def _check_scenes(config: Config, plan: Plan, run: Run) -> int:
-    """Look for scenes that folds tear, on features that are there; none are made for it."""
+def _check_scenes(plan: Plan, run: Run) -> int:
+    """Look for scenes in several folds, if the block for it is done; no block is made for it."""
     check = plan.scene_check()
     if check is None or not all(block.is_done() for block in check.needs):
         return 0
-    return _bring_up_to_date(config, [check], run)
+    return _bring_up_to_date(plan.config, [check], run)
 
 
 def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
@@ -171,13 +165,14 @@ def _names(wanted: str) -> list[str]:
 
 
 def _bring_up_to_date(config: Config, targets: list[Job], run: Run) -> int:
+    """Do what is pending, backbones and networks tried first; return the number of jobs."""
     run.count_on(all_needed(targets))
     jobs = pending(targets)
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
     networks = [n for n, member in config.members.items() if n in used & _networks(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
     _try_out(config, backbones=backbones, networks=networks)
-    execute(jobs, run)
+    LocalExecutor(run).execute(jobs)
     return len(jobs)
 
 
@@ -186,14 +181,13 @@ def _networks(config: Config) -> set[str]:
 
 
 def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> None:
-    """Let what jobs to come would fail at fail now; import only what they will.
+    """Build backbones and networks once, so that their errors come before the first job.
 
     Args:
         backbones: of blocks. networks: members.
     Raises:
-        UserError: no such device or architecture, weights out of reach or not fitting, a size of
-            views that an architecture does not take, parts of a network that do not fit each other
-            or the task.
+        UserError: no such device or architecture, weights that cannot be loaded, views of a size
+            that an architecture refuses, parts of a network that do not fit each other or the task.
     """
     if not backbones and not networks:
         return

@@ -207,7 +207,7 @@ def test_without_weights_there_is_no_warning(caplog):
 
 def test_an_unknown_architecture_suggests_near_ones():
     with pytest.raises(
-        UserError, match=r"'resnet1': timm .* does not know it\. Near: \['resnet\d+"
+        UserError, match=r"'resnet1': timm .* does not know it; did you mean `resnet\d+"
     ):
         create("resnet1")
 

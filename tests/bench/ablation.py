@@ -32,8 +32,9 @@ from pipeline.networks.network import load_network
 from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import TrainingData
 from pipeline.project import Project, open_project
-from pipeline.workflow.jobs import execute, pending
-from pipeline.workflow.plan import Plan, folds_job
+from pipeline.workflow.jobs import pending
+from pipeline.workflow.local import LocalExecutor
+from pipeline.workflow.plan import Plan
 
 # `augment` as the default was when ablation.csv was begun.
 BASE = {"network": "lite0", "image_size": 128, "epochs": 5, "augment": "medium"}
@@ -118,9 +119,9 @@ def prepare(competition: str, base: dict) -> Project:
     config = load_config(competition)
     config = config.model_copy(update={"members": {"net": Network(**base)}})
     project = open_project(config, Path.cwd())
-    execute(pending([folds_job(project)]))
+    LocalExecutor().execute(pending([Plan(project).folds()]))
     plan = Plan(project)
-    execute(pending([plan.cache(project.cached_side("net"))]))
+    LocalExecutor().execute(pending([plan.cache(project.cached_side("net"))]))
     return project
 
 

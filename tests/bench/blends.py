@@ -30,12 +30,12 @@ def main() -> None:
     """Measure and check both on both libraries."""
     for name, specialised in (("members alike", 0.0), ("members that differ", 1.0)):
         members, targets = library(specialised)
-        how = {"kind": "multiclass", "levels": None}
-        seconds, weights = timed(partial(fit_weights, members, targets, **how))
+        task = Task("multiclass")
+        seconds, weights = timed(partial(fit_weights, members, targets, task))
         excess = loss_of(weights, members, targets) - slsqp(members, targets)
         print(f"{name}: weights {seconds}, log loss over SLSQP's {excess:+.0e}")
         assert excess < 1e-9, "there is a better mixture"
-        seconds, shares = timed(partial(select_greedily, members, targets, metric=METRIC, **how))
+        seconds, shares = timed(partial(select_greedily, members, targets, METRIC, task))
         np.testing.assert_allclose(shares, plain_greedy(members, targets))
         print(f"{name}: greedy  {seconds}, the same shares as the plain one's")
 

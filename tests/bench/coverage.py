@@ -15,6 +15,7 @@ split takes about two seconds. Rows of the CSV that are there are not computed a
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,10 @@ from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import bootstrap_interval, prediction_interval
+from pipeline.estimates.resampling import Resampling
 from pipeline.learners.fit import fit_learner
 from pipeline.metrics.named import get_metric
 from pipeline.project import Project, open_project
@@ -131,43 +134,49 @@ def predictions(project, blocks, kept, folds, groups, split) -> tuple[np.ndarray
 def measured(project, name, oof, test, targets, answers, folds, groups, split) -> dict[str, float]:
     """What the pipeline would have promised, and what came."""
     config, metric = project.config, get_metric(name, project.config.task.kind)
-    scoring = {"kind": config.task.kind, "levels": project.competition.levels}
-    how = {"metric": metric, "seed": split, **scoring}
-    fitted, blends = {"calibrate": config.calibrate, "fit_decisions": True, **how}, {}
+    task, blends = Task(config.task.kind, project.competition.levels), {}
+    fitting = BlendFitting(
+        task, metric, split, groups=groups, calibrate=config.calibrate, decisions=True
+    )
     for blend in config.blends:
-        blends[blend] = cross_fit(blend, oof, test, targets, folds, groups=groups, **fitted)
-    choosing = {"groups": groups, "metric": metric, **scoring}
+        blends[blend] = cross_fit(blend, oof, test, targets, folds, fitting)
     chosen, by_metric = (
-        choose_by_fold(blends, targets, folds, choice=choice, **choosing)[0]
+        choose_by_fold(blends, targets, folds, metric, task, choice=choice, groups=groups)[0]
         for choice in ("loss", "metric")
     )
     rules = {**blends, "choice: loss": chosen, "choice: metric": by_metric}
+    careless = replace(fitting, groups=None, cautious=False)
     naive = [
         metric.score(
             targets,
-            fit_blend(b, oof, targets, folds, cautious=False, **fitted).apply(oof),
-            **scoring,
+            fit_blend(b, oof, targets, folds, careless).apply(oof),
+            task,
         )
         for b in config.blends
     ]
-    best = blends[best_blend(blends, targets, metric=metric, **scoring)]
-    gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
-    draw = {"groups": groups, **how}
-    size = {"test_rows": len(answers), "gain": gain, **draw}
-    plain = prediction_interval(targets, chosen.scored_oof, **size)
-    by_class = prediction_interval(targets, chosen.scored_oof, stratified=True, **size)
-    own = bootstrap_interval(targets, chosen.scored_oof, **draw)
+    best = blends[best_blend(blends, targets, metric, task)]
+    gain = gain_of_averaging(chosen.test, chosen.oof, targets, metric, task, seed=split)
+    draws = Resampling(split, groups)
+    plain, by_class = (
+        prediction_interval(
+            *(targets, chosen.scored_oof, metric, task, drawn),
+            test_rows=len(answers),
+            gain=gain,
+        )
+        for drawn in (draws, replace(draws, stratified=True))
+    )
+    own = bootstrap_interval(targets, chosen.scored_oof, metric, task, draws)
     ends = ("low", "high", "low_by_class", "high_by_class", "own_low", "own_high")
     return {
-        "estimate": metric.score(targets, chosen.scored_oof, **scoring),
+        "estimate": metric.score(targets, chosen.scored_oof, task),
         "gain": gain,
         **dict(zip(ends, (*plain, *by_class, *own), strict=True)),
-        "best_of": metric.score(targets, best.scored_oof, **scoring),
+        "best_of": metric.score(targets, best.scored_oof, task),
         "naive": max(naive) if metric.greater_is_better else min(naive),
-        "one_model": np.mean([metric.score(answers, layer, **scoring) for layer in chosen.test]),
-        "held_out": metric.score(answers, chosen.test.mean(0), **scoring),
+        "one_model": np.mean([metric.score(answers, layer, task) for layer in chosen.test]),
+        "held_out": metric.score(answers, chosen.test.mean(0), task),
         **{
-            f"held out, {rule}": metric.score(answers, fit.submitted_test.mean(0), **scoring)
+            f"held out, {rule}": metric.score(answers, fit.submitted_test.mean(0), task)
             for rule, fit in rules.items()
         },
     }

@@ -18,6 +18,7 @@ from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
 
 MODELS = 5
@@ -139,16 +140,16 @@ def one_draw(case: Case, seed: int) -> tuple[float, float, float]:
     train, test = slice(case.rows), slice(case.rows, None)
     oof = models[rng.integers(MODELS, size=case.rows), np.arange(case.rows)]
     metric = get_metric(case.metric, case.kind)
-    how = {"metric": metric, "kind": case.kind, "levels": None, "seed": seed}
-    gain = gain_of_averaging(models[:, test], oof, targets[train], **how)
+    task = Task(case.kind)
+    gain = gain_of_averaging(models[:, test], oof, targets[train], metric, task, seed=seed)
     low, high = prediction_interval(
         targets[train],
         oof,
+        metric,
+        task,
+        Resampling(seed, None if groups is None else groups[train], rounds=500),
         test_rows=case.test_rows,
         gain=gain,
-        groups=None if groups is None else groups[train],
-        rounds=500,
-        **how,
     )
     return low, high, metric.score(targets[test], models[:, test].mean(axis=0), Task(case.kind))
 

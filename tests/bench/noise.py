@@ -20,11 +20,14 @@ import pandas as pd
 from scipy.special import expit, softmax
 
 from pipeline.config.schema import Folds
+from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.named import get_metric
 from pipeline.splitting.splits import assign_folds
 
@@ -79,10 +82,10 @@ def one_draw(kind: str, rows: int, groups: int | None, num_folds: int, draw: int
     ).folds
     oof, test = models(features, targets, folds, kind)
     levels = np.arange(4.0) if kind == "ordinal" else None
-    scoring = {"kind": kind, "levels": levels}
+    task = Task(kind, levels)
     return [
         {"metric": name}
-        | measured(oof, test, targets, fresh, folds, group, get_metric(name, kind), scoring, draw)
+        | measured(oof, test, targets, fresh, folds, group, get_metric(name, kind), task, draw)
         for name in METRICS[kind]
     ]
 
@@ -147,34 +150,29 @@ def in_form(values: np.ndarray, kind: str) -> np.ndarray:
     return values if kind == "multilabel" else values / values.sum(axis=1, keepdims=True)
 
 
-def measured(oof, test, targets, fresh, folds, group, metric, scoring, draw) -> dict[str, float]:
+def measured(oof, test, targets, fresh, folds, group, metric, task, draw) -> dict[str, float]:
     """What the pipeline would have promised, and what came."""
     sign = 1 if metric.greater_is_better else -1
-    how = {"metric": metric, "seed": draw, **scoring}
+    fitting = BlendFitting(task, metric, draw, groups=group, calibrate="temperature")
 
     def optimism(values: np.ndarray, layers: np.ndarray) -> float:
-        came = np.mean([metric.score(fresh, layer, **scoring) for layer in layers])
-        return sign * (metric.score(targets, values, **scoring) - came)
+        came = np.mean([metric.score(fresh, layer, task) for layer in layers])
+        return sign * (metric.score(targets, values, task) - came)
 
-    fits = {
-        blend: cross_fit(
-            *(blend, oof, test, targets, folds), groups=group, calibrate="temperature", **how
-        )
-        for blend in BLENDS
-    }
-    chosen, _ = choose_by_fold(fits, targets, folds, groups=group, metric=metric, **scoring)
-    by_metric, _ = choose_by_fold(
-        *(fits, targets, folds), choice="metric", metric=metric, **scoring
+    fits = {blend: cross_fit(blend, oof, test, targets, folds, fitting) for blend in BLENDS}
+    chosen, _ = choose_by_fold(fits, targets, folds, metric, task, groups=group)
+    by_metric, _ = choose_by_fold(fits, targets, folds, metric, task, choice="metric")
+    gain = gain_of_averaging(chosen.test, chosen.oof, targets, metric, task, seed=draw)
+    about = (metric, task, Resampling(draw, group))
+    low, high = prediction_interval(
+        targets, chosen.scored_oof, *about, test_rows=len(fresh), gain=gain
     )
-    gain = gain_of_averaging(chosen.test, chosen.oof, targets, **how)
-    size = {"test_rows": len(fresh), "gain": gain, "groups": group, **how}
-    low, high = prediction_interval(targets, chosen.scored_oof, **size)
-    came = metric.score(fresh, chosen.test.mean(axis=0), **scoring)
+    came = metric.score(fresh, chosen.test.mean(axis=0), task)
     return {
         "members": np.mean(
             [
                 optimism(
-                    at_one_level(one, folds, layers, kind=scoring["kind"], metric=metric)
+                    at_one_level(one, folds, layers, kind=task.kind, metric=metric)
                     if metric.ranks
                     else one,
                     layers,

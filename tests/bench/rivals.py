@@ -78,7 +78,7 @@ def main(options: argparse.Namespace) -> None:
             print(f"no AutoGluon at {options.autogluon}; it is left out", file=sys.stderr)
         truth = values_of_file(options.answers / f"{name}.csv", project.competition)
         for rival in rivals:
-            test = project.metric.score(truth, rival.test, **project.scoring)
+            test = project.metric.score(truth, rival.test, project.task)
             print(
                 f"| {name} | {project.metric.name} | {rival.name} | {project.score(rival.oof):.4f} "
                 f"| {test:.4f} | {rival.seconds:.0f} |",

@@ -33,10 +33,12 @@ from pipeline.config.schema import Learner
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import cross_fit
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.interval import prediction_interval
 from pipeline.estimates.label_free import judge_test_rows
+from pipeline.estimates.resampling import Resampling
 from pipeline.learners.fit import fit_learner
 from pipeline.metrics.named import get_metric
 from pipeline.project import Project, open_project
@@ -183,18 +185,19 @@ def one_split(
     }
     found = []
     for name in METRICS[kind]:
-        metric, scoring = get_metric(name, kind), {"kind": kind, "levels": levels}
-        how = {"metric": metric, "seed": split, **scoring}
-        fitted = {"calibrate": project.config.calibrate, **how}
-        blend = cross_fit("soft_vote", oof, layers, train.targets, folds, **fitted)
-        gain = gain_of_averaging(blend.test, blend.oof, train.targets, **how)
-        size = {"test_rows": len(test.targets), "groups": train.groups}
+        metric, task = get_metric(name, kind), Task(kind, levels)
+        fitting = BlendFitting(task, metric, split, calibrate=project.config.calibrate)
+        blend = cross_fit("soft_vote", oof, layers, train.targets, folds, fitting)
+        gain = gain_of_averaging(blend.test, blend.oof, train.targets, metric, task, seed=split)
+        about = (metric, task, Resampling(split, train.groups))
         ends = [
-            prediction_interval(train.targets, blend.oof, gain=g, **size, **how)
+            prediction_interval(
+                train.targets, blend.oof, *about, test_rows=len(test.targets), gain=g
+            )
             for g in (gain, 0.0)
         ]
         judged = judge_test_rows(
-            Evidence(blend.oof, train.targets, blend.test, folds, metric, kind, levels, **evidence),
+            Evidence(blend.oof, train.targets, blend.test, folds, metric, task, **evidence),
             gain=gain,
             seed=split,
         )
@@ -202,7 +205,7 @@ def one_split(
             {
                 "split": split,
                 "metric": name,
-                "oof": metric.score(train.targets, blend.oof, **scoring),
+                "oof": metric.score(train.targets, blend.oof, task),
                 "gain": gain,
                 "gain_left": judged.gain,
                 "low_oof": ends[0][0],
@@ -214,9 +217,9 @@ def one_split(
                 "low": judged.low,
                 "high": judged.high,
                 "one_model": np.mean(
-                    [metric.score(test.targets, layer, **scoring) for layer in blend.test]
+                    [metric.score(test.targets, layer, task) for layer in blend.test]
                 ),
-                "hidden": metric.score(test.targets, blend.test.mean(0), **scoring),
+                "hidden": metric.score(test.targets, blend.test.mean(0), task),
                 **{f"p of {signal.name}": signal.p_value for signal in judged.signals},
                 **{
                     way: judged.by_way.get(way, np.nan)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import explain, schema
 from pipeline.config.load import CONFIGS, find_config, load_config
-from pipeline.config.rounds import series_of_rounds
+from pipeline.config.relations import series_of_rounds
 from pipeline.config.views import expand_views
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
@@ -143,7 +143,7 @@ WRONG = {
         GOOD
         + "  b: {extends: net, pseudo: {teacher: greedy, after: c}}\n"
         + "  c: {extends: net, pseudo: {teacher: greedy, after: b}}\n",
-        r"c\.yaml:\d+: the round before is, in the end, itself",
+        r"c\.yaml:\d+: the round before depends on it, directly or through others",
     ),
     "a name that a round takes": (
         GOOD
@@ -154,8 +154,13 @@ WRONG = {
     "agreement on labels": (
         GOOD.replace("multiclass", "multilabel").replace("{learner", "{strength: 1, learner")
         + "  b: {extends: net, pseudo: {teacher: net, agreement: 0.5, balance: true, rounds: 2}}\n",
-        r"members\.b: pseudo\.agreement needs one class per row, but task\.kind is multilabel; "
-        r"members\.b: pseudo\.balance",
+        r"c\.yaml:9: members\.b: pseudo\.agreement needs one class per row, but task\.kind is "
+        r"multilabel\n.*c\.yaml:9: members\.b: pseudo\.balance needs one class per row, [^\n]*$",
+    ),
+    "classes of a regression": (
+        GOOD.replace("kind: multiclass", "kind: regression") + "blends: [stack, power]\n",
+        r"c\.yaml:9: blends: power is for probabilities.*soft_vote \(mean\).*"
+        r"c\.yaml:7: members\.linear: logistic predicts classes, but task\.kind is regression; use",
     ),
     "no round": (
         GOOD + "  b: {extends: net, pseudo: {teacher: net, rounds: 0}}\n",
@@ -193,7 +198,7 @@ WRONG = {
     ),
     "taught by a stranger": (
         GOOD + "  x: {external: there}\n  b: {extends: net, pseudo: {teacher: x}}\n",
-        r"c\.yaml:10: x was made elsewhere: nobody knows",
+        r"c\.yaml:10: x was made elsewhere: which rows its test predictions saw is not known",
     ),
     "unknown key of what is external": (
         GOOD + "  x: {external: there, sed: 3}\n",
@@ -225,13 +230,13 @@ WRONG = {
         GOOD
         + "  x: {extends: linear, pseudo: {teacher: net}}\n"
         + "  b: {learner: lightgbm, blocks: {small: 1}, stacks: [x]}\n",
-        r"c\.yaml:10: x follows \['net'\], whose models saw what a refit must not",
+        r"c\.yaml:10: x depends on \['net'\], whose models saw rows that a refit must not see",
     ),
     "stacks in a circle": (
         GOOD
         + "  a: {learner: mlp, blocks: {small: 1}, stacks: [b]}\n"
         + "  b: {learner: mlp, blocks: {small: 1}, stacks: [a]}\n",
-        r"c\.yaml:9: b follows \['a'\].*c\.yaml:10: a follows \['b'\]",
+        r"c\.yaml:9: b depends on \['a'\].*c\.yaml:10: a depends on \['b'\]",
     ),
     "stacks of a student's own": (
         GOOD
@@ -466,7 +471,7 @@ def test_teachers_in_a_circle_are_refused_and_only_those_in_it(tmp_path):
     )
     lines = error_of(tmp_path, text).splitlines()
     assert [line.split(":")[-2] for line in lines] == ["9", "10"]
-    assert all("its teacher is, in the end, itself" in line for line in lines)
+    assert all("its teacher depends on it, directly or through others" in line for line in lines)
 
 
 def test_a_start_in_a_circle_is_refused(tmp_path):
@@ -474,8 +479,8 @@ def test_a_start_in_a_circle_is_refused(tmp_path):
         "  a: {extends: net, start: {member: b}}\n  b: {extends: net, distill: {teacher: a}}\n"
     )
     said = error_of(tmp_path, text)
-    assert "c.yaml:9: it starts, in the end, from itself" in said
-    assert "c.yaml:10: its teacher is, in the end, itself" in said
+    assert "c.yaml:9: the member that it starts from depends on it, directly or" in said
+    assert "c.yaml:10: its teacher depends on it, directly or through others" in said
 
 
 def test_cycles_become_members_that_start_where_the_last_ended(tmp_path):

@@ -323,7 +323,7 @@ WRONG = {
         {"train": train(["a", "b"], "lable")},
         Y,
         {},
-        r"train\.csv: no column 'label' \(task\.target\); it has \['id', 'lable'\]\. Did you mean "
+        r"train\.csv: no column 'label' \(task\.target\); it has \['id', 'lable'\]; did you mean "
         r"`lable`\?",
     ),
     "no id column": (

@@ -12,7 +12,7 @@ ROWS = {"id": ["007", "1e3"], "label": ["café", "NA"]}
 
 
 def read(path: Path, raw: bytes) -> tuple:
-    """What is read, problems, notes."""
+    """Return what is read, problems, notes."""
     path.write_bytes(raw)
     problems, notes = [], []
     return read_csv(path, problems, notes), problems, notes

@@ -99,5 +99,5 @@ def test_other_tables_are_refused(tmp_path, text, said):
 
 
 def test_no_table_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match=r"folds\.csv: not there\. Run `make folds` first"):
+    with pytest.raises(UserError, match=r"folds\.csv: no such file\. Run `make folds` first"):
         read_folds(tmp_path / "folds.csv", IDS)

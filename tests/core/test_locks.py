@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.core import artifacts, locks
 from pipeline.core.locks import Run
-from pipeline.workflow.jobs import Job, all_needed, execute, pending
+from pipeline.workflow.jobs import Job, all_needed, pending
+from pipeline.workflow.local import LocalExecutor
 
 OTHER = """
 import sys, time
@@ -127,11 +128,12 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_locks import graph
-from pipeline.workflow.jobs import execute, pending
+from pipeline.workflow.jobs import pending
+from pipeline.workflow.local import LocalExecutor
 from pipeline.core.locks import Run
 root = Path(sys.argv[2])
 with Run(root / ".runs") as run:
-    execute(pending([graph(root)]), run)
+    LocalExecutor(run).execute(pending([graph(root)]))
 """
 
 
@@ -149,7 +151,7 @@ def test_what_another_run_does_is_put_off_with_what_needs_it(tmp_path, run, anot
     process = another(seconds=1.0)
     net = job(tmp_path, "net")
     join, free = job(tmp_path, "join", net), job(tmp_path, "free")
-    execute(pending([join, free]), run)
+    LocalExecutor(run).execute(pending([join, free]))
     assert (tmp_path / "done.txt").read_text().split() == ["free", "net", "join"]
     waits = [text for text in caplog.messages if "waiting for" in text]
     assert [text.split(" on ")[0] for text in waits] == [f"net: waiting for process {process.pid}"]

@@ -90,7 +90,7 @@ def test_absent_meaning_is_refused(saved):
 
 
 def test_a_missing_file_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match=r"oof\.npz: not there\. Run `make infer` first"):
+    with pytest.raises(UserError, match=r"oof\.npz: no such file\. Run `make infer` first"):
         load(tmp_path / "oof.npz")
 
 

@@ -171,10 +171,10 @@ def test_sizes_that_are_left_out_are_the_networks():
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [
-        ([{"HorizontalFlipp": {}}], "Did you mean HorizontalFlip"),
-        ([{"RandAugmnt": {}}], "Did you mean RandAugment"),
+        ([{"HorizontalFlipp": {}}], "did you mean `HorizontalFlip"),
+        ([{"RandAugmnt": {}}], "did you mean `RandAugment"),
         ([{"HorizontalFlip": {"prob": 0.5}}], "no argument 'prob'"),
-        ([{"Affine": {"rotat": 5}}], "Did you mean rotate"),
+        ([{"Affine": {"rotat": 5}}], "did you mean `rotate"),
         ([{"HorizontalFlip": {"p": 5}}], "less than or equal to 1"),
         ([{"RandomCrop": {"height": 99, "width": 99}}], "RandomCrop fails"),
         ([{"Normalize": {}}], "expected a uint8"),

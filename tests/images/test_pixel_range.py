@@ -27,8 +27,8 @@ from pipeline.images.index import BLANK, is_blank, refresh_index
 from pipeline.images.pixel_range import describe_pixel_range, find_pixel_range
 from pipeline.project import open_project
 from pipeline.splitting.draw import find_copies
-from pipeline.workflow.jobs import execute
-from pipeline.workflow.plan import Plan, folds_job
+from pipeline.workflow.local import LocalExecutor
+from pipeline.workflow.plan import Plan
 
 RAMP = np.linspace(0, 1, 32 * 40).reshape(32, 40)  # each grey level, in order
 UINT8 = PixelDepth("uint8", np.nan, np.nan)
@@ -239,7 +239,7 @@ def test_how_images_were_scaled_is_said_and_what_is_strange_about_it():
     assert "is not used" in describe_pixel_range(None, [UINT8], [], (0, 1))[0]
 
 
-def test_test_images_have_no_say_in_the_range_and_are_scaled_alike(tmp_path):
+def test_test_images_have_no_say_in_the_range_and_are_scaledkind_of(tmp_path):
     train = [np.full((8, 8), level, np.uint16) for level in (0, 1000, 4095)]
     test = [np.full((8, 8), level, np.uint16) for level in (2048, 60000)]
     folder = write_competition(tmp_path, train, test)
@@ -288,7 +288,7 @@ def test_pictures_of_more_bits_give_the_features_of_the_same_pictures_in_8(tmp_p
         config = Config(**SETTINGS | {"members": SETTINGS["members"] | {"net": net}})
         project = open_project(config, root)
         block, cache = Plan(project).block("small"), Plan(project).cache(32)
-        execute([block, cache])
+        LocalExecutor().execute([block, cache])
         blocks.append(np.load(block.folder / "features.npy"))
         caches.append((cache.folder / "pixels.bin").read_bytes())
     assert np.array_equal(*blocks)
@@ -323,8 +323,8 @@ def test_blank_images_are_no_copies_of_each_other_and_are_named(with_blank_image
     assert project.index.has_remark(BLANK).sum() == 23
     pairs = find_copies(project)
     assert pairs[["a", "b"]].to_numpy().tolist() == [[20, 21], [20, 22], [20, 23]]
-    job = folds_job(project)
-    execute([job])
+    job = Plan(project).folds()
+    LocalExecutor().execute([job])
     assert np.bincount(project.folds.folds).tolist() == [16, 16]
     (finding,) = [
         finding
@@ -344,9 +344,9 @@ def test_the_range_is_in_the_log_and_in_the_fingerprints(tmp_path, caplog):
     fingerprints = []
     for data in ({}, {"pixel_range": [0, 8191]}):
         project = open_project(Config(**SETTINGS | {"data": data}), tmp_path)
-        execute([folds_job(project)])
+        LocalExecutor().execute([Plan(project).folds()])
         plan = Plan(project)
-        jobs = (folds_job(project), plan.block("small"), plan.cache(37), plan.train("linear", 0))
+        jobs = (Plan(project).folds(), plan.block("small"), plan.cache(37), plan.train("linear", 0))
         fingerprints.append({job.fingerprint for job in jobs})
     assert not fingerprints[0] & fingerprints[1]
     assert "4 uint16 training images: 0 became black, 4095 white (measured" in caplog.text

@@ -25,8 +25,8 @@ from pipeline.members.fold_data import fold_data
 from pipeline.members.member import FoldData
 from pipeline.project import open_project
 from pipeline.stages import audit
-from pipeline.workflow.jobs import execute
-from pipeline.workflow.plan import Plan, folds_job
+from pipeline.workflow.local import LocalExecutor
+from pipeline.workflow.plan import Plan
 
 SETTINGS = {
     "competition": "planted",
@@ -39,7 +39,7 @@ SETTINGS = {
 def with_folds(root, **changes):
     """The project after `make folds`."""
     project = open_project(Config(**SETTINGS | changes), root)
-    execute([folds_job(project)])
+    LocalExecutor().execute([Plan(project).folds()])
     return project
 
 

@@ -52,7 +52,8 @@ def test_adabound_knows_the_scaled_rate():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("adamww", "adamw"), ("adabond", "adabound"), ("adahessian", "Near")]
+    ("name", "near"),
+    [("adamww", "adamw"), ("adabond", "adabound"), ("adahessian", "did you mean `adan`")],
 )
 def test_an_unknown_optimizer_is_refused(name, near):
     with pytest.raises(UserError, match=f"'{name}'.*{near}"):

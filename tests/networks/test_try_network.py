@@ -9,7 +9,7 @@ import torch
 
 from pipeline.config.schema import Config
 from pipeline.errors import UserError
-from pipeline.workflow.make import _check_what_needs_no_data, _try_out
+from pipeline.workflow.make import _check_without_data, _try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
 COLUMN = {"scheme": "column", "column": "part"}  # folds whose number nobody knows yet
@@ -86,18 +86,22 @@ def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
         ),
     ],
 )
-def test_what_needs_no_data_fails_before_any_work(changes, asked, message, tmp_path) -> None:
+def test_what_needs_no_data_fails_before_any_work(
+    changes, asked, message, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     asked = {"members": "", "folds": ""} | asked
     with pytest.raises(UserError, match=message):
-        _check_what_needs_no_data("train", config(**changes), tmp_path, **asked)
+        _check_without_data("train", config(**changes), **asked)
 
 
-def test_what_nobody_asks_for_or_knows_yet_is_not_refused(tmp_path) -> None:
+def test_what_nobody_asks_for_or_knows_yet_is_not_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     missing = {"small": SMALL, "large": SMALL | {"weights": "file:no.pth"}}
     two = {"net": {"network": "small"}, "other": {"network": "large"}}
     some = config(backbones=missing, members=two, folds=COLUMN)
-    _check_what_needs_no_data("train", some, tmp_path, "net", "9")
-    _check_what_needs_no_data("folds", some, tmp_path, "", "")
+    _check_without_data("train", some, "net", "9")
+    _check_without_data("folds", some, "", "")
 
 
 @pytest.mark.parametrize("asked", [{"backbones": ["small"]}, {"networks": ["net"]}])

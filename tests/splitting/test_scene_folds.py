@@ -23,9 +23,10 @@ from pipeline.splitting.scenes import SCENES, FoldComparison, find_torn_scenes
 from pipeline.stages import folds
 from pipeline.stages.scene_check import compare_folds
 from pipeline.workflow import make
-from pipeline.workflow.fingerprints import folds_recipe
-from pipeline.workflow.jobs import execute, pending
-from pipeline.workflow.plan import FORMAT, Plan, folds_job
+from pipeline.workflow.fingerprints import FORMAT, folds_recipe
+from pipeline.workflow.jobs import pending
+from pipeline.workflow.local import LocalExecutor
+from pipeline.workflow.plan import Plan
 
 SETTINGS = {
     "competition": "planted",
@@ -104,13 +105,13 @@ def write_block(project: Project, scene_of) -> None:
 
 def with_folds(root: Path, scene_of=of_series, **changes) -> Project:
     project = opened(root, scene_of, **changes)
-    execute(pending([folds_job(project)]))
+    LocalExecutor().execute(pending([Plan(project).folds()]))
     return project
 
 
 def checked(project: Project) -> Finding:
     """What features say of scenes, as the summary reads it."""
-    execute(pending([Plan(project).scene_check()]))
+    LocalExecutor().execute(pending([Plan(project).scene_check()]))
     (finding,) = [finding for finding in read_findings(project.workspace) if finding.name == SCENES]
     return finding
 
@@ -154,7 +155,7 @@ def test_without_backbones_thumbnails_tell_scenes(tmp_path):
     project = with_folds(
         tmp_path, **WHOLE, backbones={}, members=members, data={"numeric": ["value"]}
     )
-    assert folds_job(project).needs == ()
+    assert Plan(project).folds().needs == ()
     assert (pd.Series(project.folds.folds).groupby(series_of_train()).nunique() == 1).all()
 
 
@@ -245,7 +246,7 @@ def test_torn_scenes_that_do_not_help_a_learner_are_a_note(tmp_path):
 def test_schemes_that_were_there_before_keep_their_fingerprint(tmp_path):
     project = opened(tmp_path)
     config = project.config
-    job = folds_job(project)
+    job = Plan(project).folds()
     assert job.needs == ()
     assert job.fingerprint == fingerprint(
         format=FORMAT["folds"],
@@ -262,7 +263,7 @@ def test_schemes_that_were_there_before_keep_their_fingerprint(tmp_path):
 def test_folds_of_scenes_stand_on_a_block_and_no_block_on_folds(tmp_path):
     torn, whole = opened(tmp_path), opened(tmp_path, **WHOLE)
     block = Plan(whole).block("small")
-    assert [need.fingerprint for need in folds_job(whole).needs] == [block.fingerprint]
+    assert [need.fingerprint for need in Plan(whole).folds().needs] == [block.fingerprint]
     assert block.fingerprint == Plan(torn).block("small").fingerprint
     stamp = file_digest(block.folder / "meta.json")
     with_folds(tmp_path)
@@ -271,14 +272,14 @@ def test_folds_of_scenes_stand_on_a_block_and_no_block_on_folds(tmp_path):
     assert file_digest(block.folder / "meta.json") == stamp
     larger = {"small": SETTINGS["backbones"]["small"] | {"image_size": 48}}
     other = open_project(Config(**SETTINGS | WHOLE | {"backbones": larger}), tmp_path)
-    assert folds_job(other).fingerprint != folds_job(whole).fingerprint
+    assert Plan(other).folds().fingerprint != Plan(whole).folds().fingerprint
 
 
 def test_folds_of_a_named_scheme_are_made_before_any_block(tmp_path):
     write_competition(tmp_path, scene_of=of_series)
-    jobs = pending([folds_job(open_project(Config(**SETTINGS | WHOLE), tmp_path))])
+    jobs = pending([Plan(open_project(Config(**SETTINGS | WHOLE), tmp_path)).folds()])
     assert [job.name for job in jobs] == ["features small", "folds planted"]
-    jobs = pending([folds_job(open_project(Config(**SETTINGS), tmp_path))])
+    jobs = pending([Plan(open_project(Config(**SETTINGS), tmp_path)).folds()])
     assert [job.name for job in jobs] == ["folds planted"]
 
 
@@ -287,7 +288,7 @@ def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch
     opened(tmp_path)
     (tmp_path / "planted.yaml").write_text(yaml.safe_dump(SETTINGS))
     monkeypatch.chdir(tmp_path)
-    make.audit("planted.yaml", [])
+    make.run("audit", "planted.yaml", [])
     looks, _, advice = capsys.readouterr().out.partition("suspicious: ")
     assert looks.count(SCENES) == 1
     assert "Set `folds: {scheme: scenes}`" in advice

@@ -127,7 +127,7 @@ def test_labels_for_a_metric_of_probabilities_say_what_they_score(blended, tmp_p
     hard = metric.score(np.eye(3)[labels], np.eye(3)[oof.argmax(axis=1)], Task("multiclass"))
     assert found["score_as_written"] == pytest.approx(hard)
     assert hard < summary["estimate"]["score"] - 0.01
-    assert "the file says less than the estimate" in shown
+    assert "the file holds less than the estimate" in shown
     assert f"predictions score {hard:.4f}, not {summary['estimate']['score']:.4f}" in shown
     assert f"predictions score {hard:.4f}" in (
         tmp_path / "submissions" / "tiny" / "report.html"

@@ -47,7 +47,7 @@ def competition(kind, classes, sample: str | None, *, target="y", **task) -> Com
 
 
 def written(tmp_path, values, made, metric="", **settings) -> list[str]:
-    """The CSV's lines."""
+    """Return the CSV's lines."""
     path = tmp_path / "s.csv"
     metric = get_metric(metric or made.task.metric, made.task.kind)
     settings = Submission(**settings)
@@ -183,7 +183,7 @@ def test_ids_keep_their_writing(tmp_path):
             "abc",
             "id,y",
             "probability",
-            r"'probability' is no .* say auto or .*'label'",
+            r"'probability' is no .* use auto or .*'label'",
         ),
         ("multiclass", "abc", "id,y", "value", "no form of one column of a multiclass task"),
         ("regression", "u", "id,y", "label", "no form of one column of a regression task"),
@@ -361,12 +361,12 @@ def test_fractions_for_two_words_are_followed_and_for_numbers_warned_of(tmp_path
 def test_names_for_a_metric_of_probabilities_are_followed_and_warned_of(tmp_path):
     made = competition("binary", ["no", "yes"], "id,y\nt3,no\nt1,yes\nt2,no\n")
     assert written(tmp_path, BINARY, made, "roc_auc")[1:] == ["t3,yes", "t1,no", "t2,yes"]
-    assert "says less than the estimate" in form_of(made, "roc_auc").warnings[0]
+    assert "holds less than the estimate" in form_of(made, "roc_auc").warnings[0]
     assert form_of(made, "accuracy").warnings == ()
     two = competition("multiclass", ["0", "1"], BINARY_SAMPLE)
     assert "`task.kind: binary` writes the probability" in form_of(two, "roc_auc").warnings[0]
     several = competition("multiclass", "abc", "id,y\nt3,a\nt1,a\nt2,a\n")
-    assert "says less than the estimate" in form_of(several, "log_loss").warnings[0]
+    assert "holds less than the estimate" in form_of(several, "log_loss").warnings[0]
     zeros = competition("binary", ["0", "1"], BINARY_SAMPLE)  # Kaggle's usual placeholder
     assert form_of(zeros, "roc_auc").warnings == ()
     assert written(tmp_path, BINARY, zeros, "roc_auc")[1] == "t3,0.75"

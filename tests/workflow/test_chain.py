@@ -46,7 +46,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose chain has run once; tests that change it work on a copy."""
+    """Make a project and run all stages once; tests that change it work on a copy."""
     root = tmp_path_factory.mktemp("finished")
     write_competition(root)
     run(root, members=CONFIG["members"] | {"net": NETWORK})

@@ -12,7 +12,8 @@ import pytest
 from pipeline.core import artifacts
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
-from pipeline.workflow.jobs import Job, _alike, _left, execute, pending, resolve
+from pipeline.workflow.jobs import Job, pending, resolve
+from pipeline.workflow.local import LocalExecutor, kind_of, time_left
 
 PLAN = Path(jobs.__file__).parent.parent / "workflow" / "plan.py"
 DONE: list[str] = []
@@ -72,7 +73,7 @@ def test_what_a_finished_job_needed_is_not_asked(tmp_path):
 def test_a_second_run_does_nothing(tmp_path):
     a = job(tmp_path, "a")
     b = job(tmp_path, "b", a)
-    execute(pending([b]))
+    LocalExecutor().execute(pending([b]))
     assert DONE == ["a", "b"]
     assert pending([b]) == []
 
@@ -81,7 +82,7 @@ def test_a_failure_keeps_what_was_finished_before_it(tmp_path):
     a = job(tmp_path, "a")
     b = job(tmp_path, "b", a, arguments={"fail": True})
     with pytest.raises(UserError, match=r"AssertionError: b ended without finishing .*b"):
-        execute(pending([b]))
+        LocalExecutor().execute(pending([b]))
     assert names(pending([b])) == ["b"]
 
 
@@ -90,12 +91,12 @@ def test_others_go_on_when_a_job_fails_for_a_reason_of_its_own(tmp_path, caplog)
     good, after_bad = job(tmp_path, "good"), job(tmp_path, "after_bad", bad)
     last = job(tmp_path, "last", after_bad, good)
     with pytest.raises(UserError, match=r"(?s)1 of 4 jobs failed; 2 that need them.*loss is nan"):
-        execute(pending([bad, last]))
+        LocalExecutor().execute(pending([bad, last]))
     assert DONE == ["bad", "good"]
     assert "bad failed: its loss is nan" in caplog.messages
     assert json.loads((bad.folder / "failed.json").read_text()) == {"reason": "its loss is nan"}
     better = job(tmp_path, "bad")
-    execute(pending([better]))
+    LocalExecutor().execute(pending([better]))
     assert better.is_done()
     assert not (bad.folder / "failed.json").exists()
 
@@ -107,7 +108,7 @@ def test_an_error_that_nobody_foresaw_fails_its_job_and_keeps_the_traceback(tmp_
     ]
     good = job(tmp_path, "good")
     with pytest.raises(UserError) as caught:
-        execute([*bad, good])
+        LocalExecutor().execute([*bad, good])
     assert good.is_done()
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("2 of 3 jobs failed; 0 that need them")
@@ -116,14 +117,14 @@ def test_an_error_that_nobody_foresaw_fails_its_job_and_keeps_the_traceback(tmp_
     text = (bad[0].folder / "traceback.txt").read_text()
     assert "in work" in text
     assert "num_leaves is 1\nand more" in text
-    execute([job(tmp_path, "bad 0")])
+    LocalExecutor().execute([job(tmp_path, "bad 0")])
     assert not (bad[0].folder / "traceback.txt").exists()
 
 
 def test_jobs_that_fail_for_the_same_reason_share_a_line(tmp_path):
     bad = [job(tmp_path, name, arguments={"reason": "no such row"}) for name in "ab"]
     with pytest.raises(UserError, match=r"2 of 2 jobs failed; (?s:.*):\na, b: no such row$"):
-        execute(bad)
+        LocalExecutor().execute(bad)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_what_to_do_about_errors_of_libraries_and_how_to_go_on_without_the_membe
 ):
     bad = job(tmp_path, "bad", arguments={"error": error, "member": "net"})
     with pytest.raises(UserError) as caught:
-        execute([bad, job(tmp_path, "good")])
+        LocalExecutor().execute([bad, job(tmp_path, "good")])
     assert advice in str(caught.value)
     assert str(caught.value).endswith('\nTo go on without: SET="members.net=null".')
 
@@ -158,13 +159,15 @@ def test_a_signal_that_comes_while_a_failure_is_written_down_changes_nothing(tmp
 
     monkeypatch.setattr(artifacts, "write_text", interrupted)
     with pytest.raises(UserError, match=r"^ConnectionResetError: lost. A process that reads"):
-        execute([job(tmp_path, "a", arguments={"error": ConnectionResetError("lost")})])
+        LocalExecutor().execute(
+            [job(tmp_path, "a", arguments={"error": ConnectionResetError("lost")})]
+        )
     assert (tmp_path / "a" / "traceback.txt").exists()
 
 
 def test_the_reason_of_a_job_alone_is_the_message(tmp_path):
     with pytest.raises(UserError, match=r"^no such row$"):
-        execute([job(tmp_path, "a", arguments={"reason": "no such row"})])
+        LocalExecutor().execute([job(tmp_path, "a", arguments={"reason": "no such row"})])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_the_reason_of_a_job_alone_is_the_message(tmp_path):
 def test_what_would_stop_every_job_ends_the_run(tmp_path, error):
     bad, good = job(tmp_path, "bad", arguments={"error": error}), job(tmp_path, "good")
     with pytest.raises(type(error)):
-        execute([bad, good])
+        LocalExecutor().execute([bad, good])
     assert DONE == ["bad"]
     assert not (bad.folder / "failed.json").exists()
 
@@ -189,16 +192,16 @@ def test_content_of_another_recipe_is_cleared_only_where_the_folder_is_owned(tmp
         one = job(tmp_path, f"owns-{owns}", owns_folder=owns)
         one.folder.mkdir()
         (one.folder / "old").touch()
-        execute([one])
+        LocalExecutor().execute([one])
         assert (one.folder / "old").exists() is not owns
 
 
 @pytest.mark.parametrize("overwrites", [True, False])
 def test_law_6_metadata_is_withdrawn_before_files_are_overwritten(tmp_path, overwrites):
-    execute([job(tmp_path, "join", recipe="old", owns_folder=False)])
+    LocalExecutor().execute([job(tmp_path, "join", recipe="old", owns_folder=False)])
     how = {"owns_folder": False, "overwrites": overwrites, "arguments": {"reason": "killed"}}
     with pytest.raises(UserError, match="killed"):
-        execute([job(tmp_path, "join", recipe="new", **how)])
+        LocalExecutor().execute([job(tmp_path, "join", recipe="new", **how)])
     assert (artifacts.read_meta(tmp_path / "join") is None) is overwrites
 
 
@@ -207,14 +210,14 @@ def test_what_comes_back_finished_from_the_attic_is_not_made_again(tmp_path):
     old, new = (job(tmp_path, "net", recipe=recipe, attic=attic) for recipe in ("old", "new"))
     for one in (old, new, old):
         assert names(pending([one])) == ["net"]
-        execute(pending([one]))
+        LocalExecutor().execute(pending([one]))
         assert pending([one]) == []
     assert DONE == ["net", "net"]
 
 
 def test_the_log_numbers_jobs(tmp_path, caplog):
     with caplog.at_level("INFO"):
-        execute([job(tmp_path, "a"), job(tmp_path, "b")])
+        LocalExecutor().execute([job(tmp_path, "a"), job(tmp_path, "b")])
     assert caplog.messages[0] == "[1/2] a"
     assert re.fullmatch(r"\[2/2, about \d+s left\] b", caplog.messages[1])
 
@@ -227,16 +230,16 @@ def test_time_left_is_said_once_all_that_costs_was_timed(tmp_path):
     blend = Job("ensemble", "x:blend", tmp_path / "e", "r")
     block = Job("features", "x:block", tmp_path / "f", "r", {"backbone": "f"})
     a, b = model("a", 1), model("b", 1)
-    seconds = {_alike(a): [2.0, 4.0]}
-    assert _left([a, a], {}) == ""
-    assert _left([a, a], seconds) == ", about 6s left"
-    assert _left([a, b], seconds) == ""
-    assert _left([a, block], seconds) == ""
-    assert _left([a, *joins], seconds) == ""
-    assert _left([a, joins[0], blend], seconds) == ", about 3s left and 2 not timed yet"
-    seconds |= {_alike(b): [100.0], _alike(joins[1]): [1.0]}
-    assert _left([a, b, *joins, blend], seconds) == ", about 105s left and 1 not timed yet"
-    assert _left([blend], seconds) == ""
+    seconds = {kind_of(a): [2.0, 4.0]}
+    assert time_left([a, a], {}) == ""
+    assert time_left([a, a], seconds) == ", about 6s left"
+    assert time_left([a, b], seconds) == ""
+    assert time_left([a, block], seconds) == ""
+    assert time_left([a, *joins], seconds) == ""
+    assert time_left([a, joins[0], blend], seconds) == ", about 3s left and 2 not timed yet"
+    seconds |= {kind_of(b): [100.0], kind_of(joins[1]): [1.0]}
+    assert time_left([a, b, *joins, blend], seconds) == ", about 105s left and 1 not timed yet"
+    assert time_left([blend], seconds) == ""
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def replace_folds(root: Path) -> None:
 
 
 def part(root: Path, member: str, model: int, name: str) -> Predictions:
-    """What one model says: of the rows that it held out (oof) or of test rows."""
+    """Return one model's predictions: of the rows that it held out (oof) or of test rows."""
     folder = root / "models" / "tiny" / member / f"fold{model}"
     return predictions.load(folder / "predictions" / f"{name}.npz")
 
@@ -176,7 +176,7 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
     fitting = replace(fitting, groups=project.folds.groups)
 
     def said_of_fold_1(of_oof: int, of_test: int, of_folds: int) -> np.ndarray:
-        """What the blend says of test rows, put together from parts of these repeats."""
+        """Return the blend's predictions of test rows, joined from parts of these repeats."""
         oof = np.stack([oof_of_repeat(tmp_path, name, of_oof) for name in names])
         layers = [3 * of_test + k for k in range(3)]
         test = np.array([[part(tmp_path, n, k, "test").values for k in layers] for n in names])

@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def jobs(caplog: pytest.LogCaptureFixture):
     """Names of the jobs that were done since the last call."""
-    caplog.set_level("INFO", logger="pipeline.workflow.jobs")
+    caplog.set_level("INFO", logger="pipeline.workflow")
 
     def done() -> list[str]:
         names = [text.split("] ")[1] for text in caplog.messages if text.startswith("[")]
@@ -45,7 +45,7 @@ def jobs(caplog: pytest.LogCaptureFixture):
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """What a run ends with, whatever it is called."""
+    """Return what a run ends with, whatever it is called."""
     csv = submission(root)
     files = [csv, csv.with_suffix(".npz"), csv.with_suffix(".test.npz"), csv.with_suffix(".json")]
     return {path.name: path.read_bytes() for path in files}

@@ -21,7 +21,7 @@ def start(root: Path, stage: str, config: str, *arguments: str) -> subprocess.Po
 
 
 def end(*processes: subprocess.Popen) -> list[str]:
-    """What they say on stderr; all must end well."""
+    """Wait for all processes, which must succeed; return their stderr."""
     said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), said
     return said
@@ -34,7 +34,7 @@ def content(root: Path) -> dict[str, bytes]:
 
 
 def write(root: Path) -> Path:
-    """A competition and two configs."""
+    """Make a competition and two configs."""
     write_competition(root)
     for name, epochs in {"one": 1, "two": 2}.items():
         members = MEMBERS | {"net": NETWORK | {"epochs": epochs}}
@@ -44,7 +44,7 @@ def write(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
-    """What each config ends with when nothing else runs."""
+    """Return what each config ends with when nothing else runs."""
     found = {}
     for name in ("one", "two"):
         root = write(tmp_path_factory.mktemp(name))

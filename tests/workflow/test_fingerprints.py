@@ -1,20 +1,16 @@
 """Recipes: what is on disk stays valid when the schema grows, but where it was wrong."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from pipeline.config.schema import Backbone, Folds, Learner, Network
 from pipeline.core.artifacts import fingerprint
-from pipeline.workflow.fingerprints import folds_recipe, settings_recipe
-from pipeline.workflow.plan import FORMAT, Plan
+from pipeline.workflow.fingerprints import FORMAT, folds_recipe, of_features, settings_recipe
 
 PLAIN = {"arch": "resnet18", "weights": "random", "image_size": 64, "cut": "pad"}
 
 
 def how(**settings) -> str:
-    backbones = {"b": Backbone(**settings)}
-    return Plan(SimpleNamespace(config=SimpleNamespace(backbones=backbones))).how("b")
+    return of_features(Backbone(**settings))
 
 
 @pytest.mark.parametrize("added", [{}, {"stages": [], "pool": "auto"}])

@@ -1,0 +1,128 @@
+"""The executor of one machine: jobs one after the other, beside other runs on the same folders."""
+
+import logging
+import time
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import mean
+
+from pipeline.core.artifacts import WRITE_ERRORS
+from pipeline.core.locks import Run
+from pipeline.errors import UserError
+from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
+from pipeline.workflow.jobs import Job
+
+log = logging.getLogger(__name__)
+
+
+class LocalExecutor:
+    """Does jobs in this process, in order; a killed run leaves finished artifacts finished.
+
+    A job that another run is doing is put off, and waited for when nothing else is left to do. A
+    job that fails is marked by `failed.json` in its folder, with `traceback.txt` for an unexpected
+    error, and jobs that do not need it go on. What would stop every job ends the run: Ctrl-C, and
+    a disk that is full or read-only.
+    """
+
+    def __init__(self, run: Run | None = None) -> None:
+        self.run = run
+
+    def execute(self, jobs: list[Job]) -> None:
+        """Do jobs, see `Executor`."""
+        execution = _Execution(len(jobs), self.run)
+        execution.work_through(jobs)
+        if execution.failed:
+            num_failed = sum(map(len, execution.failed.values()))
+            raise UserError(
+                failure_message(
+                    execution.failed,
+                    num_jobs=len(jobs),
+                    num_left_out=len(execution.missing) - num_failed,
+                )
+            )
+
+
+class _Execution:
+    """State of one call of `execute`."""
+
+    def __init__(self, total: int, run: Run | None) -> None:
+        self.total, self.run = total, run
+        self.seconds: dict[tuple, list[float]] = {}  # by kind of job
+        self.failed: dict[str, list[Job]] = {}  # by reason
+        self.missing: set[Path] = set()  # folders of jobs that failed or were left out
+
+    def work_through(self, jobs: list[Job]) -> None:
+        left = jobs
+        while left:
+            put_off = self._do_unlocked(left)
+            if len(put_off) == len(left):
+                first = put_off[0]
+                log.info("%s: waiting for %s", first.name, self.run.holder_of(first.folder))
+                with self.run.lock(first.folder, wait=True):
+                    pass
+            left = put_off
+
+    def _do_unlocked(self, jobs: list[Job]) -> list[Job]:
+        """Do jobs that no other run is doing; return the others, in order."""
+        put_off: list[Job] = []
+        for place, job in enumerate(jobs):
+            needed = {need.folder for need in job.needs}
+            if needed & self.missing:
+                self.missing.add(job.folder)
+            elif needed & {other.folder for other in put_off}:
+                put_off.append(job)
+            else:
+                with nullcontext(True) if self.run is None else self.run.lock(job.folder) as ours:
+                    if ours:
+                        self._try(job, [*jobs[place:], *put_off])
+                    else:
+                        put_off.append(job)
+        return put_off
+
+    def _try(self, job: Job, left: list[Job]) -> None:
+        """Do a job, which is the first of those left."""
+        number = self.total - len(left) + 1
+        log.info("[%d/%d%s] %s", number, self.total, time_left(left, self.seconds), job.name)
+        started = time.monotonic()
+        try:
+            worked = make_artifact(job)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
+                raise
+            try:
+                reason = mark_failed(job, error)
+            except RuntimeError:  # torch reports by a signal, at any time, that a worker ended
+                reason = mark_failed(job, error)
+            log.error("%s failed: %s", job.name, reason)
+            self.failed.setdefault(reason, []).append(job)
+            self.missing.add(job.folder)
+            return
+        if worked:
+            self.seconds.setdefault(kind_of(job), []).append(time.monotonic() - started)
+
+
+def kind_of(job: Job) -> tuple[str | None, ...]:
+    """Return what jobs share that take about as long: a member's models, a backbone's block.
+
+    The member counts only for models of folds: joining the predictions of folds takes no time.
+    """
+    member = job.arguments.get("member") if "fold" in job.arguments else None
+    return job.function, member, job.arguments.get("backbone")
+
+
+def time_left(jobs: list[Job], seconds: dict[tuple, list[float]]) -> str:
+    """Return an estimate from the times of jobs of the same kinds; empty if it would be far off.
+
+    It would be where a model, a block, or several jobs of a kind were not timed yet. A kind of one
+    other job cannot be timed before it is done: these are counted beside the estimate.
+    """
+    kinds = Counter(map(kind_of, jobs))
+    untimed = [job for job in jobs if kind_of(job) not in seconds]
+    if len(untimed) == len(jobs) or any(
+        kinds[kind_of(job)] > 1 or {"fold", "backbone"} & job.arguments.keys() for job in untimed
+    ):
+        return ""
+    total = sum(mean(seconds[kind]) * kinds[kind] for kind in kinds if kind in seconds)
+    beside = f" and {len(untimed)} not timed yet" if untimed else ""
+    return f", about {total:.0f}s left{beside}"
