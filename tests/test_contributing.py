@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PATCHES = dict(
     re.findall(
-        r"^### An? (.+?)\n.*?^```diff\n(.*?)^```",
+        r"^### An? ([^\n]+)\n(?:(?!^###).)*?^```diff\n(.*?)^```",
         (ROOT / "CONTRIBUTING.md").read_text(),
         re.M | re.S,
     )
@@ -52,6 +52,13 @@ assert np.allclose(blend.apply(members), [[0.8, 0.2]])
 from pipeline.metrics.named import get_metric
 metric = get_metric("worst_recall", "binary")
 assert metric.score(np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 0, 0, 1]], Task("binary")) == 0.5
+""",
+    "report section": """
+from types import SimpleNamespace as N
+import pipeline.stages.report
+from pipeline.report.sections.folds import folds_section
+inputs = N(summary=N(estimate=N(fold_scores=[0.5, 0.75])))
+assert folds_section(inputs).facts == [("fold 0", "0.5000"), ("fold 1", "0.7500")]
 """,
     "augmentation": """
 from pipeline.config.schema import Network
