@@ -1,16 +1,19 @@
 """Audit stage: reads folds' audit.json, images and finished blocks; writes submissions/<c>/audit/.
 
 The folds stage looks for what takes seconds. This one adds what needs frozen features or a fit:
-test against train, and the permutation test. It uses the blocks that are there and makes none.
+test against train, the permutation test, and scenes that folds tear (`check_scenes`, which
+`make ensemble` runs, too). It uses the blocks that are there and makes none.
 """
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.core import artifacts
 from pipeline.core.artifacts import write_json
 from pipeline.core.finding import (
     Finding,
@@ -20,8 +23,11 @@ from pipeline.core.finding import (
     worst_first,
 )
 from pipeline.leaks.permutation_test import permutation_test
+from pipeline.leaks.torn_scenes import compare_folds
 from pipeline.leaks.train_test_shift import find_shift
 from pipeline.project import Project
+from pipeline.splitting.draw import scenes_of_block
+from pipeline.splitting.scenes import find_torn_scenes, is_little, torn_rows
 
 log = logging.getLogger(__name__)
 
@@ -71,3 +77,20 @@ def print_findings(findings: list[Finding], *, title: str) -> None:
             console.print(f"  {finding.advice}")
             if finding.examples:
                 console.print(f"  e.g. {'; '.join(finding.examples)}", style="dim")
+
+
+def check_scenes(folder: Path, fingerprint: str, *, project: Project, backbone: str) -> None:
+    """Find scenes on a block; where folds tear some, score a ridge with and without that."""
+    table, scenes = project.folds, scenes_of_block(project, backbone)
+    torn = torn_rows(scenes, table)
+    comparison = None
+    if not is_little(torn, project.num_train):
+        comparison = compare_folds(project, backbone, scenes)
+    finding = find_torn_scenes(scenes, project.index, table, comparison)
+    content = {
+        "folds_csv": artifacts.file_digest(project.workspace.folds_csv),
+        "finding": finding.as_json(),
+    }
+    write_json(project.workspace.scenes_json, content)
+    artifacts.finish(folder, fingerprint, files=[project.workspace.scenes_json.name])
+    log.info("%s: %s: %s", finding.grade, finding.name, finding.seen)

@@ -195,7 +195,7 @@ class Plan:
         block = self.block(backbone)
         return Job(
             name=f"scenes on {backbone}",
-            function="pipeline.stages.scene_check:check_scenes",
+            function="pipeline.stages.audit:check_scenes",
             folder=self.project.workspace.scenes_json.parent,
             fingerprint=fingerprints.of_scene_check(self.project, block=block.fingerprint),
             arguments=self._arguments | {"backbone": backbone},

@@ -16,12 +16,12 @@ from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.finding import Finding, read_findings
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.leaks.torn_scenes import compare_folds
 from pipeline.project import Project, open_project
 from pipeline.report.wording import suspicious_findings
 from pipeline.splitting.draw import scenes_of_block
 from pipeline.splitting.scenes import SCENES, FoldComparison, find_torn_scenes
 from pipeline.stages import folds
-from pipeline.stages.scene_check import compare_folds
 from pipeline.workflow import make
 from pipeline.workflow.fingerprints import FORMAT, folds_recipe
 from pipeline.workflow.jobs import pending

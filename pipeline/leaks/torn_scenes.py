@@ -1,43 +1,21 @@
-"""Scene check: reads a block and folds.csv; writes submissions/<c>/audit/scenes/finding.json.
-
-The finding names the scenes that folds tear, and what a cheap learner scores without that.
-"""
+"""Torn scenes: what a cheap learner scores with these folds, and with scenes kept whole."""
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.config.schema import Learner
-from pipeline.core import artifacts
 from pipeline.core.folds import FoldTable
 from pipeline.errors import UserError
 from pipeline.estimates.interval import probability_better
 from pipeline.estimates.resampling import Resampling
 from pipeline.members.trial import out_of_fold
 from pipeline.project import Project
-from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_block
-from pipeline.splitting.scenes import FoldComparison, find_torn_scenes, is_little, torn_rows
+from pipeline.splitting.draw import draw_folds, find_copies
+from pipeline.splitting.scenes import FoldComparison
 
 log = logging.getLogger(__name__)
-
-
-def check_scenes(folder: Path, fingerprint: str, *, project: Project, backbone: str) -> None:
-    """Find scenes on a block; where folds tear some, score a ridge with and without that."""
-    table, scenes = project.folds, scenes_of_block(project, backbone)
-    torn = torn_rows(scenes, table)
-    comparison = None
-    if not is_little(torn, project.num_train):
-        comparison = compare_folds(project, backbone, scenes)
-    finding = find_torn_scenes(scenes, project.index, table, comparison)
-    content = {
-        "folds_csv": artifacts.file_digest(project.workspace.folds_csv),
-        "finding": finding.as_json(),
-    }
-    artifacts.write_json(project.workspace.scenes_json, content)
-    artifacts.finish(folder, fingerprint, files=[project.workspace.scenes_json.name])
-    log.info("%s: %s: %s", finding.grade, finding.name, finding.seen)
 
 
 def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldComparison | None:

@@ -1,6 +1,6 @@
-"""The canary: on targets that say nothing of images, no member and no blend may beat chance.
+"""Shuffled targets: on targets unrelated to the images, no member and no blend may beat chance.
 
-Scores are compared with those of the same predictions dealt out anew over the rows.
+Scores are compared with those of the same predictions shuffled over the rows.
 """
 
 import os
@@ -89,7 +89,7 @@ def assert_at_chance(values: np.ndarray, targets: np.ndarray, kind: Kind) -> Non
 
 
 @cache
-def dealt_out(kind: Kind) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def shuffled_targets(kind: Kind) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Features, and targets (N, C) that know nothing of them."""
     rng = np.random.default_rng(7)
     blocks = {"b": rng.normal(size=(NUM_ROWS, 1, 40)).astype(np.float32)}
@@ -104,7 +104,7 @@ def dealt_out(kind: Kind) -> tuple[dict[str, np.ndarray], np.ndarray]:
 @cache
 def oof_of(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
     """Out-of-fold predictions (N, C) of a learner; leaky: it learns from all rows."""
-    blocks, targets = dealt_out(kind)
+    blocks, targets = shuffled_targets(kind)
     settings = Learner(learner=learner, blocks={"b": 1.0}, params=QUICK.get(learner, {}), seed=1)
     oof = np.empty(targets.shape)
     for fold in range(NUM_FOLDS):
@@ -120,7 +120,7 @@ def oof_of(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
 @cache
 def members_of(kind: Kind) -> np.ndarray:
     """All learners' predictions, and noise that a blend must not learn by heart: (M, N, C)."""
-    _, targets = dealt_out(kind)
+    _, targets = shuffled_targets(kind)
     rng = np.random.default_rng(11)
     noise = rng.normal(size=(NUM_NOISE, *targets.shape))
     if kind != "regression":
@@ -137,7 +137,7 @@ def learners_of(kind: Kind) -> list[str]:
 def test_learners_are_at_chance(learner: str, kind: Kind) -> None:
     if learner not in learners_of(kind):
         pytest.skip("predicts classes only")
-    _, targets = dealt_out(kind)
+    _, targets = shuffled_targets(kind)
     assert_at_chance(oof_of(learner, kind), targets, kind)
 
 
@@ -147,7 +147,7 @@ def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
     """Binary (F1) and ordinal (kappa) with fitted decisions."""
     if kind == "regression" and blend in BLENDS_OF_PROBABILITIES:
         pytest.skip("for probabilities")
-    _, targets = dealt_out(kind)
+    _, targets = shuffled_targets(kind)
     oof = members_of(kind)
     test = oof[:, None, :2].repeat(NUM_FOLDS, axis=1)
     fitting = fitting_of(kind, decisions=True)
@@ -156,15 +156,15 @@ def test_blends_are_at_chance(blend: BlendKind, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_the_canary_sings_where_a_learner_saw_the_rows(learner: str) -> None:
-    _, targets = dealt_out("multiclass")
+def test_the_test_fails_where_a_learner_saw_the_rows(learner: str) -> None:
+    _, targets = shuffled_targets("multiclass")
     oof = oof_of(learner, "multiclass", leaky=True)
     assert (gains(oof, targets, "multiclass") > MAX_DEVIATIONS).all()
 
 
 def stacked_oof(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
     """Of a learner that sees a ridge beside features; leaky: its out-of-fold predictions."""
-    blocks, targets = dealt_out(kind)
+    blocks, targets = shuffled_targets(kind)
     ridge = Learner(learner="ridge", blocks={"b": 1.0}, strength=0.001)
     params = QUICK[learner] | ({"epochs": 150} if learner == "mlp" else {})
     settings = Learner(learner=learner, blocks={"b": 1.0}, stacks=["ridge"], params=params)
@@ -195,13 +195,13 @@ def stacked_oof(learner: str, kind: Kind, *, leaky: bool = False) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["multiclass", "regression", "ordinal", "multilabel"])
 @pytest.mark.parametrize("learner", CHOOSES_NOTHING)
 def test_learners_that_stack_are_at_chance(learner: str, kind: Kind) -> None:
-    assert_at_chance(stacked_oof(learner, kind), dealt_out(kind)[1], kind)
+    assert_at_chance(stacked_oof(learner, kind), shuffled_targets(kind)[1], kind)
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression", "multilabel"])
-def test_the_canary_sings_where_a_learner_stacks_out_of_fold_predictions(kind: Kind) -> None:
+def test_the_test_fails_where_a_learner_stacks_out_of_fold_predictions(kind: Kind) -> None:
     oof = stacked_oof("mlp", kind, leaky=True)
-    assert (gains(oof, dealt_out(kind)[1], kind) > MAX_DEVIATIONS).all()
+    assert (gains(oof, shuffled_targets(kind)[1], kind) > MAX_DEVIATIONS).all()
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_the_canary_sings_where_a_learner_stacks_out_of_fold_predictions(kind: K
         ("stack_lightgbm", "regression"),
     ],
 )
-def test_the_canary_sings_where_a_blend_was_fitted_on_all_rows(
+def test_the_test_fails_where_a_blend_was_fitted_on_all_rows(
     monkeypatch: pytest.MonkeyPatch, blend: BlendKind, kind: Kind
 ) -> None:
-    _, targets = dealt_out(kind)
+    _, targets = shuffled_targets(kind)
     oof = members_of(kind)
 
     def on_all_rows(blend: BlendKind, *given: object) -> Blend:
@@ -299,7 +299,7 @@ def infer_on_noise(
 @pytest.fixture(scope="module")
 def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All members, on classes."""
-    return infer_on_noise(tmp_path_factory.mktemp("canary"), "multiclass", MEMBERS)
+    return infer_on_noise(tmp_path_factory.mktemp("shuffled"), "multiclass", MEMBERS)
 
 
 @pytest.fixture(scope="module")
