@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> None:
             rivals.append(autogluon(project, options.autogluon, axes=options.axes, seconds=seconds))
         else:
             print(f"no AutoGluon at {options.autogluon}; it is left out", file=sys.stderr)
-        truth = values_of_file(options.answers / f"{name}.csv", project.competition)
+        truth = values_of_file(options.answers / f"{name}.csv", project.competition, project.metric)
         for rival in rivals:
             test = project.metric.score(truth, rival.test, project.task)
             print(
@@ -102,7 +102,7 @@ def ours(project: Project, summary: dict) -> list[Rival]:
         Rival(
             f"ours: {summary['estimate']['name']}",
             blend.values,
-            values_of_file(csv, project.competition),
+            values_of_file(csv, project.competition, project.metric),
             sum(took.values()) + blending,
         ),
         Rival(f"best member: {best}", members[best][0], members[best][1].mean(0), took[best]),
