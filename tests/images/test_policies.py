@@ -102,12 +102,12 @@ def test_fill_is_what_a_turn_uncovers():
     ("step", "message"),
     [
         ({"RandAugment": {"magnitude": 31}}, "below num_magnitude_bins, 31"),
-        ({"RandAugment": {"strength": 3}}, "It takes: num_ops, magnitude"),
+        ({"RandAugment": {"strength": 3}}, "it takes num_ops, magnitude"),
         ({"RandAugment": {"fill": [1, 2]}}, "fill"),
         ({"AutoAugment": {"policy": "cifar"}}, "'imagenet', 'cifar10' or 'svhn'"),
         ({"AugMix": {"severity": 11}}, "less than or equal to 10"),
         ({"TrivialAugmentWide": {"interpolation": "bicubic"}}, "'nearest' or 'bilinear'"),
-        ({"TrivialAugment": {}}, "Did you mean TrivialAugmentWide"),
+        ({"TrivialAugment": {}}, "did you mean `TrivialAugmentWide`"),
     ],
 )
 def test_what_a_user_can_get_wrong(step, message):
