@@ -12,6 +12,7 @@ from pipeline.project import Project
 from pipeline.report.page import LARGE, Tile
 from pipeline.report.tables import decide
 
+SHOWN_TARGETS = 6  # of a regression
 SHOWN_CLASSES = 100  # of more classes, the most frequent are shown
 
 
@@ -41,6 +42,11 @@ class PageInputs:
     def task(self) -> Task:
         """What is predicted."""
         return self.project.task
+
+    def columns(self, train: np.ndarray, test: np.ndarray) -> dict[str, tuple]:
+        """Return (train, test) values of the first regression targets, by name."""
+        first = list(enumerate(self.classes))[:SHOWN_TARGETS]
+        return {name: (train[:, column], test[:, column]) for column, name in first}
 
     @property
     def classes(self) -> tuple[str, ...]:

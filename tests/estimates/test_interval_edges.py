@@ -7,26 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metric_cases import CASES
+from test_interval import how, right_rows
 
 from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.interval import bootstrap_interval, prediction_interval
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shake_up import public_and_private, shake_up
-from pipeline.metrics.named import Metric, get_metric
-
-LEVELS = np.arange(3.0)
-
-
-def how(name, kind, seed=0, **resampling):
-    task = Task(kind, LEVELS if kind == "ordinal" else None)
-    return get_metric(name, kind), task, Resampling(seed, **resampling)
-
-
-def right_rows(hits):
-    """Binary targets and predictions that are right where `hits` says so."""
-    targets = np.eye(2)[np.zeros(len(hits), dtype=int)]
-    return targets, np.eye(2)[1 - np.asarray(hits, dtype=int)]
+from pipeline.metrics.named import Metric
 
 
 @pytest.mark.parametrize("test_rows", [120, 1_000_000])

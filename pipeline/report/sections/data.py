@@ -32,10 +32,7 @@ def data_section(inputs: PageInputs) -> Section:
 def _class_counts(inputs: PageInputs) -> Part:
     """Return the distribution of training targets and of test predictions."""
     if inputs.task.is_regression:
-        panels = {
-            name: (inputs.targets[:, column], inputs.test[:, column])
-            for column, name in list(enumerate(inputs.classes))[:6]
-        }
+        panels = inputs.columns(inputs.targets, inputs.test)
         figure = figures.histograms(panels, ("train, true", "test, predicted"))
         look = "Predictions vary less than targets; their centres should agree."
         return Picture("Targets", look, figure, "Histogram of targets")

@@ -53,10 +53,7 @@ def _confidence(inputs: PageInputs) -> tuple[np.ndarray, str]:
 
 def _distributions(inputs: PageInputs, confidence: np.ndarray) -> list[Part]:
     if inputs.task.is_regression:
-        panels = {
-            name: (inputs.oof[:, column], inputs.test[:, column])
-            for column, name in list(enumerate(inputs.classes))[:6]
-        }
+        panels = inputs.columns(inputs.oof, inputs.test)
         figure = figures.histograms(panels, ("train, out of fold", "test"))
         look = "Outlines that differ mean images that differ."
         return [Picture("Predictions", look, figure, "Histogram of predictions")]
