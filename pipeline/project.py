@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.schema import Config, Learner, Network
-from pipeline.core.artifacts import is_whole, read_meta
+from pipeline.core.artifacts import is_current
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
@@ -96,16 +96,13 @@ class Project:
         """Short side of the cached images that a network is trained on."""
         return round(self.image_size(member) * CACHE_MARGIN)
 
-    def block_is_there(self, backbone: str) -> bool:
-        """Whether a block of these very images, views and settings lies whole on disk."""
-        folder = self.workspace.block(backbone)
-        meta = read_meta(folder) or {}
-        wanted = {
-            "backbone": self.config.backbones[backbone].model_dump(mode="json"),
-            "digests": self.index.digests.tolist(),
-            "views": self.config.tta.views,
-        }
-        return all(meta.get(key) == value for key, value in wanted.items()) and is_whole(folder)
+    def current_blocks(self, fingerprints: dict[str, str]) -> list[str]:
+        """Return the backbones whose blocks lie whole on disk, made by these fingerprints."""
+        return [
+            name
+            for name, made_by in fingerprints.items()
+            if is_current(self.workspace.block(name), made_by)
+        ]
 
     def block(self, backbone: str) -> np.ndarray:
         """Return a backbone's features (N + N_test, V, D), from a memory map."""

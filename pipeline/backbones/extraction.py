@@ -79,7 +79,6 @@ def extract_block(
         fingerprint,
         files=[BLOCK],
         how=how,
-        backbone=backbone.model_dump(mode="json"),
         views=views,
         digests=digests,
         shape=list(block.shape),

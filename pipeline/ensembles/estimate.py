@@ -33,6 +33,7 @@ def estimate(
     members: MemberPredictions,
     chosen: Contestant,
     best_single: np.ndarray,
+    current_blocks: list[str],
 ) -> dict[str, Any]:
     """Estimate the submission's score: on the test rows, on a public part, against a member.
 
@@ -47,7 +48,7 @@ def estimate(
     targets, config = project.competition.targets, project.config
     about = (project.metric, project.task, Resampling.of(project))
     test_rows, share = len(project.competition.test_ids), config.submission.public_share
-    judged = _judged(project, fitted, members)
+    judged = _judged(project, fitted, members, current_blocks)
     if judged.differs and judged.by_way:
         expected, low, high = judged.expected, judged.low, judged.high
         gain = expected - chosen.score
@@ -112,11 +113,13 @@ def against_constant(
     )
 
 
-def _judged(project: Project, fitted: CrossFitted, members: MemberPredictions) -> LabelFree:
+def _judged(
+    project: Project, fitted: CrossFitted, members: MemberPredictions, current_blocks: list[str]
+) -> LabelFree:
     """Judge the test rows without labels; features are of the first block that a member uses."""
     config = project.config
     backbones = [name for member in config.members.values() for name in _backbones(member)]
-    ready = [name for name in dict.fromkeys(backbones) if project.block_is_there(name)]
+    ready = [name for name in backbones if name in current_blocks]
     evidence = Evidence(
         fitted.scored_oof,
         project.competition.targets,

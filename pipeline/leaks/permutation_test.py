@@ -18,12 +18,12 @@ NUM_SHUFFLES = 200  # of the predictions, whose scores are the chance level
 MAX_DEVIATIONS = 4.0  # of chance: luck exceeds it in less than one of 10 000 tests
 
 
-def permutation_test(project: Project) -> Finding:
+def permutation_test(project: Project, current_blocks: list[str]) -> Finding:
     """Score the cheapest learner out of fold on shuffled targets.
 
     If it beats chance, it sees the targets of rows that it is scored on.
     """
-    settings, blocks = _cheapest_learner(project)
+    settings, blocks = _cheapest_learner(project, current_blocks)
     targets = project.competition.targets
     rng = stream(project.config.seed, STREAM)
     shuffled = replace(
@@ -48,7 +48,9 @@ def permutation_test(project: Project) -> Finding:
     return Finding(PERMUTATION_TEST, grade, seen, advice, score=score, chance=chance)
 
 
-def _cheapest_learner(project: Project) -> tuple[Learner, dict[str, np.ndarray]]:
+def _cheapest_learner(
+    project: Project, current_blocks: list[str]
+) -> tuple[Learner, dict[str, np.ndarray]]:
     """Return a learner without a teacher, on one block that is there; else ridge on thumbnails.
 
     It gets its weakest penalty: an overfitted learner shows a leak best.
@@ -60,7 +62,7 @@ def _cheapest_learner(project: Project) -> tuple[Learner, dict[str, np.ndarray]]
         if isinstance(member, Learner)
         and not member.teachers
         and member.backbones
-        and all(map(project.block_is_there, member.backbones))
+        and set(member.backbones) <= set(current_blocks)
     ]
     if ready:
         name = min(ready, key=lambda name: list(LEARNERS).index(members[name].learner))

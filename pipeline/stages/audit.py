@@ -34,11 +34,16 @@ log = logging.getLogger(__name__)
 STYLES = {"suspicious": "bold red", "note": "yellow", "quiet": "dim"}
 
 
-def audit_competition(project: Project) -> list[Finding]:
-    """Add to the findings of `make folds`, print all of them, write findings.json."""
+def audit_competition(project: Project, blocks: dict[str, str]) -> list[Finding]:
+    """Add to the findings of `make folds`, print all of them, write findings.json.
+
+    Args:
+        blocks: fingerprints that blocks must have to be used, by backbone.
+    """
     workspace, competition = project.workspace, project.config.competition
     found = read_fold_findings(workspace)
-    found += [*find_shift_on_block(project), permutation_test(project)]
+    current = project.current_blocks(blocks)
+    found += [*find_shift_on_block(project, current), permutation_test(project, current)]
     path = workspace.findings_json
     write_json(path, [finding.as_json() for finding in found])
     findings = read_findings(workspace)  # those on scenes by features, where they are there
@@ -47,18 +52,17 @@ def audit_competition(project: Project) -> list[Finding]:
     return findings
 
 
-def find_shift_on_block(project: Project) -> list[Finding]:
+def find_shift_on_block(project: Project, current_blocks: list[str]) -> list[Finding]:
     """Compare test with train on the first backbone whose features are there."""
-    for name in project.config.backbones:
-        if project.block_is_there(name):
-            finding = find_shift(
-                project.block(name).mean(axis=1, dtype=np.float32),
-                project.folds.folds,
-                project.index.paths,
-                what=name,
-                seed=project.config.seed,
-            )
-            return [finding]
+    for name in current_blocks[:1]:
+        finding = find_shift(
+            project.block(name).mean(axis=1, dtype=np.float32),
+            project.folds.folds,
+            project.index.paths,
+            what=name,
+            seed=project.config.seed,
+        )
+        return [finding]
     log.info("audit: no frozen features are there; run `make features` first to compare them too")
     return []
 

@@ -37,7 +37,9 @@ from pipeline.submission.writing import fill_columns, values_of_columns, write_s
 log = logging.getLogger(__name__)
 
 
-def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
+def blend_members(
+    folder: Path, fingerprint: str, *, project: Project, blocks: dict[str, str]
+) -> None:
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     config, members = project.config, outputs.read_members(project)
     if is_own(project.metric):
@@ -90,6 +92,7 @@ def blend_members(folder: Path, fingerprint: str, *, project: Project) -> None:
             members=members,
             chosen=chosen,
             best_single=singles[best_single.name].scored_oof,
+            current_blocks=project.current_blocks(blocks),
         ),
         against_constant=against_constant(project, constant, fitted, singles=singles),
         best_single=best_single.name,

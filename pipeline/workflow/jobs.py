@@ -4,11 +4,11 @@ A job names its function as text, so that listing jobs imports nothing heavy: a 
 finds everything done takes a second, not the time to import torch.
 """
 
-import importlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 from pipeline.core import artifacts
@@ -101,5 +101,4 @@ def all_needed(targets: Iterable[Job]) -> dict[Path, str]:
 
 def resolve(function: str) -> Callable[..., Any]:
     """Return the function that "package.module:function" names."""
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return resolve_name(function)

@@ -36,7 +36,9 @@ def run(
         done = _bring_up_to_date(config, [plan.folds()], run)
         if stage == "audit":
             _check_scenes(plan, run)
-            resolve("pipeline.stages.audit:audit_competition")(project)
+            resolve("pipeline.stages.audit:audit_competition")(
+                project, plan.block_fingerprints(config.backbones)
+            )
             return
         if stage in ("ensemble", "report"):
             done += _bring_up_to_date(config, [plan.ensemble()], run)

@@ -4,7 +4,7 @@ Jobs are listed in the order of the work. What an artifact's fingerprint depends
 `fingerprints.py`; which models learn from which others is in `sources.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -169,6 +169,10 @@ class Plan:
             arguments=self._arguments | {"member": member},
         )
 
+    def block_fingerprints(self, backbones: Iterable[str]) -> dict[str, str]:
+        """Return the fingerprints of blocks, for stages that use only those that are there."""
+        return {name: self.block(name).fingerprint for name in backbones}
+
     @_once
     def ensemble(self) -> Job:
         """Return the job of blends, the estimate and the submission."""
@@ -180,7 +184,7 @@ class Plan:
             fingerprint=fingerprints.of_ensemble(
                 self.project, members={name: job.fingerprint for name, job in members.items()}
             ),
-            arguments=self._arguments,
+            arguments=self._arguments | {"blocks": self.block_fingerprints(blocks_of(self.config))},
             needs=tuple(members.values()),
             owns_folder=False,  # earlier submissions and the ledger stay
             overwrites=False,
