@@ -17,10 +17,10 @@ CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit features check train infer ensemble report config test lint bench
+.PHONY: help install demo folds audit features check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 	@echo
 	@echo 'CONFIG=NAME or CONFIG=path/to/file.yaml says which competition (default: digits, the demo);'
 	@echo 'SET="folds.n=3 seed=1" overrides keys of it; MEMBER=linear,net and FOLD=0,1 do a part.'
@@ -69,6 +69,10 @@ test: $(READY) ## All tests
 lint: $(READY) ## Style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+gpu-check: $(READY) ## Tests of the GPU paths, and their speed against the bare network
+	$(VENV)/bin/python -m pytest tests/test_gpu.py
+	PYTHONPATH=. $(VENV)/bin/python tests/bench/gpu.py
 
 bench: $(READY) ## Speed of features against bare forward passes
 	$(VENV)/bin/python tests/bench/features.py

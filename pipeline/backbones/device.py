@@ -86,14 +86,27 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
+def stack_on(device: torch.device, squares: list[torch.Tensor]) -> torch.Tensor:
+    """Stack B squares (3, S, S) uint8 into a batch on the device; a GPU copies while it computes.
+
+    Only pinned memory is copied so.
+    """
+    shape = (len(squares), *squares[0].shape)
+    batch = torch.empty(shape, dtype=squares[0].dtype, pin_memory=device.type == "cuda")
+    return torch.stack(squares, out=batch).to(device, non_blocking=True)
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
 def normalise(
-    images: torch.Tensor,
-    device: torch.device,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> torch.Tensor:
-    """Move (B, 3, H, W) uint8 to the device as normalised float32, channels last."""
-    images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+    """Return (B, 3, H, W) uint8 as normalised float32, channels last."""
+    device, images = images.device, images.contiguous(memory_format=torch.channels_last)
     scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
     offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
     return (images.float() - offset) / scale

@@ -16,7 +16,15 @@ import torch
 from torch import nn
 
 from pipeline.backbones.create import normalisation
-from pipeline.backbones.device import BATCH, Hardware, autocast, normalise, squares_ahead
+from pipeline.backbones.device import (
+    BATCH,
+    Hardware,
+    autocast,
+    normalise,
+    squares_ahead,
+    stack_on,
+    wait_for,
+)
 from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
 from pipeline.backbones.tta import get_view
@@ -140,11 +148,12 @@ def _features(
     view_functions = [get_view(view) for view in views]
     batches = []
     for squares_of_batch in _batched(squares, BATCH[device.type]):
-        images = normalise(torch.stack(squares_of_batch), device, mean, std)
+        images = normalise(stack_on(device, squares_of_batch), mean, std)
         with autocast(device, precision):
             features = [model(view(images)).float() for view in view_functions]
-        batches.append(torch.stack(features, dim=1).cpu().numpy())
-    return np.concatenate(batches)
+        batches.append(torch.stack(features, dim=1).to("cpu", non_blocking=True))
+    wait_for(device)
+    return torch.cat(batches).numpy()
 
 
 def _check_finite(features: np.ndarray, paths: list[Path], *, precision: str) -> None:

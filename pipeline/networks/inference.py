@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.backbones.device import BATCH, autocast, squares_ahead
+from pipeline.backbones.device import BATCH, autocast, squares_ahead, stack_on, wait_for
 from pipeline.backbones.tta import get_view
 from pipeline.images.batches import Cache
 from pipeline.images.cache import fit_square
@@ -37,9 +37,10 @@ def predict_views(
         waiting.append(square)
         if len(waiting) < batch and number < len(rows):
             continue
-        images = torch.stack(waiting).to(device, non_blocking=True).float()
+        images = stack_on(device, waiting).float()
         with autocast(device, precision):
             values = [network.predict_values(view(images)) for view in view_functions]
-        batches.append(torch.stack(values).double().cpu().numpy())
+        batches.append(torch.stack(values).to("cpu", non_blocking=True))
         waiting = []
-    return np.concatenate(batches, axis=1)
+    wait_for(device)
+    return torch.cat(batches, dim=1).double().numpy()

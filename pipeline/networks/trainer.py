@@ -144,18 +144,19 @@ class Trainer:
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[float, float]:
         """Compute a batch's gradients, part by part; return its loss and the gradients' norm."""
-        total = 0.0
+        losses = []
         for part in self._parts(images):
             loss = self.loss_of(images[part], targets[part], weights[part]) / len(images)
             self.fabric.backward(loss)
-            total += loss.item()
+            losses.append(loss.detach())
         norm = self.fabric.clip_gradients(
             self.model,
             self.stepper,
             max_norm=self.settings.clip_norm or math.inf,
             error_if_nonfinite=False,
         )
-        return total, norm.item()
+        *parts, norm = torch.stack([*losses, norm]).tolist()  # the one wait for the device
+        return sum(parts), norm
 
     def _parts(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield indices of the parts that a batch is split in."""

@@ -93,7 +93,7 @@ def one_by_one(paths, views, backbone=BACKBONE) -> np.ndarray:
     rows = []
     for path in paths:
         square = fit_square(read_image(path), backbone.image_size, backbone.cut)[None]
-        image = normalise(square, CPU, *normalisation(model))
+        image = normalise(square, *normalisation(model))
         rows.append([model(get_view(view)(image))[0].numpy() for view in views])
     return np.array(rows)
 
@@ -264,6 +264,6 @@ def test_a_device_that_is_not_there_says_what_is():
 
 def test_normalising_by_hand():
     images = torch.tensor([0, 255, 51], dtype=torch.uint8).view(1, 3, 1, 1)
-    normal = normalise(images, CPU, (0.5, 0.5, 0.0), (0.5, 0.25, 1.0))
+    normal = normalise(images, (0.5, 0.5, 0.0), (0.5, 0.25, 1.0))
     assert normal.flatten().tolist() == pytest.approx([-1.0, 2.0, 0.2])
     assert normal.is_contiguous(memory_format=torch.channels_last)
