@@ -57,12 +57,12 @@ def test_features_are_those_of_the_cpu(
             backbone=BACKBONE,
             images=ImageFiles(paths, [path.name for path in paths]),
             views=VIEWS,
-            hardware=Hardware(device, choose_precision(precision, device)),
+            hardware=Hardware(device, choose_precision(precision, device, trains=False)),
         )
         blocks[name] = np.load(tmp_path / name / "features.npy").astype(np.float64)
     cpu, cuda = blocks["cpu"], blocks["cuda"]
     cosine = (cpu * cuda).sum(2) / np.linalg.norm(cpu, axis=2) / np.linalg.norm(cuda, axis=2)
-    assert cosine.min() > (0.9999 if precision == "32" else 0.995)
+    assert cosine.min() > (0.9999 if precision == "32" else 0.999)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "16"])

@@ -30,14 +30,14 @@ class Hardware:
     workers: int = 0
 
     @classmethod
-    def of(cls, runtime: Runtime) -> "Hardware":
-        """Choose as the config's section `runtime` says.
+    def of(cls, runtime: Runtime, *, trains: bool = True) -> "Hardware":
+        """Choose as the config's section `runtime` says, to train or only to run a network.
 
         Raises:
             UserError: if the device is not there.
         """
         device = choose_device(runtime.device)
-        precision = choose_precision(runtime.precision, device)
+        precision = choose_precision(runtime.precision, device, trains=trains)
         return cls(device, precision, choose_workers(runtime.workers, device))
 
 
@@ -63,12 +63,17 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return "32", "bf16" or "16"; "auto" is bf16 on a GPU that has it, 16 on others, else 32."""
+def choose_precision(wanted: str, device: torch.device, *, trains: bool = True) -> str:
+    """Return "32", "bf16" or "16".
+
+    "auto" is 32 but on a GPU: there 16, which has eight times the resolution of bf16; to train,
+    bf16 where the GPU has it, whose range needs no scaling of gradients.
+    """
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if trains and has_bf16 else "16"
     return "32"  # measured on CPU: bf16 does not pay; on MPS autocast gains little
 
 

@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +69,16 @@ def extract_block(
         probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
         model = fold_batch_norm(model, probe)
         for chunk in _with_progress(missing, name=folder.name):
-            squares = squares_ahead(
-                lambda row: fit_square(images.read(row), side, backbone.cut),
-                chunk[1],
-                device=device,
-                batch=BATCH[device.type],
-            )
-            features = _features(model, squares, chunk[0], device=device, precision=precision)
-            _check_finite(features, [images.paths[row] for row in chunk[1]], precision=precision)
+            run = partial(_features, model, backbone, images, chunk, device=device)
+            features = run(precision=precision)
+            if precision != "32" and not np.isfinite(features).all():
+                log.warning(
+                    "features %s: precision %s overflows on some images; this part is computed "
+                    "in 32",
+                    *(folder.name, precision),
+                )
+                features = run(precision="32")
+            _check_finite(features, [images.paths[row] for row in chunk[1]])
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
@@ -137,33 +140,40 @@ def _is_there(part: Path) -> bool:
 @torch.inference_mode()
 def _features(
     model: nn.Module,
-    squares: Iterator[torch.Tensor],
-    views: tuple[str, ...],
+    backbone: Backbone,
+    images: ImageFiles,
+    chunk: Chunk,
     *,
     device: torch.device,
     precision: str,
 ) -> np.ndarray:
-    """Compute pooled features (n, len(views), D) of n squares, decoded ahead of the model."""
+    """Compute pooled features (n, len(views), D) of a chunk, decoded ahead of the model."""
+    views, rows = chunk
     mean, std = normalisation(model)
     view_functions = [get_view(view) for view in views]
+    squares = squares_ahead(
+        lambda row: fit_square(images.read(row), backbone.image_size, backbone.cut),
+        rows,
+        device=device,
+        batch=BATCH[device.type],
+    )
     batches = []
     for squares_of_batch in _batched(squares, BATCH[device.type]):
-        images = normalise(stack_on(device, squares_of_batch), mean, std)
+        pixels = normalise(stack_on(device, squares_of_batch), mean, std)
         with autocast(device, precision):
-            features = [model(view(images)).float() for view in view_functions]
+            features = [model(view(pixels)).float() for view in view_functions]
         batches.append(torch.stack(features, dim=1).to("cpu", non_blocking=True))
     wait_for(device)
     return torch.cat(batches).numpy()
 
 
-def _check_finite(features: np.ndarray, paths: list[Path], *, precision: str) -> None:
+def _check_finite(features: np.ndarray, paths: list[Path]) -> None:
     """Refuse features (n, V, D) that no learner can be fitted on."""
     rows = np.flatnonzero(~np.isfinite(features).all(axis=(1, 2)))
     if len(rows):
-        narrow = "" if precision == "32" else " Set runtime.precision: 32."
         raise JobFailed(
             f"features of {len(rows)} of {len(paths)} images are NaN or infinite, e.g. of "
-            f"{paths[rows[0]]}.{narrow} If all are, the backbone's weights are damaged."
+            f"{paths[rows[0]]}. If all are, the backbone's weights are damaged."
         )
 
 

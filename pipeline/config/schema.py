@@ -155,7 +155,8 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
     precision: Literal["auto", "32", "bf16", "16"] = Field(
-        "auto", description="auto: bf16 or 16 on a GPU that gains from it, 32 elsewhere"
+        "auto",
+        description="auto: on a GPU 16 for frozen features and bf16 or 16 to train, 32 elsewhere",
     )
     workers: int | None = Field(
         None, ge=0, le=256, description="processes that read images; default: auto"

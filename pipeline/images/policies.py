@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it connects to the internet
 import albumentations as A
@@ -63,7 +63,9 @@ class AutoAugment(_Policy):
         p: float = 1.0,
     ) -> None:
         chosen = v2.AutoAugmentPolicy(policy)
-        super().__init__(v2.AutoAugment(chosen, interpolation=interpolation, fill=fill), p=p)
+        super().__init__(
+            v2.AutoAugment(chosen, interpolation=InterpolationMode(interpolation), fill=fill), p=p
+        )
 
 
 class RandAugment(_Policy):
@@ -87,7 +89,11 @@ class RandAugment(_Policy):
         if magnitude >= num_magnitude_bins:
             raise ValueError(f"magnitude must be below num_magnitude_bins, {num_magnitude_bins}")
         policy = v2.RandAugment(
-            num_ops, magnitude, num_magnitude_bins, interpolation=interpolation, fill=fill
+            num_ops,
+            magnitude,
+            num_magnitude_bins,
+            interpolation=InterpolationMode(interpolation),
+            fill=fill,
         )
         super().__init__(policy, p=p)
 
@@ -122,7 +128,7 @@ class AugMix(_Policy):
             chain_depth,
             alpha,
             all_ops,
-            interpolation=interpolation,
+            interpolation=InterpolationMode(interpolation),
             fill=fill,
         )
         super().__init__(policy, p=p)
@@ -141,7 +147,9 @@ class TrivialAugmentWide(_Policy):
         fill: Fill = None,
         p: float = 1.0,
     ) -> None:
-        policy = v2.TrivialAugmentWide(num_magnitude_bins, interpolation=interpolation, fill=fill)
+        policy = v2.TrivialAugmentWide(
+            num_magnitude_bins, interpolation=InterpolationMode(interpolation), fill=fill
+        )
         super().__init__(policy, p=p)
 
 

@@ -24,7 +24,7 @@ def make_block(
         backbone=config.backbones[backbone],
         images=project.images,
         views=config.tta.views,
-        hardware=Hardware.of(config.runtime),
+        hardware=Hardware.of(config.runtime, trains=False),
     )
     log.info("features %s -> %s", backbone, folder)
 

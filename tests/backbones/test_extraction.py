@@ -52,7 +52,9 @@ def _small_parts(monkeypatch):
     monkeypatch.setattr(extraction, "BATCHES_PER_PART", 2)  # four images a part
 
 
-def extract(folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BACKBONE):
+def extract(
+    folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BACKBONE, precision="32"
+):
     extract_block(
         folder,
         recipe,
@@ -60,7 +62,7 @@ def extract(folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BAC
         backbone=backbone,
         images=ImageFiles(paths, [file_digest(path) for path in paths]),
         views=views,
-        hardware=Hardware(CPU, "32"),
+        hardware=Hardware(CPU, precision),
     )
     return np.load(folder / "features.npy")
 
@@ -85,6 +87,22 @@ def test_features_that_are_not_finite_are_refused_and_not_kept(tmp_path, paths, 
     monkeypatch.setattr(extraction, "fold_batch_norm", original)
     block = extract(tmp_path / "block", paths)
     assert np.array_equal(block, extract(tmp_path / "other", paths))
+
+
+def test_features_that_overflow_in_16_bits_are_computed_in_32(tmp_path, paths, monkeypatch, caplog):
+    original = extraction.fold_batch_norm
+
+    def large(model, probe):
+        folded = original(model, probe)
+        folded.register_forward_hook(lambda _, __, features: features * 1e6)
+        return folded
+
+    exact = extract(tmp_path / "a", paths) * 1e6
+    assert np.allclose(extract(tmp_path / "b", paths, precision="16"), exact / 1e6, atol=0.01)
+    assert "overflows" not in caplog.text
+    monkeypatch.setattr(extraction, "fold_batch_norm", large)
+    assert np.allclose(extract(tmp_path / "c", paths, precision="16"), exact, rtol=1e-5)
+    assert "precision 16 overflows" in caplog.text
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.core.artifacts import is_current
 from pipeline.errors import UserError
@@ -80,6 +80,49 @@ def test_a_transparent_palette_colour_lies_on_white(tmp_path):
     image.putpixel((1, 0), 1)
     pixels = save(tmp_path, image, transparency=0)
     assert pixels[0].tolist() == [[255, 255, 255], [10, 20, 30]]
+
+
+JPEG_FORMS = {
+    "plain": {},
+    "full colour": {"subsampling": 0, "quality": 100},
+    "4:2:2": {"subsampling": 1},
+    "progressive": {"progressive": True},
+    "small": {"quality": 5, "optimize": True},
+    "restarts": {"restart_marker_blocks": 1},
+    "RGB": {"keep_rgb": True},
+}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("form", JPEG_FORMS)
+@pytest.mark.parametrize("side", [1, 7, 33, 200])
+def test_a_jpeg_has_the_pixels_that_pillow_reads(tmp_path, mode, form, side):
+    image = Image.fromarray(NOISE).resize((side, max(1, side - 3))).convert(mode)
+    pixels = save(tmp_path, image, "x.jpg", **JPEG_FORMS[form])
+    assert np.array_equal(pixels, np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_jpeg_stands_upright_as_pillow_turns_it(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = save(tmp_path, Image.fromarray(NOISE), "x.jpg", exif=exif)
+    wanted = ImageOps.exif_transpose(Image.open(tmp_path / "x.jpg"))
+    assert np.array_equal(pixels, np.asarray(wanted))
+    assert resize(pixels, *pixels.shape[:2]).shape[1:] == pixels.shape[:2]
+
+
+@pytest.mark.parametrize("damage", ["bytes behind its end", "a flipped byte"])
+def test_a_jpeg_that_is_odd_is_read_as_pillow_does(tmp_path, damage):
+    Image.fromarray(NOISE).resize((200, 200)).save(tmp_path / "x.jpg")
+    content = bytearray((tmp_path / "x.jpg").read_bytes())
+    if damage == "a flipped byte":
+        content[len(content) // 2] ^= 0xFF
+    else:
+        content += b"more"
+    (tmp_path / "x.jpg").write_bytes(content)
+    wanted = np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / "x.jpg"), wanted)
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.webp"])
