@@ -94,11 +94,11 @@ def test_features_that_overflow_in_16_bits_are_computed_in_32(tmp_path, paths, m
 
     def large(model, probe):
         folded = original(model, probe)
-        folded.register_forward_hook(lambda _, __, features: features * 1e6)
+        folded.register_forward_hook(lambda _, __, features: features * 1e9)
         return folded
 
-    exact = extract(tmp_path / "a", paths) * 1e6
-    assert np.allclose(extract(tmp_path / "b", paths, precision="16"), exact / 1e6, atol=0.01)
+    exact = extract(tmp_path / "a", paths) * 1e9
+    assert np.allclose(extract(tmp_path / "b", paths, precision="16"), exact / 1e9, atol=0.01)
     assert "overflows" not in caplog.text
     monkeypatch.setattr(extraction, "fold_batch_norm", large)
     assert np.allclose(extract(tmp_path / "c", paths, precision="16"), exact, rtol=1e-5)

@@ -67,7 +67,7 @@ def main() -> None:
         for arch, batch in TRAINED.items():
             rows += bench_training(arch, cache, batch, hardware, Path(name))
             print_rows(rows[-4:])
-    write_table(rows, hardware)
+    write_table(rows, frozen, hardware)
 
 
 def make_files(folder: Path, count: int) -> list[Path]:
@@ -284,7 +284,7 @@ def _lines(rows: list[Row]) -> Iterator[str]:
         yield f"| {what} | {arch} | {speed:,.0f} | {share:.2f} | {peak:.1f} |"
 
 
-def write_table(rows: list[Row], hardware: Hardware) -> None:
+def write_table(rows: list[Row], frozen: Hardware, hardware: Hardware) -> None:
     """Write the table, with the machine."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
@@ -294,7 +294,8 @@ def write_table(rows: list[Row], hardware: Hardware) -> None:
         "",
         f"`make gpu-check` at {commit.stdout.strip() or 'an unknown commit'} on one "
         f"{torch.cuda.get_device_name()} with {num_threads()} CPU threads, torch "
-        f"{torch.__version__}, precision {hardware.precision} to train and for its inference, 16 for frozen features; median of {ROUNDS} runs.",
+        f"{torch.__version__}; precision {frozen.precision} for features, {hardware.precision} "
+        f"for the rest; median of {ROUNDS} runs.",
         "",
         "| what | network | images/s | share of the bare network | peak GiB |",
         "|---|---|---|---|---|",
