@@ -6,19 +6,17 @@ null in the file, and None once it is read.
 
 import json
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.config.schema import Config
 from pipeline.core.artifacts import read_meta, write_json
 from pipeline.errors import UserError
 
 Score = float | None  # None: the metric is undefined
-KEYS = {"kind": "is", "best_overall": "of"}  # fields that the file calls by another name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,7 @@ class Contestant:
     """
 
     name: str
-    kind: str
+    kind: Annotated[str, Field(alias="is")]
     score: Score
     low: Score
     high: Score
@@ -98,7 +96,7 @@ class Choice:
     by_fold: list[list[str]]
     nested: Score
     naive: Score
-    best_overall: str
+    best_overall: Annotated[str, Field(alias="of")]
 
 
 @dataclass(frozen=True)
@@ -277,6 +275,8 @@ class Summary:
     fingerprint: str
     config: Config
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     @property
     def sign(self) -> int:
         """1 where a higher score is better, else -1."""
@@ -294,7 +294,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON values, undefined scores still NaN."""
-        return _to_json(self)
+        return SUMMARY.dump_python(self, mode="json", by_alias=True, exclude_defaults=True)
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
@@ -303,7 +303,7 @@ class Summary:
         Raises:
             ValueError: for a missing or unknown key, or a value of another shape.
         """
-        return _from_json(cls, content, "the file")
+        return SUMMARY.validate_python(content)
 
     def write(self, path: Path) -> None:
         """Write NAME.json, whole or not at all."""
@@ -319,8 +319,14 @@ class Summary:
         try:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
+            reason = error
+            if isinstance(error, ValidationError):
+                wrong = error.errors()
+                places = [".".join(map(str, problem["loc"])) or "the file" for problem in wrong]
+                texts = [problem["msg"] for problem in wrong]
+                reason = "; ".join(map(": ".join, zip(places, texts, strict=True)))
             raise UserError(
-                f"{path}: not readable as a summary of this version ({error}). "
+                f"{path}: not readable as a summary of this version ({reason}). "
                 "Delete it and run `make ensemble`."
             ) from None
 
@@ -332,56 +338,4 @@ def path_of_last(submissions: Path) -> Path:
     return submissions / meta["summary"]
 
 
-def _to_json(value: Any) -> Any:
-    """Return JSON values; a field that may be left out, for its default is None, is where it is."""
-    if is_dataclass(value):
-        given = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
-        return {
-            KEYS.get(name, name): _to_json(item)
-            for name, (item, default) in given.items()
-            if item is not None or default is not None
-        }
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {key: _to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_json(item) for item in value]
-    return value
-
-
-def _from_json(kind: Any, content: Any, place: str) -> Any:
-    """Return what `_to_json` made of a value of this type.
-
-    Args:
-        place: of the value in the file, for errors.
-    """
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is UnionType:  # X | None
-        return None if content is None else _from_json(parts[0], content, place)
-    wanted = dict if is_dataclass(kind) or origin is dict else list
-    if (is_dataclass(kind) or origin in (dict, list, tuple)) and not isinstance(content, wanted):
-        raise ValueError(f"{place}: expected a {wanted.__name__}, found {content!r}")
-    if is_dataclass(kind):
-        return kind(**_fields_from_json(kind, content, place))
-    if origin is dict:
-        return {key: _from_json(parts[1], item, f"{place}: {key}") for key, item in content.items()}
-    if origin in (list, tuple):
-        return origin(_from_json(parts[0], item, place) for item in content)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind.model_validate(content)
-    return content
-
-
-def _fields_from_json(kind: type, content: dict[str, Any], place: str) -> dict[str, Any]:
-    keys = {KEYS.get(field.name, field.name): field for field in fields(kind)}
-    required = [key for key, field in keys.items() if field.default is not None]
-    missing = [key for key in required if key not in content]
-    unknown = [key for key in content if key not in keys]
-    if missing or unknown:
-        raise ValueError(f"{place}: missing keys {missing}, unknown keys {unknown}")
-    types = get_type_hints(kind)
-    return {
-        keys[key].name: _from_json(types[keys[key].name], item, f"{place}: {key}")
-        for key, item in content.items()
-    }
+SUMMARY = TypeAdapter(Summary)
