@@ -164,7 +164,7 @@ def open_project(config: Config, root: Path) -> Project:
 
 def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:
     """Refuse a metric that this competition's targets or classes do not fit, or that fails."""
-    if config.task.kind == "regression":
+    if config.task.is_regression:
         metric.refuse_targets(competition.targets)
     elif competition.levels is not None:
         metric.refuse_targets(competition.levels)

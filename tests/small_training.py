@@ -7,6 +7,7 @@ import torch
 
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
+from pipeline.core.task import Task
 from pipeline.metrics.named import get_metric
 from pipeline.networks import training
 from pipeline.networks.trainer import Trainer
@@ -90,7 +91,7 @@ def training_data(
         cache=Patches(),
         image_size=image_size,
         cut="crop",
-        kind=kind,
+        task=Task(kind, levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None),
         rows=np.arange(num_learnt),
         targets=targets[:num_learnt],
         weights=np.ones(num_learnt),
@@ -98,7 +99,6 @@ def training_data(
         inner_targets=targets[num_learnt:45],
         valid_rows=np.arange(45, 60),
         valid_targets=targets[45:],
-        levels=np.array([1.0, 2.0, 4.0]) if kind == "ordinal" else None,
         **more,
     )
 

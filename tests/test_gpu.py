@@ -11,6 +11,7 @@ from small_training import EVERYTHING, fit
 from pipeline.backbones.device import Hardware, choose_device, choose_precision
 from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network
+from pipeline.core.task import Task
 from pipeline.errors import JobFailed
 from pipeline.images.decoding import ImageFiles
 from pipeline.metrics.named import get_metric
@@ -80,7 +81,7 @@ def test_training_learns_and_predicts_as_the_cpu_does(
             cache=images,
             image_size=96,
             cut="crop",
-            kind="multiclass",
+            task=Task("multiclass"),
             rows=np.arange(36),
             targets=targets[:36],
             weights=np.ones(36),

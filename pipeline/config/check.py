@@ -66,7 +66,7 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
 def _wrong_blends(config: Config) -> Iterator[Problem]:
     """Yield blends that do not fit the task, and a submission of a blend that does not exist."""
     for blend in config.blends:
-        if config.task.kind == "regression" and blend in BLENDS_OF_PROBABILITIES:
+        if config.task.is_regression and blend in BLENDS_OF_PROBABILITIES:
             yield (
                 ("blends",),
                 f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "

@@ -10,6 +10,7 @@ from pipeline.config.section import Section
 
 MAX_WIDTH = 255  # a path's part has no more bytes
 Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
+Link = Literal["softmax", "sigmoid", "identity"]
 DEFAULT_METRICS: dict[str, str] = {
     "binary": "roc_auc",
     "multiclass": "accuracy",
@@ -19,7 +20,50 @@ DEFAULT_METRICS: dict[str, str] = {
 }
 
 
-class Task(Section):
+def link_of(kind: Kind) -> Link:
+    """Return what makes predictions of scores, in a task of this kind."""
+    if kind == "regression":
+        return "identity"
+    return "sigmoid" if kind == "multilabel" else "softmax"
+
+
+class OfKind:
+    """What follows from a task's kind."""
+
+    kind: Kind
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether values are numbers, not probabilities."""
+        return self.kind == "regression"
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two classes, one of them positive."""
+        return self.kind == "binary"
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether each column is a yes or no of its own."""
+        return self.kind == "multilabel"
+
+    @property
+    def is_ordinal(self) -> bool:
+        """Whether classes are levels of a number."""
+        return self.kind == "ordinal"
+
+    @property
+    def has_one_class_per_row(self) -> bool:
+        """Whether probabilities of a row sum to 1."""
+        return not (self.is_regression or self.is_multilabel)
+
+    @property
+    def link(self) -> Link:
+        """What makes predictions of scores."""
+        return link_of(self.kind)
+
+
+class Task(Section, OfKind):
     """What is predicted and how it is scored."""
 
     kind: Kind = Field(description="what the target is")
@@ -73,14 +117,14 @@ class Task(Section):
         if len(self.targets) != 1 and self.kind in ("binary", "ordinal"):
             raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
         if self.classes is not None:
-            if self.kind == "regression" or len(self.targets) > 1:
+            if self.is_regression or len(self.targets) > 1:
                 raise ValueError("`classes` names labels in one column; here columns are named")
             if len(set(self.classes)) != len(self.classes):
                 raise ValueError(f"`classes` names one twice: {self.classes}")
         declared = [key for key in ("greater_is_better", "wants") if getattr(self, key) is not None]
         if declared and ":" not in self.metric:
             raise ValueError(f"`{declared[0]}` is for module:function; {self.metric} is known")
-        if self.positive is not None and self.kind != "binary":
+        if self.positive is not None and not self.is_binary:
             raise ValueError(f"`positive` is for binary tasks, kind is {self.kind}: leave it out")
         return self
 

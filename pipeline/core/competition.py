@@ -69,7 +69,7 @@ class Competition:
     @property
     def positive(self) -> str | None:
         """Return the positive class of a binary task, its last; else None."""
-        return self.classes[-1] if self.task.kind == "binary" else None
+        return self.classes[-1] if self.task.is_binary else None
 
     @property
     def sample_column(self) -> str | None:
@@ -89,7 +89,7 @@ class Competition:
     @property
     def levels(self) -> np.ndarray | None:
         """Return (C,) ordinal levels as numbers; None for other tasks."""
-        return np.array(self.classes, dtype=float) if self.task.kind == "ordinal" else None
+        return np.array(self.classes, dtype=float) if self.task.is_ordinal else None
 
     @property
     def groups(self) -> np.ndarray | None:

@@ -11,7 +11,6 @@ import pandas as pd
 from pipeline.config.schema import Task
 from pipeline.core.labels import likely_separator, named_like, spelling, written_alike
 
-ONE_CLASS_PER_ROW = ("binary", "multiclass", "ordinal")  # kinds whose targets are one-hot rows
 TRUTH_VALUES = dict.fromkeys(("True", "true", "TRUE"), "1") | dict.fromkeys(
     ("False", "false", "FALSE"), "0"
 )
@@ -35,12 +34,12 @@ def encode_targets(
             its name comes last.
     """
     columns = train[task.targets]
-    if task.kind == "regression":
+    if task.is_regression:
         numbers = [read_numbers(columns[name], path, problems) for name in columns]
         return tuple(columns), np.column_stack(numbers)
     if len(task.targets) > 1:
         flags = _flags(columns, path, problems)
-        if task.kind in ONE_CLASS_PER_ROW and (wrong := flags.sum(axis=1) != 1).any():
+        if task.has_one_class_per_row and (wrong := flags.sum(axis=1) != 1).any():
             problems.append(
                 f"{path}: {wrong.sum()} rows have no 1 in {task.targets}, or several: those of ids "
                 f"{examples(ids[wrong])}. A row of a {task.kind} task has one; `task.kind: "
@@ -48,7 +47,7 @@ def encode_targets(
             )
         return tuple(columns), flags
     labels = columns[task.targets[0]]
-    if task.kind == "multilabel":
+    if task.is_multilabel:
         cells = [cell.split(task.separator) for cell in labels]
         if task.classes is None and (joint := likely_separator(labels, task.separator)):
             joined = sorted({cell for cell in labels if joint in cell})
@@ -70,7 +69,7 @@ def encode_targets(
     if padded := [label for label in found if label != label.strip()]:
         problems.append(f"{path}: labels with spaces around them: {examples(padded)}.")
     classes = _class_names(found, task, path, problems)
-    if task.kind == "binary":
+    if task.is_binary:
         classes = _positive_last(classes, task, sample_column, path, problems)
     position = {name: index for index, name in enumerate(classes)}
     targets = np.zeros((len(train), len(classes)))
@@ -81,13 +80,13 @@ def encode_targets(
 
 def strange_labels(train: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> Iterator[str]:
     """Yield messages about classes that look alike, or several labels in one cell."""
-    if task.kind == "regression" or len(task.targets) > 1 or task.classes is not None:
+    if task.is_regression or len(task.targets) > 1 or task.classes is not None:
         return
     for alike in written_alike(classes):
         yield (
             f"labels {examples(alike)} differ in writing only and are taken as {len(alike)} classes"
         )
-    if task.kind in ONE_CLASS_PER_ROW and (joint := likely_separator(classes, None)):
+    if task.has_one_class_per_row and (joint := likely_separator(classes, None)):
         joined = [name for name in classes if joint in name]
         yield (
             f"labels such as {examples(joined)} are taken as classes of their own; if they are "
@@ -107,16 +106,16 @@ def _class_names(found: list[str], task: Task, path: Path, problems: list[str]) 
                 f"it has {task.classes}.{hint if set(found) <= set(written) else ''}"
             )
         names = task.classes
-    if task.kind == "ordinal" and not (_are_numbers(names) and _ascend(names)):
+    if task.is_ordinal and not (_are_numbers(names) and _ascend(names)):
         problems.append(
             f"{path}: ordinal levels must be ascending numbers, found {examples(names)}."
         )
-    if task.kind == "binary" and len(names) != 2:
+    if task.is_binary and len(names) != 2:
         problems.append(
             f"{path}: a binary target has two values, {task.targets[0]!r} has {len(names)}: "
             f"{examples(names)}."
         )
-    elif len(names) < (1 if task.kind == "multilabel" else 2):
+    elif len(names) < (1 if task.is_multilabel else 2):
         found_only = f"one value only, {examples(names)}" if names else "no values"
         problems.append(f"{path}: {task.targets[0]!r} has {found_only}.")
     return tuple(names)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.config.competition import Kind, OfKind
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(OfKind):
     """What predictions (N, C) are of.
 
     Attributes:
@@ -20,26 +20,6 @@ class Task:
     kind: Kind
     levels: np.ndarray | None = None
     threshold: float = 0.5
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether values are numbers, not probabilities."""
-        return self.kind == "regression"
-
-    @property
-    def is_multilabel(self) -> bool:
-        """Whether each column is a yes or no of its own."""
-        return self.kind == "multilabel"
-
-    @property
-    def is_ordinal(self) -> bool:
-        """Whether classes are levels of a number."""
-        return self.kind == "ordinal"
-
-    @property
-    def has_one_class_per_row(self) -> bool:
-        """Whether probabilities of a row sum to 1."""
-        return not (self.is_regression or self.is_multilabel)
 
     def expected_levels(self, values: np.ndarray) -> np.ndarray:
         """Return the expectations (...,) of probabilities of levels (..., C)."""

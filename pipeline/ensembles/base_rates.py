@@ -11,6 +11,7 @@ of the model whose fold is scored. No label is used.
 import numpy as np
 from scipy.special import expit, softmax
 
+from pipeline.config.competition import link_of
 from pipeline.config.schema import Kind
 from pipeline.core.probabilities import clipped_log, clipped_logit
 from pipeline.metrics.named import Metric
@@ -84,14 +85,14 @@ def at_one_level(
 
 def _linked(values: np.ndarray, *, kind: Kind, floor: float = 0.0) -> np.ndarray:
     """Log odds of multilabel columns, log probabilities of classes, values of a regression."""
-    if kind == "regression":
+    if (link := link_of(kind)) == "identity":
         return values.astype(float)
-    if kind == "multilabel":
+    if link == "sigmoid":
         return clipped_logit(np.clip(values, floor, 1 - floor))
     return clipped_log(np.maximum(values, floor))
 
 
 def _unlinked(linked: np.ndarray, *, kind: Kind) -> np.ndarray:
-    if kind == "regression":
+    if (link := link_of(kind)) == "identity":
         return linked
-    return expit(linked) if kind == "multilabel" else softmax(linked, axis=-1)
+    return expit(linked) if link == "sigmoid" else softmax(linked, axis=-1)

@@ -42,7 +42,7 @@ def has_rule(metric: Metric, task: Task) -> bool:
         return metric.wants == "levels"
     if metric.wants != "labels":
         return False
-    if task.kind == "binary":  # shares of right rows want the likelier class
+    if task.is_binary:  # shares of right rows want the likelier class
         return metric.function.of != "hits" and metric.average != "micro"
     return task.is_multilabel and (metric.average != "" or metric.name == "accuracy")
 
@@ -60,7 +60,7 @@ def fit_rule(
         expected, wanted = task.expected_levels(values), task.expected_levels(targets)
         cuts = fit_cuts(expected, wanted, task.levels, metric=metric, rng=rng)
         return lambda probs: move_cuts(probs, cuts, task.levels)
-    if task.kind == "binary":
+    if task.is_binary:
         found = fit_threshold(targets[:, 1], values[:, 1], function=metric.function, rng=rng)
         return lambda probs: _two_columns(move_threshold(probs[:, 1], found, to=0.5))
     if task.kind == "multiclass":

@@ -87,7 +87,7 @@ def _mean_predictions(evidence: Evidence) -> Signal:
             oof[:, c],
             evidence.test[..., c],
             evidence.groups,
-            looks=1 if evidence.task.kind == "binary" else len(columns),
+            looks=1 if evidence.task.is_binary else len(columns),
         )
         for c in columns
     ]

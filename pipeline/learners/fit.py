@@ -172,7 +172,7 @@ def fit_learner(
         settings, blocks, weights=weights, targets=targets, metadata=metadata
     )
     if settings.class_weights == "balanced":
-        targets, weights = balanced(targets, weights, kind=task.kind)
+        targets, weights = balanced(targets, weights, task=task)
     folds = inner_folds(
         targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "inner folds")
     )
@@ -183,8 +183,7 @@ def fit_learner(
         features=features,
         targets=np.repeat(targets, views, axis=0),
         weights=np.repeat(weights / views, views),
-        kind=task.kind,
-        levels=task.levels,
+        task=task,
         folds=np.repeat(folds, views),
         num_columns=sum(len(scaling.centre) for scaling in columns if scaling is not None),
     )

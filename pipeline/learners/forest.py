@@ -74,7 +74,7 @@ def fit_extra_trees(
     if not learned.any():
         empty = np.zeros(0, dtype=np.int32)
         return ForestModel(centre, rotation, *(empty,) * 5, np.zeros((0, 0)), learned, constants)
-    size = targets.std(axis=0) if rows.kind == "regression" else np.ones(targets.shape[1])
+    size = targets.std(axis=0) if rows.task.is_regression else np.ones(targets.shape[1])
     size = np.where(size > 0, size, 1)  # targets of any unit count alike
     forest = ExtraTreesRegressor(
         **(DEFAULTS | params), random_state=seed, n_jobs=num_threads(len(targets))

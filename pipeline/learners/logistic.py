@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.errors import UserError
 from pipeline.learners.linear import LinearModel, best_temperature, log_loss
 from pipeline.learners.rotation import rotate
@@ -124,9 +123,9 @@ def held_out_scores(
 
 
 def _output(rows: TrainingRows, learner: str) -> str:
-    if rows.kind == "regression":
+    if rows.task.is_regression:
         raise UserError(f"`learner: {learner}` predicts classes; for regression use `ridge`.")
-    return "softmax" if rows.kind in ONE_CLASS_PER_ROW else "sigmoid"
+    return rows.task.link
 
 
 def _undecided(rows: TrainingRows, output: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

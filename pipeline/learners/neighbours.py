@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.config.competition import Link, link_of
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 from pipeline.metrics.scorers import EPS
 
@@ -53,7 +53,7 @@ class NeighboursModel:
         weighted = votes * self.weights[nearest]
         sums = np.einsum("nk,nkc->nc", weighted, self.targets[nearest])
         total = weighted.sum(axis=1)
-        if self.kind != "regression":
+        if link_of(self.kind) != "identity":
             prior = self.weights @ self.targets / self.weights.sum()
             sums, total = sums + votes[:, -1:] * prior, total + votes[:, -1]
         return sums / total[:, None]
@@ -79,7 +79,7 @@ def fit_neighbours(
     counts = [min(count, len(features)) for count in ([k] if k else COUNTS)]
     temperatures = [temperature] if temperature else TEMPERATURES
     choices = [
-        NeighboursModel(features, targets, weights, count, at, rows.kind, *columns)
+        NeighboursModel(features, targets, weights, count, at, rows.task.kind, *columns)
         for count, at in product(counts, temperatures)
     ]
     if len(choices) == 1:
@@ -87,19 +87,19 @@ def fit_neighbours(
     nearest, cosines = nearest_rows(features, features, k=max(counts), folds=rows.folds)
     errors = [
         weights
-        @ error(model.vote(nearest[:, : model.k], cosines[:, : model.k]), targets, rows.kind)
+        @ error(model.vote(nearest[:, : model.k], cosines[:, : model.k]), targets, rows.task.link)
         for model in choices
     ]
     return choices[int(np.argmin(errors))]
 
 
-def error(values: np.ndarray, targets: np.ndarray, kind: str) -> np.ndarray:
+def error(values: np.ndarray, targets: np.ndarray, link: Link) -> np.ndarray:
     """(N,) what a prediction misses: log loss, or squared error in units of the target's spread."""
-    if kind == "regression":
+    if link == "identity":
         spread = np.maximum(targets.var(axis=0), np.finfo(float).tiny)
         return ((values - targets) ** 2 / spread).mean(axis=1)
     losses = -targets * np.log(np.maximum(values, EPS))
-    if kind not in ONE_CLASS_PER_ROW:
+    if link == "sigmoid":
         losses -= (1 - targets) * np.log(np.maximum(1 - values, EPS))
     return losses.sum(axis=1)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, softmax
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
@@ -82,9 +81,9 @@ def fit_perceptron(
     learned, constants = columns_to_learn(rows)
     targets = rows.targets[:, learned].astype(np.float32)
     centre, spread = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
-    output = "softmax" if rows.kind in ONE_CLASS_PER_ROW else "sigmoid"
-    if rows.kind == "regression":
-        output, centre, spread = "identity", targets.mean(axis=0), targets.std(axis=0)
+    output = rows.task.link
+    if rows.task.is_regression:
+        centre, spread = targets.mean(axis=0), targets.std(axis=0)
         spread = np.where(spread > 0, spread, 1)
         targets = ((targets - centre) / spread).astype(np.float32)
     scale = np.float32(1 / max(np.sqrt(np.mean(rows.features**2)), 1e-12))

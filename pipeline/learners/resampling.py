@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.errors import UserError
 from pipeline.images.sampling import epoch_rows
 from pipeline.learners.rows import TrainingRows
@@ -30,7 +29,11 @@ def resample(
     if sampling == "smote":
         return joined(rows, synthetic_rows(rows, rng=rng))
     images = epoch_rows(
-        rows.targets[::views], rows.weights[::views], sampling=sampling, kind=rows.kind, rng=rng
+        rows.targets[::views],
+        rows.weights[::views],
+        sampling=sampling,
+        kind=rows.task.kind,
+        rng=rng,
     )
     return rows.of((np.sort(images)[:, None] * views + np.arange(views)).ravel())
 
@@ -45,9 +48,9 @@ def synthetic_rows(rows: TrainingRows, *, rng: np.random.Generator) -> TrainingR
     Source: Chawla et al. 2002, SMOTE; imbalanced-learn's has no inner folds, soft targets or
     row weights.
     """
-    if rows.kind not in ONE_CLASS_PER_ROW:
+    if not rows.task.has_one_class_per_row:
         raise UserError(
-            f"`sampling: smote` needs one class per row, but the task is {rows.kind}. "
+            f"`sampling: smote` needs one class per row, but the task is {rows.task.kind}. "
             "Use `sampling: all`."
         )
     labels = rows.targets.argmax(axis=1)

@@ -8,14 +8,6 @@ from pipeline.learners.linear import LinearModel, Output, best_temperature
 from pipeline.learners.rotation import rotate
 from pipeline.learners.rows import TrainingRows
 
-OUTPUT: dict[str, Output] = {
-    "binary": "softmax",
-    "multiclass": "softmax",
-    "multilabel": "sigmoid",
-    "ordinal": "levels",
-    "regression": "identity",
-}
-
 
 def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> LinearModel:
     """Fit sum_i w_i |y_i - x_i W - b|^2 + strength |W|^2 in closed form, for all kinds.
@@ -28,9 +20,10 @@ def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> L
             where values are predicted, squared error; each regression target has its own.
         seed: unused, nothing is drawn.
     """
-    output = OUTPUT[rows.kind]
+    task = rows.task
+    output: Output = "levels" if task.is_ordinal else task.link
     if output == "levels":
-        values = rows.targets @ rows.levels[:, None]
+        values = rows.targets @ task.levels[:, None]
     else:
         values = rows.targets if output == "identity" else rows.targets - 0.5
     share = rows.weights / rows.weights.sum()
@@ -58,7 +51,7 @@ def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> L
         mass = share @ rows.targets
         certain = mass == 0 if output == "softmax" else (mass == 0) | (mass == 1)
         coefs[:, certain], intercepts[certain] = 0, np.where(mass > 0, np.inf, -np.inf)[certain]
-    return LinearModel(coefs, intercepts, output, rows.levels, strength)
+    return LinearModel(coefs, intercepts, output, task.levels, strength)
 
 
 def held_out_residuals(

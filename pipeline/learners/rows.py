@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 ENOUGH_HELD_OUT = 1000  # enough rows to compare settings; more folds would only cost time
@@ -20,15 +20,13 @@ class TrainingRows:
             and metadata.
         targets: (N, C) in the form of the kind, may be soft.
         weights: (N,) not negative, not all 0.
-        kind: the task's. levels: (C,) ascending, for ordinal.
         folds: (N,) inner folds, for what is chosen or calibrated inside the training rows.
     """
 
     features: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
-    kind: str
-    levels: np.ndarray | None
+    task: Task
     folds: np.ndarray
     num_columns: int
 
@@ -53,13 +51,13 @@ def chosen_rows(
 def columns_to_learn(rows: TrainingRows) -> tuple[np.ndarray, np.ndarray]:
     """Which columns are not the same in all rows (C,), and what the others are always (C,)."""
     mass = rows.weights @ rows.targets / rows.weights.sum()
-    if rows.kind == "regression":
+    if rows.task.is_regression:
         return np.ones(len(mass), dtype=bool), mass
     return (mass > 0) & (mass < 1), (mass > 0).astype(float)
 
 
 def balanced(
-    targets: np.ndarray, weights: np.ndarray, *, kind: str
+    targets: np.ndarray, weights: np.ndarray, *, task: Task
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rescale rows so that all classes have the same mass; the total stays the same.
 
@@ -69,9 +67,9 @@ def balanced(
     Raises:
         UserError: where a row has not one class.
     """
-    if kind not in ONE_CLASS_PER_ROW:
+    if not task.has_one_class_per_row:
         raise UserError(
-            f"`class_weights: balanced` needs one class per row, but the task is {kind}. "
+            f"`class_weights: balanced` needs one class per row, but the task is {task.kind}. "
             "Remove it from the member."
         )
     mass = weights @ targets

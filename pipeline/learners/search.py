@@ -167,9 +167,9 @@ class HeldOutLoss:
 
     def _error(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
         if not self.task.is_ordinal:
-            return error(values, targets, self.task.kind)
+            return error(values, targets, self.task.link)
         levels = self.task.levels[:, None]
-        return error(values @ levels, targets @ levels, "regression")
+        return error(values @ levels, targets @ levels, "identity")
 
 
 def few_axes(

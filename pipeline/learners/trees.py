@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 
-from pipeline.core.targets import ONE_CLASS_PER_ROW
+from pipeline.config.competition import link_of
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
@@ -58,7 +58,7 @@ class TreesModel:
             for booster in self.boosters
         ]
         values = np.tile(self.constants, (len(features), 1))
-        if scores and self.kind in ONE_CLASS_PER_ROW:
+        if scores and link_of(self.kind) == "softmax":
             of_classes = scores[0]
             if of_classes.ndim == 1:  # of two classes LightGBM returns the second one's
                 of_classes = np.stack([1 - of_classes, of_classes], axis=1)
@@ -94,7 +94,7 @@ def fit_lightgbm(
         )
         for objective, used, label, weights in booster_tasks(rows, learned)
     ]
-    return TreesModel(centre, rotation, boosters, rows.kind, learned, constants)
+    return TreesModel(centre, rotation, boosters, rows.task.kind, learned, constants)
 
 
 def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,10 +122,10 @@ def booster_tasks(
     weights = rows.weights[used]
     if not learned.any():
         return []
-    if rows.kind == "regression":
+    if rows.task.is_regression:
         return [({"objective": "regression"}, used, column[used], weights) for column in targets.T]
-    if rows.kind == "multilabel" or targets.shape[1] == 2:
-        columns = targets.T if rows.kind == "multilabel" else targets.T[1:]
+    if rows.task.is_multilabel or targets.shape[1] == 2:
+        columns = targets.T if rows.task.is_multilabel else targets.T[1:]
         return [({"objective": "cross_entropy"}, used, column[used], weights) for column in columns]
     parents, classes = np.nonzero(targets[used] > SMALLEST_SHARE)
     objective = {"objective": "multiclass", "num_class": targets.shape[1]}

@@ -10,7 +10,6 @@ import pandas as pd
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
 from pipeline.core.predictions import Predictions
-from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -78,20 +77,20 @@ def _values(table: pd.DataFrame, competition: Competition, path: Path) -> np.nda
         raise UserError(f"{path}: {error}; expected numbers.") from None
     if not np.isfinite(values).all():
         raise UserError(f"{path}: some cells are empty or not finite; expected a number in each.")
-    kind = competition.task.kind
-    if kind == "regression":
+    task = competition.task
+    if task.is_regression:
         return values
     if values.min() < 0 or values.max() > 1:
         raise UserError(
             f"{path}: values from {values.min():g} to {values.max():g}; expected probabilities."
         )
-    if kind not in ONE_CLASS_PER_ROW:
+    if not task.has_one_class_per_row:
         return values
     sums = values.sum(1, keepdims=True)
     if np.abs(sums - 1).max() > MAX_ROUNDING:
         row = int(np.abs(sums - 1).argmax())
         raise UserError(
-            f"{path}: row {row + 1} sums to {sums[row, 0]:g}; expected a {kind} task's "
+            f"{path}: row {row + 1} sums to {sums[row, 0]:g}; expected a {task.kind} task's "
             "probabilities, which sum to 1."
         )
     return values / sums

@@ -135,7 +135,7 @@ class Metric:
             return task.expected_levels(targets), expected
         y_true = targets.argmax(axis=1)
         if self.wants == "probabilities":
-            return y_true, values[:, 1] if task.kind == "binary" else values
+            return y_true, values[:, 1] if task.is_binary else values
         return y_true, values.argmax(axis=1)
 
     def clip(self, values: np.ndarray) -> np.ndarray:

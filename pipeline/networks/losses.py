@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
+from pipeline.config.competition import link_of
 from pipeline.config.network import MARGINS
 from pipeline.config.schema import Kind, Network
 from pipeline.errors import UserError
@@ -190,9 +191,9 @@ def distilled(
     Source: Hinton 2015.
     """
     own, teacher = targets.chunk(2, dim=1)
-    if kind == "regression":
+    if (link := link_of(kind)) == "identity":
         distance = error(outputs, teacher, of=F.mse_loss)
-    elif kind == "multilabel":
+    elif link == "sigmoid":
         softened = (teacher.logit(1e-6) / temperature).sigmoid()
         logits = outputs / temperature
         entropy = F.binary_cross_entropy(softened, softened, reduction="none").mean(1)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pipeline.backbones.create import change_channels, create_backbone, normalisation
 from pipeline.backbones.pooling import create_pooling, num_features_of
+from pipeline.config.competition import link_of
 from pipeline.config.schema import Backbone, Kind, Network
 from pipeline.core.artifacts import replacing
 from pipeline.errors import UserError
@@ -38,7 +39,7 @@ class ImageNetwork(nn.Module):
         num_classes: int,
     ) -> None:
         super().__init__()
-        self.kind, self.channels = kind, settings.channels
+        self.link, self.channels = link_of(kind), settings.channels
         mean, std = (
             torch.tensor(values).view(1, -1, 1, 1) * 255 for values in normalisation(backbone)
         )
@@ -71,9 +72,9 @@ class ImageNetwork(nn.Module):
     def values_of(self, outputs: torch.Tensor) -> torch.Tensor:
         """Turn raw outputs (B, C) into probabilities, or values in the target's unit."""
         outputs = outputs.float()
-        if self.kind == "regression":
+        if self.link == "identity":
             return outputs * self.target_std + self.target_mean
-        return outputs.sigmoid() if self.kind == "multilabel" else outputs.softmax(1)
+        return outputs.sigmoid() if self.link == "sigmoid" else outputs.softmax(1)
 
     @torch.inference_mode()
     def predict_values(self, images: torch.Tensor) -> torch.Tensor:
@@ -106,7 +107,7 @@ class ImageNetwork(nn.Module):
         Source: Karpathy 2019, "init well"; zero heads as in Kolesnikov 2020 (BiT); Lin 2017.
         """
         mean = np.average(targets, axis=0, weights=weights)
-        if self.kind == "regression":
+        if self.link == "identity":
             std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weights))
             self.target_mean.copy_(torch.from_numpy(mean))
             self.target_std.copy_(torch.from_numpy(np.where(std > 0, std, 1.0)))
@@ -114,7 +115,7 @@ class ImageNetwork(nn.Module):
         elif bias == "prior":
             smallest = 1 / (2 * len(targets))  # a class that is absent here may occur in the test
             mean = mean.clip(smallest, 1 - smallest)
-            start = np.log(mean) - (np.log1p(-mean) if self.kind == "multilabel" else 0.0)
+            start = np.log(mean) - (np.log1p(-mean) if self.link == "sigmoid" else 0.0)
             if class_weights is not None:
                 start = start + np.log(class_weights)
         else:

@@ -56,7 +56,7 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
-        kind, targets = data.kind, data.targets
+        kind, targets = data.task.kind, data.targets
         drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
         class_weights = create_class_weights(settings, targets, drawn, kind)
         torch.manual_seed(seed)  # for the model's own draws: heads, random weights

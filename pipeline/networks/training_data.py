@@ -45,8 +45,6 @@ class TrainingData:
         valid_rows: (m,) to be scored on, with valid_targets (m, C); they decide nothing.
         inner_rows: (k,) that decide which epoch is used, with inner_targets (k, C): none of the
             others. Empty where nothing is decided.
-        levels: (C,) ascending, for ordinal. threshold: a multilabel probability of at least this is
-            a yes.
         teacher: (n, C) a teacher's predictions for `rows`, to distil from.
         start_weights: another network's, to start from.
     """
@@ -54,7 +52,7 @@ class TrainingData:
     cache: Cache
     image_size: int
     cut: str
-    kind: Kind
+    task: Task
     rows: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
@@ -62,15 +60,8 @@ class TrainingData:
     valid_targets: np.ndarray
     inner_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
     inner_targets: np.ndarray | None = None
-    levels: np.ndarray | None = None
-    threshold: float = 0.5
     teacher: np.ndarray | None = None
     start_weights: Path | None = None
-
-    @property
-    def task(self) -> Task:
-        """Return the task of the predictions."""
-        return Task(self.kind, self.levels, self.threshold)
 
     def loss_weights(self, settings: Network) -> np.ndarray:
         """Return (n,) what a row weighs each time it is seen."""
@@ -79,7 +70,7 @@ class TrainingData:
     def epoch_weights(self, settings: Network) -> np.ndarray:
         """Return (n,) what a row weighs in an epoch: its draws times its weight in the loss."""
         draws = draws_per_epoch(
-            self.targets, self.weights, sampling=settings.sampling, kind=self.kind
+            self.targets, self.weights, sampling=settings.sampling, kind=self.task.kind
         )
         return draws * self.loss_weights(settings)
 
@@ -103,7 +94,7 @@ def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed:
     view = {"image_size": data.image_size, "cut": data.cut}
     spread = _spread(data, seed) if wants_spread(settings.augment) else None
     augment = create_augmentation(settings.augment, **view, spread=spread)
-    how = {"sampling": settings.sampling, "kind": data.kind}
+    how = {"sampling": settings.sampling, "kind": data.task.kind}
     batches = Batches(
         num_epoch_rows(data.targets, **how),
         batch_size=settings.batch_size,

@@ -109,7 +109,7 @@ def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
 def _draw(trial: TrialNetwork, results: list[CheckResult], names: tuple[str, ...]) -> list[Path]:
     """Write the figures; return their paths."""
     numbers = {result.name: result.numbers for result in results}
-    kind = trial.data.kind
+    kind = trial.data.task.kind
     seen = [
         (images, [check_figures.label_text(target, names, kind) for target in targets])
         for images, targets in seen_batches(trial, NUM_BATCHES)

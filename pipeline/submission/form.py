@@ -6,7 +6,6 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.core.competition import Competition
-from pipeline.core.targets import ONE_CLASS_PER_ROW
 from pipeline.metrics.named import Metric
 
 Holds = Literal["numbers", "flags", "label", "labels", "likeliest", "value", "level"]
@@ -44,7 +43,7 @@ def sample_of(competition: Competition, metric: Metric) -> pd.DataFrame:
     """Return the sample or, if the competition has none, its most likely form."""
     if competition.sample is not None:
         return competition.sample
-    single_label = competition.task.kind in ONE_CLASS_PER_ROW
+    single_label = competition.task.has_one_class_per_row
     per_class = single_label and metric.wants == "probabilities" and len(competition.classes) > 2
     per_class &= metric.top is None
     columns = list(competition.classes) if per_class else competition.task.targets

@@ -55,7 +55,7 @@ def submission_table(
     form = find_form(competition, metric, settings)
     order = pd.Index(competition.test_ids).get_indexer(sample[id_column])
     values = values[order]
-    if competition.task.kind == "regression":
+    if competition.task.is_regression:
         values = metric.clip(values)
     filled = fill_columns(values, competition, form, threshold=settings.threshold)
     table = pd.DataFrame({id_column: sample[id_column], **filled})
@@ -104,7 +104,7 @@ def fill_columns(
         cells = [form.joint.join(names[row]) or word for row in chosen]
         return {first: np.array(cells, dtype=object)}
     if form.holds == "flags":
-        if competition.task.kind == "multilabel":
+        if competition.task.is_multilabel:
             values = (values >= threshold).astype(int)
         else:
             values = np.eye(values.shape[1], dtype=int)[values.argmax(1)]

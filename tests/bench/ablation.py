@@ -140,7 +140,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     view = {"image_size": network.image_size, "cut": backbone.cut}
     data = TrainingData(
         cache=cache,
-        kind=kind,
+        task=Task(kind),
         rows=rows,
         targets=competition.targets[rows],
         weights=np.ones(len(rows)),

@@ -27,6 +27,7 @@ from pipeline.backbones.device import BATCH, Hardware, autocast, squares_ahead
 from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network, Runtime
 from pipeline.core.runtime import num_threads, tune_allocator
+from pipeline.core.task import Task
 from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
 from pipeline.metrics.named import get_metric
@@ -121,7 +122,7 @@ def bench_training(
         cache=cache,
         image_size=224,
         cut="crop",
-        kind="multiclass",
+        task=Task("multiclass"),
         rows=np.arange(len(cache)),
         targets=targets,
         weights=np.ones(len(cache)),

@@ -26,8 +26,7 @@ def unbalanced(kind: str = "multiclass") -> TrainingRows:
         features=features,
         targets=np.repeat(np.eye(3)[labels], VIEWS, axis=0),
         weights=np.ones(len(labels) * VIEWS),
-        kind=kind,
-        levels=None,
+        task=Task(kind),
         folds=np.repeat(folds, VIEWS),
         num_columns=0,
     )

@@ -290,8 +290,7 @@ def ridge_rows(kind: str = "regression", *, num_dims: int = 12) -> TrainingRows:
         features=np.hstack([blocks["a"].mean(axis=1)[:, :num_dims], noise]),
         targets=targets,
         weights=rng.uniform(0.5, 2, NUM_ROWS),
-        kind=kind,
-        levels=None,
+        task=Task(kind),
         folds=np.arange(NUM_ROWS) % 4,
         num_columns=0,
     )
@@ -354,17 +353,17 @@ def test_noise_asks_for_a_strong_penalty_and_clean_signal_for_a_weak_one():
 
 def test_balanced_weights_give_classes_equal_mass_and_keep_the_total():
     targets = np.eye(3)[[0, 0, 0, 1]]
-    same, weights = balanced(targets, np.ones(4), kind="multiclass")
+    same, weights = balanced(targets, np.ones(4), task=Task("multiclass"))
     np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
     assert np.array_equal(same, targets)
     with pytest.raises(UserError, match="one class per row"):
-        balanced(targets, np.ones(4), kind="multilabel")
+        balanced(targets, np.ones(4), task=Task("multilabel"))
 
 
 def test_each_share_of_a_soft_row_counts_by_its_own_class():
     # Masses 2.5 and 0.5 of 3: factors 3/5 and 3. The soft row: 0.3 and 1.5, of weight 1.8.
     targets = np.array([[1, 0], [1, 0], [0.5, 0.5]])
-    moved, weights = balanced(targets, np.ones(3), kind="binary")
+    moved, weights = balanced(targets, np.ones(3), task=Task("binary"))
     np.testing.assert_allclose(weights, [0.6, 0.6, 1.8])
     np.testing.assert_allclose(moved, [[1, 0], [1, 0], [1 / 6, 5 / 6]])
     np.testing.assert_allclose(weights @ moved, [1.5, 1.5])

@@ -17,6 +17,7 @@ from pipeline.__main__ import app
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.networks import trainer as trainer_module
 from pipeline.networks.checks import learning
@@ -79,7 +80,7 @@ def trial(
         cache=Patches(),
         image_size=size,
         cut="crop",
-        kind=kind,
+        task=Task(kind),
         rows=np.arange(ROWS),
         targets=TARGETS[kind][order],
         weights=np.ones(ROWS),

@@ -20,6 +20,7 @@ from small_training import (
 )
 
 from pipeline.config.schema import Backbone
+from pipeline.core.task import Task
 from pipeline.errors import JobFailed, UserError
 from pipeline.images.batches import FoldImages
 from pipeline.networks import trainer as trainer_module
@@ -319,6 +320,6 @@ def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
 
 
 def test_epochs_are_scored_at_the_threshold_of_the_submission(tmp_path):
-    data = replace(training_data("multilabel"), threshold=0.999)
+    data = replace(training_data("multilabel"), task=Task("multilabel", threshold=0.999))
     found = fit(tmp_path, kind="multilabel", metric="f1_macro", data=data, epochs=1)
     assert found["score"] == 0  # at 0.5 most columns would be yes

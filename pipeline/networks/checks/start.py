@@ -57,7 +57,7 @@ def start_loss(
 
 def _start_in_words(settings: Network, data: TrainingData) -> str:
     """Describe what that network predicts for every image."""
-    if data.kind == "regression":
+    if data.task.is_regression:
         return "always predicting the mean"
     if settings.head == "cosine":
         return "cosines of zero"
@@ -73,12 +73,12 @@ def _start_outputs(data: TrainingData, settings: Network, targets: torch.Tensor)
     """
     seen, smallest = data.epoch_weights(settings), 1 / (2 * len(data.targets))
     shares = (seen @ data.targets / seen.sum()).clip(smallest, 1 - smallest)
-    if data.kind == "regression" or settings.head == "cosine" or settings.bias == "zero":
+    if data.task.is_regression or settings.head == "cosine" or settings.bias == "zero":
         outputs = np.zeros_like(shares)
     elif settings.bias == "rare":
         outputs = np.full_like(shares, rare_bias())
     else:
-        odds = shares / (1 - shares) if data.kind == "multilabel" else shares
-        class_weights = create_class_weights(settings, data.targets, seen, data.kind)
+        odds = shares / (1 - shares) if data.task.is_multilabel else shares
+        class_weights = create_class_weights(settings, data.targets, seen, data.task.kind)
         outputs = np.log(odds if class_weights is None else odds * class_weights)
     return torch.from_numpy(outputs).float().to(targets.device).expand(len(targets), -1)

@@ -169,7 +169,7 @@ def _reliability(inputs: PageInputs) -> Picture:
     if inputs.task.is_multilabel:
         predicted, observed = inputs.oof.ravel(), (inputs.targets >= 0.5).ravel()
         what = "all labels of all images"
-    elif inputs.task.kind == "binary":
+    elif inputs.task.is_binary:
         predicted, observed = inputs.oof[:, 1], inputs.targets[:, 1] >= 0.5
         what = f"the probability of {inputs.classes[1]}"
     else:
