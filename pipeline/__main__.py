@@ -105,7 +105,7 @@ def _config(
     show: Annotated[bool, typer.Option("--show", help="Print the resolved config.")] = False,
 ) -> None:
     from pipeline.config import explain
-    from pipeline.metrics.named import METRICS_OF_KIND
+    from pipeline.metrics.find_metric import METRICS_OF_KIND
 
     if show or config:
         explain.show(config, _split(overrides, more))

@@ -17,7 +17,7 @@ from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
-from pipeline.metrics.named import Metric, task_metric
+from pipeline.metrics.find_metric import Metric, task_metric
 from pipeline.metrics.own import try_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form

@@ -12,11 +12,11 @@ from pipeline.core.summary import (
     Contestant,
     Diversity,
     Estimate,
-    Form,
     RoundGain,
     ShakeUp,
     Shift,
     Summary,
+    WrittenForm,
 )
 
 CONFIG = {
@@ -46,7 +46,7 @@ def example_summary(config: Config | None = None, **changes: Any) -> Summary:
         metric="accuracy",
         greater_is_better=True,
         positive_class="",
-        form=Form("label", (), (), None),
+        form=WrittenForm("label", (), (), None),
         folds=3,
         repeats=1,
         rows=12,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.metrics.named import METRICS_OF_KIND
+from pipeline.metrics.find_metric import METRICS_OF_KIND
 from pipeline.metrics.patterns import PATTERNS
 
 EXAMPLES = {pattern.shown: pattern.example for pattern in PATTERNS}

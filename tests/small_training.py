@@ -8,7 +8,7 @@ import torch
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.task import Task
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.networks import training
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training_data import TrainingData

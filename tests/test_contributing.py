@@ -41,7 +41,7 @@ assert torch.allclose(loss(even, targets), torch.full((2,), np.log(4) + 0.75).fl
     "blend": """
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 members = np.array([[[0.9, 0.1]], [[0.5, 0.5]], [[0.8, 0.2]]])
 metric = get_metric("log_loss", "binary")
 fitting = BlendFitting(Task("binary"), metric, 0, prune=False, cautious=False)
@@ -49,7 +49,7 @@ blend = fit_blend("median", members, np.eye(2)[[0]], None, fitting)
 assert np.allclose(blend.apply(members), [[0.8, 0.2]])
 """,
     "metric": """
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 metric = get_metric("worst_recall", "binary")
 assert metric.score(np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 0, 0, 1]], Task("binary")) == 0.5
 """,

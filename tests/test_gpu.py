@@ -14,7 +14,7 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.task import Task
 from pipeline.errors import JobFailed
 from pipeline.images.decoding import ImageFiles
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer

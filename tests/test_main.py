@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import _disk_error, _split
-from pipeline.metrics.named import METRICS
+from pipeline.metrics.find_metric import SUMMARIES
 
 CODE = Path(__file__).resolve().parents[1]
 CONFIG = "competition: tiny\ntask: {kind: multiclass, target: label}\n"
@@ -70,7 +70,7 @@ def test_the_page_of_keys_ends_with_the_metrics(tmp_path: Path) -> None:
     (regression,) = re.findall(r"^  regression: (.*)$", listed, re.MULTILINE)
     assert {"mae", "rmse", "rmsle"} <= set(regression.split(", "))
     assert "accuracy" not in regression
-    assert set(re.findall(r"\w+", listed)) >= set(METRICS)
+    assert set(re.findall(r"\w+", listed)) >= set(SUMMARIES)
 
 
 # Ctrl-C reaches all processes of the terminal's group, here while workers hand out batches.

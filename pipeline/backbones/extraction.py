@@ -28,13 +28,13 @@ from pipeline.backbones.device import (
 )
 from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
-from pipeline.backbones.tta import get_view
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
 from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
+from pipeline.images.tta import get_view
 
 log = logging.getLogger(__name__)
 BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most

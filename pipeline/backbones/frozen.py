@@ -5,8 +5,8 @@ from torch import nn
 
 from pipeline.backbones.create import create_backbone
 from pipeline.backbones.pooling import Pooling, create_pooling, num_features_of
-from pipeline.backbones.tta import sides
 from pipeline.config.schema import Backbone
+from pipeline.images.tta import sides
 
 
 class PooledBackbone(nn.Module):

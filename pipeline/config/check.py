@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import get_args
 
+from pipeline.config.dependencies import backbones_of, depends_on
 from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
-from pipeline.config.relations import backbones_of, depends_on
 from pipeline.config.schema import (
     BLENDS_OF_PROBABILITIES,
     BlendKind,

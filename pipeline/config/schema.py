@@ -11,7 +11,7 @@ from pipeline.config.competition import DEFAULT_METRICS, Data, Folds, Kind, Task
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
 from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
-from pipeline.config.views import expand_views
+from pipeline.config.tta import expand_views
 
 # Every section is imported from here, wherever it is written.
 __all__ = [

@@ -11,9 +11,9 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Task
 from pipeline.core.artifacts import fingerprint
+from pipeline.core.id_checks import bad_ids, shared_ids, strange_sample
 from pipeline.core.image_files import image_paths, missing_images, with_other_endings
 from pipeline.core.labels import named_like
-from pipeline.core.row_checks import bad_ids, shared_ids, strange_sample
 from pipeline.core.tables import missing_columns, read_tables
 from pipeline.core.targets import encode_targets, read_numbers, strange_labels
 from pipeline.errors import UserError

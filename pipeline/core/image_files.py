@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.core.targets import examples
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
 
 
 def columns_in_braces(template: str) -> list[str]:
@@ -42,7 +42,7 @@ def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], 
         by_stem = _images_by_stem(folder / parent)
         for path in of_parent:
             name = PurePosixPath(path)
-            stem = name.stem if name.suffix.lower() in ENDINGS else name.name
+            stem = name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name
             names = [name for name in by_stem.get(stem, []) if str(parent / name) not in taken]
             if len(names) == 1:
                 found[path] = str(parent / names[0])
@@ -66,7 +66,7 @@ def _hint(folder: Path, path: PurePosixPath) -> str:
     if not parent.is_dir():
         has = sorted(child.name for child in folder.iterdir() if child.is_dir())
         return f" There is no folder {path.parent}; there are {examples(has)}."
-    stem = path.stem if path.suffix.lower() in ENDINGS else path.name
+    stem = path.stem if path.suffix.lower() in IMAGE_ENDINGS else path.name
     if len(names := _images_by_stem(parent).get(stem, [])) > 1:
         return f" There are {' and '.join(names)}: say the ending in the template."
     below = [child for child in parent.iterdir() if child.is_dir() and (child / path.name).exists()]
@@ -82,6 +82,6 @@ def _images_by_stem(folder: Path) -> dict[str, list[str]]:
     by_stem: dict[str, list[str]] = defaultdict(list)
     if folder.is_dir():
         for file in folder.iterdir():
-            if file.suffix.lower() in ENDINGS:
+            if file.suffix.lower() in IMAGE_ENDINGS:
                 by_stem[file.stem].append(file.name)
     return {stem: sorted(names) for stem, names in by_stem.items()}

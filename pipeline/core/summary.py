@@ -65,7 +65,7 @@ class Estimate(Contestant):
 
 
 @dataclass(frozen=True)
-class Form:
+class WrittenForm:
     """How predictions are written to the file.
 
     Attributes:
@@ -255,7 +255,7 @@ class Summary:
     metric: str
     greater_is_better: bool
     positive_class: str
-    form: Form
+    form: WrittenForm
     folds: int
     repeats: int
     rows: int

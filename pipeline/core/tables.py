@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Task
 from pipeline.core.csv_files import CsvFile, offered, read_csv
+from pipeline.core.id_checks import other_id_column
 from pipeline.core.image_files import columns_in_braces
-from pipeline.core.row_checks import other_id_column
 from pipeline.errors import did_you_mean
 
 

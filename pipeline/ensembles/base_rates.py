@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 from pipeline.config.competition import link_of
 from pipeline.config.schema import Kind
 from pipeline.core.probabilities import clipped_log, clipped_logit
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 # A probability is lifted to this in an average of logs: how sure a model is of what is absent tells
 # little of base rates.

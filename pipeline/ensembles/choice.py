@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.estimates.row_loss import margin, row_losses, smooth_task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 Choice = Literal["loss", "metric"]
 

@@ -10,8 +10,8 @@ from pipeline.core.summary import Comparison, Contestant, Diversity
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.left_out import SLOW, oof_without_each
-from pipeline.estimates.interval import bootstrap_interval, probability_better
+from pipeline.ensembles.member_value import SLOW, oof_without_each
+from pipeline.estimates.interval import interval_of_score, probability_better
 from pipeline.estimates.resampling import Resampling
 from pipeline.project import Project
 
@@ -21,7 +21,7 @@ LEVEL = 0.90  # of the interval
 def contestant(project: Project, name: str, kind: str, fit: CrossFitted) -> Contestant:
     """Score a member or blend out of fold, with an interval and the spread over folds."""
     targets, folds = project.competition.targets, project.folds
-    low, high = bootstrap_interval(
+    low, high = interval_of_score(
         targets, fit.scored_oof, project.metric, project.task, Resampling.of(project)
     )
     fold_scores = [

@@ -21,7 +21,7 @@ from pipeline.ensembles.thresholds import (
     fit_threshold,
     move_threshold,
 )
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import RowMeans
 
 Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
@@ -29,13 +29,13 @@ Rule = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C)
 BAGS = 5  # bootstrap samples that cut-points are the mean of
 CANDIDATES = 30  # positions tried for each cut-point, between its neighbours
 PASSES = 3
-OF_CLASSES = ("f1_macro", "balanced_accuracy")  # metrics that factors of classes are fitted to
+CLASS_LOSSES = ("f1_macro", "balanced_accuracy")  # metrics that factors of classes are fitted to
 
 
 def has_rule(metric: Metric, task: Task) -> bool:
     """Whether another decision than the usual may do the metric good, and there is one to fit."""
     if task.kind == "multiclass":
-        return metric.name in OF_CLASSES
+        return metric.name in CLASS_LOSSES
     if not isinstance(metric.function, RowMeans):
         return False
     if task.is_ordinal:

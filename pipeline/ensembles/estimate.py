@@ -19,7 +19,7 @@ from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.constant import cross_fit_constant
 from pipeline.estimates.evidence import Evidence
-from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.interval import interval_of_test_score
 from pipeline.estimates.label_free import LabelFree, judge_test_rows
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shake_up import public_and_private, shake_up
@@ -55,7 +55,7 @@ def estimate(
     else:
         gain = judged.gain
         expected = chosen.score + gain
-        low, high = prediction_interval(
+        low, high = interval_of_test_score(
             targets, fitted.scored_oof, *about, test_rows=test_rows, gain=gain
         )
     limits = project.metric.limits(targets, project.task)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.config.relations import positions_by_round
+from pipeline.config.dependencies import positions_by_round
 from pipeline.config.schema import Calibrate
 from pipeline.core.task import Task
 from pipeline.estimates.row_loss import smooth_task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.project import Project
 from pipeline.submission.writing import filling
 

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.task import Task
 from pipeline.ensembles.weights import MixtureLoss
 from pipeline.estimates.row_loss import smooth_task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 BAGS = 5
 BAG_SHARE = 0.75  # of the members, in each bag; a half was worse, out of fold

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.core.task import Task
 from pipeline.ensembles.weights import MixtureLoss, weighted_mean
 from pipeline.estimates.row_loss import smooth_task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 STEPS = (0.2, 0.1, 0.05)
 BAGS = 5  # random halves of the rows; their weights are averaged

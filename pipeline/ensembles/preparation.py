@@ -10,7 +10,7 @@ from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.calibration import Calibration, fit_calibration
 from pipeline.estimates.constant import best_constant
 from pipeline.estimates.row_loss import row_losses, smooth_task, surely_knows
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 
 @dataclass(frozen=True)

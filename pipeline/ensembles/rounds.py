@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.relations import series_of_rounds
+from pipeline.config.dependencies import series_of_rounds
 from pipeline.core.summary import RoundGain
 from pipeline.core.task import Task
 from pipeline.ensembles.fitting import Series
 from pipeline.estimates.interval import probability_better
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)

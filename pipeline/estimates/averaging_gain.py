@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.row_loss import smooth_task, surely_knows
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 ROUNDS = 20  # sets of labels
 MOST_ROWS = 20_000  # more do not make a mean surer

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core.task import Task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 CLASSES_TRIED = 10  # the most frequent ones
 QUANTILES = np.linspace(0.05, 0.95, 19)  # of numbers: relative errors want a low one

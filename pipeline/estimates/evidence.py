@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ import logging
 import numpy as np
 
 from pipeline.core.task import Task
-from pipeline.estimates.bootstrap import resampled_scores
+from pipeline.estimates.paired_resampling import resampled_scores
 from pipeline.estimates.population import draw_scores
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.row_loss import smooth_task, surely_knows
 from pipeline.estimates.units import student_share, units_of
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 log = logging.getLogger(__name__)
 
 
-def bootstrap_interval(
+def interval_of_score(
     targets: np.ndarray, values: np.ndarray, metric: Metric, task: Task, resampling: Resampling
 ) -> tuple[float, float]:
     """Find the interval that holds `resampling.level` of populations' scores: of the score itself.
@@ -34,7 +34,7 @@ def bootstrap_interval(
     return within_limits(targets, values, drawn, metric, task, level=resampling.level)
 
 
-def prediction_interval(
+def interval_of_test_score(
     targets: np.ndarray,
     values: np.ndarray,
     metric: Metric,
@@ -130,7 +130,7 @@ def probability_better(
     task: Task,
     resampling: Resampling,
 ) -> tuple[float, float, float]:
-    """Compare a with b on the same resampled rows (paired), arguments as in `bootstrap_interval`.
+    """Compare a with b on the same resampled rows (paired), arguments as in `interval_of_score`.
 
     Returns:
         (probability, low, high): the share of resamples where a beats b, ties counting half, and

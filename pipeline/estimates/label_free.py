@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import norm
 
 from pipeline.core.summary import Signal
-from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.label_free_ways import label_noise, scores_by_way
+from pipeline.estimates.paired_resampling import resampled_scores
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shift import ON_FEATURES, design_effect, signals_of_shift
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
-from pipeline.estimates.bootstrap import SLOW_SHARE
+from pipeline.estimates.paired_resampling import SLOW_SHARE
 from pipeline.estimates.prior_rows import prior_terms, swapped_rows
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.units import Units, find_units
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import RowMeans
 
 MANY = 10**12  # test rows whose score is their population's

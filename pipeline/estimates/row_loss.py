@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from pipeline.core.task import Task
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import EPS
 
 STANDARD_ERRORS = 2.0

@@ -8,11 +8,11 @@ import numpy as np
 
 from pipeline.core.summary import ShakeUp
 from pipeline.core.task import Task
-from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.interval import percentiles, within_limits
+from pipeline.estimates.paired_resampling import resampled_scores
 from pipeline.estimates.population import draw_scores
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 
 def shake_up(
@@ -32,7 +32,7 @@ def shake_up(
         targets, values: (N, C), see `Metric.score`.
         rival: (N, C) another submission's out-of-fold predictions, for `noise`.
         rows: public and private ones of the test set, see `public_and_private`.
-        gain: see `prediction_interval`.
+        gain: see `interval_of_test_score`.
     """
     sizes = dict(zip(("public rows", "private rows"), rows, strict=True))
     parts = draw_scores(targets, values, metric, task, resampling, sizes=sizes)

@@ -101,15 +101,32 @@ class Batches(Sampler[list[Key]]):
             yield keys[chosen[0] : chosen[-1] + 1]
 
 
+class Loader(DataLoader):
+    """A DataLoader whose workers never see Ctrl-C, not even while they start.
+
+    It reaches every process of the terminal; the main one reports it and ends its workers.
+    """
+
+    def __iter__(self) -> Iterator:
+        """Start an epoch; workers inherit the signals that are blocked meanwhile."""
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def training_loader(images: FoldImages, batches: Batches, *, workers: int) -> DataLoader:
     """Create a loader of augmented batches of the epoch that `batches.epoch` names."""
-    return DataLoader(images, batch_sampler=batches, **_worker_settings(workers))
+    return Loader(images, batch_sampler=batches, **_worker_settings(workers))
 
 
 def validation_loader(images: FoldImages, *, batch_size: int, workers: int) -> DataLoader:
     """Create a loader of all rows once, in order."""
     keys = [(0, position, 0) for position in range(len(images))]
-    return DataLoader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
+    return Loader(images, sampler=keys, batch_size=batch_size, **_worker_settings(workers))
 
 
 def _worker_settings(workers: int) -> dict:

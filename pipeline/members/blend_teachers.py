@@ -1,6 +1,6 @@
 """Blends as teachers: which members they are made of, and how they are fitted."""
 
-from pipeline.config.relations import members_of_blend
+from pipeline.config.dependencies import members_of_blend
 from pipeline.config.schema import BlendKind
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.errors import UserError

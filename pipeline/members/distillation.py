@@ -6,8 +6,8 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.ensembles.base_rates import model_levels, move_to_level_of
 from pipeline.ensembles.blends import fit_blend
 from pipeline.members.blend_teachers import members_of_teacher, teacher_fitting
+from pipeline.members.get_member import get_member
 from pipeline.members.outputs import read_repeat
-from pipeline.members.registry import get_member
 from pipeline.project import Project
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.config.relations import members_without_teacher
+from pipeline.config.dependencies import members_without_teacher
 from pipeline.config.schema import BlendKind, Kind, Pseudo
 from pipeline.core.folds import ALL_ROWS
 from pipeline.ensembles.cross_fit import cross_fit

@@ -1,4 +1,4 @@
-"""The metrics that `task.metric` may name one by one; `metric_patterns` has those with a number."""
+"""Metrics that `task.metric` may name; `metrics.patterns` has those with a number in the name."""
 
 from collections.abc import Callable
 from functools import partial
@@ -101,7 +101,7 @@ def _r2_of_weights(weights: np.ndarray | None) -> RowMeans:
     return RowMeans(numbers.pooled_moments, partial(numbers.pooled_r2, weights=weights))
 
 
-BUILT_IN: dict[str, Metric] = {
+METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         # Decisions.

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from pipeline.backbones.device import BATCH, autocast, squares_ahead, stack_on, wait_for
-from pipeline.backbones.tta import get_view
 from pipeline.images.batches import Cache
 from pipeline.images.cache import fit_square
+from pipeline.images.tta import get_view
 from pipeline.networks.network import ImageNetwork
 
 

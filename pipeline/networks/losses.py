@@ -15,12 +15,12 @@ from pipeline.errors import UserError
 # (outputs (B, C), targets (B, C)) -> (B,): not reduced, so that rows can be weighted.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-OF_CLASSES = ("cross_entropy", "focal", "am_softmax", "cosface", "arcface")
+CLASS_LOSSES = ("cross_entropy", "focal", "am_softmax", "cosface", "arcface")
 # The first is what `auto` stands for.
-LOSSES_OF: dict[str, tuple[str, ...]] = {
-    "binary": OF_CLASSES,
-    "multiclass": OF_CLASSES,
-    "ordinal": (*OF_CLASSES, "cumulative"),
+LOSSES_OF_TASK: dict[str, tuple[str, ...]] = {
+    "binary": CLASS_LOSSES,
+    "multiclass": CLASS_LOSSES,
+    "ordinal": (*CLASS_LOSSES, "cumulative"),
     "multilabel": ("bce", "focal"),
     "regression": ("mse", "mae", "huber"),
 }
@@ -213,11 +213,12 @@ def loss_shares(settings: Network, kind: Kind) -> dict[str, float]:
         UserError: if one does not fit the task.
     """
     given = settings.loss_weights
-    shares = {LOSSES_OF[kind][0] if name == "auto" else name: given[name] for name in given}
+    shares = {LOSSES_OF_TASK[kind][0] if name == "auto" else name: given[name] for name in given}
     for name in shares:
-        if name not in LOSSES_OF[kind]:
+        if name not in LOSSES_OF_TASK[kind]:
             raise UserError(
-                f"loss {name}: a {kind} task takes {', '.join(LOSSES_OF[kind])}. Say `loss: auto`."
+                f"loss {name}: a {kind} task takes {', '.join(LOSSES_OF_TASK[kind])}. "
+                "Say `loss: auto`."
             )
     return shares
 
@@ -238,7 +239,7 @@ def create_loss(
         UserError: if it does not fit the task.
     """
     shares = loss_shares(settings, kind)
-    losses = [_create_one(name, settings, kind, class_weights) for name in shares]
+    losses = [_create_named(name, settings, kind, class_weights) for name in shares]
     if len(losses) == 1:
         return losses[0]
     return partial(
@@ -246,7 +247,7 @@ def create_loss(
     )
 
 
-def _create_one(
+def _create_named(
     name: str, settings: Network, kind: Kind, class_weights: torch.Tensor | None
 ) -> Loss:
     if name in MARGINS:

@@ -25,7 +25,7 @@ from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
 from pipeline.core.runtime import stream_seed
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.networks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
 from pipeline.networks.parameter_groups import describe_groups
@@ -103,7 +103,7 @@ class TrainingRun:
         if self.decides:
             self._log_deciding_rows()
         with _events(self.folder) as events:
-            while len(self.history) < self.settings.epochs and not self._is_out_of_patience():
+            while len(self.history) < self.settings.epochs and not self._should_stop():
                 self._train_epoch(events)
         write_text(self.folder / "log.csv", _table(self.history))  # a finished run may have lost it
         final = weights_of(trainer.final) if self.best_weights is None else self.best_weights
@@ -116,7 +116,7 @@ class TrainingRun:
         trained, cost = self.trainer.train_epoch(self.loaders.train, epoch)
         self.history.append({"epoch": epoch + 1, **trained, **self._validate()})
         # In this order, a kill between two writes repeats the epoch and writes the same again.
-        if self.decides and _best(self.history, self.metric) == epoch:
+        if self.decides and _best_epoch(self.history, self.metric) == epoch:
             self.best_weights = weights_of(self.trainer.final)
         write_text(self.folder / "log.csv", _table(self.history))
         state = {"history": self.history, "best": self.best_weights, "metric": self.metric.name}
@@ -137,8 +137,8 @@ class TrainingRun:
             found |= {"inner_loss": loss, "inner_score": score}
         return found
 
-    def _is_out_of_patience(self) -> bool:
-        since_best = len(self.history) - 1 - _best(self.history, self.metric)
+    def _should_stop(self) -> bool:
+        since_best = len(self.history) - 1 - _best_epoch(self.history, self.metric)
         return 0 < self.settings.patience <= since_best
 
     def _log_deciding_rows(self) -> None:
@@ -176,7 +176,7 @@ class TrainingRun:
 
     def _write_snapshot(self) -> dict[str, Any]:
         """Write how the weights were made; return their scores."""
-        history, chosen = self.history, _best(self.history, self.metric)
+        history, chosen = self.history, _best_epoch(self.history, self.metric)
         scores = {
             "metric": self.metric.name,
             "score": history[chosen]["val_score"],
@@ -211,7 +211,7 @@ def without_noise(settings: Network) -> Network:
     return settings.model_copy(update=off)
 
 
-def _best(history: list[dict], metric: Metric) -> int:
+def _best_epoch(history: list[dict], metric: Metric) -> int:
     """Return the epoch with the best inner score; the last where there are no inner rows.
 
     These are few, so that scores are often equal, or undefined: then the lower loss is better.

@@ -28,7 +28,7 @@ from pipeline.images.sampling import (
     num_epoch_rows,
     row_weights_in_loss,
 )
-from pipeline.splitting.splits import assign_folds
+from pipeline.splitting.schemes import assign_folds
 
 SPREAD_IMAGES = 500  # enough to measure a spread
 ENOUGH_TO_DECIDE = 20  # rows; fewer do not distinguish epochs

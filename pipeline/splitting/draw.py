@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.config.relations import backbone_of_scenes
+from pipeline.config.dependencies import backbone_of_scenes
 from pipeline.config.schema import Folds
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
@@ -14,7 +14,7 @@ from pipeline.project import Project
 from pipeline.splitting.duplicates import clusters, find_duplicates
 from pipeline.splitting.group_folds import merge_groups
 from pipeline.splitting.scene_finder import block_features, find_scenes, thumbnail_features
-from pipeline.splitting.splits import Assignment, assign_folds
+from pipeline.splitting.schemes import Assignment, assign_folds
 
 MAX_THUMBNAILS = 8000  # compared in pairs where folds do not depend on it: 4 s
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.predictions import Predictions
-from pipeline.core.summary import Choice, Form, Summary
+from pipeline.core.summary import Choice, Summary, WrittenForm
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.contestants import (
     best_of,
@@ -192,7 +192,7 @@ def _choose(
     return name, fitted, Choice(rule, by_fold, nested, naive, favourite)
 
 
-def _form(project: Project, fitted: CrossFitted, score: float) -> Form:
+def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
     """Return how predictions are written, and their out-of-fold score as they are written."""
     form, competition = project.form, project.competition
     threshold = project.config.submission.threshold
@@ -201,7 +201,7 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> Form:
     for fact in form.facts:
         log.info("ensemble: %s", fact)
     unchanged = np.isclose(written, score, equal_nan=True)
-    return Form(form.holds, form.facts, form.warnings, None if unchanged else written)
+    return WrittenForm(form.holds, form.facts, form.warnings, None if unchanged else written)
 
 
 def _save_predictions(

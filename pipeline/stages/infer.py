@@ -13,8 +13,8 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
 from pipeline.errors import JobFailed
 from pipeline.members.external import read_external
+from pipeline.members.get_member import get_member
 from pipeline.members.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
-from pipeline.members.registry import get_member
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)

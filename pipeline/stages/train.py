@@ -6,9 +6,9 @@ from pathlib import Path
 from pipeline.core import artifacts
 from pipeline.core.folds import model_name
 from pipeline.members.fold_data import fold_data
+from pipeline.members.get_member import get_member
 from pipeline.members.outputs import TRAINED_ON
 from pipeline.members.pseudo_labels import in_words
-from pipeline.members.registry import get_member
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pipeline.config.schema import Submission
 from pipeline.core.competition import Competition
 from pipeline.core.labels import match_columns
 from pipeline.errors import UserError
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.submission.form import Form, Holds, sample_of
 from pipeline.submission.notes import no_numbers, refusal
 from pipeline.submission.one_column import FORM_OF, ONE_COLUMN

@@ -6,7 +6,7 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.core.competition import Competition
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 Holds = Literal["numbers", "flags", "label", "labels", "likeliest", "value", "level"]
 

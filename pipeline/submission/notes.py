@@ -10,7 +10,7 @@ from pipeline.core.competition import Competition
 from pipeline.core.labels import match_columns
 from pipeline.core.targets import examples
 from pipeline.errors import close_names, did_you_mean
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 
 def hard_labels(column: str, metric: Metric) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pipeline.config.schema import Submission
 from pipeline.core.competition import Competition
 from pipeline.core.labels import JOINTS, labels_in, spelling
 from pipeline.core.targets import examples
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.submission.form import Form, Holds
 from pipeline.submission.notes import (
     fractions,

@@ -13,7 +13,7 @@ from pipeline.config.schema import Submission
 from pipeline.core.artifacts import replacing
 from pipeline.core.competition import Competition
 from pipeline.core.levels import interpolate_levels
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form, sample_of
 

@@ -22,7 +22,7 @@ from pipeline.config.schema import (
 )
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.members.external import FILES
-from pipeline.metrics.named import metric_digest
+from pipeline.metrics.find_metric import metric_digest
 from pipeline.project import Project
 
 # Raise one when its code changes what it writes: artifacts of the old format are made anew.

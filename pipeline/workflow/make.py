@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
+from pipeline.config.dependencies import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.load import load_config
-from pipeline.config.relations import backbone_of_scenes, backbones_of, blocks_of
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace

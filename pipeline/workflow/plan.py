@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from pipeline.config.relations import backbone_of_scenes, blocks_of
+from pipeline.config.dependencies import backbone_of_scenes, blocks_of
 from pipeline.config.schema import External, Learner
 from pipeline.core.folds import model_name
 from pipeline.errors import UserError

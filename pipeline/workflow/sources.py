@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.config.relations import members_of_blend, members_without_teacher
+from pipeline.config.dependencies import members_of_blend, members_without_teacher
 from pipeline.config.schema import Config, External
 from pipeline.core.folds import ALL_ROWS, FoldTable
 from pipeline.errors import UserError

@@ -12,12 +12,12 @@ from pipeline.backbones.create import normalisation
 from pipeline.backbones.device import Hardware, choose_device, choose_precision, normalise
 from pipeline.backbones.extraction import extract_block
 from pipeline.backbones.frozen import create_frozen
-from pipeline.backbones.tta import get_view
 from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.errors import JobFailed, UserError
 from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles, read_image
+from pipeline.images.tta import get_view
 
 pytestmark = pytest.mark.numeric
 

@@ -26,7 +26,7 @@ from pipeline.core.runtime import num_threads, start_logging, stream, tune_alloc
 from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.images.cache import ImageCache
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.training import TrainingRun

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from pipeline.core.task import Task
 from pipeline.ensembles.greedy import PATIENCE, ROUNDS, select_greedily
 from pipeline.ensembles.weights import fit_weights
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 MEMBERS, ROWS, CLASSES, RUNS = 20, 100_000, 10, 5
 METRIC = get_metric("log_loss", "multiclass")

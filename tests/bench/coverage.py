@@ -30,13 +30,13 @@ from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
-from pipeline.estimates.interval import bootstrap_interval, prediction_interval
+from pipeline.estimates.interval import interval_of_score, interval_of_test_score
 from pipeline.estimates.resampling import Resampling
 from pipeline.learners.fit import fit_learner
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.project import Project, open_project
 from pipeline.splitting.group_folds import merge_groups
-from pipeline.splitting.splits import assign_folds
+from pipeline.splitting.schemes import assign_folds
 from pipeline.workflow.plan import Plan
 
 HELD_OUT = 0.25
@@ -158,14 +158,14 @@ def measured(project, name, oof, test, targets, answers, folds, groups, split) -
     gain = gain_of_averaging(chosen.test, chosen.oof, targets, metric, task, seed=split)
     draws = Resampling(split, groups)
     plain, by_class = (
-        prediction_interval(
+        interval_of_test_score(
             *(targets, chosen.scored_oof, metric, task, drawn),
             test_rows=len(answers),
             gain=gain,
         )
         for drawn in (draws, replace(draws, stratified=True))
     )
-    own = bootstrap_interval(targets, chosen.scored_oof, metric, task, draws)
+    own = interval_of_score(targets, chosen.scored_oof, metric, task, draws)
     ends = ("low", "high", "low_by_class", "high_by_class", "own_low", "own_high")
     return {
         "estimate": metric.score(targets, chosen.scored_oof, task),

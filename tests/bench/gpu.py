@@ -30,7 +30,7 @@ from pipeline.core.runtime import num_threads, tune_allocator
 from pipeline.core.task import Task
 from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import create_network
 from pipeline.networks.training import TrainingRun

@@ -17,9 +17,9 @@ from scipy.special import expit, softmax
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
-from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.interval import interval_of_test_score
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 MODELS = 5
 
@@ -142,7 +142,7 @@ def one_draw(case: Case, seed: int) -> tuple[float, float, float]:
     metric = get_metric(case.metric, case.kind)
     task = Task(case.kind)
     gain = gain_of_averaging(models[:, test], oof, targets[train], metric, task, seed=seed)
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets[train],
         oof,
         metric,

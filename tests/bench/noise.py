@@ -26,10 +26,10 @@ from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
-from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.interval import interval_of_test_score
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import get_metric
-from pipeline.splitting.splits import assign_folds
+from pipeline.metrics.find_metric import get_metric
+from pipeline.splitting.schemes import assign_folds
 
 BLENDS = ("soft_vote", "weighted", "greedy", "stack")
 METRICS = {
@@ -164,7 +164,7 @@ def measured(oof, test, targets, fresh, folds, group, metric, task, draw) -> dic
     by_metric, _ = choose_by_fold(fits, targets, folds, metric, task, choice="metric")
     gain = gain_of_averaging(chosen.test, chosen.oof, targets, metric, task, seed=draw)
     about = (metric, task, Resampling(draw, group))
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, chosen.scored_oof, *about, test_rows=len(fresh), gain=gain
     )
     came = metric.score(fresh, chosen.test.mean(axis=0), task)

@@ -18,7 +18,7 @@ from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.task import Task
-from pipeline.metrics.named import Metric, get_metric
+from pipeline.metrics.find_metric import Metric, get_metric
 from pipeline.submission.writing import values_of_submission
 
 

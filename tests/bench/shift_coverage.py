@@ -36,14 +36,14 @@ from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.evidence import Evidence
-from pipeline.estimates.interval import prediction_interval
+from pipeline.estimates.interval import interval_of_test_score
 from pipeline.estimates.label_free import judge_test_rows
 from pipeline.estimates.resampling import Resampling
 from pipeline.learners.fit import fit_learner
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.project import Project, open_project
 from pipeline.splitting.group_folds import merge_groups
-from pipeline.splitting.splits import assign_folds
+from pipeline.splitting.schemes import assign_folds
 
 HELD_OUT = 0.25
 METRICS = {
@@ -191,7 +191,7 @@ def one_split(
         gain = gain_of_averaging(blend.test, blend.oof, train.targets, metric, task, seed=split)
         about = (metric, task, Resampling(split, train.groups))
         ends = [
-            prediction_interval(
+            interval_of_test_score(
                 train.targets, blend.oof, *about, test_rows=len(test.targets), gain=g
             )
             for g in (gain, 0.0)

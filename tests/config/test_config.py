@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import explain, schema
+from pipeline.config.dependencies import series_of_rounds
 from pipeline.config.load import CONFIGS, find_config, load_config
-from pipeline.config.relations import series_of_rounds
-from pipeline.config.views import expand_views
+from pipeline.config.tta import expand_views
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 

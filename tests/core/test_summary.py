@@ -8,13 +8,13 @@ import pytest
 from example_summary import example_summary
 
 from pipeline.config.load import CONFIGS, load_config
-from pipeline.core.summary import AgainstLast, Form, Signal, Summary, path_of_last
+from pipeline.core.summary import AgainstLast, Signal, Summary, WrittenForm, path_of_last
 from pipeline.errors import UserError
 
 
 def full() -> Summary:
     """A summary that has all there can be."""
-    summary = example_summary(form=Form("labels", ("a fact",), ("a warning",), 0.7))
+    summary = example_summary(form=WrittenForm("labels", ("a fact",), ("a warning",), 0.7))
     signal = Signal("mean confidence", 0.9, 0.7, 0.001, True)
     first, second = summary.contestants
     return replace(
@@ -77,7 +77,7 @@ def test_what_is_undefined_is_null_and_none(tmp_path):
         (lambda content: content["contestants"][0].pop("is"), "contestants.0.is: Field required"),
         (
             lambda content: content.update(form=[1]),
-            "form: Input should be a dictionary or an instance of Form",
+            "form: Input should be a dictionary or an instance of WrittenForm",
         ),
         (lambda content: content["config"].update(blends=7), "blends"),
     ],

@@ -8,7 +8,7 @@ from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import at_one_level, model_levels, move_to_level_of
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 FOLDS = np.repeat(np.arange(5), 12)
 LEVELS = np.array([0.0, 1.0, 3.0])

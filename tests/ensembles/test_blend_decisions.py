@@ -17,7 +17,7 @@ from pipeline.ensembles.decisions import (
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.stacking import fit_stack
 from pipeline.ensembles.thresholds import fit_threshold, move_threshold
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 LEVELS = np.arange(4.0)
 CASES = [

@@ -12,8 +12,8 @@ from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.left_out import oof_without_each
-from pipeline.metrics.named import get_metric
+from pipeline.ensembles.member_value import oof_without_each
+from pipeline.metrics.find_metric import get_metric
 
 BINARY = BlendFitting(Task("binary"), get_metric("log_loss", "binary"), seed=0)
 READY = replace(BINARY, cautious=False)

@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.task import Task
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 HOW = (get_metric("accuracy", "binary"), Task("binary"))
 FOLDS = np.repeat([0, 1, 2], 10)

@@ -17,7 +17,7 @@ from pipeline.ensembles.greedy import select_greedily
 from pipeline.ensembles.voting import geometric, hard_vote, rank_average, soft_vote
 from pipeline.ensembles.weights import MixtureLoss, fit_weights, weighted_mean
 from pipeline.errors import UserError
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 pytestmark = pytest.mark.numeric
 

@@ -11,7 +11,7 @@ from pipeline.core.predictions import Predictions
 from pipeline.core.task import Task
 from pipeline.ensembles.last_submission import against_last
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 IDS = np.array([f"{row:03d}.jpg" for row in range(400)])
 TARGETS = np.eye(2)[np.zeros(400, dtype=int)]

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 
 def gain(name, kind, layers, oof, targets):

@@ -12,7 +12,7 @@ from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.estimates.calibration import fit_calibration
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 LEVELS = np.arange(3.0)
 KINDS = ("binary", "multiclass", "ordinal", "multilabel")

@@ -9,7 +9,7 @@ from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.preparation import no_better_than_constant
 from pipeline.estimates.constant import best_constant, cross_fit_constant
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 COLUMN = np.array([[0.0], [0.0], [3.0], [7.0], [15.0]])
 

@@ -9,15 +9,15 @@ from metric_cases import CASES, random_rows
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates import interval
-from pipeline.estimates.bootstrap import SLOW_SHARE, resampled_scores
 from pipeline.estimates.interval import (
-    bootstrap_interval,
-    prediction_interval,
+    interval_of_score,
+    interval_of_test_score,
     probability_better,
 )
+from pipeline.estimates.paired_resampling import SLOW_SHARE, resampled_scores
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shake_up import public_and_private, shake_up
-from pipeline.metrics.named import Metric, get_metric
+from pipeline.metrics.find_metric import Metric, get_metric
 from pipeline.metrics.scorers import RowMeans
 
 LEVELS = np.arange(3.0)
@@ -43,7 +43,7 @@ def right_rows(hits):
 
 def test_width_is_that_of_a_binomial():
     targets, values = right_rows(np.arange(400) < 320)
-    low, high = bootstrap_interval(targets, values, *how("accuracy", "binary", rounds=4000))
+    low, high = interval_of_score(targets, values, *how("accuracy", "binary", rounds=4000))
     half = 1.645 * np.sqrt(0.8 * 0.2 / 400)
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.004)
 
@@ -53,7 +53,7 @@ def test_covers_the_truth_as_often_as_it_says():
     covered = 0
     for seed in range(300):
         targets, values = right_rows(rng.random(150) < 0.7)
-        low, high = bootstrap_interval(
+        low, high = interval_of_score(
             targets, values, *how("accuracy", "binary", seed=seed, rounds=200)
         )
         covered += low <= 0.7 <= high
@@ -71,13 +71,13 @@ def test_groups_stay_whole():
     # Ten groups of forty rows, all right or all wrong: ten independent answers and not 400.
     groups = np.repeat(np.arange(10), 40)
     targets, values = right_rows(groups < 8)
-    low, high = bootstrap_interval(
+    low, high = interval_of_score(
         targets, values, *how("accuracy", "binary", groups=groups, rounds=2000)
     )
     half = 1.833 * np.sqrt(0.8 * 0.2 / 9)  # Student's t with 9 degrees of freedom
     assert high - low == pytest.approx(2 * half, rel=0.05)
     assert low < 0.6 < 0.9 < high < 1  # skewed as shares are
-    low, high = bootstrap_interval(targets, values, *how("accuracy", "binary"))
+    low, high = interval_of_score(targets, values, *how("accuracy", "binary"))
     assert high - low < 0.1
 
 
@@ -104,7 +104,7 @@ def binomial_width(*sizes, p=0.8):
 @pytest.mark.parametrize("test_rows", [100, 400, 1_000_000])
 def test_a_test_set_s_own_error_adds_to_the_estimate_s(test_rows):
     targets, values = right_rows(np.arange(400) < 320)
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, values, *how("accuracy", "binary", rounds=4000), test_rows=test_rows
     )
     step = 1 / test_rows  # of a hit
@@ -118,7 +118,7 @@ def test_a_test_set_s_score_is_inside_as_often_as_it_says(num_rows, test_rows):
     inside = 0
     for seed in range(300):
         targets, values = right_rows(rng.random(num_rows) < 0.7)
-        low, high = prediction_interval(
+        low, high = interval_of_test_score(
             targets, values, *how("accuracy", "binary", seed=seed, rounds=150), test_rows=test_rows
         )
         inside += low <= np.mean(rng.random(test_rows) < 0.7) <= high
@@ -133,20 +133,20 @@ def test_guesses_in_groups_vary_as_half_the_rows_do(monkeypatch):
     widths = []
     for knows in (False, True):
         monkeypatch.setattr(interval, "surely_knows", lambda *_, found=knows, **__: found)
-        low, high = bootstrap_interval(targets, values, *settings)
+        low, high = interval_of_score(targets, values, *settings)
         widths.append(high - low)
     assert widths[0] / widths[1] == pytest.approx(2**0.5, rel=1e-6)
     alone = how("accuracy", "binary", groups=np.arange(600), rounds=2000)
-    low, high = bootstrap_interval(targets, values, *alone)
+    low, high = interval_of_score(targets, values, *alone)
     monkeypatch.setattr(interval, "surely_knows", lambda *_, **__: False)
-    assert bootstrap_interval(targets, values, *alone) == (low, high)
+    assert interval_of_score(targets, values, *alone) == (low, high)
 
 
 @pytest.mark.usefixtures("knowing")
 def test_groups_stay_whole_among_test_rows_too():
     groups = np.repeat(np.arange(50), 8)  # 200 test rows are 25 groups
     targets, values = right_rows(groups < 40)
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, values, *how("accuracy", "binary", groups=groups, rounds=2000), test_rows=200
     )
     assert high - low == pytest.approx(binomial_width(50, 25) * (49 / 47) ** 0.5, rel=0.06)
@@ -156,17 +156,17 @@ def test_drawn_class_by_class_what_classes_differ_in_does_not_vary():
     labels = np.repeat([0, 1], [300, 100])
     targets, values = np.eye(2)[labels], np.eye(2)[np.zeros(400, dtype=int)]  # class 1 all wrong
     # What is left is that few rows do not show shares of 0 and 1: half a row of 300 and of 100.
-    by_class = prediction_interval(
+    by_class = interval_of_test_score(
         targets, values, *how("accuracy", "binary", stratified=True), test_rows=100
     )
     assert by_class == pytest.approx((0.75, 0.75), abs=0.011)
-    low, high = prediction_interval(targets, values, *how("accuracy", "binary"), test_rows=100)
+    low, high = interval_of_test_score(targets, values, *how("accuracy", "binary"), test_rows=100)
     assert high - low == pytest.approx(binomial_width(400, 100, p=0.75), rel=0.06)
     # Groups of both classes are drawn as they come: ten of them, each with its own luck.
     groups = np.tile(np.arange(10), 40)
     right = np.where((groups < 8)[:, None], targets, 1 - targets)
     as_they_come, whole = (
-        bootstrap_interval(
+        interval_of_score(
             targets, right, *how("accuracy", "binary", groups=groups, stratified=stratified)
         )
         for stratified in (False, True)
@@ -190,7 +190,7 @@ def test_it_stands_around_what_averaging_gains():
     targets, values = classes_and_probs(5)
     about = how("log_loss", "multiclass")
     plain, moved = (
-        prediction_interval(targets, values, *about, test_rows=90, gain=g) for g in (0, -0.02)
+        interval_of_test_score(targets, values, *about, test_rows=90, gain=g) for g in (0, -0.02)
     )
     assert np.subtract(moved, plain) == pytest.approx([-0.02, -0.02])
 
@@ -244,15 +244,15 @@ def test_pairing_makes_a_small_steady_gain_visible():
     targets, a = right_rows(row < 320)
     _, b = right_rows(row < 312)
     assert probability_better(targets, a, b, *how("accuracy", "binary"))[0] > 0.99
-    low_a, _ = bootstrap_interval(targets, a, *how("accuracy", "binary"))
-    _, high_b = bootstrap_interval(targets, b, *how("accuracy", "binary"))
+    low_a, _ = interval_of_score(targets, a, *how("accuracy", "binary"))
+    _, high_b = interval_of_score(targets, b, *how("accuracy", "binary"))
     assert low_a < high_b
 
 
 def test_a_seed_repeats_and_another_differs():
     targets, values = classes_and_probs(3)
     first, again, other = (
-        bootstrap_interval(targets, values, *how("log_loss", "multiclass", seed=seed))
+        interval_of_score(targets, values, *how("log_loss", "multiclass", seed=seed))
         for seed in (0, 0, 1)
     )
     assert first == again != other
@@ -276,8 +276,8 @@ def test_rows_are_scored_once_for_all_resamples():
     counting = replace(accuracy, function=replace(accuracy.function, terms=terms))
     metric, *about = how("accuracy", "multiclass")
     targets, values = classes_and_probs(4)
-    counted = bootstrap_interval(targets, values, counting, *about)
-    assert counted == bootstrap_interval(targets, values, metric, *about)
+    counted = interval_of_score(targets, values, counting, *about)
+    assert counted == interval_of_score(targets, values, metric, *about)
     assert len(calls) == 2  # of all resamples, and of the rows as they are
 
 
@@ -290,7 +290,7 @@ def test_ranks_of_guesses_vary_as_those_of_half_the_rows():
     for skill in (0.0, 1.0):
         positive = 1 / (1 + np.exp(-0.01 * rng.normal(size=1000) - skill * (truth - 0.5)))
         values = np.stack([1 - positive, positive], axis=1)
-        low, high = bootstrap_interval(np.eye(2)[truth], values, *options)
+        low, high = interval_of_score(np.eye(2)[truth], values, *options)
         widths[skill] = high - low
     alone = 2 * 1.645 * np.sqrt(1 / 12 * (1 / truth.sum() + 1 / (1000 - truth.sum())))
     assert widths[0.0] == pytest.approx(2**0.5 * alone, rel=0.15)

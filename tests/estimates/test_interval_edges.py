@@ -11,22 +11,22 @@ from test_interval import how, right_rows
 
 from pipeline.core.task import Task
 from pipeline.estimates.averaging_gain import gain_of_averaging
-from pipeline.estimates.interval import bootstrap_interval, prediction_interval
+from pipeline.estimates.interval import interval_of_score, interval_of_test_score
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.shake_up import public_and_private, shake_up
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 
 
 @pytest.mark.parametrize("test_rows", [120, 1_000_000])
 def test_all_right_is_not_sure_to_stay_so(test_rows):
     """Jeffreys: after 120 of 120 the share is above 0.9841 with 95%; of 120 more, 2.5 are wrong."""
     targets, values = right_rows(np.ones(120))
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, values, *how("accuracy", "binary", rounds=4000), test_rows=test_rows
     )
     assert high == 1
     assert low == pytest.approx({120: 117.5 / 120, 1_000_000: 0.9841}[test_rows], abs=0.0045)
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, 1 - values, *how("accuracy", "binary", rounds=4000), test_rows=test_rows
     )
     assert low == 0
@@ -37,7 +37,7 @@ def test_a_rare_class_that_is_all_right_is_not_sure_to_stay_so():
     labels = np.repeat([0, 1], [297, 3])
     targets = np.eye(2)[labels]
     for name in ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision"):
-        low, high = bootstrap_interval(targets, targets * 0.98 + 0.01, *how(name, "binary"))
+        low, high = interval_of_score(targets, targets * 0.98 + 0.01, *how(name, "binary"))
         assert 0.3 < low < 0.97, name
         assert high == 1, name
 
@@ -47,20 +47,20 @@ def test_decisions_for_one_class_may_yet_agree_or_not(name):
     """All rows, or all but two that are wrong, said to be of the common class."""
     targets = np.eye(2)[(np.arange(300) % 4 == 0) + 0]
     for said in (np.zeros(300), np.isin(np.arange(300), [1, 2])):
-        low, high = bootstrap_interval(targets, np.eye(2)[said.astype(int)], *how(name, "binary"))
+        low, high = interval_of_score(targets, np.eye(2)[said.astype(int)], *how(name, "binary"))
         assert -0.2 < low < 0 < high < 0.2
-    low, high = bootstrap_interval(targets, targets, *how(name, "binary"))
+    low, high = interval_of_score(targets, targets, *how(name, "binary"))
     assert 0.95 < low < high == 1
 
 
 def test_heavy_tails_may_hold_worse_rows_than_the_worst():
     # Errors 1 / u: half of all such test sets exceed the worst of 200, and the tail has no mean.
     targets = 1 / ((np.arange(200) + 0.5) / 200)[:, None]
-    _, high = prediction_interval(targets, 0 * targets, *how("mae", "regression"), test_rows=200)
+    _, high = interval_of_test_score(targets, 0 * targets, *how("mae", "regression"), test_rows=200)
     bound = (targets.sum() + 4 * targets.max()) / 200  # the worst five times, and all others
     assert high > bound
     even = np.linspace(0.5, 1, 200)[:, None]  # no tail
-    _, high = prediction_interval(even, 0 * even, *how("mae", "regression"), test_rows=200)
+    _, high = interval_of_test_score(even, 0 * even, *how("mae", "regression"), test_rows=200)
     spread = 0.5 / 12**0.5 * (1 / 200 + 1 / 200) ** 0.5
     assert high == pytest.approx(0.75 + 1.645 * spread, abs=4e-3)
 
@@ -86,8 +86,8 @@ def test_it_never_leaves_the_metrics_range(
     about = (metric, task, replace(resampling, groups=groups))
     score = metric.score(targets, models[0], task)
     intervals = [
-        bootstrap_interval(targets, models[0], *about),
-        prediction_interval(targets, models[0], *about, test_rows=test_rows + 1, gain=gain),
+        interval_of_score(targets, models[0], *about),
+        interval_of_test_score(targets, models[0], *about, test_rows=test_rows + 1, gain=gain),
     ]
     rows = public_and_private(test_rows + 1, 0.3)
     shaken = shake_up(targets, models[0], models[1], *about, rows=rows, gain=gain)
@@ -119,7 +119,7 @@ def test_an_expected_score_is_one_that_there_is():
     models = np.concatenate([1 - models, models], axis=-1)  # each says 1 where others say 0
     gain = gain_of_averaging(models, values, targets, *how("accuracy", "binary")[:2], seed=0)
     assert 0.01 < gain < 0.05
-    low, high = prediction_interval(
+    low, high = interval_of_test_score(
         targets, values, *how("accuracy", "binary"), test_rows=50, gain=gain
     )
     assert low < 0.95 + gain < high == 1
@@ -127,9 +127,9 @@ def test_an_expected_score_is_one_that_there_is():
 
 def test_undefined_resamples_are_left_out():
     targets, values = right_rows([1, 1, 1])
-    nothing = bootstrap_interval(targets, values, *how("roc_auc", "binary"))
+    nothing = interval_of_score(targets, values, *how("roc_auc", "binary"))
     assert np.isnan(nothing).all()
-    nothing = prediction_interval(targets, values, *how("roc_auc", "binary"), test_rows=2)
+    nothing = interval_of_test_score(targets, values, *how("roc_auc", "binary"), test_rows=2)
     assert np.isnan(nothing).all()
 
 
@@ -138,7 +138,7 @@ def test_undefined_resamples_are_counted(caplog):
     targets = np.eye(2)[[0, 0, 1]]
     values = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
     with caplog.at_level("INFO"):
-        low, high = bootstrap_interval(targets, values, *how("roc_auc", "binary"))
+        low, high = interval_of_score(targets, values, *how("roc_auc", "binary"))
     assert low < high == 1
     (line,) = caplog.messages
     share = float(line.split("undefined on ")[1].split("%")[0])
@@ -151,5 +151,5 @@ def test_a_metric_of_the_users_own_that_scores_the_truth_low_is_not_cut_there():
         "own", True, "values", frozenset({"regression"}), lambda y, p: np.abs(y - p).mean()
     )
     targets = np.arange(50.0)[:, None]
-    low, high = bootstrap_interval(targets, 0 * targets, metric, Task("regression"), Resampling(0))
+    low, high = interval_of_score(targets, 0 * targets, metric, Task("regression"), Resampling(0))
     assert 15 < low < 24.5 <= high

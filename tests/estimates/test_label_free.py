@@ -10,7 +10,7 @@ from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.label_free import judge_test_rows, share_borne_out
 from pipeline.estimates.label_free_ways import scores_by_way
 from pipeline.estimates.shift import ToldApart, design_effect, signals_of_shift
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 NUM_FOLDS = 3
 

@@ -37,7 +37,7 @@ from pipeline.learners.fit import fit_learner
 from pipeline.members.fold_data import fold_data
 from pipeline.members.outputs import read_member
 from pipeline.members.stacking_features import nested_predictions
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.project import open_project
 from pipeline.workflow import make
 

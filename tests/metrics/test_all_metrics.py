@@ -12,13 +12,13 @@ from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.constant import best_constant, cross_fit_constant
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.interval import (
-    bootstrap_interval,
-    prediction_interval,
+    interval_of_score,
+    interval_of_test_score,
     probability_better,
 )
 from pipeline.estimates.label_free import judge_test_rows
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 
 MANY = pytest.mark.parametrize(("name", "kind"), CASES)
 ROUNDING = 1e-9
@@ -94,8 +94,8 @@ def test_it_goes_through_the_whole_ensemble_stage(name, kind):
     ends = metric.low - ROUNDING, metric.high + ROUNDING
     about = (metric, task, Resampling(0, rounds=50))
     intervals = [
-        bootstrap_interval(targets, chosen.scored_oof, *about),
-        prediction_interval(targets, chosen.scored_oof, *about, test_rows=40, gain=gain),
+        interval_of_score(targets, chosen.scored_oof, *about),
+        interval_of_test_score(targets, chosen.scored_oof, *about, test_rows=40, gain=gain),
     ]
     assert all(ends[0] <= low <= high <= ends[1] for low, high in intervals)
     assert intervals[0][0] <= ours <= intervals[0][1]

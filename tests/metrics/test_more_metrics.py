@@ -12,7 +12,7 @@ from pipeline.config.schema import Task as TaskSection
 from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.estimates.constant import best_constant
-from pipeline.metrics.named import METRICS, get_metric, task_metric
+from pipeline.metrics.find_metric import SUMMARIES, get_metric, task_metric
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 
@@ -264,7 +264,7 @@ def test_names_that_hold_no_such_number_are_unknown():
     for name in ("map_at_0", "f0_macro", "pauc_tpr_0", "pauc_fpr_100", "top_0_error"):
         with pytest.raises(UserError, match="is unknown"):
             get_metric(name, "multiclass")
-    assert all(METRICS.values())
+    assert all(SUMMARIES.values())
 
 
 def test_weights_of_classes_are_wanted_where_they_make_the_metric_and_nowhere_else():

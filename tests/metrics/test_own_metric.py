@@ -14,11 +14,11 @@ from pipeline.config.schema import Config, Kind
 from pipeline.config.schema import Task as TaskSection
 from pipeline.core.task import Task
 from pipeline.errors import UserError
-from pipeline.estimates.bootstrap import resampled_scores
 from pipeline.estimates.evidence import Evidence
-from pipeline.estimates.interval import bootstrap_interval
+from pipeline.estimates.interval import interval_of_score
+from pipeline.estimates.paired_resampling import resampled_scores
 from pipeline.estimates.resampling import Resampling
-from pipeline.metrics.named import get_metric, metric_digest, task_metric
+from pipeline.metrics.find_metric import get_metric, metric_digest, task_metric
 from pipeline.metrics.own import describe, try_metric
 from pipeline.project import open_project
 from pipeline.stages.ensemble import refuse_undefined
@@ -189,7 +189,7 @@ def test_rows_on_which_it_fails_are_left_out(own, caplog):
     targets, values = np.eye(2)[[0, 0, 0, 0, 1]], np.eye(2)[[0, 0, 1, 0, 1]]
     with caplog.at_level(logging.WARNING):
         (scores,) = resampled_scores(targets, [values], *about, Resampling(0, rounds=200))
-        low, high = bootstrap_interval(targets, values, *about, Resampling(0))
+        low, high = interval_of_score(targets, values, *about, Resampling(0))
     assert 0 < np.isnan(scores).sum() < len(scores)
     assert 0 < low <= 0.8 <= high <= 1
     assert any("one class" in line and "undefined there" in line for line in caplog.messages)

@@ -13,7 +13,7 @@ from pipeline.core import predictions
 from pipeline.core.task import Task
 from pipeline.ensembles.choice import choose_by_fold
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.report.summary import print_summary
 from pipeline.workflow import make
 

@@ -14,7 +14,7 @@ from pipeline.config.schema import Task as TaskSection
 from pipeline.core.competition import Competition
 from pipeline.core.task import Task
 from pipeline.errors import UserError
-from pipeline.metrics.named import get_metric
+from pipeline.metrics.find_metric import get_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.writing import (
     check_submission,

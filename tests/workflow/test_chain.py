@@ -33,8 +33,8 @@ from pipeline.ensembles import preparation
 from pipeline.errors import UserError
 from pipeline.learners.fit import FittedLearner
 from pipeline.members.fold_data import fold_data
+from pipeline.members.get_member import get_member
 from pipeline.members.network import training_data
-from pipeline.members.registry import get_member
 from pipeline.networks.trainer import Trainer
 from pipeline.project import open_project
 from pipeline.workflow import make

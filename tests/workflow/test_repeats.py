@@ -28,8 +28,8 @@ from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.members.fold_data import fold_data
+from pipeline.members.get_member import get_member
 from pipeline.members.network import training_data
-from pipeline.members.registry import get_member
 from pipeline.project import open_project
 from pipeline.workflow import make
 

@@ -14,16 +14,16 @@ from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
-from pipeline.metrics.registry import BUILT_IN
+from pipeline.metrics.registry import METRICS
 
-__all__ = ["METRICS", "METRICS_OF_KIND", "Metric", "get_metric", "metric_digest", "task_metric"]
+__all__ = ["METRICS_OF_KIND", "SUMMARIES", "Metric", "get_metric", "metric_digest", "task_metric"]
 
-_SHOWN: dict[str, Metric] = BUILT_IN | {pattern.shown: pattern.metric for pattern in PATTERNS}
+_SHOWN: dict[str, Metric] = METRICS | {pattern.shown: pattern.metric for pattern in PATTERNS}
 METRICS_OF_KIND: dict[str, list[str]] = {
     kind: [name for name, metric in _SHOWN.items() if kind in metric.kinds]
     for kind in get_args(Kind)
 }
-METRICS: dict[str, str] = {name: metric.summary for name, metric in _SHOWN.items()}
+SUMMARIES: dict[str, str] = {name: metric.summary for name, metric in _SHOWN.items()}
 
 
 def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
@@ -46,7 +46,7 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
         return metric
     if metric.weigh is None:
         knowing = [
-            name for name, known in BUILT_IN.items() if known.weigh and task.kind in known.kinds
+            name for name, known in METRICS.items() if known.weigh and task.kind in known.kinds
         ]
         raise UserError(
             f"task.class_weights: {metric.name} takes no class weights; leave them out, or "
@@ -70,7 +70,7 @@ def get_metric(
 
     Args:
         greater_is_better, wants: what the config declares of a function of the user's own, see
-            `own_metric`.
+            `metrics.own`.
     Raises:
         UserError: if it is unknown, not importable, does not fit the task, or is a function of the
             user's own that does not say what it is.
@@ -89,13 +89,13 @@ def get_metric(
 def _built_in(name: str, kind: Kind) -> Metric:
     plain = re.sub(r"_+", "_", re.sub(r"[\s-]", "_", name.strip().lower().replace("@", "_at_")))
     canonical = ALIASES.get(plain, plain)
-    if canonical in BUILT_IN:
-        return BUILT_IN[canonical]
+    if canonical in METRICS:
+        return METRICS[canonical]
     for pattern in PATTERNS:
         if (found := pattern.find(canonical)) is not None:
             return found
     shown = [pattern.shown.replace("_K", "_3") for pattern in PATTERNS]
-    known = [*BUILT_IN, *ALIASES, *shown]
+    known = [*METRICS, *ALIASES, *shown]
     raise UserError(
         f"task.metric: {name!r} is unknown; for {kind} there are "
         f"{', '.join(METRICS_OF_KIND[kind])} (capital letters stand for numbers), and "

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.backbones.tta import SQUARE as SQUARE_VIEWS
-from pipeline.backbones.tta import get_view, sides
-from pipeline.config.views import SHORTHANDS, SQUARE
+from pipeline.config.tta import PLAIN_VIEWS, SHORTHANDS
+from pipeline.images.tta import PLAIN_VIEWS as SQUARE_VIEWS
+from pipeline.images.tta import get_view, sides
 
 # 1 2
 # 3 4
@@ -27,10 +27,10 @@ def images(height=4, width=4) -> torch.Tensor:
 
 
 def test_every_name_has_its_view_and_its_line_here():
-    assert list(SQUARE_VIEWS) == list(SQUARE) == list(BY_HAND)
+    assert list(SQUARE_VIEWS) == list(PLAIN_VIEWS) == list(BY_HAND)
 
 
-@pytest.mark.parametrize("name", SQUARE)
+@pytest.mark.parametrize("name", PLAIN_VIEWS)
 def test_a_view_by_hand(name):
     image = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(1, 3, 2, 2)
     assert get_view(name)(image)[0, 2].tolist() == BY_HAND[name]
@@ -40,7 +40,7 @@ def test_the_eight_views_differ():
     assert len({str(pixels) for pixels in BY_HAND.values()}) == 8
 
 
-@pytest.mark.parametrize("name", SQUARE)
+@pytest.mark.parametrize("name", PLAIN_VIEWS)
 def test_a_view_is_invertible(name):
     inverse = get_view(INVERSE.get(name, name))
     assert torch.equal(inverse(get_view(name)(images(4, 6))), images(4, 6))

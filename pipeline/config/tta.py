@@ -3,7 +3,7 @@
 import re
 
 # The eight symmetries of a square.
-SQUARE = (
+PLAIN_VIEWS = (
     "original",
     "mirrored",
     "flipped",
@@ -15,7 +15,7 @@ SQUARE = (
 )
 POSITIONS = ("center", "top_left", "top_right", "bottom_left", "bottom_right")
 SHORTHANDS = {
-    "eight_of_square": list(SQUARE),
+    "eight_of_square": list(PLAIN_VIEWS),
     "five_crops": [f"crop_{position}_0.875" for position in POSITIONS],
 }
 SCALE = re.compile(r"scale_(\d*\.?\d+)")
@@ -33,10 +33,10 @@ def expand_views(names: list[str]) -> list[str]:
         scale = SCALE.fullmatch(view)
         crop = CROP.fullmatch(view)
         in_range = (scale and 0.25 <= float(scale[1]) <= 4) or (crop and float(crop[2]) >= 0.25)
-        if view in SQUARE or in_range:
+        if view in PLAIN_VIEWS or in_range:
             continue
         raise ValueError(
-            f"unknown view {view!r}. Known: {', '.join((*SQUARE, *SHORTHANDS))}, "
+            f"unknown view {view!r}. Known: {', '.join((*PLAIN_VIEWS, *SHORTHANDS))}, "
             "scale_F (F from 0.25 to 4), crop_POSITION_F (F from 0.25, below 1; "
             f"{', '.join(POSITIONS)})"
         )

@@ -12,7 +12,7 @@ from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.resampling import Resampling
 from pipeline.estimates.units import parts_of_strata, strata_of, units_of
-from pipeline.metrics.named import Metric
+from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import RowMeans
 
 # A metric that is no function of row means is called once per resample, so it gets fewer of them.

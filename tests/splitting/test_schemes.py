@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.config.schema import Folds
 from pipeline.errors import UserError
 from pipeline.splitting.group_folds import merge_groups
-from pipeline.splitting.splits import assign_folds
+from pipeline.splitting.schemes import assign_folds
 
 pytestmark = pytest.mark.numeric
 

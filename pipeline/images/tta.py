@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.config.views import CROP, SCALE
+from pipeline.config.tta import CROP, SCALE
 
 View = Callable[[torch.Tensor], torch.Tensor]
 
 # Each maps images (B, 3, H, W) to images of the same batch.
-SQUARE: dict[str, View] = {
+PLAIN_VIEWS: dict[str, View] = {
     "original": lambda images: images,
     "mirrored": lambda images: images.flip(3),
     "flipped": lambda images: images.flip(2),
@@ -29,10 +29,10 @@ def get_view(name: str) -> View:
     `scale_F` resizes to F times the side; `crop_POSITION_F` cuts a square of share F of the side
     at the centre or a corner and resizes it back. Odd transposes of oblong batches change H and W.
 
-    The names were checked with the config (`pipeline.config.views`).
+    The names were checked with the config (`pipeline.config.tta`).
     """
-    if name in SQUARE:
-        return SQUARE[name]
+    if name in PLAIN_VIEWS:
+        return PLAIN_VIEWS[name]
     if match := SCALE.fullmatch(name):
         return lambda images: _resize(images, float(match[1]))
     position, share = CROP.fullmatch(name).groups()
