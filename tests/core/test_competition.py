@@ -464,7 +464,7 @@ WRONG = {
         r"test\.csv: no such file",
     ),
     "cells beyond the header": (
-        {"train": "id,label\na1.png,x,\na2.png,y,\n"},
+        {"train": "id,label\na1.png,x,1\na2.png,y,2\n"},
         Y,
         {},
         r"train\.csv: not readable as CSV: .*loss of data",
