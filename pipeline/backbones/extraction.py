@@ -30,6 +30,7 @@ from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
+from pipeline.core.runtime import duration
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
 from pipeline.images.cache import fit_square
@@ -214,6 +215,6 @@ def _with_progress(chunks: list[Chunk], *, name: str) -> Iterator[Chunk]:
         done += len(chunk[0]) * len(chunk[1])
         seconds = time.monotonic() - started
         log.info(
-            "features %s %d/%d views %.0f/s, about %.0fs left",
-            *(name, done, total, done / seconds, seconds / done * (total - done)),
+            "features %s %d/%d views %.0f/s, about %s left",
+            *(name, done, total, done / seconds, duration(seconds / done * (total - done))),
         )

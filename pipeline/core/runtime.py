@@ -26,6 +26,14 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: 95s, 12m, 3h 20m."""
+    if seconds < 99.5:
+        return f"{seconds:.0f}s"
+    minutes = round(seconds / 60)
+    return f"{minutes}m" if minutes < 100 else f"{minutes // 60}h {minutes % 60}m"
+
+
 def tune_allocator() -> None:
     """Let glibc keep big buffers instead of returning and refaulting them.
 

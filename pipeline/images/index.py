@@ -24,7 +24,7 @@ from pipeline.core.artifacts import (
     replacing_checked,
     verifies_everything,
 )
-from pipeline.core.runtime import num_threads
+from pipeline.core.runtime import duration, num_threads
 from pipeline.errors import UserError
 from pipeline.images.decoding import PixelDepth, PixelRange, decode, in_threads, measure_depth
 from pipeline.images.pixel_range import find_pixel_range
@@ -238,7 +238,7 @@ def _extend(
             rows = []
             _save(known, path)
             left = (time.monotonic() - started) / number * (len(new) - number)
-            log.info("looked at %d/%d images, about %.0fs left", number, len(new), left)
+            log.info("looked at %d/%d images, about %s left", number, len(new), duration(left))
     if problems:
         raise UserError("\n".join(problems))
     return known

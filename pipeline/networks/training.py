@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import is_as_written, replacing_checked, write_json, write_text
-from pipeline.core.runtime import stream_seed
+from pipeline.core.runtime import duration, stream_seed
 from pipeline.metrics.find_metric import Metric
 from pipeline.networks.cost import Cost, peak_memory_gib
 from pipeline.networks.network import WEIGHTS, save_weights, weights_of
@@ -272,4 +272,4 @@ def _events(folder: Path) -> Iterator[SummaryWriter]:
 
 def time_left(seconds: list[float], epochs: int) -> str:
     """Estimate how long some more epochs take; early stopping may need fewer."""
-    return f" about {mean(seconds) * epochs:.0f}s left" if epochs else ""
+    return f" about {duration(mean(seconds) * epochs)} left" if epochs else ""

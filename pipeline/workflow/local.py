@@ -9,6 +9,7 @@ from statistics import mean
 
 from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.locks import Run
+from pipeline.core.runtime import duration
 from pipeline.errors import UserError
 from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
 from pipeline.workflow.jobs import Job
@@ -125,4 +126,4 @@ def time_left(jobs: list[Job], seconds: dict[tuple, list[float]]) -> str:
         return ""
     total = sum(mean(seconds[kind]) * kinds[kind] for kind in kinds if kind in seconds)
     beside = f" and {len(untimed)} not timed yet" if untimed else ""
-    return f", about {total:.0f}s left{beside}"
+    return f", about {duration(total)} left{beside}"

@@ -238,7 +238,7 @@ def test_time_left_is_said_once_all_that_costs_was_timed(tmp_path):
     assert time_left([a, *joins], seconds) == ""
     assert time_left([a, joins[0], blend], seconds) == ", about 3s left and 2 not timed yet"
     seconds |= {kind_of(b): [100.0], kind_of(joins[1]): [1.0]}
-    assert time_left([a, b, *joins, blend], seconds) == ", about 105s left and 1 not timed yet"
+    assert time_left([a, b, *joins, blend], seconds) == ", about 2m left and 1 not timed yet"
     assert time_left([blend], seconds) == ""
 
 
