@@ -9,7 +9,7 @@ from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.task import Task
 from pipeline.metrics.find_metric import get_metric
-from pipeline.networks import training
+from pipeline.networks import training_run
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training_data import TrainingData
 
@@ -116,7 +116,7 @@ def fit(
     metric=None,
     **changes,
 ):
-    run = training.TrainingRun(
+    run = training_run.TrainingRun(
         folder,
         settings.model_copy(update={"seed": seed, **changes}),
         BACKBONE,
@@ -135,7 +135,7 @@ def written(folder):
 
 def new_trainer(backbone=BACKBONE, *, folder=None, data=None, **changes):
     return Trainer(
-        training.create_fabric(Hardware(torch.device("cpu"), "32")),
+        training_run.create_fabric(Hardware(torch.device("cpu"), "32")),
         SETTINGS.model_copy(update=changes),
         backbone,
         data or training_data(image_size=backbone.image_size),

@@ -18,8 +18,8 @@ from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import TrainingData
+from pipeline.networks.training_run import TrainingRun
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 BACKBONE = Backbone(

@@ -1,6 +1,6 @@
 """How sure a score is, how sure the score of hidden test rows is, and which of two is better.
 
-By `population.draw_scores`, and for two of them by `bootstrap.resampled_scores`.
+By `population.draw_scores`, and for two of them by `paired_resampling.resampled_scores`.
 """
 
 import logging

@@ -19,8 +19,8 @@ from pipeline.images.cache import ImageCache
 from pipeline.members.member import FoldData
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import WEIGHTS, load_network
-from pipeline.networks.training import FILES, TrainingRun
 from pipeline.networks.training_data import TrainingData, set_aside
+from pipeline.networks.training_run import FILES, TrainingRun
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)

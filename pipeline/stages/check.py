@@ -25,7 +25,7 @@ from pipeline.networks.checks.learning import (
 )
 from pipeline.networks.checks.start import check_start
 from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork, seen_batches
-from pipeline.networks.training import without_noise
+from pipeline.networks.training_run import without_noise
 from pipeline.project import Project
 from pipeline.report import check_figures
 

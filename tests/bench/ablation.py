@@ -29,8 +29,8 @@ from pipeline.images.cache import ImageCache
 from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
-from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import TrainingData
+from pipeline.networks.training_run import TrainingRun
 from pipeline.project import Project, open_project
 from pipeline.workflow.jobs import pending
 from pipeline.workflow.local import LocalExecutor

@@ -33,8 +33,8 @@ from pipeline.images.decoding import ImageFiles
 from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import create_network
-from pipeline.networks.training import TrainingRun
 from pipeline.networks.training_data import TrainingData
+from pipeline.networks.training_run import TrainingRun
 
 ROUNDS = 2
 NUM_FILES = 256  # different photos; names beyond are links to them

@@ -24,10 +24,10 @@ from pipeline.core.task import Task
 from pipeline.errors import JobFailed, UserError
 from pipeline.images.batches import FoldImages
 from pipeline.networks import trainer as trainer_module
-from pipeline.networks import training
+from pipeline.networks import training_run
 from pipeline.networks.network import load_network
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import TrainingRun
+from pipeline.networks.training_run import TrainingRun
 
 pytestmark = pytest.mark.numeric
 
@@ -79,8 +79,8 @@ def scored(monkeypatch):
     ("owner", "function", "call"),
     [
         (Trainer, "gradients", 9),
-        (training, "_save_checkpoint", 2),
-        (training, "save_weights", 1),
+        (training_run, "_save_checkpoint", 2),
+        (training_run, "save_weights", 1),
         (TrainingRun, "_write_snapshot", 1),
     ],
 )
@@ -103,8 +103,8 @@ def test_a_killed_run_with_patience_ends_with_the_same_bytes(
     [
         (Trainer, "gradients", 3),  # in the first epoch
         (Trainer, "gradients", 9),  # in the second
-        (training, "save_weights", 1),
-        (training, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
+        (training_run, "save_weights", 1),
+        (training_run, "_save_checkpoint", 2),  # the epoch is in log.csv, not in last.pt
         (TrainingRun, "_write_snapshot", 1),
     ],
 )
@@ -264,7 +264,7 @@ def test_without_patience_the_last_epoch_is_used(whole, tmp_path, scored):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
-    original, calls = training.Trainer.gradients, []
+    original, calls = training_run.Trainer.gradients, []
 
     def poisoned(self, images, targets, weights):
         calls.append(1)
@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
                 self.network.backbone.conv_head.weight[0] = float("inf")
         return original(self, images, targets, weights)
 
-    monkeypatch.setattr(training.Trainer, "gradients", poisoned)
+    monkeypatch.setattr(training_run.Trainer, "gradients", poisoned)
     with pytest.raises(JobFailed, match="net fold 0 epoch 2 step 3: the loss is nan") as caught:
         fit(tmp_path)
     assert "first in the forward pass of backbone.conv_head." in str(caught.value)
@@ -300,13 +300,13 @@ def test_a_gradient_that_is_not_finite_is_traced_to_its_module(tmp_path, monkeyp
 
 def test_plain_is_without_chance(tmp_path, monkeypatch):
     seen = []
-    original = training.Trainer.gradients
+    original = training_run.Trainer.gradients
 
     def noted(self, images, targets, weights):
         seen.append((images.dtype, targets.max(1).values.min().item()))
         return original(self, images, targets, weights)
 
-    monkeypatch.setattr(training.Trainer, "gradients", noted)
+    monkeypatch.setattr(training_run.Trainer, "gradients", noted)
     fit(tmp_path, plain=True, epochs=1)
     assert set(seen) == {(torch.uint8, 1.0)}
 

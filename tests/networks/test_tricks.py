@@ -11,7 +11,7 @@ from small_training import BACKBONE, EVERYTHING, SIZE, fit, new_trainer, trainin
 from pipeline.backbones.create import create_backbone
 from pipeline.config.schema import Network
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import time_left
+from pipeline.networks.training_run import time_left
 
 # Without chance: two trainings differ by what a test changes alone.
 CALM = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}

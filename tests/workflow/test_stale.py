@@ -14,6 +14,7 @@ from tiny_project import CONFIG, NETWORK, load, run, submission, write_competiti
 
 from pipeline.config.load import load_config
 from pipeline.core import artifacts, predictions
+from pipeline.networks import training_run
 from pipeline.project import open_project
 from pipeline.stages import infer
 from pipeline.workflow.plan import Plan
@@ -320,10 +321,9 @@ def test_law_7_an_image_replaced_with_the_same_size_and_time_is_seen(copied, job
 
 
 def test_a_checkpoint_of_another_metric_goes_on_without_its_scores(copied, jobs, monkeypatch):
-    from pipeline.networks import training
 
     two = {"net": NETWORK | {"epochs": 2}}
-    save, calls = training._save_checkpoint, []
+    save, calls = training_run._save_checkpoint, []
 
     def dying(*args):
         save(*args)
@@ -331,7 +331,7 @@ def test_a_checkpoint_of_another_metric_goes_on_without_its_scores(copied, jobs,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_save_checkpoint", dying)
+        patch.setattr(training_run, "_save_checkpoint", dying)
         with pytest.raises(KeyboardInterrupt):
             run(copied, "train", members=two)
     run(copied, "train", members=two, task=CONFIG["task"] | {"metric": "accuracy"})

@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork
 from pipeline.networks.network import ImageNetwork
-from pipeline.networks.training import without_noise
+from pipeline.networks.training_run import without_noise
 
 STEPS = 5  # a zero behind another zero takes one more step to change
 MANY = 0.5  # dead share from which a person should look

@@ -24,8 +24,8 @@ from pipeline.networks.checks.start import start_loss
 from pipeline.networks.checks.trial_network import CheckResult, TrialNetwork, training_batches
 from pipeline.networks.losses import loss_shares
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import without_noise
 from pipeline.networks.training_data import create_loaders
+from pipeline.networks.training_run import without_noise
 
 OVERFIT_STEPS = 60
 LOOK_EVERY = 10  # steps, after which to see whether all rows are right

@@ -9,8 +9,8 @@ from pipeline.networks.class_weights import create_class_weights
 from pipeline.networks.heads import rare_bias
 from pipeline.networks.parameter_groups import describe_groups
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import without_noise
 from pipeline.networks.training_data import TrainingData
+from pipeline.networks.training_run import without_noise
 
 NEAR = 0.1  # start and expectation agree within this share
 

@@ -19,8 +19,8 @@ from pipeline.networks.mixing import Batch, mix_batch
 from pipeline.networks.parameter_groups import set_trainable
 from pipeline.networks.schedules import peak_learning_rate
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training import create_fabric, without_noise
 from pipeline.networks.training_data import TrainingData, create_loaders
+from pipeline.networks.training_run import create_fabric, without_noise
 
 BATCH = 16  # images that are overfitted, and the most in any batch on a CPU
 
