@@ -87,17 +87,17 @@ def cross_fit(
     """
     num_folds = test.shape[1]
     assert set(np.unique(folds)) == set(range(num_folds)), "folds against test layers"
-    metric, kind = fitting.metric, fitting.task.kind
+    metric, task = fitting.metric, fitting.task
     if base_levels is None:
-        base_levels = model_levels(test, kind=kind)
+        base_levels = model_levels(test, task=task)
     blended_oof, decided_oof = np.empty(oof.shape[1:]), np.empty(oof.shape[1:])
     blended_test, decided_test = np.empty(test.shape[1:]), np.empty(test.shape[1:])
     blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
     for fold in range(num_folds):
         held_out = folds == fold
         known, known_targets = oof[:, ~held_out], targets[~held_out]
-        known = move_to_level_of(fold, known, folds[~held_out], base_levels, kind=kind)
-        stays[fold] = while_gaining(known, known_targets, fitting.series, metric, fitting.task)
+        known = move_to_level_of(fold, known, folds[~held_out], base_levels, task=task)
+        stays[fold] = while_gaining(known, known_targets, fitting.series, metric, task)
         used = np.flatnonzero(stays[fold])
         seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
         blend = fit_blend(
@@ -112,7 +112,7 @@ def cross_fit(
     has_weights = all(blend.weights is not None for blend in blends)
     is_moved = blends[0].rule is not None
     if metric.ranks:
-        ranked = {"kind": kind, "metric": metric}
+        ranked = {"task": task, "metric": metric}
         decided_oof, is_moved = at_one_level(blended_oof, folds, blended_test, **ranked), True
     return CrossFitted(
         blended_oof,

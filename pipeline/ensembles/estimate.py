@@ -89,7 +89,7 @@ def constant_of(project: Project) -> CrossFitted:
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
     ranked = None
     if metric.ranks:
-        ranked = at_one_level(values, folds.folds, layers, kind=task.kind, metric=metric)
+        ranked = at_one_level(values, folds.folds, layers, task=task, metric=metric)
     return CrossFitted(values, layers, None, decided_oof=ranked, fill=BlendFitting.of(project).fill)
 
 
