@@ -95,15 +95,9 @@ def cross_fit(
     blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
     for fold in range(num_folds):
         held_out = folds == fold
-        known, known_targets = oof[:, ~held_out], targets[~held_out]
-        known = move_to_level_of(fold, known, folds[~held_out], base_levels, task=task)
-        stays[fold] = while_gaining(known, known_targets, fitting.series, metric, task)
+        known = move_to_level_of(fold, oof[:, ~held_out], folds[~held_out], base_levels, task=task)
+        blend, stays[fold] = _fit_without(fold, blend_kind, known, targets, folds, fitting)
         used = np.flatnonzero(stays[fold])
-        seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
-        blend = fit_blend(
-            *(blend_kind, known[used], known_targets, folds[~held_out]),
-            replace(fitting.take(~held_out), seed=seed),
-        )
         blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])
         blended_test[fold] = blend.apply(test[used, fold])
         decided_oof[held_out] = blend.decide(blended_oof[held_out])
@@ -126,6 +120,29 @@ def cross_fit(
         decided_test if is_moved else None,
         fitting.fill,
     )
+
+
+def _fit_without(
+    fold: int,
+    blend_kind: BlendKind,
+    known: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    fitting: BlendFitting,
+) -> tuple[Blend, np.ndarray]:
+    """Fit a blend on the other folds' rows; return it, and `CrossFitted.stays` of this fold (M,).
+
+    Args:
+        known: (M, n, C) predictions of those rows, at the level of the fold's model.
+    """
+    others = folds != fold
+    stays = while_gaining(known, targets[others], fitting.series, fitting.metric, fitting.task)
+    seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
+    blend = fit_blend(
+        *(blend_kind, known[np.flatnonzero(stays)], targets[others], folds[others]),
+        replace(fitting.take(others), seed=seed),
+    )
+    return blend, stays
 
 
 def _among_all(stays: np.ndarray, of_used: list[np.ndarray], others: float | bool) -> np.ndarray:

@@ -108,13 +108,7 @@ def choose_pseudo_labels(
     if task.is_regression:
         rows = np.arange(len(values))
         return PseudoLabels(rows, values, np.full(len(rows), settings.weight))
-    if task.is_multilabel:
-        confidence = np.maximum(values, 1 - values).mean(1)
-        predicted = np.zeros(len(values), dtype=int)
-        hard = (values >= 0.5).astype(float)
-    else:
-        confidence, predicted = values.max(1), values.argmax(1)
-        hard = np.eye(values.shape[1])[predicted]
+    confidence, predicted, hard = _decided(values, task)
     left, dropped = np.arange(len(values)), {}
 
     def keep(name: str, passed: np.ndarray) -> None:
@@ -159,6 +153,15 @@ def in_words(labels: PseudoLabels, classes: Sequence[str]) -> str:
     if labels.dropped:
         words += "; dropped by " + ", ".join(f"{name} {n}" for name, n in labels.dropped.items())
     return words
+
+
+def _decided(values: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows' confidence (N,), predicted class (N,), all 0 for multilabel, and hard labels."""
+    if task.is_multilabel:
+        confidence = np.maximum(values, 1 - values).mean(1)
+        return confidence, np.zeros(len(values), dtype=int), (values >= 0.5).astype(float)
+    predicted = values.argmax(1)
+    return values.max(1), predicted, np.eye(values.shape[1])[predicted]
 
 
 def _most_confident(

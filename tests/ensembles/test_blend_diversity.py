@@ -9,10 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.contestants import oof_without_each
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.left_out import oof_without_each
 from pipeline.metrics.named import get_metric
 
 BINARY = BlendFitting(Task("binary"), get_metric("log_loss", "binary"), seed=0)
