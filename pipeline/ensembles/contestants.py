@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.config.schema import BlendKind
 from pipeline.core.member_predictions import MemberPredictions
-from pipeline.core.summary import Comparison, Contestant, Diversity
+from pipeline.core.results import Comparison, Contestant, Diversity
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.fitting import BlendFitting

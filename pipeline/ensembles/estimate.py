@@ -12,7 +12,7 @@ from pipeline.config.schema import Learner
 from pipeline.core import predictions
 from pipeline.core.ledger import read_ledger
 from pipeline.core.member_predictions import MemberPredictions
-from pipeline.core.summary import AgainstConstant, AgainstLast, Contestant, Estimate, Shift
+from pipeline.core.results import AgainstConstant, AgainstLast, Contestant, Estimate, Shift
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.contestants import compare
 from pipeline.ensembles.cross_fit import CrossFitted

@@ -16,7 +16,8 @@ from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.predictions import Predictions
-from pipeline.core.summary import Choice, Contestant, Form, Summary
+from pipeline.core.results import Choice, Contestant, Form
+from pipeline.core.summary import Summary
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.contestants import (
     best_of,
