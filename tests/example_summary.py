@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.config.schema import Config
-from pipeline.core.summary import (
+from pipeline.core.results import (
     AgainstConstant,
     AgainstLast,
     Choice,
@@ -15,9 +15,9 @@ from pipeline.core.summary import (
     RoundGain,
     ShakeUp,
     Shift,
-    Summary,
     WrittenForm,
 )
+from pipeline.core.summary import Summary
 
 CONFIG = {
     "competition": "tiny",

@@ -33,8 +33,9 @@ for classes in (2, 3):
     "loss": """
 import torch
 from pipeline.config.schema import Network
+from pipeline.core.task import Task
 from pipeline.networks.losses import create_loss
-loss = create_loss(Network(network="b", loss="poly", label_smoothing=0), "multiclass")
+loss = create_loss(Network(network="b", loss="poly", label_smoothing=0), Task("multiclass"))
 even, targets = torch.zeros(2, 4), torch.eye(4)[:2]
 assert torch.allclose(loss(even, targets), torch.full((2,), np.log(4) + 0.75).float())
 """,

@@ -95,7 +95,7 @@ def test_training_learns_and_predicts_as_the_cpu_does(
     run.train()
     said = {}
     for name in ("cpu", "cuda"):
-        network = load_network(tmp_path, settings, BACKBONE, num_classes=3, kind="multiclass")
+        network = load_network(tmp_path, settings, BACKBONE, num_classes=3, task=Task("multiclass"))
         said[name] = predict_views(
             network,
             images,

@@ -79,12 +79,12 @@ def _wrong_blends(config: Config) -> Iterator[Problem]:
 
 def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
     """Yield settings that need classes, or one class per row, in a task without them."""
-    member, kind = config.members[name], config.task.kind
-    if kind not in ("regression", "multilabel"):
+    member, task = config.members[name], config.task
+    if task.has_one_class_per_row:
         return
-    but, one_class = f"but task.kind is {kind}", "one class per row"
+    but, one_class = f"but task.kind is {task.kind}", "one class per row"
     if isinstance(member, Learner):
-        if kind == "regression" and LEARNERS[member.learner].only_classes:
+        if task.is_regression and LEARNERS[member.learner].only_classes:
             yield (
                 ("members", name, "learner"),
                 f"members.{name}: {member.learner} predicts classes, {but}; use ridge, lightgbm, "
@@ -95,8 +95,8 @@ def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
                 ("members", name, "class_weights"),
                 f"members.{name}: class_weights need {one_class}, {but}",
             )
-        if member.sampling == "smote" or (kind == "regression" and member.sampling != "all"):
-            needed = "classes" if kind == "regression" else one_class
+        if member.sampling == "smote" or (task.is_regression and member.sampling != "all"):
+            needed = "classes" if task.is_regression else one_class
             yield (
                 ("members", name, "sampling"),
                 f"members.{name}: sampling: {member.sampling} needs {needed}, {but}",

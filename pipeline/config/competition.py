@@ -20,13 +20,6 @@ DEFAULT_METRICS: dict[str, str] = {
 }
 
 
-def link_of(kind: Kind) -> Link:
-    """Return what makes predictions of scores, in a task of this kind."""
-    if kind == "regression":
-        return "identity"
-    return "sigmoid" if kind == "multilabel" else "softmax"
-
-
 class OfKind:
     """What follows from a task's kind."""
 
@@ -60,7 +53,9 @@ class OfKind:
     @property
     def link(self) -> Link:
         """What makes predictions of scores."""
-        return link_of(self.kind)
+        if self.is_regression:
+            return "identity"
+        return "sigmoid" if self.is_multilabel else "softmax"
 
 
 class Task(Section, OfKind):

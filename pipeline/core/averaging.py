@@ -4,13 +4,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 
 Average = Literal["probabilities", "logits", "geometric"]
 TINY = 1e-12  # keeps logarithms finite; far below any probability that matters
 
 
-def average_values(values: np.ndarray, average: Average, *, kind: Kind) -> np.ndarray:
+def average_values(values: np.ndarray, average: Average, *, task: Task) -> np.ndarray:
     """Average predictions over their first axis: (V, N, C) to (N, C).
 
     Args:
@@ -21,10 +21,10 @@ def average_values(values: np.ndarray, average: Average, *, kind: Kind) -> np.nd
     Returns:
         Rows sum to 1 for single-label tasks.
     """
-    if kind == "regression" or average == "probabilities":
+    if task.is_regression or average == "probabilities":
         return values.mean(0)
     logs = np.log(np.clip(values, TINY, None))
-    if kind != "multilabel":
+    if not task.is_multilabel:
         mean = np.exp(logs.mean(0))
         return mean / mean.sum(-1, keepdims=True)
     if average == "geometric":

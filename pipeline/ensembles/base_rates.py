@@ -11,9 +11,8 @@ of the model whose fold is scored. No label is used.
 import numpy as np
 from scipy.special import expit, softmax
 
-from pipeline.config.competition import link_of
-from pipeline.config.schema import Kind
 from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.task import Task
 from pipeline.metrics.find_metric import Metric
 
 # A probability is lifted to this in an average of logs: how sure a model is of what is absent tells
@@ -21,7 +20,7 @@ from pipeline.metrics.find_metric import Metric
 FLOOR = 1e-3
 
 
-def model_levels(layers: np.ndarray, *, kind: Kind) -> np.ndarray:
+def model_levels(layers: np.ndarray, *, task: Task) -> np.ndarray:
     """Average each model's predictions of the test rows on the scale of `_linked`.
 
     Args:
@@ -29,13 +28,13 @@ def model_levels(layers: np.ndarray, *, kind: Kind) -> np.ndarray:
     Returns:
         (M, K, C); NaN for a member whose layers are all the same: it shows no models.
     """
-    levels = _linked(layers, kind=kind, floor=FLOOR).mean(axis=2)
+    levels = _linked(layers, task=task, floor=FLOOR).mean(axis=2)
     levels[(layers == layers[:, :1]).all(axis=(1, 2, 3))] = np.nan
     return levels
 
 
 def move_to_level_of(
-    fold: int, values: np.ndarray, folds: np.ndarray, levels: np.ndarray, *, kind: Kind
+    fold: int, values: np.ndarray, folds: np.ndarray, levels: np.ndarray, *, task: Task
 ) -> np.ndarray:
     """Move out-of-fold predictions to the level of the model that held `fold` out.
 
@@ -48,7 +47,7 @@ def move_to_level_of(
     Returns:
         (M, N, C), in the task's form.
     """
-    linked = _linked(values, kind=kind)
+    linked = _linked(values, task=task)
     others = np.unique(folds)
     own = np.stack([linked[:, folds == other].mean(axis=1) for other in others], axis=1)
     common = own.mean(axis=1)
@@ -57,11 +56,11 @@ def move_to_level_of(
         by_test = levels[:, fold] - levels[:, other]
         change = np.where(shows_models, by_test, common - own[:, place])
         linked[:, folds == other] += change[:, None]
-    return _unlinked(linked, kind=kind)
+    return _unlinked(linked, task=task)
 
 
 def at_one_level(
-    oof: np.ndarray, folds: np.ndarray, layers: np.ndarray, *, kind: Kind, metric: Metric
+    oof: np.ndarray, folds: np.ndarray, layers: np.ndarray, *, task: Task, metric: Metric
 ) -> np.ndarray:
     """Move each fold's predictions to one level, for metrics that rank rows of all folds.
 
@@ -74,25 +73,25 @@ def at_one_level(
     Returns:
         (N, C), as it is where all layers are the same.
     """
-    by_value = kind == "regression" or metric.wants == "values"
-    scale: Kind = kind if by_value else "multilabel"
-    (levels,) = model_levels(layers[None], kind=scale)
+    by_value = task.is_regression or metric.wants == "values"
+    scale = task if by_value else Task("multilabel")
+    (levels,) = model_levels(layers[None], task=scale)
     if np.isnan(levels).any():
         return oof
     change = levels.mean(axis=0) - levels
-    return _unlinked(_linked(oof, kind=scale) + change[folds], kind=scale)
+    return _unlinked(_linked(oof, task=scale) + change[folds], task=scale)
 
 
-def _linked(values: np.ndarray, *, kind: Kind, floor: float = 0.0) -> np.ndarray:
+def _linked(values: np.ndarray, *, task: Task, floor: float = 0.0) -> np.ndarray:
     """Log odds of multilabel columns, log probabilities of classes, values of a regression."""
-    if (link := link_of(kind)) == "identity":
+    if (link := task.link) == "identity":
         return values.astype(float)
     if link == "sigmoid":
         return clipped_logit(np.clip(values, floor, 1 - floor))
     return clipped_log(np.maximum(values, floor))
 
 
-def _unlinked(linked: np.ndarray, *, kind: Kind) -> np.ndarray:
-    if (link := link_of(kind)) == "identity":
+def _unlinked(linked: np.ndarray, *, task: Task) -> np.ndarray:
+    if (link := task.link) == "identity":
         return linked
     return expit(linked) if link == "sigmoid" else softmax(linked, axis=-1)

@@ -14,16 +14,7 @@ import numpy as np
 from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
-from pipeline.ensembles import (
-    decisions,
-    greedy,
-    metric_search,
-    power,
-    stacking,
-    two_level,
-    voting,
-    weights,
-)
+from pipeline.ensembles import decisions, greedy, stacking, voting, weights
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.nested import Fit, inner_oof, inner_parts
 from pipeline.ensembles.preparation import prepare
@@ -60,8 +51,8 @@ def _vote(combine: Callable[..., np.ndarray]) -> FitMix:
 
 
 def _power(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
-    exponent = power.fit_exponent(members, targets, fitting.smooth)
-    return Mix(partial(power.power_mean, task=fitting.task, exponent=exponent))
+    exponent = voting.fit_exponent(members, targets, fitting.smooth)
+    return Mix(partial(voting.power_mean, task=fitting.task, exponent=exponent))
 
 
 def _weighted(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
@@ -83,7 +74,7 @@ def _greedy(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> 
 def _weighted_metric(members: np.ndarray, targets: np.ndarray, fitting: BlendFitting) -> Mix:
     rng = stream(fitting.seed, "weighted_metric")
     how = (fitting.metric, fitting.task)
-    return _weighted_mean(metric_search.search_weights(members, targets, *how, rng=rng))
+    return _weighted_mean(weights.search_weights(members, targets, *how, rng=rng))
 
 
 def _stack(kind: BlendKind) -> FitMix:
@@ -187,7 +178,7 @@ def fit_blend(
         prepared = prepare(raw, targets, fitting)
     shares = None
     if blend_kind == TWO_LEVEL:  # each of its blends prepares the members itself
-        combine = two_level.fit_two_level(
+        combine = stacking.fit_two_level(
             lambda kind, *rows: _inside(kind, fitting)(*rows), raw, targets, folds, fitting.smooth
         )
     else:

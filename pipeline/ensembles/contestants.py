@@ -6,16 +6,17 @@ import numpy as np
 
 from pipeline.config.schema import BlendKind
 from pipeline.core.member_predictions import MemberPredictions
-from pipeline.core.summary import Comparison, Contestant, Diversity
+from pipeline.core.results import Comparison, Contestant, Diversity
 from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.member_value import SLOW, oof_without_each
+from pipeline.ensembles.rounds import without
 from pipeline.estimates.interval import interval_of_score, probability_better
 from pipeline.estimates.resampling import Resampling
 from pipeline.project import Project
 
 LEVEL = 0.90  # of the interval
+SLOW = ("stack_lightgbm", "stack_two_level")  # fitted anew for each member left out: minutes
 
 
 def contestant(project: Project, name: str, kind: str, fit: CrossFitted) -> Contestant:
@@ -115,6 +116,36 @@ def diversity(
             if project.metric.is_better(scores[name], score)
         },
     )
+
+
+def oof_without_each(
+    blend_kind: BlendKind,
+    oof: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    fitting: BlendFitting,
+    *,
+    base_levels: np.ndarray,
+) -> list[np.ndarray]:
+    """Cross-fit a blend of all members (M, N, C) but one, for each of them: M of (N, C).
+
+    Args:
+        base_levels: (M, K, C) of members' models, see `base_rates.model_levels`.
+    Returns:
+        Out-of-fold predictions of each of these blends; nothing where there is one member only.
+    """
+    if len(oof) == 1:
+        return []
+    found = []
+    for m in range(len(oof)):
+        others = np.delete(oof, m, axis=0)
+        # Test rows are not predicted here, but every fold needs a layer of them.
+        layers = np.repeat(others[:, None, :1], len(np.unique(folds)), axis=1)
+        rest = replace(fitting, series=without(fitting.series, m))
+        levels = np.delete(base_levels, m, axis=0)
+        fit = cross_fit(blend_kind, others, layers, targets, folds, rest, base_levels=levels)
+        found.append(fit.scored_oof)
+    return found
 
 
 def best_of(project: Project, contestants: list[Contestant]) -> Contestant:

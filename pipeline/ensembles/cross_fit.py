@@ -87,23 +87,17 @@ def cross_fit(
     """
     num_folds = test.shape[1]
     assert set(np.unique(folds)) == set(range(num_folds)), "folds against test layers"
-    metric, kind = fitting.metric, fitting.task.kind
+    metric, task = fitting.metric, fitting.task
     if base_levels is None:
-        base_levels = model_levels(test, kind=kind)
+        base_levels = model_levels(test, task=task)
     blended_oof, decided_oof = np.empty(oof.shape[1:]), np.empty(oof.shape[1:])
     blended_test, decided_test = np.empty(test.shape[1:]), np.empty(test.shape[1:])
     blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
     for fold in range(num_folds):
         held_out = folds == fold
-        known, known_targets = oof[:, ~held_out], targets[~held_out]
-        known = move_to_level_of(fold, known, folds[~held_out], base_levels, kind=kind)
-        stays[fold] = while_gaining(known, known_targets, fitting.series, metric, fitting.task)
+        known = move_to_level_of(fold, oof[:, ~held_out], folds[~held_out], base_levels, task=task)
+        blend, stays[fold] = _fit_without(fold, blend_kind, known, targets, folds, fitting)
         used = np.flatnonzero(stays[fold])
-        seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
-        blend = fit_blend(
-            *(blend_kind, known[used], known_targets, folds[~held_out]),
-            replace(fitting.take(~held_out), seed=seed),
-        )
         blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])
         blended_test[fold] = blend.apply(test[used, fold])
         decided_oof[held_out] = blend.decide(blended_oof[held_out])
@@ -112,7 +106,7 @@ def cross_fit(
     has_weights = all(blend.weights is not None for blend in blends)
     is_moved = blends[0].rule is not None
     if metric.ranks:
-        ranked = {"kind": kind, "metric": metric}
+        ranked = {"task": task, "metric": metric}
         decided_oof, is_moved = at_one_level(blended_oof, folds, blended_test, **ranked), True
     return CrossFitted(
         blended_oof,
@@ -126,6 +120,29 @@ def cross_fit(
         decided_test if is_moved else None,
         fitting.fill,
     )
+
+
+def _fit_without(
+    fold: int,
+    blend_kind: BlendKind,
+    known: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    fitting: BlendFitting,
+) -> tuple[Blend, np.ndarray]:
+    """Fit a blend on the other folds' rows; return it, and `CrossFitted.stays` of this fold (M,).
+
+    Args:
+        known: (M, n, C) predictions of those rows, at the level of the fold's model.
+    """
+    others = folds != fold
+    stays = while_gaining(known, targets[others], fitting.series, fitting.metric, fitting.task)
+    seed = stream_seed(fitting.seed, "blend", blend_kind, fold)
+    blend = fit_blend(
+        *(blend_kind, known[np.flatnonzero(stays)], targets[others], folds[others]),
+        replace(fitting.take(others), seed=seed),
+    )
+    return blend, stays
 
 
 def _among_all(stays: np.ndarray, of_used: list[np.ndarray], others: float | bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What to expect of a submission: on the test rows, on the public ones, against a member.
+"""What to expect of a submission: on the test rows, on the public ones, against its rivals.
 
 Test rows that differ from training rows get an estimate of their own, made without labels.
 """
@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import Learner
+from pipeline.core import predictions
+from pipeline.core.ledger import read_ledger
 from pipeline.core.member_predictions import MemberPredictions
-from pipeline.core.summary import AgainstConstant, Contestant, Estimate, Shift
+from pipeline.core.results import AgainstConstant, AgainstLast, Contestant, Estimate, Shift
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.contestants import compare
 from pipeline.ensembles.cross_fit import CrossFitted
 from pipeline.ensembles.decisions import has_rule
 from pipeline.ensembles.fitting import BlendFitting
+from pipeline.errors import UserError
 from pipeline.estimates.averaging_gain import gain_of_averaging
 from pipeline.estimates.constant import cross_fit_constant
 from pipeline.estimates.evidence import Evidence
@@ -89,7 +92,7 @@ def constant_of(project: Project) -> CrossFitted:
     layers = np.stack([values[[np.argmax(folds.folds == k)]] for k in range(folds.num_folds)])
     ranked = None
     if metric.ranks:
-        ranked = at_one_level(values, folds.folds, layers, kind=task.kind, metric=metric)
+        ranked = at_one_level(values, folds.folds, layers, task=task, metric=metric)
     return CrossFitted(values, layers, None, decided_oof=ranked, fill=BlendFitting.of(project).fill)
 
 
@@ -111,6 +114,32 @@ def against_constant(
         ],
         **asdict(compare(project, fitted.scored_oof, constant.scored_oof)),
     )
+
+
+def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> AgainstLast | None:
+    """Compare out-of-fold predictions (N, C) with the last submission's, on the same rows (paired).
+
+    Returns:
+        Of the ledger's last entry of another fingerprint; None if there is no such entry.
+    """
+    ledger = read_ledger(project.workspace.ledger)
+    others = [entry for entry in ledger if entry["fingerprint"] != fingerprint]
+    if not others:
+        return None
+    last = others[-1]
+    named = {"submission": last["submission"], "score": last["score"]}
+    submission = project.workspace.root / last["submission"]
+    path = submission.with_suffix(".decided.npz")
+    if not path.exists():  # decisions were not fitted
+        path = submission.with_suffix(".npz")
+    try:
+        rival = predictions.load(path)
+    except UserError:
+        return AgainstLast(**named, refused=f"{path.name} is not there, or not readable")
+    if differing := _what_differs(project, rival):
+        return AgainstLast(**named, refused=f"its {' and '.join(differing)} differ")
+    theirs_oof = rival.in_order_of(project.competition.ids, where=str(path)).values
+    return AgainstLast(**named, **asdict(compare(project, oof, theirs_oof)))
 
 
 def _judged(
@@ -150,3 +179,21 @@ def _gain(project: Project, fitted: CrossFitted) -> float:
         return 0.0
     targets, seed = project.competition.targets, project.config.seed
     return gain_of_averaging(fitted.test, fitted.oof, targets, metric, task, seed=seed)
+
+
+def _what_differs(project: Project, rival: predictions.Predictions) -> list[str]:
+    """Why predictions are not of the same rows, held out alike and blended for the same metric."""
+    competition = project.competition
+    ours = {
+        "rows": set(competition.ids.tolist()),
+        "classes": tuple(competition.classes),
+        "metric": project.metric.name,
+        "folds": project.folds.digest,
+    }
+    theirs = {
+        "rows": set(rival.ids.tolist()),
+        "classes": rival.classes,
+        "metric": rival.meta.get("metric"),
+        "folds": rival.meta.get("folds_digest"),
+    }
+    return [name for name in ours if ours[name] != theirs[name]]

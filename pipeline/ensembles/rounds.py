@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.dependencies import series_of_rounds
-from pipeline.core.summary import RoundGain
+from pipeline.core.results import RoundGain
 from pipeline.core.task import Task
 from pipeline.ensembles.fitting import Series
 from pipeline.estimates.interval import probability_better

@@ -17,9 +17,11 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.config.schema import BlendKind
+from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind
 from pipeline.core.probabilities import log_scale
 from pipeline.core.task import Task
+from pipeline.ensembles.nested import Applied, inner_oof
+from pipeline.ensembles.weights import fit_weights, weighted_mean
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # features (N, F) -> (N, columns)
 
@@ -38,6 +40,8 @@ TREES = {
     "verbosity": -1,
 }
 TREE_ROUNDS = 100
+# Of two levels. Trees are left out: fitted K times anew for each fold, they would take minutes.
+FIRST_LEVEL = ("soft_vote", "geometric", "weighted", "class_weighted", "stack", "stack_ridge")
 LEAF_ROWS, LEAF_SHARE = 20, 0.2  # of a leaf, at least: the fewer of both
 
 
@@ -90,6 +94,28 @@ def fit_stack(
     outputs = np.split(wanted, len(inputs), axis=1)
     predictors = tuple(fit(x, y, seed) for x, y in zip(inputs, outputs, strict=True))
     return Stack(predictors, transform, adds_mean, task)
+
+
+def fit_two_level(
+    fit: Callable[..., Applied],
+    members: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray | None,
+    task: Task,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit blends of members (M, N, C), and weights of least smooth loss for the blends.
+
+    Args:
+        fit: (blend's kind, members, targets, folds) -> a fitted blend.
+    """
+    refused = BLENDS_OF_PROBABILITIES if task.is_regression else ()
+    names = [name for name in FIRST_LEVEL if name not in refused]
+    blends = [fit(name, members, targets, folds) for name in names]
+    honest = np.stack([inner_oof(partial(fit, name), members, targets, folds) for name in names])
+    weights = fit_weights(honest, targets, task)
+    return lambda values: weighted_mean(
+        np.stack([blend.apply(values) for blend in blends]), weights=weights
+    )
 
 
 def _features(members: np.ndarray, task: Task) -> list[np.ndarray]:

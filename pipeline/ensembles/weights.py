@@ -1,4 +1,4 @@
-"""Weights of members, at least 0 with sum 1, of least smooth loss: one set, or one per class."""
+"""Weights of members, at least 0 with sum 1: of least smooth loss, or of the best metric."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,16 @@ import numpy as np
 from scipy.optimize import nnls
 
 from pipeline.core.task import Task
+from pipeline.estimates.row_loss import smooth_task
+from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import EPS
 
 # Rows that have a class before its own weights count as much as all classes' common ones.
 ROWS_FOR_OWN_WEIGHTS = 100
 NEWTON_STEPS = 50
 TOLERANCE = 1e-9
+STEPS = (0.2, 0.1, 0.05)  # of the search by the metric
+BAGS = 5  # random halves of the rows; their weights are averaged
 FACTORS = 8  # multiplied before a logarithm is taken: EPS to this power is still a float
 
 
@@ -174,6 +178,28 @@ def fit_class_weights(members: np.ndarray, targets: np.ndarray, task: Task) -> n
     return np.stack(columns, axis=1)
 
 
+def search_weights(
+    members: np.ndarray,
+    targets: np.ndarray,
+    metric: Metric,
+    task: Task,
+    *,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Find weights (M,) of a better metric than where `MixtureLoss` is least.
+
+    Steps go towards a member or away from it, and shrink. A metric that counts labels is full of
+    small steps of its own that mean nothing; averaging over halves of the rows evens them out.
+    """
+    smooth = MixtureLoss.of(members, targets, smooth_task(task, metric))
+    start = smooth.least()
+    found = np.zeros(len(members))
+    for _ in range(BAGS):
+        rows = np.sort(rng.choice(len(targets), max(1, len(targets) // 2), replace=False))
+        found += _descend(members[:, rows], targets[rows], start, metric, task)
+    return found / BAGS
+
+
 def _shares(weights: np.ndarray) -> np.ndarray:
     """Weights of at least 0 and sum 1; all alike if none is positive."""
     if not np.isfinite(weights).all() or weights.max() <= 0:
@@ -186,3 +212,24 @@ def _sum_of_logs(values: np.ndarray) -> float:
     whole = len(values) // FACTORS * FACTORS
     products = np.multiply.reduce(values[:whole].reshape(FACTORS, -1), axis=0)
     return np.log(products).sum() + np.log(values[whole:]).sum()
+
+
+def _descend(
+    members: np.ndarray, targets: np.ndarray, start: np.ndarray, metric: Metric, task: Task
+) -> np.ndarray:
+    def score(weights: np.ndarray) -> float:
+        return metric.score(targets, weighted_mean(members, weights=weights), task)
+
+    best, best_score = start, score(start)
+    for step in STEPS:
+        for m in range(len(members)):
+            for change in (step, -step):
+                tried = best.copy()
+                tried[m] = np.clip(tried[m] + change, 0.0, 1.0)
+                if tried.sum() <= 0:
+                    continue
+                tried = tried / tried.sum()
+                tried_score = score(tried)
+                if metric.is_better(tried_score, best_score):
+                    best, best_score = tried, tried_score
+    return best

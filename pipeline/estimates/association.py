@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata, t
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 
 MAX_COLUMNS = 50  # of more classes, the most frequent count
 MIN_ROWS = 3  # of a class on either side
@@ -52,15 +52,13 @@ class Association:
     best: int
 
 
-def outcome_of(
-    targets: np.ndarray, classes: tuple[str, ...], *, kind: Kind, levels: np.ndarray | None
-) -> Outcome:
+def outcome_of(targets: np.ndarray, classes: tuple[str, ...], task: Task) -> Outcome:
     """Targets (N, C) of any task as columns that are predicted one by one."""
-    if kind in ("ordinal", "regression"):
-        numbers = targets if levels is None else (targets @ levels)[:, None]
-        names = classes if levels is None else ("level",)
+    if task.is_regression or task.is_ordinal:
+        numbers = task.expected_levels(targets)[:, None] if task.is_ordinal else targets
+        names = ("level",) if task.is_ordinal else classes
         return Outcome(rankdata(numbers, axis=0) / len(numbers), tuple(names), "rank correlation")
-    if kind == "binary":  # the first column says the same
+    if task.is_binary:  # the first column says the same
         return Outcome(targets[:, 1:], classes[1:], "AUC")
     counts = targets.sum(axis=0)
     enough = np.flatnonzero((counts >= MIN_ROWS) & (len(targets) - counts >= MIN_ROWS))

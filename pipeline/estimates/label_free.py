@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from pipeline.core.summary import Signal
+from pipeline.core.results import Signal
 from pipeline.estimates.evidence import Evidence
 from pipeline.estimates.label_free_ways import label_noise, scores_by_way
 from pipeline.estimates.paired_resampling import resampled_scores

@@ -58,12 +58,12 @@ def draw_scores(
     )
     shares = {name: size / len(targets) for name, size in sizes.items()}
     if isinstance(metric.function, RowMeans):
-        terms, prior, masses = prior_terms(metric.function, *inputs, rng, kind=task.kind)
+        terms, prior, masses = prior_terms(metric.function, *inputs, rng, task=task)
         if metric.function.of == "losses" and units.seen == len(terms):
             units = _without_half_of(units, terms.reshape(len(terms), -1).mean(axis=1).argmax())
         units = units.joined(masses)
         return _of_means(metric, _stacked(terms, prior, units), units, shares, seed, rounds)
-    *swapped, masses = swapped_rows(*inputs, rng, kind=task.kind)
+    *swapped, masses = swapped_rows(*inputs, rng, task=task)
     if task.is_regression and not metric.ranks:  # single rows may rule such a score
         *swapped, masses = (part[:0] for part in (*swapped, masses))
     units = units.joined(masses)

@@ -11,7 +11,7 @@ other.
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.metrics.scorers import RowMeans
 
 BEYOND = 10  # rows that stand for the distribution beyond the worst one
@@ -24,11 +24,11 @@ def prior_terms(
     y_pred: np.ndarray,
     rng: np.random.Generator,
     *,
-    kind: Kind,
+    task: Task,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Terms of the rows (N, ...), of those added (P, ...), and how many rows these stand for."""
     if function.of == "moments":
-        truth, predicted, masses = swapped_rows(y_true, y_pred, rng, kind=kind)
+        truth, predicted, masses = swapped_rows(y_true, y_pred, rng, task=task)
         # Together, for terms may depend on which classes, or what mean, all rows have.
         both = function.terms(np.concatenate([y_true, truth]), np.concatenate([y_pred, predicted]))
         return *np.split(both, [len(y_true)]), masses
@@ -45,7 +45,7 @@ def prior_terms(
 
 
 def swapped_rows(
-    y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator, *, kind: Kind
+    y_true: np.ndarray, y_pred: np.ndarray, rng: np.random.Generator, *, task: Task
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of each class, with predictions for rows of other classes: y_true, y_pred, masses.
 
@@ -53,7 +53,7 @@ def swapped_rows(
         y_true, y_pred: as `Metric.inputs` gives them; none has a row where there is one class only.
             Rows of a regression get those of any other row.
     """
-    if kind == "regression":
+    if task.is_regression:
         number = SWAPPED[0] if len(y_true) > 1 else 0
         rows = rng.integers(len(y_true), size=number)
         others = (rows + rng.integers(1, max(2, len(y_true)), size=number)) % len(y_true)

@@ -6,7 +6,7 @@ from N rows only moves both alike, and so hardly their difference.
 
 import numpy as np
 
-from pipeline.core.summary import ShakeUp
+from pipeline.core.results import ShakeUp
 from pipeline.core.task import Task
 from pipeline.estimates.interval import percentiles, within_limits
 from pipeline.estimates.paired_resampling import resampled_scores

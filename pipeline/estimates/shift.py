@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
+from pipeline.core.results import Signal
 from pipeline.core.runtime import stream
-from pipeline.core.summary import Signal
 from pipeline.estimates.adversarial_validation import MAX_ROWS, MIN_ROWS, beyond_folds, tell_apart
 from pipeline.estimates.evidence import Evidence
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 WITHOUT_CLASSES = ("all", "weighted")  # ways of sampling that need no classes
@@ -13,7 +13,7 @@ def epoch_rows(
     weights: np.ndarray,
     *,
     sampling: str,
-    kind: Kind,
+    task: Task,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draw one epoch's rows, in random order.
@@ -36,12 +36,12 @@ def epoch_rows(
     Raises:
         UserError: `sampling` needs classes, and a regression has none.
     """
-    check_sampling(sampling, kind=kind)
+    check_sampling(sampling, task=task)
     if sampling == "all":
         return rng.permutation(len(targets))
     if sampling == "weighted":
         return rng.choice(len(targets), size=len(targets), p=weights / weights.sum())
-    classes = _rows_of_classes(targets, kind)
+    classes = _rows_of_classes(targets, task)
     sizes = np.array([len(rows) for rows in classes])
     if sampling == "balanced":
         drawn = rng.integers(len(classes), size=len(targets))
@@ -55,22 +55,22 @@ def epoch_rows(
     return rng.permutation(np.concatenate(kept))
 
 
-def num_epoch_rows(targets: np.ndarray, *, sampling: str, kind: Kind) -> int:
+def num_epoch_rows(targets: np.ndarray, *, sampling: str, task: Task) -> int:
     """Count the rows that `epoch_rows` draws: the same for every epoch.
 
     Raises:
         UserError: classes are asked for, and a regression has none.
     """
-    check_sampling(sampling, kind=kind)
+    check_sampling(sampling, task=task)
     if sampling not in ("oversample", "undersample"):
         return len(targets)
-    sizes = [len(rows) for rows in _rows_of_classes(targets, kind)]
+    sizes = [len(rows) for rows in _rows_of_classes(targets, task)]
     return len(sizes) * (max(sizes) if sampling == "oversample" else min(sizes))
 
 
-def check_sampling(sampling: str, *, kind: Kind) -> None:
+def check_sampling(sampling: str, *, task: Task) -> None:
     """Raise UserError if `sampling` needs classes and the task has none."""
-    if kind == "regression" and sampling not in WITHOUT_CLASSES:
+    if task.is_regression and sampling not in WITHOUT_CLASSES:
         raise UserError(
             f"sampling: {sampling} draws rows by class, and a regression has none. "
             "Expected `sampling: all` or `sampling: weighted`."
@@ -92,16 +92,16 @@ def copy_numbers(rows: np.ndarray) -> np.ndarray:
 
 
 def draws_per_epoch(
-    targets: np.ndarray, weights: np.ndarray, *, sampling: str, kind: Kind
+    targets: np.ndarray, weights: np.ndarray, *, sampling: str, task: Task
 ) -> np.ndarray:
     """Return how often `epoch_rows` draws each of N rows, on average: (N,)."""
-    check_sampling(sampling, kind=kind)
+    check_sampling(sampling, task=task)
     if sampling == "all":
         return np.ones(len(targets))
     if sampling == "weighted":
         return len(targets) * weights / weights.sum()
-    classes = _rows_of_classes(targets, kind)
-    per_class = num_epoch_rows(targets, sampling=sampling, kind=kind) / len(classes)
+    classes = _rows_of_classes(targets, task)
+    per_class = num_epoch_rows(targets, sampling=sampling, task=task) / len(classes)
     draws = np.empty(len(targets))
     for rows in classes:
         draws[rows] = per_class / len(rows)
@@ -116,9 +116,9 @@ def row_weights_in_loss(weights: np.ndarray, *, sampling: str) -> np.ndarray:
     return np.ones_like(weights) if sampling == "weighted" else weights
 
 
-def _rows_of_classes(targets: np.ndarray, kind: Kind) -> list[np.ndarray]:
+def _rows_of_classes(targets: np.ndarray, task: Task) -> list[np.ndarray]:
     """Return the rows of each class that has some."""
-    labels = _rarest_labels(targets) if kind == "multilabel" else targets.argmax(1)
+    labels = _rarest_labels(targets) if task.is_multilabel else targets.argmax(1)
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 

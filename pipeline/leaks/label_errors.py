@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 
 EPS = 1e-12
 SLACK = 1e-6  # a probability at its threshold passes despite rounding
@@ -46,19 +46,17 @@ def find_label_errors(
     targets: np.ndarray,
     values: np.ndarray,
     classes: Sequence[str],
-    *,
-    kind: Kind,
-    levels: np.ndarray | None = None,
+    task: Task,
 ) -> LabelErrors:
     """Compare targets (N, C) with out-of-fold predictions (N, C).
 
     Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
     column's median absolute residual; all rows are listed, as no class can be wrong.
     """
-    if kind == "regression":
+    if task.is_regression:
         listed = _by_residual(targets, values, classes)
         return LabelErrors(listed, targets.size, _pairs([]), np.nan)
-    if kind == "multilabel":
+    if task.is_multilabel:
         parts = [
             _of_labels(
                 (targets[:, column] >= 0.5).astype(int),
@@ -68,7 +66,7 @@ def find_label_errors(
             for column, name in enumerate(classes)
         ]
     else:
-        parts = [_of_labels(targets.argmax(axis=1), values, list(classes), levels)]
+        parts = [_of_labels(targets.argmax(axis=1), values, list(classes), task.levels)]
     candidates = pd.concat([part for part, _ in parts], ignore_index=True)
     candidates = candidates.sort_values(["margin", "tie", "row"], kind="stable", ignore_index=True)
     pairs = _pairs([pairs for _, pairs in parts])

@@ -15,6 +15,7 @@ from pipeline.core.competition import Competition
 from pipeline.core.finding import Finding
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import num_threads, stream, stream_seed
+from pipeline.core.task import Task
 from pipeline.estimates.association import (
     Association,
     Outcome,
@@ -103,8 +104,7 @@ def find_target_leaks(
     outcome = outcome_of(
         competition.targets[train],
         competition.classes,
-        kind=competition.task.kind,
-        levels=competition.levels,
+        Task(competition.task.kind, competition.levels),
     )
     if not outcome.names:
         return [Finding(NAME, "quiet", "every class has too few rows to test")]

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
-from pipeline.config.schema import Learner
+from pipeline.config.schema import Kind, Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
@@ -43,7 +43,7 @@ class FittedLearner:
 
     concatenation: Concatenation
     model: Model
-    kind: str
+    kind: Kind
     searched: dict[str, Any] = field(default_factory=dict)
 
     def predict(
@@ -65,7 +65,7 @@ class FittedLearner:
         values = self.model.predict(self.concatenation(blocks, metadata))
         num_rows = len(next(iter(blocks.values()), metadata))
         by_view = values.reshape(num_rows, -1, values.shape[-1]).swapaxes(0, 1)
-        return average_values(by_view, average, kind=self.kind)
+        return average_values(by_view, average, task=Task(self.kind))
 
     def save(self, folder: Path) -> list[str]:
         """Write learner.json, arrays.npz and trees_<n>.txt; the same learner gives the same bytes.

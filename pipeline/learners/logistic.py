@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.learners.linear import LinearModel, best_temperature, log_loss
-from pipeline.learners.rotation import rotate
+from pipeline.learners.projection import rotate
 from pipeline.learners.rows import TrainingRows, held_out_parts
 from pipeline.learners.solver.softmax import softmax_regression
 from pipeline.learners.solver.softmax_loss import Link

@@ -6,7 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.config.competition import Link, link_of
+from pipeline.config.competition import Link
+from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 from pipeline.metrics.scorers import EPS
 
@@ -31,7 +33,7 @@ class NeighboursModel:
     weights: np.ndarray
     k: int
     temperature: float
-    kind: str
+    kind: Kind
     learned: np.ndarray
     constants: np.ndarray
 
@@ -53,7 +55,7 @@ class NeighboursModel:
         weighted = votes * self.weights[nearest]
         sums = np.einsum("nk,nkc->nc", weighted, self.targets[nearest])
         total = weighted.sum(axis=1)
-        if link_of(self.kind) != "identity":
+        if not Task(self.kind).is_regression:
             prior = self.weights @ self.targets / self.weights.sum()
             sums, total = sums + votes[:, -1:] * prior, total + votes[:, -1]
         return sums / total[:, None]

@@ -1,12 +1,13 @@
-"""Axes of one scaled block: whitened, the first principal ones, or the dimensions that matter."""
+"""Principal axes of rows, and those of one scaled block: whitened, the first ones, or chosen."""
 
 import numpy as np
 
 from pipeline.config.schema import Learner
-from pipeline.learners.rotation import rotate
 
 SMALLEST_SHARE = 1e-6  # of the loudest axis' variance; what is quieter is rounding
 QUIET_AXES = 1.0  # of the mean axis' variance joins each in whitening: quiet ones are mostly noise
+
+SMALLEST_ENERGY = 1e-10  # of the loudest axis', in `rotate`; what is quieter is rounding
 
 
 def fit_axes(
@@ -74,3 +75,23 @@ def importance(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np
     spread = np.outer(share @ off**2, share @ centred**2)
     squares = np.divide(together**2, spread, out=np.zeros(spread.shape), where=spread > 0)
     return squares.mean(axis=0)
+
+
+def rotate(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Express rows (N, D) in their R <= min(N, D) principal axes: L2 penalties stay the same.
+
+    Returns:
+        rotated (N, R) with orthogonal columns, quietest first, and back (D, R): coefs = back @
+        rotated coefs; both in the rows' precision.
+    """
+    num_rows, num_dims = rows.shape
+    if num_dims <= num_rows:
+        back = np.linalg.eigh(rows.T @ rows)[1]
+        return rows @ back, back
+    # Quiet axes are divided by their size, which takes float64 to know.
+    exact = rows.astype(np.float64)
+    energy, vectors = np.linalg.eigh(exact @ exact.T)
+    kept = energy > SMALLEST_ENERGY * max(energy[-1], np.finfo(float).tiny)
+    size = np.sqrt(energy[kept])
+    rotated, back = vectors[:, kept] * size, exact.T @ (vectors[:, kept] / size)
+    return rotated.astype(rows.dtype), back.astype(rows.dtype)

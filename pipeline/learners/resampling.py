@@ -32,7 +32,7 @@ def resample(
         rows.targets[::views],
         rows.weights[::views],
         sampling=sampling,
-        kind=rows.task.kind,
+        task=rows.task,
         rng=rng,
     )
     return rows.of((np.sort(images)[:, None] * views + np.arange(views)).ravel())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.learners.linear import LinearModel, Output, best_temperature
-from pipeline.learners.rotation import rotate
+from pipeline.learners.projection import rotate
 from pipeline.learners.rows import TrainingRows
 
 

@@ -18,7 +18,7 @@ class TrainingRows:
     Attributes:
         features: (N, D) concatenated; the last `num_columns` dimensions are what is stacked,
             and metadata.
-        targets: (N, C) in the form of the kind, may be soft.
+        targets: (N, C) in the form of the task, may be soft.
         weights: (N,) not negative, not all 0.
         folds: (N,) inner folds, for what is chosen or calibrated inside the training rows.
     """

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 
-from pipeline.config.competition import link_of
+from pipeline.config.schema import Kind
+from pipeline.core.task import Task
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
@@ -46,7 +47,7 @@ class TreesModel:
     centre: np.ndarray
     axes: np.ndarray
     boosters: list[lgb.Booster]
-    kind: str
+    kind: Kind
     learned: np.ndarray
     constants: np.ndarray
 
@@ -58,7 +59,7 @@ class TreesModel:
             for booster in self.boosters
         ]
         values = np.tile(self.constants, (len(features), 1))
-        if scores and link_of(self.kind) == "softmax":
+        if scores and Task(self.kind).has_one_class_per_row:
             of_classes = scores[0]
             if of_classes.ndim == 1:  # of two classes LightGBM returns the second one's
                 of_classes = np.stack([1 - of_classes, of_classes], axis=1)

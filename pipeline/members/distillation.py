@@ -39,13 +39,13 @@ def _predictions_without(project: Project, student: str, fold: int) -> np.ndarra
         np.stack(part)
         for part in zip(*(read_repeat(project, name, repeat) for name in names), strict=True)
     )
-    kind, folds = project.config.task.kind, project.folds.repeats[repeat]
+    task, folds = project.task, project.folds.repeats[repeat]
     blend = fit_blend(
         teacher,
         move_to_level_of(
             *(fold % len(test[0]), oof[:, seen], folds[seen]),
-            levels=model_levels(test, kind=kind),
-            kind=kind,
+            levels=model_levels(test, task=task),
+            task=task,
         ),
         project.competition.targets[seen],
         folds[seen],

@@ -57,7 +57,7 @@ class NetworkMember:
             settings,
             backbone,
             num_classes=len(project.competition.classes),
-            kind=config.task.kind,
+            task=project.task,
         )
         view_values = predict_views(
             network,
@@ -69,7 +69,7 @@ class NetworkMember:
             device=hardware.device,
             precision=hardware.precision,
         )
-        average = average_values(view_values, config.tta.average, kind=config.task.kind)
+        average = average_values(view_values, config.tta.average, task=project.task)
         return average, view_values
 
     def _with_known_epochs(self, fold: int) -> Network:
@@ -128,7 +128,7 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
             data.targets[:labelled],
             project.folds.groups[data.rows[:labelled]],
             share=settings.patience_share,
-            kind=project.competition.task.kind,
+            task=project.task,
             seed=stream_seed(settings.seed, "inner rows", fold),
         )
     except UserError as error:

@@ -63,7 +63,7 @@ def read_members(project: Project) -> MemberPredictions:
     return MemberPredictions(
         oof=np.stack([oof.values for oof, _ in found.values()]),
         test=np.stack([test.values for test in submitted.values()]),
-        base_levels=model_levels(layers, kind=project.config.task.kind),
+        base_levels=model_levels(layers, task=project.task),
         meta={name: oof.meta for name, (oof, _) in found.items()},
     )
 

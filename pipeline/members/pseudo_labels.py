@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.config.dependencies import members_without_teacher
-from pipeline.config.schema import BlendKind, Kind, Pseudo
+from pipeline.config.schema import BlendKind, Pseudo
 from pipeline.core.folds import ALL_ROWS
+from pipeline.core.task import Task
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.members.blend_teachers import members_of_teacher, teacher_fitting
 from pipeline.members.outputs import read_fold_test, read_repeat
@@ -56,7 +57,7 @@ def pseudo_labels_of(project: Project, student: str, fold: int) -> PseudoLabels:
     return choose_pseudo_labels(
         values,
         pseudo,
-        kind=config.task.kind,
+        task=project.task,
         member_values=np.stack([_test_values(project, n, fold) for n in agreeing])
         if agreeing
         else None,
@@ -86,7 +87,7 @@ def choose_pseudo_labels(
     values: np.ndarray,
     settings: Pseudo,
     *,
-    kind: Kind,
+    task: Task,
     member_values: np.ndarray | None = None,
     class_shares: np.ndarray | None = None,
 ) -> PseudoLabels:
@@ -104,16 +105,10 @@ def choose_pseudo_labels(
         member_values: (M, N, C) of the members that must agree, for `agreement`.
         class_shares: (C,) of the training rows, for `balance`.
     """
-    if kind == "regression":
+    if task.is_regression:
         rows = np.arange(len(values))
         return PseudoLabels(rows, values, np.full(len(rows), settings.weight))
-    if kind == "multilabel":
-        confidence = np.maximum(values, 1 - values).mean(1)
-        predicted = np.zeros(len(values), dtype=int)
-        hard = (values >= 0.5).astype(float)
-    else:
-        confidence, predicted = values.max(1), values.argmax(1)
-        hard = np.eye(values.shape[1])[predicted]
+    confidence, predicted, hard = _decided(values, task)
     left, dropped = np.arange(len(values)), {}
 
     def keep(name: str, passed: np.ndarray) -> None:
@@ -158,6 +153,15 @@ def in_words(labels: PseudoLabels, classes: Sequence[str]) -> str:
     if labels.dropped:
         words += "; dropped by " + ", ".join(f"{name} {n}" for name, n in labels.dropped.items())
     return words
+
+
+def _decided(values: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows' confidence (N,), predicted class (N,), all 0 for multilabel, and hard labels."""
+    if task.is_multilabel:
+        confidence = np.maximum(values, 1 - values).mean(1)
+        return confidence, np.zeros(len(values), dtype=int), (values >= 0.5).astype(float)
+    predicted = values.argmax(1)
+    return values.max(1), predicted, np.eye(values.shape[1])[predicted]
 
 
 def _most_confident(

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from pipeline.config.schema import Kind, Network
+from pipeline.config.schema import Network
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 
 def create_class_weights(
-    settings: Network, targets: np.ndarray, weights: np.ndarray, kind: Kind
+    settings: Network, targets: np.ndarray, weights: np.ndarray, task: Task
 ) -> np.ndarray | None:
     """Compute the (C,) weights that the config asks for, or None; the mean row weighs 1.
 
@@ -20,14 +21,14 @@ def create_class_weights(
     """
     if settings.class_weights == "none":
         return None
-    if kind == "regression":
+    if task.is_regression:
         raise UserError("class_weights: regression has no classes. Say `class_weights: none`.")
     counts = weights @ targets
     total = weights.sum()
     smallest = total / (2 * len(targets))  # a class that is absent here must not weigh infinitely
     counts = counts.clip(smallest, total - smallest)
     beta = settings.effective_beta if settings.class_weights == "effective" else None
-    if kind == "multilabel":
+    if task.is_multilabel:
         return _rarity(counts, beta) / _rarity(total - counts, beta)
     rarity = _rarity(counts, beta)
     return rarity * total / (counts @ rarity)

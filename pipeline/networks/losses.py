@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from pipeline.config.competition import link_of
 from pipeline.config.network import MARGINS
-from pipeline.config.schema import Kind, Network
+from pipeline.config.schema import Network
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 # (outputs (B, C), targets (B, C)) -> (B,): not reduced, so that rows can be weighted.
@@ -178,7 +178,7 @@ def distilled(
     targets: torch.Tensor,
     *,
     loss: Loss,
-    kind: Kind,
+    task: Task,
     weight: float,
     temperature: float,
 ) -> torch.Tensor:
@@ -191,7 +191,7 @@ def distilled(
     Source: Hinton 2015.
     """
     own, teacher = targets.chunk(2, dim=1)
-    if (link := link_of(kind)) == "identity":
+    if (link := task.link) == "identity":
         distance = error(outputs, teacher, of=F.mse_loss)
     elif link == "sigmoid":
         softened = (teacher.logit(1e-6) / temperature).sigmoid()
@@ -206,26 +206,26 @@ def distilled(
     return (1 - weight) * loss(outputs, own) + weight * distance
 
 
-def loss_shares(settings: Network, kind: Kind) -> dict[str, float]:
+def loss_shares(settings: Network, task: Task) -> dict[str, float]:
     """Return names and shares of the losses that a config asks for.
 
     Raises:
         UserError: if one does not fit the task.
     """
     given = settings.loss_weights
-    shares = {LOSSES_OF_TASK[kind][0] if name == "auto" else name: given[name] for name in given}
+    fitting = LOSSES_OF_TASK[task.kind]
+    shares = {fitting[0] if name == "auto" else name: given[name] for name in given}
     for name in shares:
-        if name not in LOSSES_OF_TASK[kind]:
+        if name not in fitting:
             raise UserError(
-                f"loss {name}: a {kind} task takes {', '.join(LOSSES_OF_TASK[kind])}. "
-                "Say `loss: auto`."
+                f"loss {name}: a {task.kind} task takes {', '.join(fitting)}. Say `loss: auto`."
             )
     return shares
 
 
 def create_loss(
     settings: Network,
-    kind: Kind,
+    task: Task,
     *,
     class_weights: torch.Tensor | None = None,
     log_variances: torch.Tensor | None = None,
@@ -238,8 +238,8 @@ def create_loss(
     Raises:
         UserError: if it does not fit the task.
     """
-    shares = loss_shares(settings, kind)
-    losses = [_create_named(name, settings, kind, class_weights) for name in shares]
+    shares = loss_shares(settings, task)
+    losses = [_create_named(name, settings, task, class_weights) for name in shares]
     if len(losses) == 1:
         return losses[0]
     return partial(
@@ -248,7 +248,7 @@ def create_loss(
 
 
 def _create_named(
-    name: str, settings: Network, kind: Kind, class_weights: torch.Tensor | None
+    name: str, settings: Network, task: Task, class_weights: torch.Tensor | None
 ) -> Loss:
     if name in MARGINS:
         margin = MARGINS[name] if settings.margin is None else settings.margin
@@ -256,7 +256,7 @@ def _create_named(
         return partial(
             margin_loss, margin=margin, scale=settings.scale, class_weights=class_weights
         )
-    if name == "focal" and kind == "multilabel":
+    if name == "focal" and task.is_multilabel:
         return partial(binary_focal, gamma=settings.focal_gamma, positive_weights=class_weights)
     if name == "bce":
         return partial(binary_cross_entropy, positive_weights=class_weights)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from pipeline.backbones.create import change_channels, create_backbone, normalisation
 from pipeline.backbones.pooling import create_pooling, num_features_of
-from pipeline.config.competition import link_of
-from pipeline.config.schema import Backbone, Kind, Network
+from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.networks.heads import Head, rare_bias
 from pipeline.networks.losses import loss_shares
@@ -35,11 +35,11 @@ class ImageNetwork(nn.Module):
         *,
         image_size: int,
         arch: str,
-        kind: Kind,
+        task: Task,
         num_classes: int,
     ) -> None:
         super().__init__()
-        self.link, self.channels = link_of(kind), settings.channels
+        self.link, self.channels = task.link, settings.channels
         mean, std = (
             torch.tensor(values).view(1, -1, 1, 1) * 255 for values in normalisation(backbone)
         )
@@ -55,7 +55,7 @@ class ImageNetwork(nn.Module):
         self.head = Head(settings, num_features=num_features, num_classes=num_classes)
         self.loss_log_variances = None
         if settings.loss_balance == "learned":
-            self.loss_log_variances = nn.Parameter(torch.zeros(len(loss_shares(settings, kind))))
+            self.loss_log_variances = nn.Parameter(torch.zeros(len(loss_shares(settings, task))))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return raw outputs (B, C) of images (B, 3, H, W) in 0 to 255, uint8 or float."""
@@ -124,7 +124,7 @@ class ImageNetwork(nn.Module):
 
 
 def create_network(
-    settings: Network, backbone: Backbone, *, num_classes: int, kind: Kind, pretrained: bool = True
+    settings: Network, backbone: Backbone, *, num_classes: int, task: Task, pretrained: bool = True
 ) -> ImageNetwork:
     """Build backbone and head; `pretrained` False leaves it to the caller to load weights.
 
@@ -140,14 +140,14 @@ def create_network(
         model,
         image_size=image_size,
         arch=backbone.arch,
-        kind=kind,
+        task=task,
         num_classes=num_classes,
     )
     return network.to(memory_format=torch.channels_last)
 
 
 def load_network(
-    folder: Path, settings: Network, backbone: Backbone, *, num_classes: int, kind: Kind
+    folder: Path, settings: Network, backbone: Backbone, *, num_classes: int, task: Task
 ) -> ImageNetwork:
     """Load the network that a TrainingRun left in a folder, on the CPU, ready to predict.
 
@@ -155,7 +155,7 @@ def load_network(
         UserError: if there is none, or it was trained for something else.
     """
     network = create_network(
-        settings, backbone, num_classes=num_classes, kind=kind, pretrained=False
+        settings, backbone, num_classes=num_classes, task=task, pretrained=False
     )
     load_weights(network, folder / WEIGHTS, what=f"{backbone.arch} with {num_classes} outputs")
     return network.eval()

@@ -56,15 +56,15 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
-        kind, targets = data.task.kind, data.targets
+        task, targets = data.task, data.targets
         drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
-        class_weights = create_class_weights(settings, targets, drawn, kind)
+        class_weights = create_class_weights(settings, targets, drawn, task)
         torch.manual_seed(seed)  # for the model's own draws: heads, random weights
         self.network = create_network(
             settings,
             backbone,
             num_classes=targets.shape[1],
-            kind=kind,
+            task=task,
             pretrained=checkpoint is None and data.start_weights is None,
         )
         self.network.start_from(targets, drawn, bias=settings.bias, class_weights=class_weights)
@@ -82,7 +82,7 @@ class Trainer:
         self.weights = _tensor(data.loss_weights(settings), fabric.device)
         self.labels_loss = create_loss(
             settings,
-            kind,
+            task,
             class_weights=None if class_weights is None else _tensor(class_weights, fabric.device),
             log_variances=self.network.loss_log_variances,
         )
@@ -93,7 +93,7 @@ class Trainer:
             self.loss = partial(
                 distilled,
                 loss=self.labels_loss,
-                kind=kind,
+                task=task,
                 **settings.distill.model_dump(include={"weight", "temperature"}),
             )
 

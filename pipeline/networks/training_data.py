@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
-from pipeline.config.schema import Folds, Kind, Network
+from pipeline.config.schema import Folds, Network
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.errors import UserError
@@ -70,7 +70,7 @@ class TrainingData:
     def epoch_weights(self, settings: Network) -> np.ndarray:
         """Return (n,) what a row weighs in an epoch: its draws times its weight in the loss."""
         draws = draws_per_epoch(
-            self.targets, self.weights, sampling=settings.sampling, kind=self.task.kind
+            self.targets, self.weights, sampling=settings.sampling, task=self.task
         )
         return draws * self.loss_weights(settings)
 
@@ -94,7 +94,7 @@ def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed:
     view = {"image_size": data.image_size, "cut": data.cut}
     spread = _spread(data, seed) if wants_spread(settings.augment) else None
     augment = create_augmentation(settings.augment, **view, spread=spread)
-    how = {"sampling": settings.sampling, "kind": data.task.kind}
+    how = {"sampling": settings.sampling, "task": data.task}
     batches = Batches(
         num_epoch_rows(data.targets, **how),
         batch_size=settings.batch_size,
@@ -112,7 +112,7 @@ def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed:
 
 
 def set_aside(
-    targets: np.ndarray, groups: np.ndarray, *, share: float, kind: Kind, seed: int
+    targets: np.ndarray, groups: np.ndarray, *, share: float, task: Task, seed: int
 ) -> np.ndarray:
     """Choose training rows that decide when to stop and are not trained on: (n,) bool.
 
@@ -133,10 +133,10 @@ def set_aside(
             "aside to decide when to stop. Leave patience out, or make more folds."
         )
     settings = Folds(scheme="stratified", n=num_parts)
-    parts = assign_folds(settings, targets, kind=kind, seed=seed, groups=groups).folds
+    parts = assign_folds(settings, targets, task=task, seed=seed, groups=groups).folds
     sizes = np.bincount(parts)
     aside = parts == np.argmin(np.abs(sizes - max(share, 1 / num_parts) * len(targets)))
-    if kind != "regression":
+    if not task.is_regression:
         last = (targets > 0).any(axis=0) & ~(targets[~aside] > 0).any(axis=0)
         needed = np.unique(groups[aside & (targets[:, last] > 0).any(axis=1)])
         aside &= ~np.isin(groups, needed)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from pipeline.config.schema import Kind
 from pipeline.core.artifacts import replacing
+from pipeline.core.task import Task
 from pipeline.report.drawing import (
     BLUE,
     GREY,
@@ -101,9 +101,9 @@ def batches(seen: Sequence[tuple[np.ndarray, Sequence[str]]]) -> Figure:
     return figure
 
 
-def label_text(target: np.ndarray, names: Sequence[str], kind: Kind) -> str:
+def label_text(target: np.ndarray, names: Sequence[str], task: Task) -> str:
     """Return targets (C,) as text: "shirt 0.7, hat 0.3", one a line; alone: "shirt"."""
-    if kind == "regression":
+    if task.is_regression:
         parts = [f"{_short(name)} {value:.4g}" for name, value in zip(names, target, strict=True)]
     else:
         order = [place for place in np.argsort(-target) if target[place] >= SMALLEST_SHARE]

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.core.summary import Contestant
+from pipeline.core.results import Contestant
 from pipeline.report.drawing import (
     BLUE,
     GREY,

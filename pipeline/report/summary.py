@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.core.finding import Finding, read_findings
-from pipeline.core.summary import RoundGain, Summary, path_of_last
+from pipeline.core.results import RoundGain
+from pipeline.core.summary import Summary, path_of_last
 from pipeline.core.workspace import Workspace
 from pipeline.report import wording
 from pipeline.report.hints import hints

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 
 from pipeline.core.finding import Finding
-from pipeline.core.summary import Comparison, RoundGain, Score, Summary
+from pipeline.core.results import Comparison, RoundGain, Score
+from pipeline.core.summary import Summary
 
 ROUND_COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 

@@ -65,7 +65,7 @@ def draw_folds(
         assign_folds(
             settings,
             competition.targets,
-            kind=config.task.kind,
+            task=project.task,
             seed=config.seed if settings.seed is None else settings.seed,
             groups=groups,
             column=None if column is None else competition.train[column].to_numpy(),

@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from pipeline.config.schema import Folds, Kind
 from pipeline.core.runtime import stream_seed
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.splitting.group_folds import REPEAT_SPREAD, balance_groups, draw_groups, merge_groups
 
@@ -47,7 +48,7 @@ def assign_folds(
     settings: Folds,
     targets: np.ndarray,
     *,
-    kind: Kind,
+    task: Task,
     seed: int,
     groups: np.ndarray | None = None,
     column: np.ndarray | None = None,
@@ -74,8 +75,8 @@ def assign_folds(
     groups = merge_groups(groups)
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None  # nothing is united: the plain scheme is the more even one
-    labels = _stratification_labels(targets, kind, num_bins=_num_bins(settings, len(targets)))
-    scheme = _resolve_scheme(settings.scheme, kind, has_groups=groups is not None)
+    labels = _stratification_labels(targets, task, num_bins=_num_bins(settings, len(targets)))
+    scheme = _resolve_scheme(settings.scheme, task, has_groups=groups is not None)
     if scheme == "column":
         folds = _read_folds(column, settings.column)
     else:
@@ -86,14 +87,14 @@ def assign_folds(
         spread = REPEAT_SPREAD if repeat else 0.0
         how = {"num_folds": settings.n, "seed": draw, "spread": spread}
         at_random = groups is not None and settings.scheme in LEFT_OPEN and units < FEW_GROUPS
-        named = labels[:, :0] if kind == "regression" else labels
+        named = labels[:, :0] if task.is_regression else labels
         folds = draw_groups(named, groups, **how) if at_random else None
         if folds is None:
             folds = _split(scheme, labels, groups, **how)
         else:
             scheme = "group"
     notes = _group_notes(folds, groups)
-    if kind != "regression":
+    if not task.is_regression:
         notes += _label_notes(folds, labels, classes)
     return Assignment(folds, scheme, notes)
 
@@ -115,12 +116,12 @@ def _too_few(units: int, num_folds: int, *, grouped: bool) -> str:
     )
 
 
-def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:
+def _resolve_scheme(scheme: str, task: Task, *, has_groups: bool) -> str:
     """Return the scheme that is meant, for this task and with or without groups."""
-    if kind not in KINDS_OF_SCHEME.get(scheme, (kind,)):
+    if task.kind not in KINDS_OF_SCHEME.get(scheme, (task.kind,)):
         fits = " or ".join(KINDS_OF_SCHEME[scheme])
         raise UserError(
-            f"folds.scheme {scheme} is for {fits} tasks, task.kind is {kind}. "
+            f"folds.scheme {scheme} is for {fits} tasks, task.kind is {task.kind}. "
             "Use `stratified`, which suits every task."
         )
     if scheme == "column":
@@ -132,7 +133,7 @@ def _resolve_scheme(scheme: str, kind: Kind, *, has_groups: bool) -> str:
         return "group" if scheme == "kfold" else "stratified_group"
     if scheme == "stratified":
         fitting = {"multilabel": "multilabel_stratified", "regression": "binned_stratified"}
-        return fitting.get(kind, scheme)
+        return fitting.get(task.kind, scheme)
     return scheme
 
 
@@ -141,11 +142,11 @@ def _num_bins(settings: Folds, num_rows: int) -> int:
     return max(1, min(settings.bins, num_rows // settings.n))
 
 
-def _stratification_labels(targets: np.ndarray, kind: Kind, *, num_bins: int) -> np.ndarray:
+def _stratification_labels(targets: np.ndarray, task: Task, *, num_bins: int) -> np.ndarray:
     """Return (N, L) bool what every fold gets its share of: classes, labels or bins of values."""
-    if kind == "multilabel":
+    if task.is_multilabel:
         return targets >= 0.5
-    if kind == "regression":
+    if task.is_regression:
         return np.hstack([_one_hot(_binned(values, num_bins)) for values in targets.T])
     return _one_hot(targets.argmax(axis=1), targets.shape[1])
 

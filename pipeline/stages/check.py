@@ -109,9 +109,9 @@ def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
 def _draw(trial: TrialNetwork, results: list[CheckResult], names: tuple[str, ...]) -> list[Path]:
     """Write the figures; return their paths."""
     numbers = {result.name: result.numbers for result in results}
-    kind = trial.data.task.kind
+    task = trial.data.task
     seen = [
-        (images, [check_figures.label_text(target, names, kind) for target in targets])
+        (images, [check_figures.label_text(target, names, task) for target in targets])
         for images, targets in seen_batches(trial, NUM_BATCHES)
     ]
     figures = {"batches": check_figures.batches(seen)}

@@ -8,13 +8,16 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
+from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.predictions import Predictions
-from pipeline.core.summary import Choice, Summary, WrittenForm
+from pipeline.core.results import Choice, Contestant, WrittenForm
+from pipeline.core.summary import Summary
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.contestants import (
     best_of,
@@ -24,9 +27,8 @@ from pipeline.ensembles.contestants import (
     single,
 )
 from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.estimate import against_constant, constant_of, estimate
+from pipeline.ensembles.estimate import against_constant, against_last, constant_of, estimate
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.last_submission import against_last
 from pipeline.ensembles.rounds import gains_of_students
 from pipeline.errors import UserError
 from pipeline.members import outputs
@@ -50,11 +52,7 @@ def blend_members(
     blends = {name: cross_fit_members(project, name, members, fitting) for name in config.blends}
     _log_left_out(list(config.members), blends)
     constant = constant_of(project)
-    contestants = [
-        replace(contestant(project, name, "member", fit), as_predicted=project.score(values))
-        for (name, fit), values in zip(singles.items(), members.oof, strict=True)
-    ]
-    contestants += [contestant(project, name, "blend", fit) for name, fit in blends.items()]
+    contestants = _score_each(project, members, singles, blends)
     member_diversity = diversity(project, members, contestants, blends)
     best_single = best_of(project, [entry for entry in contestants if entry.kind == "member"])
     name, fitted, choice = _choose(project, singles, blends)
@@ -65,26 +63,11 @@ def blend_members(
     refuse_undefined(project, {name: fitted.scored_oof})
     stem = f"{name}_{project.metric.name}_{chosen.score:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
-    # The submission is made by the very blends that the estimate was made with (law 9).
-    write_submission(
-        csv,
-        fitted.submitted,
-        competition=project.competition,
-        metric=project.metric,
-        settings=config.submission,
-    )
-    predictions = _save_predictions(project, csv, fitted, fingerprint)
+    predictions = _write_predictions(project, csv, fitted, fingerprint)
     summary = Summary(
-        competition=config.competition,
+        **_project_facts(project),
         submission=str(csv.relative_to(project.workspace.root)),
-        metric=project.metric.name,
-        greater_is_better=project.metric.greater_is_better,
-        positive_class=project.positive_class,
         form=_form(project, fitted, chosen.score),
-        folds=project.folds.num_folds,
-        repeats=project.folds.num_repeats,
-        rows=project.num_train,
-        test_rows=len(project.competition.test_ids),
         choice=choice,
         **estimate(
             project,
@@ -106,7 +89,6 @@ def blend_members(
         ),
         members=members.meta,
         fingerprint=fingerprint,
-        config=config,
     )
     summary_json = csv.with_suffix(".json")
     summary.write(summary_json)
@@ -132,6 +114,35 @@ def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
         f"({project.num_train} rows): there is nothing to blend by or to expect. Use a metric that "
         "is defined for these targets, or correct yours."
     )
+
+
+def _score_each(
+    project: Project,
+    members: MemberPredictions,
+    singles: dict[str, CrossFitted],
+    blends: dict[str, CrossFitted],
+) -> list[Contestant]:
+    """Score members, alone and as they predict, and blends."""
+    scored = [
+        replace(contestant(project, name, "member", fit), as_predicted=project.score(values))
+        for (name, fit), values in zip(singles.items(), members.oof, strict=True)
+    ]
+    return scored + [contestant(project, name, "blend", fit) for name, fit in blends.items()]
+
+
+def _project_facts(project: Project) -> dict[str, Any]:
+    """Return what a summary says of the competition, its metric and its folds."""
+    return {
+        "competition": project.config.competition,
+        "metric": project.metric.name,
+        "greater_is_better": project.metric.greater_is_better,
+        "positive_class": project.positive_class,
+        "folds": project.folds.num_folds,
+        "repeats": project.folds.num_repeats,
+        "rows": project.num_train,
+        "test_rows": len(project.competition.test_ids),
+        "config": project.config,
+    }
 
 
 def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
@@ -204,17 +215,26 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
     return WrittenForm(form.holds, form.facts, form.warnings, None if unchanged else written)
 
 
-def _save_predictions(
+def _write_predictions(
     project: Project, csv: Path, fitted: CrossFitted, fingerprint: str
 ) -> list[Path]:
-    """Save the submitted blend's predictions of train, out of fold, and of test.
+    """Write the submission, and the blend's predictions of train, out of fold, and of test.
+
+    The submission is made by the very blends that the estimate was made with (law 9).
 
     Probabilities and decisions are apart: label errors are found by the former, scores are of the
     latter.
 
     Returns:
-        The files.
+        The files of the predictions.
     """
+    write_submission(
+        csv,
+        fitted.submitted,
+        competition=project.competition,
+        metric=project.metric,
+        settings=project.config.submission,
+    )
     meta = {
         "competition": project.config.competition,
         "metric": project.metric.name,

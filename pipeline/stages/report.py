@@ -31,13 +31,7 @@ LABEL_LISTS = ("suspicious_labels", "wrong_labels")
 def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
     """Write the page, and the lists of possible label errors, beside the submission."""
     inputs, submissions = gather(project), project.workspace.submissions
-    label_errors = find_label_errors(
-        inputs.targets,
-        inputs.oof,
-        inputs.classes,
-        kind=inputs.task.kind,
-        levels=project.competition.levels,
-    )
+    label_errors = find_label_errors(inputs.targets, inputs.oof, inputs.classes, inputs.task)
     _write_label_errors(submissions, label_errors, project.competition.ids)
     sections = [
         estimate_section(inputs),

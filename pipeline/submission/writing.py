@@ -138,13 +138,13 @@ def values_of_columns(
     Labels become one-hot rows, a binary probability two columns, an ordinal number the split
     between its neighbouring levels whose expectation it is, k labels descending shares.
     """
-    classes, kind = competition.classes, competition.task.kind
+    classes, task = competition.classes, competition.task
     cells = np.asarray(next(table[column] for column in form.columns))
     if form.holds in ("numbers", "flags"):
         values = np.zeros((len(cells), len(classes)))
         for column, position in form.columns.items():
             values[:, position] = np.asarray(table[column], dtype=float)
-        if kind == "binary" and len(form.columns) == 1:
+        if task.is_binary and len(form.columns) == 1:
             (position,) = form.columns.values()
             values[:, 1 - position] = 1 - values[:, position]
         return values

@@ -8,6 +8,7 @@ from pipeline.config.dependencies import backbone_of_scenes, backbones_of, block
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
+from pipeline.core.task import Task
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.project import Project, open_project
@@ -204,4 +205,4 @@ def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> No
         member = config.members[name]
         try_network = resolve("pipeline.networks.checks.try_network:try_network")
         backbone = config.backbones[member.network]
-        try_network(member, backbone, kind=config.task.kind, views=config.tta.views)
+        try_network(member, backbone, task=Task(config.task.kind), views=config.tta.views)

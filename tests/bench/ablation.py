@@ -160,7 +160,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
             name=f"ablation fold {fold}",
         ).train()
         trained = load_network(
-            folder, network, backbone, num_classes=len(competition.classes), kind=kind
+            folder, network, backbone, num_classes=len(competition.classes), task=Task(kind)
         )
     (values,) = predict_views(
         trained, cache, held_out, ["original"], device=device, precision=precision, **view

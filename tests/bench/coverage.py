@@ -96,7 +96,7 @@ def one_split(project: Project, blocks: list[np.ndarray], split: int) -> list[di
     held_out = np.isin(groups, order[size <= HELD_OUT * len(groups)])
     kept, groups = ~held_out, groups[~held_out]
     folds = assign_folds(
-        project.config.folds, targets[kept], kind=kind, seed=split, groups=groups
+        project.config.folds, targets[kept], task=Task(kind), seed=split, groups=groups
     ).folds
     oof, test = predictions(project, blocks, kept, folds, groups, split)
     names = METRICS.get(kind, ["accuracy", "log_loss"])

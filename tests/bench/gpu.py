@@ -129,7 +129,7 @@ def bench_training(
         valid_rows=np.arange(0),
         valid_targets=targets[:0],
     )
-    network = create_network(settings, backbone, num_classes=4, kind="multiclass")
+    network = create_network(settings, backbone, num_classes=4, task=Task("multiclass"))
     network = network.eval().to(hardware.device)
     rows = measured(
         "inference, 2 views",

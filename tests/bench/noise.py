@@ -78,7 +78,7 @@ def one_draw(kind: str, rows: int, groups: int | None, num_folds: int, draw: int
     _, fresh = draw_targets(rng, kind, FRESH_ROWS // per_group * per_group, fresh_groups)
     features = rng.normal(size=(len(targets) + len(fresh), DIMENSIONS))
     folds = assign_folds(
-        Folds(n=num_folds), targets, kind=kind, seed=draw, groups=group if groups else None
+        Folds(n=num_folds), targets, task=Task(kind), seed=draw, groups=group if groups else None
     ).folds
     oof, test = models(features, targets, folds, kind)
     levels = np.arange(4.0) if kind == "ordinal" else None
@@ -172,7 +172,7 @@ def measured(oof, test, targets, fresh, folds, group, metric, task, draw) -> dic
         "members": np.mean(
             [
                 optimism(
-                    at_one_level(one, folds, layers, kind=task.kind, metric=metric)
+                    at_one_level(one, folds, layers, task=task, metric=metric)
                     if metric.ranks
                     else one,
                     layers,

@@ -173,7 +173,7 @@ def one_split(
     """A CSV row per metric."""
     train, test = parted(rows, setting, stream(split, setting))
     folds = assign_folds(
-        project.config.folds, train.targets, kind=kind, seed=split, groups=train.groups
+        project.config.folds, train.targets, task=Task(kind), seed=split, groups=train.groups
     ).folds
     oof, layers = predictions(train, test, folds, split, kind=kind, levels=levels)
     pairs = zip(train.blocks, test.blocks, strict=True)

@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.runtime import tune_allocator
-from pipeline.learners.rotation import rotate
+from pipeline.learners.projection import rotate
 from pipeline.learners.solver.softmax import softmax_regression
 
 STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)

@@ -8,7 +8,8 @@ import pytest
 from example_summary import example_summary
 
 from pipeline.config.load import CONFIGS, load_config
-from pipeline.core.summary import AgainstLast, Signal, Summary, WrittenForm, path_of_last
+from pipeline.core.results import AgainstLast, Signal, WrittenForm
+from pipeline.core.summary import Summary, path_of_last
 from pipeline.errors import UserError
 
 

@@ -44,18 +44,20 @@ def models_without_signal(targets):
 def test_levels_and_moves_by_hand():
     # Model 0 predicts 1 and 3 of two test rows, model 1 predicts 4 and 8: 4 more on average.
     layers = np.array([[[[1.0], [3.0]], [[4.0], [8.0]]]])
-    levels = model_levels(layers, kind="regression")
+    levels = model_levels(layers, task=Task("regression"))
     assert_array_equal(levels, [[[2.0], [6.0]]])
-    moved = move_to_level_of(0, np.full((1, 3, 1), 5.0), np.ones(3, int), levels, kind="regression")
+    moved = move_to_level_of(
+        0, np.full((1, 3, 1), 5.0), np.ones(3, int), levels, task=Task("regression")
+    )
     assert_array_equal(moved, np.full((1, 3, 1), 1.0))
 
 
 def test_log_odds_are_moved_not_probabilities():
     # Odds of 1 and of 4: what model 1 predicts at odds of 8 is moved to odds of 2.
     layers = np.array([[[[0.5]], [[0.8]]]])
-    levels = model_levels(layers, kind="multilabel")
+    levels = model_levels(layers, task=Task("multilabel"))
     moved = move_to_level_of(
-        0, np.full((1, 1, 1), 8 / 9), np.ones(1, int), levels, kind="multilabel"
+        0, np.full((1, 1, 1), 8 / 9), np.ones(1, int), levels, task=Task("multilabel")
     )
     assert_allclose(moved, 2 / 3)
 
@@ -63,18 +65,18 @@ def test_log_odds_are_moved_not_probabilities():
 @pytest.mark.parametrize("kind", METRICS)
 def test_models_without_signal_all_predict_what_the_held_out_folds_model_does(kind):
     oof, layers = models_without_signal(targets_by_fold(kind))
-    levels = model_levels(layers, kind=kind)
+    levels = model_levels(layers, task=Task(kind))
     for fold in range(5):
         known = fold != FOLDS
-        moved = move_to_level_of(fold, oof[:1, known], FOLDS[known], levels[:1], kind=kind)
+        moved = move_to_level_of(fold, oof[:1, known], FOLDS[known], levels[:1], task=Task(kind))
         assert_allclose(moved, np.broadcast_to(layers[0, fold, 0], moved.shape), atol=1e-9)
 
 
 def test_where_a_member_shows_no_models_its_folds_are_moved_to_one_mean():
     values = np.array([[[1.0], [3.0], [10.0], [12.0]]])
-    levels = model_levels(np.ones((1, 3, 2, 1)), kind="regression")
+    levels = model_levels(np.ones((1, 3, 2, 1)), task=Task("regression"))
     assert np.isnan(levels).all()
-    moved = move_to_level_of(2, values, np.array([0, 0, 1, 1]), levels, kind="regression")
+    moved = move_to_level_of(2, values, np.array([0, 0, 1, 1]), levels, task=Task("regression"))
     assert_array_equal(moved[0, :, 0], [5.5, 7.5, 5.5, 7.5])
 
 
@@ -109,7 +111,7 @@ def test_models_that_know_nothing_rank_at_chance_over_all_folds(kind, metric):
 def test_one_level_keeps_the_order_of_a_fold_s_rows():
     rng = np.random.default_rng(0)
     oof, layers = rng.dirichlet(np.ones(3), 60), rng.dirichlet(np.ones(3), (5, 9))
-    how = {"kind": "multiclass", "metric": get_metric("roc_auc", "multiclass")}
+    how = {"task": Task("multiclass"), "metric": get_metric("roc_auc", "multiclass")}
     moved = at_one_level(oof, FOLDS, layers, **how)
     for fold in range(5):
         rows = fold == FOLDS

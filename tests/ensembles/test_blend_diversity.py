@@ -9,10 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.core.task import Task
 from pipeline.ensembles.base_rates import model_levels
 from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.contestants import oof_without_each
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.diversity import error_correlation, originals
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.member_value import oof_without_each
 from pipeline.metrics.find_metric import get_metric
 
 BINARY = BlendFitting(Task("binary"), get_metric("log_loss", "binary"), seed=0)
@@ -97,7 +97,7 @@ def test_a_folds_targets_do_not_choose_what_is_left_out_of_it():
 def test_leaving_out_the_best_member_costs_most():
     targets, members = make_members(rows=600)
     folds = np.arange(600) % 3
-    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
+    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), task=Task("binary"))
     left = oof_without_each("weighted", members, targets, folds, READY, base_levels=levels)
     scores = [BINARY.metric.score(targets, oof, Task("binary")) for oof in left]
     test = np.repeat(members[:, None, :1], 3, axis=1)
@@ -112,7 +112,7 @@ def test_leaving_out_the_best_member_costs_most():
 def test_what_is_said_without_a_member_is_said_by_the_blend_of_the_others(m):
     targets, members = make_members()
     folds = np.arange(300) % 3
-    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), kind="binary")
+    levels = model_levels(np.repeat(members[:, None, :1], 3, axis=1), task=Task("binary"))
     left = oof_without_each("weighted", members, targets, folds, READY, base_levels=levels)
     others = np.delete(members, m, axis=0)
     fitted = cross_fit(

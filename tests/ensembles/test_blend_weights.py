@@ -12,11 +12,14 @@ from pipeline.config.schema import Kind
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.greedy import select_greedily, select_in_bags
-from pipeline.ensembles.metric_search import search_weights
 from pipeline.ensembles.nested import inner_oof
-from pipeline.ensembles.power import EXPONENTS, fit_exponent, power_mean
-from pipeline.ensembles.voting import geometric, soft_vote
-from pipeline.ensembles.weights import MixtureLoss, class_weighted_mean, fit_class_weights
+from pipeline.ensembles.voting import EXPONENTS, fit_exponent, geometric, power_mean, soft_vote
+from pipeline.ensembles.weights import (
+    MixtureLoss,
+    class_weighted_mean,
+    fit_class_weights,
+    search_weights,
+)
 
 PROBABILITIES = ("binary", "multiclass", "ordinal", "multilabel")
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.ledger import KEYS
 from pipeline.core.predictions import Predictions
 from pipeline.core.task import Task
-from pipeline.ensembles.last_submission import against_last
+from pipeline.ensembles.estimate import against_last
 from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.find_metric import get_metric
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.runtime import stream
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.images.sampling import (
     check_sampling,
@@ -25,7 +26,7 @@ BY_CLASS = ("balanced", "oversample", "undersample")
 def drawn(sampling, *, targets=TARGETS, weights=None, kind="multiclass", seed=0):
     weights = np.ones(len(targets)) if weights is None else weights
     rng = np.random.default_rng(seed)
-    return epoch_rows(targets, weights, sampling=sampling, kind=kind, rng=rng)
+    return epoch_rows(targets, weights, sampling=sampling, task=Task(kind), rng=rng)
 
 
 def counts(rows, number=10):
@@ -33,7 +34,9 @@ def counts(rows, number=10):
 
 
 def test_all_is_the_permutation_that_batches_drew_before():
-    rows = epoch_rows(TARGETS, ONES, sampling="all", kind="regression", rng=stream(7, "order", 2))
+    rows = epoch_rows(
+        TARGETS, ONES, sampling="all", task=Task("regression"), rng=stream(7, "order", 2)
+    )
     assert rows.tolist() == stream(7, "order", 2).permutation(10).tolist()
 
 
@@ -74,7 +77,7 @@ def test_weighted_draws_in_proportion_to_weights():
 @pytest.mark.parametrize("sampling", ["all", "weighted", *BY_CLASS])
 def test_the_number_of_rows_is_known_before(sampling):
     expected = {"oversample": 15, "undersample": 6}.get(sampling, 10)
-    assert num_epoch_rows(TARGETS, sampling=sampling, kind="multiclass") == expected
+    assert num_epoch_rows(TARGETS, sampling=sampling, task=Task("multiclass")) == expected
     assert {len(drawn(sampling, seed=seed)) for seed in range(5)} == {expected}
 
 
@@ -92,7 +95,7 @@ def test_a_multilabel_row_is_of_its_rarest_label():
         [[1, 0, 0], [1, 0, 0], [0.9, 0.6, 0.4], [1, 0, 1], [0.2, 0.7, 0], [0.4, 0.1, 0]]
     )
     # Classes: {0, 1} of label 0, {2, 4} of label 1, {3} of label 2, {5} of none.
-    assert num_epoch_rows(targets, sampling="oversample", kind="multilabel") == 4 * 2
+    assert num_epoch_rows(targets, sampling="oversample", task=Task("multilabel")) == 4 * 2
     found = counts(drawn("oversample", targets=targets, kind="multilabel"), 6)
     assert found.tolist() == [1, 1, 1, 2, 1, 2]
     kept = counts(drawn("undersample", targets=targets, kind="multilabel"), 6)
@@ -103,8 +106,8 @@ def test_a_multilabel_row_is_of_its_rarest_label():
 def test_a_regression_has_no_classes(sampling):
     for call in (
         lambda: drawn(sampling, kind="regression"),
-        lambda: num_epoch_rows(TARGETS, sampling=sampling, kind="regression"),
-        lambda: check_sampling(sampling, kind="regression"),
+        lambda: num_epoch_rows(TARGETS, sampling=sampling, task=Task("regression")),
+        lambda: check_sampling(sampling, task=Task("regression")),
     ):
         with pytest.raises(UserError, match=f"{sampling} draws rows by class"):
             call()
@@ -132,6 +135,6 @@ def test_weights_that_chose_the_rows_do_not_count_again():
 @pytest.mark.parametrize("sampling", ["all", *BY_CLASS, "weighted"])
 def test_rows_are_drawn_as_often_as_expected(sampling):
     weights = np.array([1.0, 2, 0, 1, 1, 1, 3, 1, 1, 1])
-    expected = draws_per_epoch(TARGETS, weights, sampling=sampling, kind="multiclass")
+    expected = draws_per_epoch(TARGETS, weights, sampling=sampling, task=Task("multiclass"))
     mean = sum(counts(drawn(sampling, weights=weights, seed=seed)) for seed in range(400)) / 400
     np.testing.assert_allclose(mean, expected, atol=0.2)

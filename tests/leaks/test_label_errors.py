@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from pipeline.core.task import Task
 from pipeline.leaks.label_errors import calibrated_joint, confident_classes, find_label_errors
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -31,7 +32,7 @@ def test_confident_classes_and_the_joint_by_hand():
 
 
 def test_candidates_are_ranked_by_margin_and_pairs_by_number():
-    found = find_label_errors(np.eye(3)[LABELS], PROBS, list("xyz"), kind="multiclass")
+    found = find_label_errors(np.eye(3)[LABELS], PROBS, list("xyz"), Task("multiclass"))
     listed = found.listed
     assert listed["row"].tolist() == [7, 5, 3]  # margins -0.75, -0.58, +0.21
     assert listed["label"].tolist() == ["z", "y", "x"]
@@ -55,7 +56,7 @@ def test_a_class_that_is_always_doubted_is_not_all_suspicious():
     labels = np.array([0] * 6 + [1] * 4)
     own = np.array([0.95, 0.95, 0.95, 0.95, 0.95, 0.25, 0.3, 0.3, 0.3, 0.3])
     probs = np.where(np.eye(2)[labels] > 0, own[:, None], 1 - own[:, None])
-    found = find_label_errors(np.eye(2)[labels], probs, ["x", "y"], kind="binary")
+    found = find_label_errors(np.eye(2)[labels], probs, ["x", "y"], Task("binary"))
     assert found.listed["row"].tolist() == [5]
 
 
@@ -63,7 +64,7 @@ def test_classes_without_rows_or_belief_are_no_candidates():
     labels = np.array([0, 0, 1, 1])
     probs = np.array([[1.0, 0, 0], [0.6, 0, 0.4], [1, 0, 0], [1, 0, 0]])
     assert confident_classes(labels, probs).tolist() == [0, -1, 0, 0]
-    found = find_label_errors(np.eye(3)[labels], probs, list("xyz"), kind="multiclass")
+    found = find_label_errors(np.eye(3)[labels], probs, list("xyz"), Task("multiclass"))
     assert found.pairs["wrong"].tolist() == [2]
     nobody = calibrated_joint(labels, np.array([0, 0, -1, -1]), 3)
     assert nobody.tolist() == [[2, 0, 0], [0, 2, 0], [0, 0, 0]]
@@ -72,7 +73,7 @@ def test_classes_without_rows_or_belief_are_no_candidates():
 def test_labels_of_several_are_compared_column_by_column():
     targets = np.array([[1.0, 0], [1, 0], [0, 1], [0, 0]])
     values = np.array([[0.9, 0.1], [0.1, 0.2], [0.2, 0.9], [0.1, 0.1]])
-    found = find_label_errors(targets, values, ["p", "q"], kind="multilabel")
+    found = find_label_errors(targets, values, ["p", "q"], Task("multilabel"))
     # p: thresholds of yes 0.5, of no (0.8 + 0.9) / 2; only row 1 speaks against its label.
     cells = found.listed[["row", "label", "likely"]].to_numpy().tolist()
     assert cells == [[1, "p=1", "p=0"]]
@@ -85,7 +86,12 @@ def test_ordinal_ties_are_parted_by_distance():
     labels = np.array([0, 0, 0, 0, 1, 2])
     probs = np.eye(3)[[0, 0, 1, 2, 1, 2]]
     levels = np.array([0.0, 1, 4])
-    found = find_label_errors(np.eye(3)[labels], probs, list("012"), kind="ordinal", levels=levels)
+    found = find_label_errors(
+        np.eye(3)[labels],
+        probs,
+        list("012"),
+        Task("ordinal", levels),
+    )
     assert found.listed["row"].tolist() == [3, 2]
 
 
@@ -93,7 +99,7 @@ def test_values_are_compared_in_their_column_s_own_measure():
     """Column b is a hundred times a: its residual of 200 is two medians, a's of 5 is five."""
     targets = np.zeros((3, 2))
     values = np.array([[1.0, 100], [-5, 100], [1, 200]])
-    found = find_label_errors(targets, values, ["a", "b"], kind="regression")
+    found = find_label_errors(targets, values, ["a", "b"], Task("regression"))
     assert found.listed["row"].tolist()[:2] == [1, 2]
     assert found.listed["label"].tolist()[:2] == ["a=0", "b=0"]
     assert found.listed["likely"].tolist()[:2] == ["a=-5", "b=200"]
@@ -116,7 +122,7 @@ def flipped_oof(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_flips_are_found_and_counted(seed):
     labels, oof, flipped = flipped_oof(seed)
-    found = find_label_errors(np.eye(5)[labels], oof, list("abcde"), kind="multiclass")
+    found = find_label_errors(np.eye(5)[labels], oof, list("abcde"), Task("multiclass"))
     hits = np.isin(found.listed["row"], flipped)
     assert hits.mean() > 0.8  # precision
     assert hits.sum() > 0.7 * len(flipped)  # recall
@@ -124,6 +130,6 @@ def test_planted_flips_are_found_and_counted(seed):
     assert 0.04 < found.share < 0.065  # 5% are wrong
     clean = np.delete(np.arange(len(labels)), flipped)
     alone = find_label_errors(
-        np.eye(5)[labels[clean]], oof[clean], list("abcde"), kind="multiclass"
+        np.eye(5)[labels[clean]], oof[clean], list("abcde"), Task("multiclass")
     )
     assert alone.share < 0.02

@@ -16,6 +16,7 @@ from planted import (
 )
 
 from pipeline.core.finding import Finding, notes_of
+from pipeline.core.task import Task
 from pipeline.estimates.association import Outcome, associate, holm, outcome_of
 from pipeline.leaks import target_leaks
 from pipeline.leaks.target_leaks import find_target_leaks
@@ -215,7 +216,7 @@ def test_few_rows_are_told_as_few():
     """9 rows told perfectly by luck must not count; 200 must."""
     for number, sure in ((9, False), (200, True)):
         labels = np.arange(number) % 3
-        outcome = outcome_of(np.eye(3)[labels], CLASSES, kind="multiclass", levels=None)
+        outcome = outcome_of(np.eye(3)[labels], CLASSES, Task("multiclass"))
         found = associate(np.eye(3)[labels], outcome, np.arange(number))
         assert found.score == 1
         assert (found.p_value < 1e-4) == sure
@@ -226,7 +227,7 @@ def test_chance_gives_the_p_values_that_it_should():
     p_values = []
     for _ in range(400):
         labels = np.eye(4)[rng.integers(0, 4, 120)]
-        outcome = outcome_of(labels, tuple("abcd"), kind="multiclass", levels=None)
+        outcome = outcome_of(labels, tuple("abcd"), Task("multiclass"))
         p_values.append(associate(rng.random((120, 4)), outcome, np.arange(120)).p_value)
     assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
 

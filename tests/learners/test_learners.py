@@ -12,8 +12,8 @@ from pipeline.core.task import Task
 from pipeline.errors import JobFailed, UserError
 from pipeline.learners.concatenation import fit_concatenation
 from pipeline.learners.fit import FittedLearner, fit_learner, load
+from pipeline.learners.projection import rotate
 from pipeline.learners.ridge import fit_ridge, held_out_residuals
-from pipeline.learners.rotation import rotate
 from pipeline.learners.rows import TrainingRows, balanced, inner_folds
 
 pytestmark = pytest.mark.numeric

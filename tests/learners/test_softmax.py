@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from pipeline.learners.rotation import rotate
+from pipeline.learners.projection import rotate
 from pipeline.learners.solver import softmax
 from pipeline.learners.solver.softmax import path_weights, softmax_regression
 from pipeline.learners.solver.softmax_loss import Problems, dots

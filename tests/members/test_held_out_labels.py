@@ -17,6 +17,7 @@ from tiny_project import CONFIG, NETWORK, SEARCHED, run, write_competition
 
 from pipeline.config.load import load_config
 from pipeline.core.folds import ALL_ROWS
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.members.fold_data import fold_data
 from pipeline.members.network import training_data
@@ -165,7 +166,7 @@ def test_whole_groups_are_kept_aside_and_no_class_with_all_its_rows(sizes, share
         targets = np.maximum(targets, rng.integers(0, 2, targets.shape))
     elif kind == "regression":
         targets = rng.normal(size=(len(groups), 2))
-    how = {"share": share, "kind": kind, "seed": seed}
+    how = {"share": share, "task": Task(kind), "seed": seed}
     try:
         aside = set_aside(targets, groups, **how)
     except UserError:  # each group holds the only rows of a class
@@ -184,7 +185,7 @@ def test_whole_groups_are_kept_aside_and_no_class_with_all_its_rows(sizes, share
 )
 def test_as_many_rows_are_kept_aside_as_are_asked_for_or_enough(num_rows, share, expected):
     targets, groups = np.eye(2)[np.arange(num_rows) % 2], np.arange(num_rows).astype(str)
-    asides = [set_aside(targets, groups, share=share, kind="binary", seed=s) for s in (0, 1)]
+    asides = [set_aside(targets, groups, share=share, task=Task("binary"), seed=s) for s in (0, 1)]
     assert [aside.sum() for aside in asides] == [expected] * 2
     assert abs(targets[asides[0]].sum(axis=0) - expected / 2).max() <= 0.5
     assert not np.array_equal(*asides)
@@ -194,13 +195,13 @@ def test_a_row_that_is_its_class_s_only_one_is_learnt_from():
     targets = np.eye(10)[[0] * 11 + list(range(1, 10))]
     groups = np.arange(20).astype(str)
     for seed in range(20):
-        aside = set_aside(targets, groups, share=0.25, kind="multiclass", seed=seed)
+        aside = set_aside(targets, groups, share=0.25, task=Task("multiclass"), seed=seed)
         assert aside[:11].sum() == aside.sum() > 0
 
 
 def test_what_cannot_be_parted_is_refused():
     targets = np.eye(2)[[0, 1, 0, 1]]
     with pytest.raises(UserError, match="patience: all 4 training rows are of one group"):
-        set_aside(targets, np.array(["a"] * 4), share=0.1, kind="binary", seed=0)
+        set_aside(targets, np.array(["a"] * 4), share=0.1, task=Task("binary"), seed=0)
     with pytest.raises(UserError, match="each group holds a class's only rows"):
-        set_aside(np.eye(2), np.array(["a", "b"]), share=0.1, kind="binary", seed=0)
+        set_aside(np.eye(2), np.array(["a", "b"]), share=0.1, task=Task("binary"), seed=0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.schema import Pseudo
+from pipeline.core.task import Task
 from pipeline.members.pseudo_labels import choose_pseudo_labels, in_words
 
 PROBS = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.45, 0.55], [0.7, 0.3]])
@@ -14,7 +15,7 @@ def choose(values=PROBS, kind="multiclass", says=None, shares=None, **settings):
     return choose_pseudo_labels(
         np.array(values),
         Pseudo(teacher="net", **settings),
-        kind=kind,
+        task=Task(kind),
         member_values=None if says is None else np.eye(np.shape(values)[1])[np.array(says)],
         class_shares=None if shares is None else np.array(shares),
     )

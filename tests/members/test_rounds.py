@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.contestants import oof_without_each
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.ensembles.member_value import oof_without_each
 from pipeline.ensembles.rounds import gains_by_round, while_gaining, without
 from pipeline.estimates.resampling import Resampling
 from pipeline.metrics.find_metric import get_metric

@@ -440,7 +440,7 @@ def test_batches_are_those_that_training_sees(monkeypatch, tmp_path):
     ],
 )
 def test_labels_are_told_in_words(target, kind, text):
-    assert label_text(np.array(target), ["hat", "shirt", "a very long name"], kind) == text
+    assert label_text(np.array(target), ["hat", "shirt", "a very long name"], Task(kind)) == text
 
 
 def test_pictures_are_pngs(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.config.schema import Network
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.networks.losses import (
     additive_angular_margin,
@@ -54,15 +55,15 @@ def test_errors_of_regression():
     outputs, targets = torch.tensor([[0.0, 3.0]]), torch.tensor([[2.0, 3.0]])
     expected = {"auto": 2.0, "mse": 2.0, "mae": 1.0, "huber": 0.75}
     for name, value in expected.items():
-        loss = create_loss(Network(network="b", loss=name), "regression", class_weights=None)
+        loss = create_loss(Network(network="b", loss=name), Task("regression"), class_weights=None)
         assert loss(outputs, targets).tolist() == [value]
 
 
 def test_a_loss_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match="a multilabel task takes bce, focal"):
-        create_loss(Network(network="b", loss="mse"), "multilabel")
+        create_loss(Network(network="b", loss="mse"), Task("multilabel"))
     with pytest.raises(UserError, match="a multiclass task takes"):
-        create_loss(Network(network="b", loss={"focal": 1, "cumulative": 1}), "multiclass")
+        create_loss(Network(network="b", loss={"focal": 1, "cumulative": 1}), Task("multiclass"))
 
 
 def softmax_logits(*probs):
@@ -161,8 +162,8 @@ def test_a_class_weight_multiplies_the_row():
     logits, weights = softmax_logits(0.5, 0.25, 0.25), torch.tensor([1.0, 3.0, 1.0]).double()
     for settings in ({"loss": "focal"}, {"loss": "cumulative"}, {"loss": "arcface"}):
         network = Network(network="b", head="cosine", **settings)
-        plain = create_loss(network, "ordinal")(logits, hot(1, 3))
-        weighted = create_loss(network, "ordinal", class_weights=weights)(logits, hot(1, 3))
+        plain = create_loss(network, Task("ordinal"))(logits, hot(1, 3))
+        weighted = create_loss(network, Task("ordinal"), class_weights=weights)(logits, hot(1, 3))
         torch.testing.assert_close(weighted, 3 * plain)
 
 
@@ -170,14 +171,14 @@ def test_a_sum_adds_its_losses_by_their_shares():
     logits, target = softmax_logits(0.75, 0.25), hot(0, 2)
     settings = Network(network="b", loss={"cross_entropy": 1.0, "focal": 0.5}, label_smoothing=0)
     expected = (1 + 0.5 / 16) * np.log(4 / 3)
-    assert create_loss(settings, "binary")(logits, target).item() == pytest.approx(expected)
+    assert create_loss(settings, Task("binary"))(logits, target).item() == pytest.approx(expected)
 
 
 def test_a_learned_balance_settles_at_each_losss_size():
     # share * L * exp(-s) + s / 2 is least at exp(s) = 2 * share * L.
     settings = Network(network="b", loss={"mse": 1.0, "mae": 3.0}, loss_balance="learned")
     log_variances = torch.zeros(2, requires_grad=True)
-    loss = create_loss(settings, "regression", log_variances=log_variances)
+    loss = create_loss(settings, Task("regression"), log_variances=log_variances)
     outputs, targets = torch.tensor([[0.0], [0.0]]), torch.tensor([[2.0], [2.0]])
     assert loss(outputs, targets)[0].item() == pytest.approx(4 + 6)
     optimizer = torch.optim.LBFGS([log_variances], max_iter=50)
@@ -193,8 +194,8 @@ def test_a_learned_balance_settles_at_each_losss_size():
 
 
 def teach(kind, outputs, own, teacher, **how):
-    loss = create_loss(Network(network="b", label_smoothing=0), kind)
-    return distilled(outputs, torch.cat([own, teacher], 1), loss=loss, kind=kind, **how)
+    loss = create_loss(Network(network="b", label_smoothing=0), Task(kind))
+    return distilled(outputs, torch.cat([own, teacher], 1), loss=loss, task=Task(kind), **how)
 
 
 def test_a_student_minimises_the_stated_mixture():

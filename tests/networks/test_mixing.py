@@ -8,6 +8,7 @@ import torch
 
 from pipeline.config.network import Inputs
 from pipeline.config.schema import Network
+from pipeline.core.task import Task
 from pipeline.networks import mixing
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import cutmix, mix_batch, mixup, mosaic, ricap
@@ -176,11 +177,11 @@ def linear_losses():
             settings = Network(network="b", loss=name)
             for of_classes in (None, torch.tensor([0.5, 1.0, 4.0])):
                 if kind != "regression" or of_classes is None:
-                    loss = create_loss(settings, kind, class_weights=of_classes)
+                    loss = create_loss(settings, Task(kind), class_weights=of_classes)
                     yield pytest.param(loss, targets, id=f"{name} {kind} {of_classes is not None}")
     for kind, name, targets in (("multilabel", "bce", columns), ("regression", "mse", values)):
-        loss = create_loss(Network(network="b", loss=name), kind)
-        taught = partial(distilled, loss=loss, kind=kind, weight=0.5, temperature=1.0)
+        loss = create_loss(Network(network="b", loss=name), Task(kind))
+        taught = partial(distilled, loss=loss, task=Task(kind), weight=0.5, temperature=1.0)
         yield pytest.param(taught, torch.cat([targets, SOFT], dim=1), id=f"distilled {kind}")
 
 

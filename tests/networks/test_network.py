@@ -6,6 +6,7 @@ import torch
 
 from pipeline.backbones.create import change_channels
 from pipeline.config.schema import Backbone, Network
+from pipeline.core.task import Task
 from pipeline.errors import UserError
 from pipeline.networks.network import create_network, load_weights, save_weights, weights_of
 
@@ -23,7 +24,7 @@ def images(num_images=4) -> torch.Tensor:
 def create(num_classes=3, kind="multiclass", **settings):
     torch.manual_seed(0)
     network = create_network(
-        Network(network="b", **settings), BACKBONE, num_classes=num_classes, kind=kind
+        Network(network="b", **settings), BACKBONE, num_classes=num_classes, task=Task(kind)
     )
     return network.eval()
 
@@ -39,7 +40,7 @@ def create(num_classes=3, kind="multiclass", **settings):
     ],
 )
 def test_an_untrained_network_predicts_the_shares(kind, class_weights, expected):
-    network = create_network(SETTINGS, BACKBONE, num_classes=3, kind=kind).eval()
+    network = create_network(SETTINGS, BACKBONE, num_classes=3, task=Task(kind)).eval()
     targets = np.eye(3)[[0] * 5 + [1] * 3 + [2] * 2 + [2] * 4]
     weights = np.array([1.0] * 10 + [0.0] * 4)
     class_weights = None if class_weights is None else np.array(class_weights)
@@ -84,7 +85,7 @@ def test_one_channel_weighs_colours_by_luminance():
 
 def test_an_architecture_without_one_first_convolution_keeps_three_channels():
     odd = Backbone(arch="cs3darknet_s", weights="random", image_size=SIZE)
-    network = create_network(SETTINGS, odd, num_classes=2, kind="binary")
+    network = create_network(SETTINGS, odd, num_classes=2, task=Task("binary"))
     network.backbone.pretrained_cfg["first_conv"] = ("stem", "other")
     with pytest.raises(UserError, match="has no single first convolution"):
         change_channels(network.backbone, 4)

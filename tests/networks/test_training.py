@@ -158,7 +158,7 @@ def test_each_task_learns_colours(kind, tmp_path):
 
 def test_the_loaded_network_predicts_what_was_scored(tmp_path):
     fit(tmp_path, kind="regression")
-    network = load_network(tmp_path, SETTINGS, BACKBONE, num_classes=1, kind="regression")
+    network = load_network(tmp_path, SETTINGS, BACKBONE, num_classes=1, task=Task("regression"))
     images = FoldImages(Patches(), np.arange(45, 60), image_size=SIZE, cut="crop")
     batch = torch.stack([images[0, position, 0][0] for position in range(15)])
     values = network.predict_values(batch).numpy()
@@ -313,10 +313,10 @@ def test_plain_is_without_chance(tmp_path, monkeypatch):
 
 def test_weights_that_are_absent_or_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UserError, match="make train"):
-        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=3, kind="multiclass")
+        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=3, task=Task("multiclass"))
     fit(tmp_path, epochs=1)
     with pytest.raises(UserError, match="does not fit test_efficientnet with 4 outputs"):
-        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=4, kind="multiclass")
+        load_network(tmp_path, SETTINGS, BACKBONE, num_classes=4, task=Task("multiclass"))
 
 
 def test_epochs_are_scored_at_the_threshold_of_the_submission(tmp_path):

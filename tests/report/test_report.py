@@ -20,7 +20,8 @@ from pipeline.core import artifacts
 from pipeline.core.finding import Finding, read_findings
 from pipeline.core.folds import folds_text
 from pipeline.core.predictions import Predictions
-from pipeline.core.summary import Choice, Comparison, Diversity, Signal, Summary
+from pipeline.core.results import Choice, Comparison, Diversity, Signal
+from pipeline.core.summary import Summary
 from pipeline.core.task import Task
 from pipeline.project import open_project
 from pipeline.report import figures, tables, wording

@@ -193,8 +193,8 @@ def test_a_blend_that_teaches_is_fitted_on_the_models_of_the_same_repeat(
     told = training_data(project, "distilled", rows).teacher
     seen = BY_HAND[1] != 1
     test = np.stack([[part(tmp_path, n, k, "test").values for k in (3, 4, 5)] for n in names])
-    kind, folds = project.task.kind, BY_HAND[1][seen]
-    known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, kind=kind), kind=kind)
+    task, folds = project.task, BY_HAND[1][seen]
+    known = move_to_level_of(1, oof[:, seen], folds, model_levels(test, task=task), task=task)
     stack = fit_blend("stack", known, targets[seen], folds, fitting.take(seen))
     said = np.stack([get_member(project, name).predict(4, rows.rows)[0] for name in names])
     # Single precision: the learners saw other numbers of rows at once.

@@ -41,7 +41,7 @@ def check_overfit(trial: TrialNetwork) -> CheckResult:
     trainer = trial.trainer(trial.quiet)
     batch = trial.varied_batch(trainer)
     # With a margin, the loss stays far from zero when all rows are right.
-    rows_count = bool({*loss_shares(trial.settings, trial.data.task.kind)} & {*MARGINS})
+    rows_count = bool({*loss_shares(trial.settings, trial.data.task)} & {*MARGINS})
     losses, all_right = [], False
     while len(losses) < OVERFIT_STEPS and not all_right:
         losses.append(_step(trainer, *batch))

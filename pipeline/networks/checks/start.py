@@ -79,6 +79,6 @@ def _start_outputs(data: TrainingData, settings: Network, targets: torch.Tensor)
         outputs = np.full_like(shares, rare_bias())
     else:
         odds = shares / (1 - shares) if data.task.is_multilabel else shares
-        class_weights = create_class_weights(settings, data.targets, seen, data.task.kind)
+        class_weights = create_class_weights(settings, data.targets, seen, data.task)
         outputs = np.log(odds if class_weights is None else odds * class_weights)
     return torch.from_numpy(outputs).float().to(targets.device).expand(len(targets), -1)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.backbones.frozen import try_views
-from pipeline.config.schema import Backbone, Kind, Network
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.task import Task
 from pipeline.images.augmentation import Spread, create_augmentation
 from pipeline.images.sampling import check_sampling
 from pipeline.networks.class_weights import create_class_weights
@@ -14,17 +15,17 @@ from pipeline.networks.parameter_groups import check_batch
 from pipeline.networks.schedules import check_schedule
 
 
-def try_network(settings: Network, backbone: Backbone, *, kind: Kind, views: list[str]) -> None:
+def try_network(settings: Network, backbone: Backbone, *, task: Task, views: list[str]) -> None:
     """Build all parts of a network, without pretrained weights and without images.
 
     Raises:
         UserError: a part that does not fit the task, the architecture, or another part.
     """
-    create_loss(settings, kind)
-    create_class_weights(settings, np.eye(2), np.ones(2), kind)
-    check_sampling(settings.sampling, kind=kind)
+    create_loss(settings, task)
+    create_class_weights(settings, np.eye(2), np.ones(2), task)
+    check_sampling(settings.sampling, task=task)
     check_schedule(settings)
-    network = create_network(settings, backbone, num_classes=2, kind=kind, pretrained=False)
+    network = create_network(settings, backbone, num_classes=2, task=task, pretrained=False)
     create_optimizer(network, settings)
     check_batch(network, settings)
     image_size = settings.image_size or backbone.image_size
