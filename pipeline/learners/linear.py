@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp, softmax
 
 from pipeline.core.levels import interpolate_levels
+from pipeline.core.probabilities import best_factor
 
 Output = Literal["softmax", "sigmoid", "identity", "levels"]
 
@@ -53,11 +53,8 @@ def best_temperature(
 ) -> tuple[float, float]:
     """Return the factor on scores (N, C) that makes the mean log loss least, and that loss.
 
-    Source: Guo et al. 2017, temperature scaling; ours is fitted to cross-validated scores.
+    Fit it to cross-validated scores.
     """
-
-    def mean_loss(log_factor: float) -> float:
-        return share @ log_loss(np.exp(log_factor) * scores, targets, link)
-
-    found = minimize_scalar(mean_loss, bounds=(-3, 5), method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
+    return best_factor(
+        lambda factor: share @ log_loss(factor * scores, targets, link), logs=(-3, 5)
+    )
