@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.core.numerics import TINY
 from pipeline.core.task import Task
 
 Average = Literal["probabilities", "logits", "geometric"]
-TINY = 1e-12  # keeps logarithms finite; far below any probability that matters
 
 
 def average_values(values: np.ndarray, average: Average, *, task: Task) -> np.ndarray:

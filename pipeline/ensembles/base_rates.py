@@ -11,7 +11,7 @@ of the model whose fold is scored. No label is used.
 import numpy as np
 from scipy.special import expit, softmax
 
-from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.numerics import clipped_log, clipped_logit
 from pipeline.core.task import Task
 from pipeline.metrics.find_metric import Metric
 

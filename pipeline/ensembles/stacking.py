@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind
-from pipeline.core.probabilities import log_scale
+from pipeline.core.numerics import log_scale
 from pipeline.core.task import Task
 from pipeline.ensembles.nested import Applied, inner_oof
 from pipeline.ensembles.weights import fit_weights, weighted_mean

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit, log_softmax
 from scipy.stats import rankdata
 
-from pipeline.core.probabilities import EPS, clipped_log, clipped_logit
+from pipeline.core.numerics import EPS, clipped_log, clipped_logit
 from pipeline.core.task import Task
 from pipeline.ensembles.weights import MixtureLoss
 

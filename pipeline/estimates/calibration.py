@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.config.schema import Calibrate
-from pipeline.core.probabilities import best_factor, clipped_log, clipped_logit
+from pipeline.core.numerics import best_factor, clipped_log, clipped_logit
 from pipeline.core.task import Task
 
 Calibration = Callable[[np.ndarray], np.ndarray]  # (N, C) -> (N, C), a member's values

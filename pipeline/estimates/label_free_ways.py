@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import norm
 
+from pipeline.core.numerics import TINY
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.estimates.evidence import Evidence
@@ -207,7 +208,7 @@ def _scores_by_residuals(evidence: Evidence, seed: int) -> Scores:
     residuals = evidence.targets - evidence.oof
     design = np.stack([np.ones(len(of_train)), of_train], axis=1)
     fits = np.stack([nnls(design, np.abs(column))[0] for column in residuals.T], axis=1)
-    spread = np.maximum(design @ fits, 1e-12)
+    spread = np.maximum(design @ fits, TINY)
     rng = stream(seed, "residuals")
     for part, layer in enumerate(_layers(evidence)):
         test_spread = fits[0] + of_test[part % len(of_test)][:, None] * fits[1]

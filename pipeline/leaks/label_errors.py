@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.core.numerics import TINY
 from pipeline.core.task import Task
 
-EPS = 1e-12
 SLACK = 1e-6  # a probability at its threshold passes despite rounding
 LISTED = 1000  # suspicious labels in the CSV
 COLUMNS = ["row", "label", "likely", "probability", "label_probability"]
@@ -147,7 +147,7 @@ def _pairs(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _by_residual(targets: np.ndarray, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     residuals = np.abs(targets - values)
-    relative = residuals / np.maximum(np.median(residuals, axis=0), EPS)
+    relative = residuals / np.maximum(np.median(residuals, axis=0), TINY)
     order = np.argsort(-relative, axis=None, kind="stable")[:LISTED]
     rows, columns = np.unravel_index(order, relative.shape)
     prefix = [f"{classes[column]}=" if len(classes) > 1 else "" for column in columns]

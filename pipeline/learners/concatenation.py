@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
+from pipeline.core.numerics import unit_rows
 from pipeline.errors import JobFailed, UserError
 from pipeline.learners.projection import along, fit_axes
 
@@ -92,7 +93,7 @@ class Concatenation:
             # A missing metadata value becomes the column's mean; features have none missing.
             return np.nan_to_num(scaling(rows)) if name == METADATA else scaling(rows)
         if self.settings.scale == "l2":
-            return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+            return unit_rows(rows)
         return rows
 
 

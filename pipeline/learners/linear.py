@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
 from pipeline.core.levels import interpolate_levels
-from pipeline.core.probabilities import best_factor
+from pipeline.core.numerics import best_factor
 
 Output = Literal["softmax", "sigmoid", "identity", "levels"]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.config.competition import Link
 from pipeline.config.schema import Kind
+from pipeline.core.numerics import unit_rows
 from pipeline.core.task import Task
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 from pipeline.metrics.scorers import EPS
@@ -127,8 +128,3 @@ def nearest_rows(
         nearest.append(np.take_along_axis(found, order, axis=1))
         cosines.append(np.take_along_axis(of_found, order, axis=1))
     return np.concatenate(nearest), np.concatenate(cosines)
-
-
-def unit_rows(features: np.ndarray) -> np.ndarray:
-    """Each row divided by its length; a row of zeros stays."""
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, softmax
 
+from pipeline.core.numerics import TINY
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
@@ -86,7 +87,7 @@ def fit_perceptron(
         centre, spread = targets.mean(axis=0), targets.std(axis=0)
         spread = np.where(spread > 0, spread, 1)
         targets = ((targets - centre) / spread).astype(np.float32)
-    scale = np.float32(1 / max(np.sqrt(np.mean(rows.features**2)), 1e-12))
+    scale = np.float32(1 / max(np.sqrt(np.mean(rows.features**2)), TINY))
     inputs = (rows.features * scale).astype(np.float32)
     weights = (rows.weights / rows.weights.mean()).astype(np.float32)
     layers = [

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.folds import model_name
-from pipeline.core.probabilities import log_scale
+from pipeline.core.numerics import log_scale
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.fit import FittedLearner

@@ -5,7 +5,8 @@ y_true and y_pred are (N,), or (N, C) for several target columns, whose scores a
 
 import numpy as np
 
-from pipeline.metrics.scorers import SAME, as_columns, mean_of_defined
+from pipeline.core.numerics import TINY
+from pipeline.metrics.scorers import as_columns, mean_of_defined
 
 EPS = np.finfo(np.float64).eps  # of a target of 0, in relative errors, as scikit-learn has it
 
@@ -85,7 +86,7 @@ def kappa(means: np.ndarray) -> np.ndarray:
     a, b, aa, bb, ab = np.moveaxis(means, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = aa + bb - 2 * a * b
-        return np.where(expected > SAME, 1 - (aa + bb - 2 * ab) / expected, np.nan)
+        return np.where(expected > TINY, 1 - (aa + bb - 2 * ab) / expected, np.nan)
 
 
 def concordance(means: np.ndarray) -> np.ndarray:
@@ -101,7 +102,7 @@ def pearson(means: np.ndarray) -> np.ndarray:
     a, b, aa, bb, ab = np.moveaxis(means, -1, 0)
     of_targets, of_values = aa - a**2, bb - b**2
     spread = np.sqrt(np.maximum(of_targets, 0) * np.maximum(of_values, 0))
-    varies = of_values > SAME * np.maximum(bb, SAME)
+    varies = of_values > TINY * np.maximum(bb, TINY)
     found = np.divide(ab - a * b, spread, out=np.zeros_like(ab), where=varies & (spread > 0))
     found = np.where(_varies(of_targets, aa), np.clip(found, -1, 1), np.nan)
     return mean_of_defined(found)
@@ -144,7 +145,7 @@ def linear_kappa(means: np.ndarray) -> np.ndarray:
     observed = (differ * gaps).sum(axis=-1)
     expected = ((truth * (1 - found) + found * (1 - truth)) * gaps).sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(expected > SAME, 1 - observed / expected, np.nan)
+        return np.where(expected > TINY, 1 - observed / expected, np.nan)
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -153,4 +154,4 @@ def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _varies(spread: np.ndarray, square: np.ndarray) -> np.ndarray:
     """Whether a variance is more than rounding of the mean square."""
-    return spread > SAME * np.maximum(square, SAME)
+    return spread > TINY * np.maximum(square, TINY)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.core.numerics import TINY
 from pipeline.metrics.number_scorers import moments, pearson
 from pipeline.metrics.scorers import as_columns, membership
 
@@ -84,13 +85,13 @@ def column_auc_up_to(truth: np.ndarray, score: np.ndarray, *, false_positive_rat
 def column_sensitivity(truth: np.ndarray, score: np.ndarray, *, specificity: float) -> float:
     """Highest sensitivity of a threshold whose specificity is at least so much."""
     found, wrong = _rates(truth, score)
-    return float(found[1 - wrong >= specificity - 1e-12].max())
+    return float(found[1 - wrong >= specificity - TINY].max())
 
 
 def column_specificity(truth: np.ndarray, score: np.ndarray, *, sensitivity: float) -> float:
     """Highest specificity of a threshold whose sensitivity is at least so much."""
     found, wrong = _rates(truth, score)
-    return float((1 - wrong)[found >= sensitivity - 1e-12].max())
+    return float((1 - wrong)[found >= sensitivity - TINY].max())
 
 
 def spearman(y_true: np.ndarray, y_pred: np.ndarray) -> float:

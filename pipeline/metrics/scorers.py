@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.core.numerics import TINY
+
 EPS = 1e-15
-SAME = 1e-12  # a variance below this is none
 Counts = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -179,8 +180,8 @@ def matthews(means: np.ndarray) -> np.ndarray:
     spread_true, spread_found = 1 - (truth**2).sum(axis=-1), 1 - (found**2).sum(axis=-1)
     shared = right.sum(axis=-1) - (truth * found).sum(axis=-1)
     spread = np.sqrt(np.maximum(spread_true, 0) * np.maximum(spread_found, 0))
-    found = np.divide(shared, spread, out=np.zeros_like(shared), where=spread > SAME)
-    return np.where(spread_true > SAME, np.clip(found, -1, 1), np.nan)
+    found = np.divide(shared, spread, out=np.zeros_like(shared), where=spread > TINY)
+    return np.where(spread_true > TINY, np.clip(found, -1, 1), np.nan)
 
 
 def cohen(means: np.ndarray) -> np.ndarray:
@@ -189,7 +190,7 @@ def cohen(means: np.ndarray) -> np.ndarray:
     by_chance = (truth * found).sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa = (right.sum(axis=-1) - by_chance) / (1 - by_chance)
-    return np.where(1 - by_chance > SAME, kappa, np.nan)
+    return np.where(1 - by_chance > TINY, kappa, np.nan)
 
 
 def as_columns(y: np.ndarray) -> np.ndarray:

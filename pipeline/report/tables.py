@@ -9,7 +9,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pipeline.core.task import Task
 from pipeline.images.index import ImageIndex
 
-EPS = 1e-12
 BINS = 10  # of the reliability curve
 
 

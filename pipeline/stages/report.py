@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.core import artifacts, predictions
 from pipeline.core.finding import read_findings
+from pipeline.core.numerics import TINY
 from pipeline.core.summary import Summary, path_of_last
 from pipeline.leaks.label_errors import LabelErrors, find_label_errors
 from pipeline.members.outputs import read_member
@@ -21,7 +22,6 @@ from pipeline.report.sections.members import members_section
 from pipeline.report.sections.reproduction import reproduction_section
 from pipeline.report.sections.test_set import test_set_section
 from pipeline.report.sections.training import training_section
-from pipeline.report.tables import EPS
 
 log = logging.getLogger(__name__)
 
@@ -93,5 +93,5 @@ def _spread(project: Project) -> np.ndarray:
     tests = [read_member(project, name)[1].values for name in project.config.members]
     among_folds = np.mean([test.std(axis=0) for test in tests], axis=0)
     among_members = np.std([test.mean(axis=0) for test in tests], axis=0)
-    width = np.maximum(project.competition.targets.std(axis=0), EPS)
+    width = np.maximum(project.competition.targets.std(axis=0), TINY)
     return ((among_folds + among_members) / width).mean(axis=1)

@@ -27,7 +27,7 @@ from pipeline.config.schema import (
     Learner,
 )
 from pipeline.core import predictions
-from pipeline.core.probabilities import clipped_log, clipped_logit
+from pipeline.core.numerics import clipped_log, clipped_logit
 from pipeline.core.task import Task
 from pipeline.ensembles import cross_fit as cross_fitting
 from pipeline.ensembles.blends import Blend, fit_blend

@@ -1,19 +1,20 @@
-"""Probabilities: logs that stay finite, and rows that sum to 1."""
+"""Numbers kept finite: logs of probabilities, rows of length 1, factors of least loss."""
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import logit
 
 from pipeline.core.task import Task
 
 # The lowest probability before a log: one member's zero must not make all others' vanish.
 EPS = 1e-6
+TINY = 1e-12  # keeps logarithms and quotients finite; a smaller norm or spread is rounding
 
 
 def clipped_logit(probs: np.ndarray) -> np.ndarray:
     """Return log odds of probabilities, finite."""
+    from scipy.special import logit  # metrics use this module where nothing heavy is loaded
+
     return logit(np.clip(probs, EPS, 1 - EPS))
 
 
@@ -31,8 +32,15 @@ def best_factor(
         logs: the factor's logarithm lies between these.
     Source: Guo et al. 2017, temperature scaling.
     """
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(lambda log: loss(np.exp(log)), bounds=logs, method="bounded")
     return float(np.exp(found.x)), float(found.fun)
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Divide each row (N, D) by its length; a row of zeros stays."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), TINY)
 
 
 def log_scale(values: np.ndarray, task: Task) -> np.ndarray:
