@@ -149,9 +149,8 @@ def main() -> None:
     """
     tune_allocator()
     start_logging()
-    sys.stdout.reconfigure(
-        errors="replace"
-    )  # a class name that a terminal cannot show does not end a run
+    # A class name that a terminal cannot show does not end a run.
+    sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except KeyboardInterrupt:
@@ -191,9 +190,7 @@ def _split(overrides: list[str] | None, more: str) -> list[str]:
 
 
 def _print_interrupted() -> int:
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # a second Ctrl-C ends at once, without the workers
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the run at once
     print(
         "interrupted: finished work is kept; the same command continues from there",
         file=sys.stderr,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -91,16 +92,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
-def stack_on(device: torch.device, squares: list[torch.Tensor]) -> torch.Tensor:
-    """Stack B squares (3, S, S) uint8 into a batch on the device; a GPU copies while it computes.
-
-    Only pinned memory is copied so.
-    """
-    shape = (len(squares), *squares[0].shape)
-    batch = torch.empty(shape, dtype=squares[0].dtype, pin_memory=device.type == "cuda")
-    return torch.stack(squares, out=batch).to(device, non_blocking=True)
-
-
 def wait_for(device: torch.device) -> None:
     """Wait until the device has done all that it was given."""
     if device.type != "cpu":
@@ -117,22 +108,33 @@ def normalise(
     return (images.float() - offset) / scale
 
 
-def squares_ahead(
-    open_square: Callable[[Item], torch.Tensor],
-    items: Iterable[Item],
-    *,
-    device: torch.device,
-    batch: int,
+def batches_ahead(
+    open_square: Callable[[Item], torch.Tensor], items: Iterable[Item], device: torch.device
 ) -> Iterator[torch.Tensor]:
-    """Make the device's next images in threads while it computes, in order.
+    """Make the device's next batches in threads while it computes, in order.
 
     On a CPU few threads do: forward passes need the cores. Each thread resizes without torch's own
     threads, which would compete with the forward passes.
+
+    Args:
+        open_square: returns a square (3, S, S) uint8.
+    Returns:
+        (B, 3, S, S) uint8 on the device, B of BATCH; the last may be smaller.
     """
+    batch = BATCH[device.type]
     threads = num_threads() if device.type != "cpu" else max(1, num_threads() // 4)
-    return in_threads(
+    squares = in_threads(
         open_square, items, threads=threads, ahead=2 * batch + threads, initializer=_one_thread
     )
+    while waiting := list(islice(squares, batch)):
+        yield _stack_on(device, waiting)
+
+
+def _stack_on(device: torch.device, squares: list[torch.Tensor]) -> torch.Tensor:
+    """Stack squares into a batch on the device; a GPU copies pinned memory while it computes."""
+    shape = (len(squares), *squares[0].shape)
+    batch = torch.empty(shape, dtype=squares[0].dtype, pin_memory=device.type == "cuda")
+    return torch.stack(squares, out=batch).to(device, non_blocking=True)
 
 
 def _one_thread() -> None:

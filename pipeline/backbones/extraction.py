@@ -21,9 +21,8 @@ from pipeline.backbones.device import (
     BATCH,
     Hardware,
     autocast,
+    batches_ahead,
     normalise,
-    squares_ahead,
-    stack_on,
     wait_for,
 )
 from pipeline.backbones.folding import fold_batch_norm
@@ -152,20 +151,17 @@ def _features(
     views, rows = chunk
     mean, std = normalisation(model)
     view_functions = [get_view(view) for view in views]
-    squares = squares_ahead(
-        lambda row: fit_square(images.read(row), backbone.image_size, backbone.cut),
-        rows,
-        device=device,
-        batch=BATCH[device.type],
+    batches = batches_ahead(
+        lambda row: fit_square(images.read(row), backbone.image_size, backbone.cut), rows, device
     )
-    batches = []
-    for squares_of_batch in _batched(squares, BATCH[device.type]):
-        pixels = normalise(stack_on(device, squares_of_batch), mean, std)
+    features = []
+    for batch in batches:
+        pixels = normalise(batch, mean, std)
         with autocast(device, precision):
-            features = [model(view(pixels)).float() for view in view_functions]
-        batches.append(torch.stack(features, dim=1).to("cpu", non_blocking=True))
+            of_views = [model(view(pixels)).float() for view in view_functions]
+        features.append(torch.stack(of_views, dim=1).to("cpu", non_blocking=True))
     wait_for(device)
-    return torch.cat(batches).numpy()
+    return torch.cat(features).numpy()
 
 
 def _check_finite(features: np.ndarray, paths: list[Path]) -> None:
@@ -176,17 +172,6 @@ def _check_finite(features: np.ndarray, paths: list[Path]) -> None:
             f"features of {len(rows)} of {len(paths)} images are NaN or infinite, e.g. of "
             f"{paths[rows[0]]}. If all are, the backbone's weights are damaged."
         )
-
-
-def _batched(items: Iterator, size: int) -> Iterator[list]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _assemble(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.backbones.device import BATCH, autocast, squares_ahead, stack_on, wait_for
+from pipeline.backbones.device import autocast, batches_ahead, wait_for
 from pipeline.images.batches import Cache
 from pipeline.images.cache import fit_square
 from pipeline.images.tta import get_view
@@ -24,23 +24,15 @@ def predict_views(
 ) -> np.ndarray:
     """Predict (V, N, C) float64 of rows of the cache; views are made on the device."""
     network = network.eval().to(device)
-    batch = BATCH[device.type]
-    squares = squares_ahead(
-        lambda row: fit_square(cache[row], image_size, cut),
-        rows.tolist(),
-        device=device,
-        batch=batch,
+    batches = batches_ahead(
+        lambda row: fit_square(cache[row], image_size, cut), rows.tolist(), device
     )
     view_functions = [get_view(view) for view in views]
-    batches, waiting = [], []
-    for number, square in enumerate(squares, start=1):
-        waiting.append(square)
-        if len(waiting) < batch and number < len(rows):
-            continue
-        images = stack_on(device, waiting).float()
+    predicted = []
+    for batch in batches:
+        images = batch.float()
         with autocast(device, precision):
             values = [network.predict_values(view(images)) for view in view_functions]
-        batches.append(torch.stack(values).to("cpu", non_blocking=True))
-        waiting = []
+        predicted.append(torch.stack(values).to("cpu", non_blocking=True))
     wait_for(device)
-    return torch.cat(batches, dim=1).double().numpy()
+    return torch.cat(predicted, dim=1).double().numpy()

@@ -48,7 +48,7 @@ def asked(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH", {"cpu": 2})
+    monkeypatch.setitem(extraction.BATCH, "cpu", 2)
     monkeypatch.setattr(extraction, "BATCHES_PER_PART", 2)  # four images a part
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.backbones.device import BATCH, Hardware, autocast, squares_ahead
+from pipeline.backbones.device import BATCH, Hardware, autocast, batches_ahead
 from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network, Runtime
 from pipeline.core.runtime import num_threads, tune_allocator
@@ -218,11 +218,10 @@ def forward_only(
 
 def decode_only(images: ImageFiles, hardware: Hardware) -> None:
     """Read all files as the stage does."""
-    for _ in squares_ahead(
+    for _ in batches_ahead(
         lambda row: fit_square(images.read(row), 224, "crop"),
         range(len(images.paths)),
-        device=hardware.device,
-        batch=BATCH["cuda"],
+        hardware.device,
     ):
         pass
 
