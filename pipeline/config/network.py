@@ -56,8 +56,11 @@ class Architecture(Section):
         1, ge=1, description="mean loss over so many dropout masks (Inoue 2019)"
     )
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth, where timm has it")
-    init: Literal["zero", "kaiming", "xavier"] = Field(
-        "zero", description="weights of the head's last layer (He 2015, Glorot 2010)"
+    init: Literal["zero", "kaiming", "xavier", "linear_probe"] = Field(
+        "zero",
+        description="weights of the head's last layer (He 2015, Glorot 2010); linear_probe: a "
+        "logistic regression (ridge for regression) on the frozen features of the fold's training "
+        "rows (Kumar 2022)",
     )
     bias: Literal["prior", "rare", "zero"] = Field(
         "prior",
@@ -112,6 +115,14 @@ class Objective(Section):
 
 class Inputs(Section):
     """Batches, sampling, augmentation and mixing."""
+
+    early_size: float = Field(
+        1.0,
+        ge=0.25,
+        le=1,
+        description="side of training images in the first two thirds of the epochs, as a share of "
+        "image_size; below 1 training is faster (Touvron 2019, Tan 2021)",
+    )
 
     batch_size: int = Field(32, ge=1, description="images per optimiser step")
     accumulate: int = Field(1, ge=1, description="split a batch in this many parts to save memory")
@@ -205,4 +216,10 @@ class NetworkSettings(Optimisation, Inputs, Objective, Architecture):
         wanting = [name for name in self.loss_weights if name in MARGINS]
         if wanting and self.head != "cosine":
             raise ValueError(f"loss {wanting[0]} compares angles: say `head: cosine`")
+        return self
+
+    @model_validator(mode="after")
+    def _probe_is_linear(self) -> "NetworkSettings":
+        if self.init == "linear_probe" and self.head != "linear":
+            raise ValueError("init: linear_probe is a linear model: say `head: linear`")
         return self

@@ -15,7 +15,7 @@ from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.fit import FittedLearner
 from pipeline.learners.search import fit_searched
-from pipeline.members.member import FoldData
+from pipeline.members.member import FoldData, inner_groups
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class LearnerMember:
             self.project.task,
             weights=data.weights,
             metadata=None if metadata is None else metadata[data.rows],
-            groups=_groups(self.project, data.rows),
+            groups=inner_groups(self.project, data.rows),
             seed=seed,
         )
 
@@ -105,9 +105,3 @@ def stacked_block(project: Project, predictions: list[np.ndarray]) -> np.ndarray
     """
     columns = log_scale(np.concatenate(predictions, axis=1), project.task)
     return np.repeat(columns[:, None], len(project.config.tta.views), axis=1)
-
-
-def _groups(project: Project, rows: np.ndarray) -> np.ndarray:
-    """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
-    test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
-    return np.concatenate([project.folds.groups, test_ids])[rows]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.members.pseudo_labels import PseudoLabels
+from pipeline.project import Project
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,9 @@ class Member(Protocol):
         Returns:
             (n, C) with all views, and (V, n, C) with each view alone.
         """
+
+
+def inner_groups(project: Project, rows: np.ndarray) -> np.ndarray:
+    """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
+    test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
+    return np.concatenate([project.folds.groups, test_ids])[rows]

@@ -16,10 +16,11 @@ from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
-from pipeline.members.member import FoldData
+from pipeline.learners.linear_probe import fit_linear_probe
+from pipeline.members.member import FoldData, inner_groups
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import WEIGHTS, load_network
-from pipeline.networks.training_data import TrainingData, set_aside
+from pipeline.networks.training_data import FitHead, TrainingData, set_aside
 from pipeline.networks.training_run import FILES, TrainingRun
 from pipeline.project import Project
 
@@ -101,7 +102,32 @@ def training_data(project: Project, member: str, data: FoldData) -> TrainingData
         valid_targets=competition.targets[data.held_out],
         teacher=None if data.teacher is None else data.teacher[learnt],
         start_weights=start and project.workspace.fold(start.member, data.fold) / WEIGHTS,
+        fit_head=_linear_probe(project, member, data, ~inner),
     )
+
+
+def _linear_probe(
+    project: Project, member: str, data: FoldData, learnt: np.ndarray
+) -> FitHead | None:
+    """Return what fits the head's first weights on some of the rows that are learnt."""
+    settings = project.member(member)
+    keeps_head = settings.start is not None and settings.start.head == "keep"
+    if settings.init != "linear_probe" or keeps_head:
+        return None
+    rows, targets, weights = data.rows[learnt], data.targets[learnt], data.weights[learnt]
+    groups = inner_groups(project, rows)
+
+    def fit_head(features: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return fit_linear_probe(
+            features,
+            targets[chosen],
+            project.task,
+            weights=weights[chosen],
+            groups=groups[chosen],
+            seed=stream_seed(settings.seed, "linear probe", data.fold),
+        )
+
+    return fit_head
 
 
 def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:

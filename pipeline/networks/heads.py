@@ -53,6 +53,12 @@ class Head(nn.Module):
         return self.last(self.dropout(features))
 
     @torch.no_grad()
+    def set_linear(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Fill the last layer with weight (C, D) and bias (C,); a bias that is infinite stays."""
+        self.last.weight.copy_(weight)
+        self.last.bias.copy_(torch.where(bias.isfinite(), bias, self.last.bias))
+
+    @torch.no_grad()
     def set_bias(self, bias: torch.Tensor) -> None:
         """Fill the last layer's bias (C,), if it has one."""
         if self.last.bias is not None:

@@ -59,6 +59,10 @@ class ImageNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return raw outputs (B, C) of images (B, 3, H, W) in 0 to 255, uint8 or float."""
+        return self.head(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return pooled features (B, D), the head's input."""
         pixels = (images.float() - self.pixel_mean) / self.pixel_std
         if self.channels == 1:
             pixels = torch.einsum("bchw,c->bhw", pixels, pixels.new_tensor(LUMINANCE))[:, None]
@@ -66,8 +70,8 @@ class ImageNetwork(nn.Module):
             pixels = F.pad(pixels, (0, 0, 0, 0, 0, 1))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.pooling is None:
-            return self.head(self.backbone(pixels))
-        return self.head(self.pooling(self.backbone, pixels))
+            return self.backbone(pixels)
+        return self.pooling(self.backbone, pixels)
 
     def values_of(self, outputs: torch.Tensor) -> torch.Tensor:
         """Turn raw outputs (B, C) into probabilities, or values in the target's unit."""
@@ -121,6 +125,17 @@ class ImageNetwork(nn.Module):
         else:
             start = np.full_like(mean, rare_bias() if bias == "rare" else 0.0)
         self.head.set_bias(torch.from_numpy(start))
+
+    def start_head_from(self, coefs: np.ndarray, intercepts: np.ndarray) -> None:
+        """Make the head a linear model of features; call it after `start_from`.
+
+        Args:
+            coefs: (D, C); intercepts: (C,), infinite where a class never occurs. Their scores are
+                logits, or for regression values in the target's unit.
+        """
+        mean, std = self.target_mean.cpu(), self.target_std.cpu()
+        weight = torch.from_numpy(coefs.T).float() / std[:, None]
+        self.head.set_linear(weight, (torch.from_numpy(intercepts).float() - mean) / std)
 
 
 def create_network(

@@ -21,6 +21,7 @@ from pipeline.core.runtime import stream, stream_seed
 from pipeline.errors import JobFailed
 from pipeline.networks.class_weights import create_class_weights
 from pipeline.networks.cost import Cost
+from pipeline.networks.inference import extract_features
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights
@@ -36,6 +37,7 @@ from pipeline.networks.weight_averages import (
 )
 
 FAILED_BATCH = "failed_batch.pt"
+MOST_PROBE_ROWS = 20_000  # where the head starts from needs no more
 
 
 class Trainer:
@@ -71,6 +73,8 @@ class Trainer:
         if data.start_weights is not None and checkpoint is None:
             but = ("target_", "head.", "loss_") if settings.start.head == "new" else ("target_",)
             load_weights(self.network, data.start_weights, what=f"{name}'s start", but=but)
+        if data.fit_head is not None and checkpoint is None:
+            self.network.start_head_from(*self._linear_probe(data))
         self.optimizer = create_optimizer(self.network, settings)
         check_batch(self.network, settings)
         self.model, self.stepper = fabric.setup(self.network, self.optimizer)
@@ -96,6 +100,21 @@ class Trainer:
                 task=task,
                 **settings.distill.model_dump(include={"weight", "temperature"}),
             )
+
+    def _linear_probe(self, data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
+        """Fit a linear model on frozen features of training rows, of not too many."""
+        draw = stream(self.seed, "linear probe").permutation(len(data.rows))
+        positions = np.sort(draw[:MOST_PROBE_ROWS])
+        features = extract_features(
+            self.network,
+            data.cache,
+            data.rows[positions],
+            image_size=data.image_size,
+            cut=data.cut,
+            device=self.fabric.device,
+            precision="32",
+        )
+        return data.fit_head(features, positions)
 
     @property
     def final(self) -> ImageNetwork:

@@ -4,6 +4,7 @@ Inner rows, which are neither, decide which epoch is used (law 3): chosen by hel
 score would be the best of several and too good.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,14 @@ from pipeline.splitting.schemes import assign_folds
 
 SPREAD_IMAGES = 500  # enough to measure a spread
 ENOUGH_TO_DECIDE = 20  # rows; fewer do not distinguish epochs
+EARLY_EPOCHS = 2 / 3  # of a training, with smaller images
+STRIDE = 32  # pixels of the image that a pixel of the last feature map stands for, in most networks
 FEWEST_PARTS = 4  # so that at most a quarter of all rows is set aside
+
+
+# Fits a linear model on the head's inputs (r, D) of some of the rows, by their positions (r,):
+# coefs (D, C) and intercepts (C,).
+FitHead = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class TrainingData:
             others. Empty where nothing is decided.
         teacher: (n, C) a teacher's predictions for `rows`, to distil from.
         start_weights: another network's, to start from.
+        fit_head: for `init: linear_probe`.
     """
 
     cache: Cache
@@ -62,6 +71,7 @@ class TrainingData:
     inner_targets: np.ndarray | None = None
     teacher: np.ndarray | None = None
     start_weights: Path | None = None
+    fit_head: FitHead | None = None
 
     def loss_weights(self, settings: Network) -> np.ndarray:
         """Return (n,) what a row weighs each time it is seen."""
@@ -77,12 +87,23 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Loaders:
-    """Batches of training data; `batches.epoch` says which epoch `train` yields."""
+    """Batches of training data; `batches.epoch` says which epoch `train` and `early` yield.
+
+    Attributes:
+        early: of smaller images, for the first epochs; None where all have one size.
+    """
 
     batches: Batches
     train: DataLoader
+    early: DataLoader | None
     valid: DataLoader
     inner: DataLoader
+
+    def of_epoch(self, epoch: int, *, epochs: int) -> DataLoader:
+        """Return the training batches of one of so many epochs."""
+        self.batches.epoch = epoch
+        is_early = self.early is not None and epoch < round(EARLY_EPOCHS * epochs)
+        return self.early if is_early else self.train
 
 
 def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed: int) -> Loaders:
@@ -93,7 +114,6 @@ def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed:
     """
     view = {"image_size": data.image_size, "cut": data.cut}
     spread = _spread(data, seed) if wants_spread(settings.augment) else None
-    augment = create_augmentation(settings.augment, **view, spread=spread)
     how = {"sampling": settings.sampling, "task": data.task}
     batches = Batches(
         num_epoch_rows(data.targets, **how),
@@ -101,14 +121,29 @@ def create_loaders(data: TrainingData, settings: Network, *, workers: int, seed:
         seed=seed,
         draw=partial(epoch_rows, data.targets, data.weights, **how),
     )
-    images = FoldImages(data.cache, data.rows, **view, augment=augment, seed=seed)
+
+    def augmented(side: int) -> DataLoader:
+        view = {"image_size": side, "cut": data.cut}
+        augment = create_augmentation(settings.augment, **view, spread=spread)
+        images = FoldImages(data.cache, data.rows, **view, augment=augment, seed=seed)
+        return training_loader(images, batches, workers=workers)
+
+    early = early_side(settings, data.image_size)
     plain = {"batch_size": settings.batch_size, "workers": workers}
     return Loaders(
         batches,
-        training_loader(images, batches, workers=workers),
+        augmented(data.image_size),
+        augmented(early) if early < data.image_size else None,
         validation_loader(FoldImages(data.cache, data.valid_rows, **view), **plain),
         validation_loader(FoldImages(data.cache, data.inner_rows, **view), **plain),
     )
+
+
+def early_side(settings: Network, image_size: int) -> int:
+    """Return the side of images in the first epochs: a multiple of 32, as most networks need."""
+    if settings.early_size == 1:
+        return image_size
+    return min(image_size, max(1, round(settings.early_size * image_size / STRIDE)) * STRIDE)
 
 
 def set_aside(

@@ -112,8 +112,8 @@ class TrainingRun:
 
     def _train_epoch(self, events: SummaryWriter) -> None:
         epoch, started = len(self.history), time.monotonic()
-        self.loaders.batches.epoch = epoch
-        trained, cost = self.trainer.train_epoch(self.loaders.train, epoch)
+        loader = self.loaders.of_epoch(epoch, epochs=self.settings.epochs)
+        trained, cost = self.trainer.train_epoch(loader, epoch)
         self.history.append({"epoch": epoch + 1, **trained, **self._validate()})
         # In this order, a kill between two writes repeats the epoch and writes the same again.
         if self.decides and _best_epoch(self.history, self.metric) == epoch:

@@ -94,6 +94,7 @@ def _trial_network(project: Project, member: str, folder: Path) -> TrialNetwork:
     settings = project.member(member)
     assert isinstance(settings, Network)
     data = training_data(project, member, fold_data(project, member, FOLD))
+    data = replace(data, fit_head=None)  # checks know what a head of zeros must do
     name = f"{member} fold {FOLD}"
     return TrialNetwork(
         settings=without_noise(settings) if settings.plain else settings,

@@ -44,7 +44,7 @@ ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks"),
-    Network: ("patience_share",),
+    Network: ("patience_share", "early_size"),
     Folds: ("repeats",),
 }
 

@@ -13,6 +13,7 @@ import csv
 import logging
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.core.runtime import num_threads, start_logging, stream, tune_alloc
 from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.images.cache import ImageCache
+from pipeline.learners.linear_probe import fit_linear_probe
 from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import load_network
@@ -79,8 +81,19 @@ VARIANTS = {
     "loss: am_softmax": {"loss": "am_softmax", "head": "cosine"},
     "sampling: balanced": {"sampling": "balanced"},
     "drop_path: 0.1": {"drop_path": 0.1},
+    "linear probe": {"init": "linear_probe"},
+    "linear probe, lr 1e-3": {"init": "linear_probe", "lr": 1e-3},
+    "linear probe, lr 1e-3, backbone_lr: 1": {
+        **{"init": "linear_probe", "lr": 1e-3},
+        "backbone_lr": 1.0,
+    },
+    "linear probe, batch_norm: freeze": {"init": "linear_probe", "batch_norm": "freeze"},
+    "linear probe, layer_decay: 0.9": {"init": "linear_probe", "layer_decay": 0.9},
+    "early_size: 0.75": {"early_size": 0.75},
+    "half the epochs": {"epochs": 3},
+    "twice the epochs": {"epochs": 12},
 }
-SCORES = ("accuracy", "log_loss", "calibrated_log_loss")
+SCORES = ("score", "log_loss", "calibrated_log_loss")
 
 
 def main() -> None:
@@ -140,10 +153,11 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     view = {"image_size": network.image_size, "cut": backbone.cut}
     data = TrainingData(
         cache=cache,
-        task=Task(kind),
+        task=project.task,
         rows=rows,
         targets=competition.targets[rows],
         weights=np.ones(len(rows)),
+        fit_head=partial(probe, project, rows) if network.init == "linear_probe" else None,
         valid_rows=held_out,
         valid_targets=competition.targets[held_out],
         **view,
@@ -155,12 +169,12 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
             network.model_copy(update={"seed": seed}),
             backbone,
             data,
-            metric=get_metric("accuracy", kind),
+            metric=project.metric,
             hardware=Hardware(device, precision, choose_workers(None, device)),
             name=f"ablation fold {fold}",
         ).train()
         trained = load_network(
-            folder, network, backbone, num_classes=len(competition.classes), task=Task(kind)
+            folder, network, backbone, num_classes=len(competition.classes), task=project.task
         )
     (values,) = predict_views(
         trained, cache, held_out, ["original"], device=device, precision=precision, **view
@@ -168,18 +182,28 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     targets = competition.targets[held_out]
     log_loss = get_metric("log_loss", kind)
     return (
-        get_metric("accuracy", kind).score(targets, values, Task(kind)),
-        log_loss.score(targets, values, Task(kind)),
-        log_loss.score(targets, calibrated(values, targets, kind=kind), Task(kind)),
+        project.metric.score(targets, values, project.task),
+        log_loss.score(targets, values, project.task),
+        log_loss.score(targets, calibrated(values, targets, task=project.task), project.task),
     )
 
 
-def calibrated(values: np.ndarray, targets: np.ndarray, *, kind: str) -> np.ndarray:
+def probe(
+    project: Project, rows: np.ndarray, features: np.ndarray, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a network's first head, as a member does."""
+    rows = rows[chosen]
+    targets, groups = project.competition.targets[rows], project.folds.groups[rows]
+    weights = np.ones(len(rows))
+    return fit_linear_probe(features, targets, project.task, weights=weights, groups=groups, seed=0)
+
+
+def calibrated(values: np.ndarray, targets: np.ndarray, *, task: Task) -> np.ndarray:
     """Each half of the rows at the temperature of the other half, as a blend would see them."""
     said, half = np.empty_like(values), np.arange(len(values)) % 2
     for mine in (0, 1):
         other = half != mine
-        fitted = fit_calibration("temperature", values[other], targets[other], Task(kind))
+        fitted = fit_calibration("temperature", values[other], targets[other], task)
         said[half == mine] = fitted(values[half == mine])
     return said
 
@@ -211,11 +235,11 @@ def table(runs: pd.DataFrame) -> str:
     for setting, found in runs.groupby(keys[:4]):
         default = found[found.variant == "default"].set_index("seed")
         name, size, epochs, rows = setting
-        accuracy, loss = default.accuracy.mean(), default.log_loss.mean()
+        score, loss = default.score.mean(), default.log_loss.mean()
         lines += [
-            f"\n{name}: lite0, {size} px, {epochs} epochs, {rows} rows; default: accuracy "
-            f"{accuracy:.4f}, log loss {loss:.4f} ({len(default)} seeds, each with its fold)\n",
-            "| variant | accuracy, points | log loss | calibrated | seeds |",
+            f"\n{name}: lite0, {size} px, {epochs} epochs, {rows} rows; default: score "
+            f"{score:.4f}, log loss {loss:.4f} ({len(default)} seeds, each with its fold)\n",
+            "| variant | score, hundredths | log loss | calibrated | seeds |",
             "|---|---|---|---|---|",
         ]
         for variant in found.variant.unique():
@@ -228,7 +252,7 @@ def table(runs: pd.DataFrame) -> str:
             )
             cells = []
             for score in SCORES:
-                scale, digits = (100, 2) if score == "accuracy" else (1, 3)
+                scale, digits = (100, 2) if score == "score" else (1, 3)
                 gains = (scale * (pairs[score] - pairs[f"{score}_default"])).dropna()
                 cell = f"{gains.mean():+.{digits}f}" if len(gains) else ""
                 if len(gains) > 1:
