@@ -38,13 +38,12 @@ from pipeline.workflow.jobs import pending
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
 
-# `augment` as the default was when ablation.csv was begun.
-BASE = {"network": "lite0", "image_size": 128, "epochs": 5, "augment": "medium"}
+BASE = {"network": "lite0", "image_size": 128, "epochs": 5, "augment": "light"}
 VARIANTS = {
     "default": {},
     "no mixup": {"mixup": 0},
     "no label smoothing": {"label_smoothing": 0},
-    "augment: light": {"augment": "light"},
+    "augment: medium": {"augment": "medium"},
     "lr 1e-3": {"lr": 1e-3},
     "no EMA": {"ema_decay": 0},
     "no mixup, no label smoothing": {"mixup": 0, "label_smoothing": 0},
