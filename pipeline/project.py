@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.config.network import auto_epochs
 from pipeline.config.schema import Config, Learner, Network
 from pipeline.core.artifacts import is_current
 from pipeline.core.competition import Competition, read_competition
@@ -113,10 +114,12 @@ class Project:
         return {name: self.block(name) for name in self.config.members[learner].backbones}
 
     def member(self, name: str) -> Learner | Network:
-        """Return a member's settings, its seed filled in."""
+        """Return a member's settings, its seed and number of epochs filled in."""
         settings = self.config.members[name]
-        seed = self.config.seed if settings.seed is None else settings.seed
-        return settings.model_copy(update={"seed": seed})
+        known = {"seed": self.config.seed if settings.seed is None else settings.seed}
+        if isinstance(settings, Network) and settings.epochs == "auto":
+            known["epochs"] = auto_epochs(self.num_train)
+        return settings.model_copy(update=known)
 
     def metadata(self, learner: str, *, held_out: np.ndarray) -> np.ndarray | None:
         """CSV columns that a learner sees, encoded without rows held out: (N + N_test, P)."""

@@ -14,15 +14,19 @@ Place = Callable[..., str]  # keys -> "file:line"
 Raw = dict[str, Any]  # as YAML gives it; pydantic refuses wrong types later
 
 
-def expand_members(members: Raw, *, place: Place) -> Raw:
+def expand_members(
+    members: Raw, *, place: Place, leave_out: Callable[[str, Any], bool] = lambda *_: False
+) -> Raw:
     """Return all members: bases merged in, one for each seed, value, cycle and round.
 
     Args:
         place: of a member's key, for messages.
+        leave_out: by name and keys, after bases were merged in.
     Raises:
         UserError: bases in a circle or absent, or two members of one name.
     """
     whole = {name: _with_base(name, members, (), place) for name in members}
+    whole = {name: member for name, member in whole.items() if not leave_out(name, member)}
     expanded: Raw = {}
     for name, member in whole.items():
         for added, settings in _in_rounds(_multiplied(name, member)):

@@ -4,7 +4,9 @@ All errors are reported at once, each with its file and line; an unknown key wit
 one.
 """
 
+import logging
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,10 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.check import find_problems
 from pipeline.config.expand import expand_members, merge
+from pipeline.config.learners import LEARNERS
 from pipeline.config.members import KINDS, member_kind
 from pipeline.config.schema import Config, Learner
 from pipeline.config.yaml_text import line_of, parse_yaml
 from pipeline.errors import UserError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
@@ -39,7 +44,9 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         _override(raw, override, places, texts)
     if isinstance(raw.get("members"), dict):
         raw["members"] = expand_members(
-            raw["members"], place=lambda *keys: _place(("members", *keys), places, path)
+            raw["members"],
+            place=lambda *keys: _place(("members", *keys), places, path),
+            leave_out=partial(_cannot_fit, raw.get("task"), places, path),
         )
     try:
         config = _validated(raw, texts)
@@ -66,6 +73,22 @@ def find_config(name: str) -> Path:
         f"config {name!r}: no such file. Shipped configs: {', '.join(shipped)}. "
         "Use CONFIG=path/to/file.yaml or CONFIG=name."
     )
+
+
+def _cannot_fit(task: Any, places: Place, path: Path, name: str, member: Any) -> bool:
+    """Return whether a member of a preset predicts classes, and the task has none; say so.
+
+    A member of the config's own file is kept: it is refused later, with its line.
+    """
+    learner = member.get("learner") if isinstance(member, dict) else None
+    is_regression = isinstance(task, dict) and task.get("kind") == "regression"
+    if not (is_regression and learner in LEARNERS and LEARNERS[learner].only_classes):
+        return False
+    keys = [("members", name, key) for key in ("learner", "extends")]
+    if any(places.get(key, "").startswith((f"{path}:", "SET ")) for key in keys):
+        return False
+    log.info("%s of the preset is left out: %s predicts classes, not values", name, learner)
+    return True
 
 
 def _validated(raw: dict[str, Any], texts: Texts) -> Config:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from pipeline.config.section import Section
 
@@ -148,7 +148,9 @@ class Inputs(Section):
 class Optimisation(Section):
     """Optimizer, schedule, averages of weights and early stopping."""
 
-    epochs: int = Field(8, ge=1, description="passes over the training rows")
+    epochs: PositiveInt | Literal["auto"] = Field(
+        8, description="passes over the training rows; auto: 500 / sqrt(rows), from 4 to 30"
+    )
     optimizer: str = Field(
         "adamw", description="adabound (Luo 2019), or any of timm's that needs no other library"
     )
@@ -203,9 +205,19 @@ class Optimisation(Section):
 
     @model_validator(mode="after")
     def _means_end_with_the_run(self) -> "Optimisation":
-        if self.swa_epochs > self.epochs:
+        if self.epochs == "auto":
+            if self.swa_epochs or self.milestones:
+                raise ValueError(
+                    "swa_epochs and milestones need a number of epochs, not auto"
+                )
+        elif self.swa_epochs > self.epochs:
             raise ValueError(f"swa_epochs {self.swa_epochs}: there are {self.epochs} epochs")
         return self
+
+
+def auto_epochs(num_rows: int) -> int:
+    """Return what `epochs: auto` is: more rows get fewer epochs, and more steps."""
+    return min(30, max(4, round(500 / num_rows**0.5)))
 
 
 class NetworkSettings(Optimisation, Inputs, Objective, Architecture):

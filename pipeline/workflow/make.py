@@ -34,7 +34,7 @@ def run(
     project = _open(config)
     plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        done = _bring_up_to_date(config, [plan.folds()], run)
+        done = _bring_up_to_date(project, [plan.folds()], run)
         if stage == "audit":
             _check_scenes(plan, run)
             resolve("pipeline.stages.audit:audit_competition")(
@@ -42,10 +42,10 @@ def run(
             )
             return
         if stage in ("ensemble", "report"):
-            done += _bring_up_to_date(config, [plan.ensemble()], run)
+            done += _bring_up_to_date(project, [plan.ensemble()], run)
             done += _check_scenes(plan, run)
         if stage != "folds":
-            done += _bring_up_to_date(config, _targets(stage, plan, members, folds), run)
+            done += _bring_up_to_date(project, _targets(stage, plan, members, folds), run)
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
@@ -73,9 +73,9 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     project = _open(config)
     plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        _bring_up_to_date(config, [plan.folds()], run)
-        _try_out(config, backbones=[], networks=names)
-        _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)], run)
+        _bring_up_to_date(project, [plan.folds()], run)
+        _try_out(project, backbones=[], networks=names)
+        _bring_up_to_date(project, [job for name in names for job in plan.inputs(name)], run)
         return resolve("pipeline.stages.check:check_members")(project, names)
 
 
@@ -153,7 +153,7 @@ def _check_scenes(plan: Plan, run: Run) -> int:
     check = plan.scene_check()
     if check is None or not all(block.is_done() for block in check.needs):
         return 0
-    return _bring_up_to_date(plan.config, [check], run)
+    return _bring_up_to_date(plan.project, [check], run)
 
 
 def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
@@ -167,14 +167,15 @@ def _names(wanted: str) -> list[str]:
     return [name.strip() for name in wanted.split(",") if name.strip()]
 
 
-def _bring_up_to_date(config: Config, targets: list[Job], run: Run) -> int:
+def _bring_up_to_date(project: Project, targets: list[Job], run: Run) -> int:
     """Do what is pending, backbones and networks tried first; return the number of jobs."""
+    config = project.config
     run.count_on(all_needed(targets))
     jobs = pending(targets)
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
     networks = [n for n, member in config.members.items() if n in used & _networks(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
-    _try_out(config, backbones=backbones, networks=networks)
+    _try_out(project, backbones=backbones, networks=networks)
     LocalExecutor(run).execute(jobs)
     return len(jobs)
 
@@ -183,7 +184,7 @@ def _networks(config: Config) -> set[str]:
     return {name for name, member in config.members.items() if isinstance(member, Network)}
 
 
-def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> None:
+def _try_out(project: Project, *, backbones: list[str], networks: list[str]) -> None:
     """Build backbones and networks once, so that their errors come before the first job.
 
     Args:
@@ -194,6 +195,7 @@ def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> No
     """
     if not backbones and not networks:
         return
+    config = project.config
     resolve("pipeline.backbones.device:choose_device")(config.runtime.device)
     for name in dict.fromkeys(backbones):
         try_frozen = resolve("pipeline.backbones.frozen:try_frozen")
@@ -202,7 +204,7 @@ def _try_out(config: Config, *, backbones: list[str], networks: list[str]) -> No
         if name not in backbones:
             resolve("pipeline.backbones.create:create_backbone")(config.backbones[name])
     for name in networks:
-        member = config.members[name]
+        member = project.member(name)
         try_network = resolve("pipeline.networks.checks.try_network:try_network")
         backbone = config.backbones[member.network]
         try_network(member, backbone, task=Task(config.task.kind), views=config.tta.views)
