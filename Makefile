@@ -7,17 +7,19 @@ CONFIG ?= digits
 SET ?=
 MEMBER ?=
 FOLD ?=
+BUDGET ?=
 
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD
+export CONFIG SET MEMBER FOLD BUDGET
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
+TIME = --budget "$$BUDGET"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit features check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo folds audit features plan check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +47,9 @@ audit: $(READY) ## Look for leaks; it sees more after `make features`
 features: $(READY) ## Frozen features of each backbone, cached on disk
 	@$(STAGE) features $(CHOSEN)
 
+plan: $(READY) ## What is to do, with predicted times (BUDGET=30m: what fits)
+	@$(STAGE) plan $(CHOSEN) $(TIME)
+
 check: $(READY) ## Try each network for a minute before a night of training (MEMBER= for some)
 	@$(STAGE) check $(CHOSEN) --member "$$MEMBER"
 
@@ -55,10 +60,10 @@ infer: $(READY) ## Out-of-fold and test predictions, with test-time augmentation
 	@$(STAGE) infer $(CHOSEN) $(PART)
 
 ensemble: $(READY) ## Blend, estimate the score, write the submission
-	@$(STAGE) ensemble $(CHOSEN)
+	@$(STAGE) ensemble $(CHOSEN) $(TIME)
 
 report: $(READY) ## A page of pictures and numbers
-	@$(STAGE) report $(CHOSEN)
+	@$(STAGE) report $(CHOSEN) $(TIME)
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

@@ -45,6 +45,9 @@ Overrides = Annotated[
 ]
 MemberOption = Annotated[str, typer.Option("--member", help="Only these members: linear,net")]
 SetOption = Annotated[str, typer.Option("--set", help="The same as one text: 'folds.n=3 seed=1'")]
+BudgetOption = Annotated[
+    str, typer.Option("--budget", help="Leave out members that do not fit into 30m, 6h, 1h30m.")
+]
 FoldOption = Annotated[
     str, typer.Option("--fold", help="Only these folds: 0,1; of each repeat K more")
 ]
@@ -59,6 +62,22 @@ def _whole(stage: str) -> Callable[..., None]:
         from pipeline.workflow import make
 
         make.run(stage, config, _split(overrides, more))
+
+    return command
+
+
+def _in_time(stage: str) -> Callable[..., None]:
+    """Return the command of a stage that can be limited to a time."""
+
+    def command(
+        config: ConfigOption = "digits",
+        overrides: Overrides = None,
+        more: SetOption = "",
+        budget: BudgetOption = "",
+    ) -> None:
+        from pipeline.workflow import make
+
+        make.run(stage, config, _split(overrides, more), budget=budget)
 
     return command
 
@@ -125,13 +144,17 @@ COMMANDS = {  # name: function, help
         _whole("audit"),
         "Look for target leaks and train/test shift; run a permutation test.",
     ),
+    "plan": (
+        _in_time("plan"),
+        "Print what is to do, with times and memory predicted by a few batches.",
+    ),
     "train": (_in_parts("train"), "Fit every member on every fold."),
     "infer": (_in_parts("infer"), "Predict held-out and test rows with every member."),
     "ensemble": (
-        _whole("ensemble"),
+        _in_time("ensemble"),
         "Blend the members, estimate the score, write the submission.",
     ),
-    "report": (_whole("report"), "Write a page of figures and tables about all of it."),
+    "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
         _config,

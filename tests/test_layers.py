@@ -25,6 +25,7 @@ STAGES = {
     "ensemble",
     "report",
     "check",
+    "plan",
     "audit",
     "submit",
     "demo",

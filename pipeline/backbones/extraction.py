@@ -64,12 +64,9 @@ def extract_block(
     parts = folder / "parts"
     missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
     if missing:
-        model = create_frozen(backbone).to(device, memory_format=torch.channels_last)
-        side = backbone.image_size
-        probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-        model = fold_batch_norm(model, probe)
+        model = prepare_frozen(backbone, device)
         for chunk in _with_progress(missing, name=folder.name):
-            run = partial(_features, model, backbone, images, chunk, device=device)
+            run = partial(compute_features, model, backbone, images, chunk, device=device)
             features = run(precision=precision)
             if precision != "32" and not np.isfinite(features).all():
                 log.warning(
@@ -137,8 +134,16 @@ def _is_there(part: Path) -> bool:
     return part.exists() and artifacts.is_as_written(part)
 
 
+def prepare_frozen(backbone: Backbone, device: torch.device) -> nn.Module:
+    """Create a block's model on a device, as fast as it gets."""
+    model = create_frozen(backbone).to(device, memory_format=torch.channels_last)
+    side = backbone.image_size
+    probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    return fold_batch_norm(model, probe)
+
+
 @torch.inference_mode()
-def _features(
+def compute_features(
     model: nn.Module,
     backbone: Backbone,
     images: ImageFiles,

@@ -207,9 +207,7 @@ class Optimisation(Section):
     def _means_end_with_the_run(self) -> "Optimisation":
         if self.epochs == "auto":
             if self.swa_epochs or self.milestones:
-                raise ValueError(
-                    "swa_epochs and milestones need a number of epochs, not auto"
-                )
+                raise ValueError("swa_epochs and milestones need a number of epochs, not auto")
         elif self.swa_epochs > self.epochs:
             raise ValueError(f"swa_epochs {self.swa_epochs}: there are {self.epochs} epochs")
         return self

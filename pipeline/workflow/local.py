@@ -12,6 +12,7 @@ from pipeline.core.locks import Run
 from pipeline.core.runtime import duration
 from pipeline.errors import UserError
 from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
+from pipeline.workflow.budget import Deadline
 from pipeline.workflow.jobs import Job
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,12 @@ class LocalExecutor:
     a disk that is full or read-only.
     """
 
-    def __init__(self, run: Run | None = None) -> None:
-        self.run = run
+    def __init__(self, run: Run | None = None, deadline: Deadline | None = None) -> None:
+        self.run, self.deadline = run, deadline
 
     def execute(self, jobs: list[Job]) -> None:
-        """Do jobs, see `Executor`."""
-        execution = _Execution(len(jobs), self.run)
+        """Do jobs, see `Executor`; those that would end after the deadline are left out."""
+        execution = _Execution(len(jobs), self.run, self.deadline)
         execution.work_through(jobs)
         if execution.failed:
             num_failed = sum(map(len, execution.failed.values()))
@@ -47,8 +48,8 @@ class LocalExecutor:
 class _Execution:
     """State of one call of `execute`."""
 
-    def __init__(self, total: int, run: Run | None) -> None:
-        self.total, self.run = total, run
+    def __init__(self, total: int, run: Run | None, deadline: Deadline | None) -> None:
+        self.total, self.run, self.deadline = total, run, deadline
         self.seconds: dict[tuple, list[float]] = {}  # by kind of job
         self.failed: dict[str, list[Job]] = {}  # by reason
         self.missing: set[Path] = set()  # folders of jobs that failed or were left out
@@ -69,7 +70,7 @@ class _Execution:
         put_off: list[Job] = []
         for place, job in enumerate(jobs):
             needed = {need.folder for need in job.needs}
-            if needed & self.missing:
+            if needed & self.missing or not self._is_in_time(job, jobs[place:]):
                 self.missing.add(job.folder)
             elif needed & {other.folder for other in put_off}:
                 put_off.append(job)
@@ -80,6 +81,18 @@ class _Execution:
                     else:
                         put_off.append(job)
         return put_off
+
+    def _is_in_time(self, job: Job, left: list[Job]) -> bool:
+        """Return whether the rest of a job's member is expected to end before the deadline."""
+        if self.deadline is None:
+            return True
+        member = job.arguments.get("member")
+        same = [other for other in left if other.arguments.get("member") == member]
+        return self.deadline.allows(job, sum(map(self._expected_seconds, same)))
+
+    def _expected_seconds(self, job: Job) -> float:
+        timed = self.seconds.get(kind_of(job))
+        return mean(timed) if timed else self.deadline.predicted.get(job.folder, 0.0)
 
     def _try(self, job: Job, left: list[Job]) -> None:
         """Do a job, which is the first of those left."""

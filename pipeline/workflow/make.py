@@ -1,6 +1,7 @@
 """Commands: each brings the jobs of its stage, and all that they need, up to date."""
 
 import logging
+import time
 from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
@@ -14,6 +15,15 @@ from pipeline.errors import UserError
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
+from pipeline.workflow.budget import (
+    SPARE,
+    CostOf,
+    Deadline,
+    choose_members,
+    jobs_of,
+    parse_budget,
+    plan_table,
+)
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
@@ -22,13 +32,21 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    stage: str, config_name: str, overrides: list[str], *, members: str = "", folds: str = ""
+    stage: str,
+    config_name: str,
+    overrides: list[str],
+    *,
+    members: str = "",
+    folds: str = "",
+    budget: str = "",
 ) -> None:
     """Bring a stage, and all that it needs, up to date.
 
     Args:
         members, folds: "linear,net" and "0,1" limit train and infer to a part.
+        budget: "30m" leaves out members that do not fit into the time.
     """
+    ends = time.monotonic() + parse_budget(budget) if budget else None
     config = _load(config_name, overrides)
     _check_without_data(stage, config, members, folds)
     project = _open(config)
@@ -41,15 +59,56 @@ def run(
                 project, plan.block_fingerprints(config.backbones)
             )
             return
+        if stage == "plan":
+            _print_plan(project, ends)
+            return
+        if ends is not None and stage not in ("folds", "features"):
+            plan = Plan(_train_within(project, ends, run))
         if stage in ("ensemble", "report"):
-            done += _bring_up_to_date(project, [plan.ensemble()], run)
+            done += _bring_up_to_date(plan.project, [plan.ensemble()], run)
             done += _check_scenes(plan, run)
         if stage != "folds":
-            done += _bring_up_to_date(project, _targets(stage, plan, members, folds), run)
+            done += _bring_up_to_date(plan.project, _targets(stage, plan, members, folds), run)
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
             print_summary(project.workspace.submissions, Path.cwd())
+
+
+def _print_plan(project: Project, ends: float | None) -> None:
+    """Print what is to do, with predicted times, and within a budget what is left out."""
+    cost_of, chosen = _predictor(project), project
+    if ends is not None:
+        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of)
+    print(plan_table(project, chosen, cost_of))
+
+
+def _train_within(project: Project, ends: float, run: Run) -> Project:
+    """Train and infer what fits into the time; return the project with the members that are done.
+
+    Members whose jobs took longer than predicted are dropped on the way, and what is left of the
+    time is filled again.
+    """
+    cost_of, late = _predictor(project), set()
+    while True:
+        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=late)
+        log.info("plan:\n%s", plan_table(project, chosen, cost_of))
+        plan, jobs = Plan(chosen), jobs_of(chosen)
+        *_, blends = jobs or [plan.ensemble()]
+        predicted = {job.folder: cost_of(job).seconds for job in jobs}
+        deadline = Deadline(ends - predicted.get(blends.folder, 0.0), predicted)
+        _bring_up_to_date(chosen, [plan.join(n) for n in chosen.config.members], run, deadline)
+        if not deadline.late:
+            return chosen
+        late |= deadline.late
+        log.warning("out of time, left out: %s", ", ".join(sorted(deadline.late)))
+
+
+def _predictor(project: Project) -> CostOf:
+    """Return what predicts the cost of jobs, by a few batches of each kind."""
+    log.info("predicting times by a few batches of each kind")
+    predictor = resolve("pipeline.stages.plan:Predictor")(project)
+    return lambda job: predictor.cost(job.function, job.arguments)
 
 
 def demo(overrides: list[str]) -> None:
@@ -167,7 +226,9 @@ def _names(wanted: str) -> list[str]:
     return [name.strip() for name in wanted.split(",") if name.strip()]
 
 
-def _bring_up_to_date(project: Project, targets: list[Job], run: Run) -> int:
+def _bring_up_to_date(
+    project: Project, targets: list[Job], run: Run, deadline: Deadline | None = None
+) -> int:
     """Do what is pending, backbones and networks tried first; return the number of jobs."""
     config = project.config
     run.count_on(all_needed(targets))
@@ -176,7 +237,7 @@ def _bring_up_to_date(project: Project, targets: list[Job], run: Run) -> int:
     networks = [n for n, member in config.members.items() if n in used & _networks(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
     _try_out(project, backbones=backbones, networks=networks)
-    LocalExecutor(run).execute(jobs)
+    LocalExecutor(run, deadline).execute(jobs)
     return len(jobs)
 
 

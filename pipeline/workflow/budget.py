@@ -1,0 +1,147 @@
+"""A budget of time: which members fit into it, and when to stop beginning jobs.
+
+Members are considered in the order of the config, which recipes list by what they are worth per
+minute; one that does not fit any more is left out, and a later, cheaper one may still fit.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.schema import Config
+from pipeline.core.runtime import duration
+from pipeline.errors import UserError
+from pipeline.project import Project
+from pipeline.workflow.jobs import Job, pending
+from pipeline.workflow.plan import Plan
+
+SPARE = 0.9  # share of the budget that predictions may fill
+UNITS = {"s": 1, "m": 60, "h": 3600}
+CostOf = Callable[[Job], Any]  # a Cost of stages/plan.py
+
+
+@dataclass
+class Deadline:
+    """When jobs must have ended, and which were not begun because of it.
+
+    Attributes:
+        ends: of the monotonic clock.
+        predicted: seconds by folder, for kinds of jobs that were not timed yet.
+        late: members with a job that would have ended too late.
+    """
+
+    ends: float
+    predicted: dict[Path, float]
+    late: set[str] = field(default_factory=set)
+
+    def allows(self, job: Job, seconds: float) -> bool:
+        """Return whether a job may begin; once one of a member may not, none of it may.
+
+        Args:
+            seconds: that the rest of the job's member is expected to take.
+        """
+        member = job.arguments.get("member")
+        if member is None:
+            return True
+        if time.monotonic() + seconds > self.ends:
+            self.late.add(member)
+        return member not in self.late
+
+
+def parse_budget(text: str) -> float:
+    """Return the seconds that "90s", "30m", "6h" or "1h30m" stand for.
+
+    Raises:
+        UserError: for another form.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if not parts or "".join(map("".join, parts)) != text.strip():
+        raise UserError(f"BUDGET={text}: expected a time such as 30m, 6h or 1h30m.")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not seconds:
+        raise UserError(f"BUDGET={text}: expected more than nothing.")
+    return seconds
+
+
+def with_members(project: Project, names: Iterable[str]) -> Project:
+    """Return the project with some of its members, in the config's order."""
+    config, names = project.config, set(names)
+    members = {name: member for name, member in config.members.items() if name in names}
+    blend = config.submission.blend
+    submission = config.submission
+    if blend in config.members and blend not in members:
+        submission = submission.model_copy(update={"blend": "best"})
+    changed = config.model_copy(update={"members": members, "submission": submission})
+    return replace(project, config=changed)
+
+
+def choose_members(
+    project: Project, seconds: float, cost_of: CostOf, *, but: Iterable[str] = ()
+) -> Project:
+    """Return the project with the members whose pending jobs, and the blends, fit into a time.
+
+    Args:
+        but: members that are out of the question.
+    Raises:
+        UserError: if none fits.
+    """
+    chosen: list[str] = []
+    shortest = float("inf")
+    for name in project.config.members:
+        if name in but or not _has_all_it_needs(project.config, name, chosen):
+            continue
+        total = sum(cost_of(job).seconds for job in jobs_of(with_members(project, [*chosen, name])))
+        shortest = min(shortest, total)
+        if total <= seconds:
+            chosen.append(name)
+    if not chosen:
+        raise UserError(
+            f"BUDGET: no member fits into {duration(seconds)}; the quickest needs "
+            f"{duration(shortest)}. Give more time, or fewer rows: SET=data.subset=0.2."
+        )
+    return with_members(project, chosen)
+
+
+def jobs_of(project: Project) -> list[Job]:
+    """Return the jobs that are still to do for the submission."""
+    return pending([Plan(project).ensemble()])
+
+
+def plan_table(project: Project, chosen: Project, cost_of: CostOf) -> str:
+    """Return the predicted time and memory of what is to do, and what is left out."""
+    jobs = jobs_of(chosen)
+    lines, total, most = [], 0.0, 0.0
+    for title, alike in _by_title(jobs).items():
+        costs = [cost_of(job) for job in alike]
+        seconds, gib = sum(cost.seconds for cost in costs), max(cost.gib for cost in costs)
+        if seconds:
+            lines.append((title, duration(seconds), f"{gib:.1f} GiB" if gib else ""))
+        total, most = total + seconds, max(most, gib)
+    lines.append(("total", duration(total), f"{most:.1f} GiB at most"))
+    for name in project.config.members:
+        if name not in chosen.config.members:
+            lines.append((name, "left out", "its time does not fit"))
+    width = max(len(title) for title, *_ in lines)
+    return "\n".join(
+        f"  {title:{width}}  {time_:>8}  {rest}".rstrip() for title, time_, rest in lines
+    )
+
+
+def _by_title(jobs: list[Job]) -> dict[str, list[Job]]:
+    """Return jobs by what a person calls them: a member's folds are one."""
+    titles: dict[str, list[Job]] = {}
+    for job in jobs:
+        member = job.arguments.get("member")
+        titles.setdefault(job.name if member is None else member, []).append(job)
+    return titles
+
+
+def _has_all_it_needs(config: Config, name: str, chosen: list[str]) -> bool:
+    """Return whether the members that one depends on are chosen, and some member teaches."""
+    needed = config.members[name].depends_on
+    return all(other in chosen for other in needed if other in config.members) and (
+        bool(chosen) or not needed
+    )
