@@ -57,6 +57,7 @@ VARIANTS = {
     "init: kaiming, bias: zero": {"init": "kaiming", "bias": "zero"},
     "schedule: constant": {"schedule": "constant"},
     "layer_decay: 0.8": {"layer_decay": 0.8},
+    "layer_decay: 0.9": {"layer_decay": 0.9},
     "sgd, lr 0.1": {"optimizer": "sgd", "lr": 0.1},
     "pool: concat": {"pool": "concat"},
     "class_weights: balanced": {"class_weights": "balanced"},
