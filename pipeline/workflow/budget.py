@@ -19,6 +19,7 @@ from pipeline.workflow.jobs import Job, pending
 from pipeline.workflow.plan import Plan
 
 SPARE = 0.9  # share of the budget that predictions may fill
+BLENDS = "pipeline.stages.ensemble:blend_members"
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CostOf = Callable[[Job], Any]  # a Cost of stages/plan.py
 
@@ -83,6 +84,8 @@ def choose_members(
 ) -> Project:
     """Return the project with the members whose pending jobs, and the blends, fit into a time.
 
+    Members that are done always do: a submission of them is better than none.
+
     Args:
         but: members that are out of the question.
     Raises:
@@ -93,9 +96,11 @@ def choose_members(
     for name in project.config.members:
         if name in but or not _has_all_it_needs(project.config, name, chosen):
             continue
-        total = sum(cost_of(job).seconds for job in jobs_of(with_members(project, [*chosen, name])))
+        jobs = jobs_of(with_members(project, [*chosen, name]))
+        total = sum(cost_of(job).seconds for job in jobs)
         shortest = min(shortest, total)
-        if total <= seconds:
+        is_done = all(job.function == BLENDS for job in jobs)
+        if total <= seconds or is_done:
             chosen.append(name)
     if not chosen:
         raise UserError(

@@ -125,3 +125,16 @@ def test_each_kind_of_job_is_measured_once_and_grows_with_its_work(project, monk
     assert all(seconds > 0 for found in costs.values() for seconds in found)
     assert costs["learner"][0] == costs["learner"][1]
     assert max(costs["folds"]) < 1.5 * min(costs["folds"])  # of one measurement, three sizes
+
+
+def test_members_that_are_done_are_submitted_when_no_time_is_left(tmp_path, monkeypatch):
+    write_competition(tmp_path)
+    monkeypatch.setattr(make, "_predictor", lambda project: seconds_of)
+    members = {name: MEMBERS[name] for name in ("linear", "net")}
+    (tmp_path / "tiny.yaml").write_text(json.dumps(CONFIG | {"members": members}))
+    monkeypatch.chdir(tmp_path)
+    make.run("infer", "tiny.yaml", [], members="linear")
+    make.run("ensemble", "tiny.yaml", [], budget="1s")
+    assert {path.name for path in Path("models/tiny").iterdir()} == {"linear"}
+    (summary,) = Path("submissions/tiny").glob("best_*[0-9a-f].json")
+    assert set(json.loads(summary.read_text())["members"]) == {"linear"}
