@@ -11,26 +11,6 @@ from pipeline.networks.network import ImageNetwork
 
 
 @torch.inference_mode()
-def extract_features(
-    network: ImageNetwork,
-    cache: Cache,
-    rows: np.ndarray,
-    *,
-    image_size: int,
-    cut: str,
-    device: torch.device,
-    precision: str,
-) -> np.ndarray:
-    """Return the head's inputs (n, D) float32 of rows of the cache, in the plain view."""
-    network = network.eval().to(device)
-    squares = batches_ahead(
-        lambda row: fit_square(cache[row], image_size, cut), rows.tolist(), device
-    )
-    with autocast(device, precision):
-        return torch.cat([network.features(batch).float().cpu() for batch in squares]).numpy()
-
-
-@torch.inference_mode()
 def predict_views(
     network: ImageNetwork,
     cache: Cache,

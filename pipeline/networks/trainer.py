@@ -15,13 +15,13 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
+from pipeline.backbones.device import batches_ahead
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.errors import JobFailed
 from pipeline.networks.class_weights import create_class_weights
 from pipeline.networks.cost import Cost
-from pipeline.networks.inference import extract_features
 from pipeline.networks.losses import create_loss, distilled
 from pipeline.networks.mixing import mix_batch
 from pipeline.networks.network import ImageNetwork, create_network, load_weights
@@ -102,19 +102,23 @@ class Trainer:
             )
 
     def _linear_probe(self, data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
-        """Fit a linear model on frozen features of training rows, of not too many."""
+        """Fit a linear model on frozen features of training rows, of not too many.
+
+        BatchNorm layers that will learn take these images' statistics first: in training they would
+        drift away from ImageNet's at once, and with them the features that the probe knows.
+        """
         draw = stream(self.seed, "linear probe").permutation(len(data.rows))
         positions = np.sort(draw[:MOST_PROBE_ROWS])
-        features = extract_features(
-            self.network,
-            data.cache,
-            data.rows[positions],
-            image_size=data.image_size,
-            cut=data.cut,
-            device=self.fabric.device,
-            precision="32",
-        )
-        return data.fit_head(features, positions)
+        rows, device = data.rows[positions].tolist(), self.fabric.device
+        network = self.network.to(device).train()
+        set_trainable(network, self.settings, epoch=self.settings.epochs - 1)
+        with torch.no_grad():
+            batches = batches_ahead(data.square, rows, device)
+            refresh_batch_norm(network, ((images, None) for images in batches))
+            features = [
+                network.features(images) for images in batches_ahead(data.square, rows, device)
+            ]
+        return data.fit_head(torch.cat(features).cpu().numpy(), positions)
 
     @property
     def final(self) -> ImageNetwork:

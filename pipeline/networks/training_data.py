@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from pipeline.config.schema import Folds, Network
@@ -23,6 +24,7 @@ from pipeline.images.augmentation import (
     wants_spread,
 )
 from pipeline.images.batches import Batches, Cache, FoldImages, training_loader, validation_loader
+from pipeline.images.cache import fit_square
 from pipeline.images.sampling import (
     draws_per_epoch,
     epoch_rows,
@@ -72,6 +74,10 @@ class TrainingData:
     teacher: np.ndarray | None = None
     start_weights: Path | None = None
     fit_head: FitHead | None = None
+
+    def square(self, row: int) -> torch.Tensor:
+        """Return a cached image as inference sees it: (3, S, S) uint8."""
+        return fit_square(self.cache[row], self.image_size, self.cut)
 
     def loss_weights(self, settings: Network) -> np.ndarray:
         """Return (n,) what a row weighs each time it is seen."""
