@@ -6,18 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.schema import Config, Learner, Network
+from pipeline.config.schema import Config, Learner, Network, Transform
 from pipeline.core.artifacts import is_current
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream
+from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
-from pipeline.metrics.find_metric import Metric, task_metric
+from pipeline.metrics.find_metric import Metric, scale_of, task_metric
+from pipeline.metrics.metric import RowError
 from pipeline.metrics.own import try_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form
@@ -127,9 +129,21 @@ class Project:
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return Task(
-            self.config.task.kind, self.competition.levels, self.config.submission.threshold
-        )
+        return _task(self.config, self.competition)
+
+    def transform_of(self, targets: np.ndarray) -> Transform:
+        """Return what a learner does with a fold's targets (n, C), on the task's scale."""
+        asked = self.config.task.transform
+        if asked == "auto":
+            tries = self.row_error and self.competition.scale == "none" and is_skewed(targets)
+            return "auto" if tries else "none"
+        # The scale may be what is asked for.
+        return "none" if asked == self.competition.scale else asked
+
+    @property
+    def row_error(self) -> RowError:
+        """Return the error of a row that a regression's metric averages, on the task's scale."""
+        return self.metric.row_error if self.config.task.is_regression else ""
 
     def score(self, values: np.ndarray) -> float:
         """Score out-of-fold predictions (N, C) of all training rows."""
@@ -142,9 +156,9 @@ def open_project(config: Config, root: Path) -> Project:
     Raises:
         UserError: with all that is wrong.
     """
-    task_metric(config.task)  # refuses before the CSVs are read
     workspace = Workspace(root, config.competition)
-    competition = read_competition(workspace.input, config.task, config.data)
+    scale = scale_of(config.task)
+    competition = read_competition(workspace.input, config.task, config.data, scale=scale)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     metric = task_metric(config.task, competition.classes)
@@ -165,8 +179,18 @@ def open_project(config: Config, root: Path) -> Project:
 def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:
     """Refuse a metric that this competition's targets or classes do not fit, or that fails."""
     if config.task.is_regression:
-        metric.refuse_targets(competition.targets)
+        metric.refuse_targets(competition.raw_targets)
     elif competition.levels is not None:
         metric.refuse_targets(competition.levels)
-    task = Task(config.task.kind, competition.levels, config.submission.threshold)
-    try_metric(metric, competition.targets, task)
+    if config.task.transform == "log1p" and (low := competition.raw_targets.min()) < 0:
+        raise UserError(
+            f"task.transform: log1p needs targets of at least 0, found {low:g}. Use yeo_johnson or "
+            "quantile, which take any number, or leave it out."
+        )
+    try_metric(metric, competition.targets, _task(config, competition))
+
+
+def _task(config: Config, competition: Competition) -> Task:
+    """Return what is predicted, for code that knows no config."""
+    levels, threshold = competition.levels, config.submission.threshold
+    return Task(config.task.kind, levels, threshold, competition.scale)

@@ -9,14 +9,22 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline.config.schema import Kind, Task
+from pipeline.config.schema import Kind, Scale, Task
 from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
 from pipeline.metrics.registry import METRICS
 
-__all__ = ["METRICS_OF_KIND", "SUMMARIES", "Metric", "get_metric", "metric_digest", "task_metric"]
+__all__ = [
+    "METRICS_OF_KIND",
+    "SUMMARIES",
+    "Metric",
+    "get_metric",
+    "metric_digest",
+    "scale_of",
+    "task_metric",
+]
 
 _SHOWN: dict[str, Metric] = METRICS | {pattern.shown: pattern.metric for pattern in PATTERNS}
 METRICS_OF_KIND: dict[str, list[str]] = {
@@ -61,6 +69,16 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
     if not any(task.class_weights.get(name, 1.0) for name in classes):
         raise UserError("task.class_weights: all are 0; give some class or column a weight.")
     return metric.weighted(np.array([task.class_weights.get(name, 1.0) for name in classes]))
+
+
+def scale_of(task: Task) -> Scale:
+    """Return the scale of a regression's targets between the files: the metric's, if it has one.
+
+    Raises:
+        UserError: as `task_metric` does.
+    """
+    metric = task_metric(task)  # refuses before the CSVs are read
+    return "none" if task.transform == "none" or not task.is_regression else metric.scale
 
 
 def get_metric(

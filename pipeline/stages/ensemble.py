@@ -235,7 +235,7 @@ def _write_predictions(
         metric=project.metric,
         settings=project.config.submission,
     )
-    meta = {
+    meta = outputs.scale_meta(project) | {
         "competition": project.config.competition,
         "metric": project.metric.name,
         "folds_digest": project.folds.digest,
