@@ -156,14 +156,15 @@ def open_project(config: Config, root: Path) -> Project:
     Raises:
         UserError: with all that is wrong.
     """
+    task_metric(config.task)  # refuses before the CSVs are read
     workspace = Workspace(root, config.competition)
-    scale = scale_of(config.task)
-    competition = read_competition(workspace.input, config.task, config.data, scale=scale)
+    competition = read_competition(workspace.input, config.task, config.data)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     metric = task_metric(config.task, competition.classes)
     find_form(competition, metric, config.submission)  # refuses before images are looked at
     _check_metric(metric, competition, config)
+    competition = competition.on_scale(scale_of(config.task, metric, competition.targets))
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index = refresh_index(
@@ -179,10 +180,10 @@ def open_project(config: Config, root: Path) -> Project:
 def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:
     """Refuse a metric that this competition's targets or classes do not fit, or that fails."""
     if config.task.is_regression:
-        metric.refuse_targets(competition.raw_targets)
+        metric.refuse_targets(competition.targets)
     elif competition.levels is not None:
         metric.refuse_targets(competition.levels)
-    if config.task.transform == "log1p" and (low := competition.raw_targets.min()) < 0:
+    if config.task.transform == "log1p" and (low := competition.targets.min()) < 0:
         raise UserError(
             f"task.transform: log1p needs targets of at least 0, found {low:g}. Use yeo_johnson or "
             "quantile, which take any number, or leave it out."

@@ -147,11 +147,9 @@ class Competition:
         return replace(self, train=train, targets=self.targets[chosen])
 
 
-def read_competition(folder: Path, task: Task, data: Data, *, scale: Scale = "none") -> Competition:
+def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     """Read the CSVs of input/<competition> and check them against the config and each other.
 
-    Args:
-        scale: of a regression's targets.
     Raises:
         UserError: with every problem found, one line each.
     """
@@ -189,7 +187,7 @@ def read_competition(folder: Path, task: Task, data: Data, *, scale: Scale = "no
     competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
     problems += missing_images(folder, missing, of=len(competition.paths))
     _refuse(problems)
-    return competition.on_scale(scale)
+    return competition
 
 
 def _refuse(problems: list[str]) -> None:

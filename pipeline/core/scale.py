@@ -37,6 +37,15 @@ def clip_logs(values: np.ndarray, targets: np.ndarray, scale: Scale) -> np.ndarr
     return np.clip(values, np.maximum(low - margin, 0.0), high + margin)
 
 
+def logs_are_symmetric(targets: np.ndarray) -> bool:
+    """Return whether log1p takes most of the skewness of each column of targets (N, C)."""
+    if targets.min() < 0:
+        return False
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings(action="ignore"):
+        before, after = skew(targets, axis=0), skew(np.log1p(targets), axis=0)
+    return bool(((before > SKEWED) & (np.abs(after) < before / 2)).all())
+
+
 def is_skewed(targets: np.ndarray) -> bool:
     """Return whether any column of targets (N, C) is far from symmetric, or has heavy tails."""
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings(action="ignore"):
