@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 import yaml
 from PIL import Image
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from pipeline.core import predictions
 from pipeline.core.summary import Summary, path_of_last
+from pipeline.core.task import Task
+from pipeline.metrics.find_metric import get_metric
 from pipeline.workflow import make
 
 CONFIG = {
@@ -90,3 +95,20 @@ def task(metric: str, transform: str = "auto", **keys) -> dict:
 def load(root: Path, member: str, name: str, scale: str | None = None) -> predictions.Predictions:
     """Return a member's predictions."""
     return predictions.load(root / "models" / "prices" / member / f"{name}.npz", scale=scale)
+
+
+def rival(root: Path, metric: str, name: str = "prices", column: str = "price") -> float:
+    """Score sklearn's ridge on log1p out of fold, with our folds and our first block."""
+    folds = pd.read_csv(root / "features" / name / "folds.csv").set_index("id")["fold"]
+    table = pd.read_csv(root / "input" / name / "train.csv", dtype={"id": str})
+    block = next((root / "features" / name).glob("*/features.npy"))
+    features = np.load(block)[: len(table)].mean(axis=1).astype(float)
+    held_out, values = folds.loc[table["id"]].to_numpy(), np.zeros(len(table))
+    targets = table[column].to_numpy(dtype=float)
+    for fold in np.unique(held_out):
+        mine = held_out == fold
+        ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 4, 12)))
+        ridge.fit(features[~mine], np.log1p(targets[~mine]))
+        values[mine] = np.expm1(ridge.predict(features[mine]))
+    pair = targets[:, None], np.maximum(values, 0)[:, None]
+    return get_metric(metric, "regression").score(*pair, Task("regression"))

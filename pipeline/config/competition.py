@@ -100,10 +100,9 @@ class Task(Section, OfKind):
     transform: Transform = Field(
         "auto",
         description="of regression's targets, undone in predictions. auto: rmsle and msle, and mae "
-        "of targets whose logarithms are far less skewed, work on log1p throughout, blends too; for "
-        "other metrics each learner takes, in each fold and for each skewed target, the transform "
-        "with which a ridge surely loses least, and networks standardise, as they do with any other "
-        "value. none: targets as they are",
+        "where logarithms are far less skewed, work on log1p throughout, blends too; for other "
+        "metrics each learner takes, in each fold and for each skewed target, the transform with "
+        "which a ridge surely loses least. Networks standardise. none: targets as they are",
     )
 
     @model_validator(mode="before")
