@@ -131,11 +131,15 @@ class Project:
         """What is predicted."""
         return _task(self.config, self.competition)
 
-    def transform_of(self, targets: np.ndarray) -> Transform:
-        """Return what a learner does with a fold's targets (n, C), on the task's scale."""
+    def transform_of(self, targets: np.ndarray, *, stacks: bool = False) -> Transform:
+        """Return what a learner does with a fold's targets (n, C), on the task's scale.
+
+        One that stacks others chooses nothing: they saw the labels that it would choose by.
+        """
         asked = self.config.task.transform
         if asked == "auto":
-            tries = self.row_error and self.competition.scale == "none" and is_skewed(targets)
+            tries = self.row_error and self.competition.scale == "none" and not stacks
+            tries = tries and is_skewed(targets)
             return "auto" if tries else "none"
         # The scale may be what is asked for.
         return "none" if asked == self.competition.scale else asked

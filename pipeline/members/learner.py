@@ -75,7 +75,9 @@ class LearnerMember:
         labelled = np.arange(len(data.rows)) < len(data.rows) - data.num_pseudo_labelled
         return fit_transformed(
             *(self.settings, rows, self.project.task),
-            transform=self.project.transform_of(data.targets[labelled]),
+            transform=self.project.transform_of(
+                data.targets[labelled], stacks=data.stacked is not None
+            ),
             row_error=self.project.row_error,
             labelled=labelled,
             seed=seed,

@@ -103,7 +103,8 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
     if isinstance(settings, Network):
         made_from = network_recipe(project, member, settings)
     else:
-        made_from = learner_recipe(project, settings) | transform_recipe(project, fold)
+        made_from = learner_recipe(project, settings)
+        made_from |= transform_recipe(project, fold, stacks=bool(settings.stacks))
     return fingerprint(
         format=FORMAT["train"],
         settings=settings_recipe(settings),
@@ -222,10 +223,10 @@ def scale_recipe(project: Project) -> dict[str, Any]:
     return {} if scale == "none" else {"scale": scale}
 
 
-def transform_recipe(project: Project, fold: int) -> dict[str, Any]:
+def transform_recipe(project: Project, fold: int, *, stacks: bool = False) -> dict[str, Any]:
     """Return what a learner does with its targets in one fold; nothing if they stay as they are."""
     targets = project.competition.targets[~project.folds.held_out(fold)]
-    transform = project.transform_of(targets)
+    transform = project.transform_of(targets, stacks=stacks)
     return {} if transform == "none" else {"transform": [transform, project.row_error]}
 
 
