@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.network import auto_epochs
-from pipeline.config.schema import Config, Learner, Network
+from pipeline.config.schema import Config, Learner, Network, Transform
 from pipeline.core.artifacts import is_current
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.runtime import stream
+from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
-from pipeline.metrics.find_metric import Metric, task_metric
+from pipeline.metrics.find_metric import Metric, scale_of, task_metric
+from pipeline.metrics.metric import RowError
 from pipeline.metrics.own import try_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form
@@ -130,9 +132,25 @@ class Project:
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return Task(
-            self.config.task.kind, self.competition.levels, self.config.submission.threshold
-        )
+        return _task(self.config, self.competition)
+
+    def transform_of(self, targets: np.ndarray, *, stacks: bool = False) -> Transform:
+        """Return what a learner does with a fold's targets (n, C), on the task's scale.
+
+        One that stacks others chooses nothing: they saw the labels that it would choose by.
+        """
+        asked = self.config.task.transform
+        if asked == "auto":
+            tries = self.row_error and self.competition.scale == "none" and not stacks
+            tries = tries and is_skewed(targets)
+            return "auto" if tries else "none"
+        # The scale may be what is asked for.
+        return "none" if asked == self.competition.scale else asked
+
+    @property
+    def row_error(self) -> RowError:
+        """Return the error of a row that a regression's metric averages, on the task's scale."""
+        return self.metric.row_error if self.config.task.is_regression else ""
 
     def score(self, values: np.ndarray) -> float:
         """Score out-of-fold predictions (N, C) of all training rows."""
@@ -153,6 +171,7 @@ def open_project(config: Config, root: Path) -> Project:
     metric = task_metric(config.task, competition.classes)
     find_form(competition, metric, config.submission)  # refuses before images are looked at
     _check_metric(metric, competition, config)
+    competition = competition.on_scale(scale_of(config.task, metric, competition.targets))
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index = refresh_index(
@@ -171,5 +190,15 @@ def _check_metric(metric: Metric, competition: Competition, config: Config) -> N
         metric.refuse_targets(competition.targets)
     elif competition.levels is not None:
         metric.refuse_targets(competition.levels)
-    task = Task(config.task.kind, competition.levels, config.submission.threshold)
-    try_metric(metric, competition.targets, task)
+    if config.task.transform == "log1p" and (low := competition.targets.min()) < 0:
+        raise UserError(
+            f"task.transform: log1p needs targets of at least 0, found {low:g}. Use yeo_johnson or "
+            "quantile, which take any number, or leave it out."
+        )
+    try_metric(metric, competition.targets, _task(config, competition))
+
+
+def _task(config: Config, competition: Competition) -> Task:
+    """Return what is predicted, for code that knows no config."""
+    levels, threshold = competition.levels, config.submission.threshold
+    return Task(config.task.kind, levels, threshold, competition.scale)

@@ -11,6 +11,8 @@ from pipeline.config.section import Section
 MAX_WIDTH = 255  # a path's part has no more bytes
 Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
 Link = Literal["softmax", "sigmoid", "identity"]
+Scale = Literal["none", "log1p"]  # of targets and predictions between the files
+Transform = Literal["auto", "none", "log1p", "yeo_johnson", "quantile"]
 DEFAULT_METRICS: dict[str, str] = {
     "binary": "roc_auc",
     "multiclass": "accuracy",
@@ -95,6 +97,14 @@ class Task(Section, OfKind):
         " ", min_length=1, description="between labels, where one multilabel cell holds several"
     )
 
+    transform: Transform = Field(
+        "auto",
+        description="of regression's targets, undone in predictions. auto: rmsle and msle, and mae "
+        "where logarithms are far less skewed, work on log1p throughout, blends too; for other "
+        "metrics each learner takes, in each fold and for each skewed target, the transform with "
+        "which a ridge surely loses least. Networks standardise. none: targets as they are",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _default_metric(cls, raw: Any) -> Any:
@@ -119,6 +129,11 @@ class Task(Section, OfKind):
         declared = [key for key in ("greater_is_better", "wants") if getattr(self, key) is not None]
         if declared and ":" not in self.metric:
             raise ValueError(f"`{declared[0]}` is for module:function; {self.metric} is known")
+        if self.transform not in ("auto", "none") and not self.is_regression:
+            raise ValueError(
+                f"`transform: {self.transform}` is for regression, kind is {self.kind}: leave it "
+                "out"
+            )
         if self.positive is not None and not self.is_binary:
             raise ValueError(f"`positive` is for binary tasks, kind is {self.kind}: leave it out")
         return self

@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.config.competition import DEFAULT_METRICS, Data, Folds, Kind, Task
+from pipeline.config.competition import (
+    DEFAULT_METRICS,
+    Data,
+    Folds,
+    Kind,
+    Scale,
+    Task,
+    Transform,
+)
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
 from pipeline.config.network import Distill, Pool, Start
 from pipeline.config.section import Section
@@ -32,11 +40,13 @@ __all__ = [
     "Network",
     "Pseudo",
     "Runtime",
+    "Scale",
     "Search",
     "Section",
     "Start",
     "Submission",
     "Task",
+    "Transform",
 ]
 
 

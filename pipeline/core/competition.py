@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Data, Task
+from pipeline.config.schema import Data, Scale, Task
 from pipeline.core.artifacts import fingerprint
 from pipeline.core.id_checks import bad_ids, shared_ids, strange_sample
 from pipeline.core.image_files import image_paths, missing_images, with_other_endings
 from pipeline.core.labels import named_like
+from pipeline.core.scale import to_scale
 from pipeline.core.tables import missing_columns, read_tables
 from pipeline.core.targets import encode_targets, read_numbers, strange_labels
 from pipeline.errors import UserError
@@ -29,10 +30,11 @@ class Competition:
         sample: sample_submission.csv, or None where there is none.
         classes: C names: classes (binary: the positive one last), levels in ascending order, or
             target columns.
-        targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression).
+        targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression), on `scale`.
         separator: between the sample's cells.
         endings: the templates' paths without a file, and the image taken for each.
         notes: messages about how the files were read.
+        scale: of regression's `targets`; the CSVs hold the target's own unit.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Competition:
     separator: str = ","
     endings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    scale: Scale = "none"
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -65,6 +68,14 @@ class Competition:
             *image_paths(self.test, self.data.test_images),
         ]
         return [self.endings.get(path, path) for path in paths]
+
+    @cached_property
+    def raw_targets(self) -> np.ndarray:
+        """Return targets (N, C) in their own unit, as train.csv has them."""
+        if self.scale == "none":
+            return self.targets
+        columns = [pd.to_numeric(self.train[name]) for name in self.task.targets]
+        return np.column_stack(columns).astype(float)
 
     @property
     def positive(self) -> str | None:
@@ -114,6 +125,12 @@ class Competition:
         """Return the digest of what predictions for test rows depend on besides images."""
         columns = self.test[[self.data.id, *self.data.numeric, *self.data.categorical]]
         return fingerprint(cells=columns.to_numpy().tolist())
+
+    def on_scale(self, scale: Scale) -> "Competition":
+        """Return the competition with targets on another scale than their own unit."""
+        if scale == "none":
+            return self
+        return replace(self, targets=to_scale(self.targets, scale), scale=scale)
 
     def subset(self, share: float, *, rng: np.random.Generator) -> "Competition":
         """Return a share of the training rows, in file order, with targets in the same proportions.

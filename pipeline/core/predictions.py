@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from pipeline.config.competition import Scale
 from pipeline.core.artifacts import replacing
 from pipeline.errors import UserError
 
@@ -22,7 +23,8 @@ class Predictions:
     Attributes:
         ids: (N,) row ids as strings, unique.
         values: (N, C), or (K, N, C) for test rows, one layer per fold's model. Probabilities for
-            every task but regression, where they are values in the target's unit.
+            every task but regression, where they are values in the target's unit or, if `meta` has
+            a `scale`, on that.
         classes: C names: classes, levels (ordinal), or target columns (multilabel, regression).
         folds: (N,) the fold that held the row out; None for test rows.
         meta: competition, member, metric, folds_digest, views, fingerprint and the like.
@@ -39,6 +41,11 @@ class Predictions:
         assert rows == len(self.ids), "one row of values per id"
         assert columns == len(self.classes), "one column of values per class"
         assert self.folds is None or len(self.folds) == rows, "one fold per row"
+
+    @property
+    def scale(self) -> Scale:
+        """Return the scale that values are on, see `core.scale`."""
+        return self.meta.get("scale", "none")
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
@@ -79,11 +86,18 @@ class Predictions:
         )
 
 
-def load(path: Path, *, classes: tuple[str, ...] | None = None, **expected: Any) -> Predictions:
+def load(
+    path: Path,
+    *,
+    classes: tuple[str, ...] | None = None,
+    scale: Scale | None = "none",
+    **expected: Any,
+) -> Predictions:
     """Read predictions and refuse those that mean something else than expected.
 
     Args:
         classes: the class names that the caller expects, in order.
+        scale: of a regression's values, that the caller expects; None: any.
         expected: entries that `meta` must have, e.g. folds_digest="...".
     Raises:
         UserError: if the file is missing, unreadable, or its metadata differs.
@@ -107,6 +121,12 @@ def load(path: Path, *, classes: tuple[str, ...] | None = None, **expected: Any)
         raise UserError(
             f"{path}: classes {list(found.classes)}, expected {list(classes)}. "
             "The labels changed after training; run `make train infer` again."
+        )
+    if scale is not None and found.scale != scale:
+        raise UserError(
+            f"{path}: values are on the scale {found.scale!r}, expected {scale!r} (none: the "
+            "target's own unit). `task.transform` or the metric changed; run `make train infer` "
+            "again."
         )
     for key, value in expected.items():
         if found.meta.get(key) != value:

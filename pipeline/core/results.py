@@ -73,6 +73,20 @@ class WrittenForm:
 
 
 @dataclass(frozen=True)
+class GrowingErrors:
+    """A regression target whose out-of-fold errors grow with the prediction.
+
+    Attributes:
+        correlation: of ranks, of the size of errors with predictions, on the task's scale.
+        scale: the task's.
+    """
+
+    target: str
+    correlation: float
+    scale: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """How folds chose their blends.
 

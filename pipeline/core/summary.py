@@ -21,6 +21,7 @@ from pipeline.core.results import (
     Contestant,
     Diversity,
     Estimate,
+    GrowingErrors,
     RoundGain,
     ShakeUp,
     Shift,
@@ -41,6 +42,7 @@ class Summary:
         better_than_last: None for the first submission.
         rounds: of each student of pseudo-labels.
         members: the metadata of each member's predictions.
+        growing_errors: targets of a regression whose errors grow with the prediction.
     """
 
     competition: str
@@ -67,6 +69,7 @@ class Summary:
     members: dict[str, dict[str, Any]]
     fingerprint: str
     config: Config
+    growing_errors: tuple[GrowingErrors, ...] = ()
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

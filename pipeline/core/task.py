@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.competition import Kind, OfKind
+from pipeline.config.competition import Kind, OfKind, Scale
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,14 @@ class Task(OfKind):
         kind: binary, multiclass, multilabel, ordinal or regression.
         levels: (C,) ascending numbers of an ordinal task's levels; None otherwise.
         threshold: a multilabel probability of at least this is a yes.
+        scale: of a regression's targets and predictions between the files: log1p where the metric
+            is of logarithms. Files, and what a person sees, have the target's own unit.
     """
 
     kind: Kind
     levels: np.ndarray | None = None
     threshold: float = 0.5
+    scale: Scale = "none"
 
     def expected_levels(self, values: np.ndarray) -> np.ndarray:
         """Return the expectations (...,) of probabilities of levels (..., C)."""

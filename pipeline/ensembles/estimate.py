@@ -13,6 +13,7 @@ from pipeline.core import predictions
 from pipeline.core.ledger import read_ledger
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.results import AgainstConstant, AgainstLast, Contestant, Estimate, Shift
+from pipeline.core.scale import from_scale, to_scale
 from pipeline.ensembles.base_rates import at_one_level
 from pipeline.ensembles.contestants import compare
 from pipeline.ensembles.cross_fit import CrossFitted
@@ -133,12 +134,14 @@ def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> Against
     if not path.exists():  # decisions were not fitted
         path = submission.with_suffix(".npz")
     try:
-        rival = predictions.load(path)
+        rival = predictions.load(path, scale=None)
     except UserError:
         return AgainstLast(**named, refused=f"{path.name} is not there, or not readable")
     if differing := _what_differs(project, rival):
         return AgainstLast(**named, refused=f"its {' and '.join(differing)} differ")
     theirs_oof = rival.in_order_of(project.competition.ids, where=str(path)).values
+    if rival.scale != (ours := project.competition.scale):
+        theirs_oof = to_scale(from_scale(theirs_oof, rival.scale), ours)
     return AgainstLast(**named, **asdict(compare(project, oof, theirs_oof)))
 
 

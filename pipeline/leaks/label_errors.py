@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.config.competition import Scale
 from pipeline.core.numerics import TINY
+from pipeline.core.scale import to_scale
 from pipeline.core.task import Task
 
 SLACK = 1e-6  # a probability at its threshold passes despite rounding
@@ -51,10 +53,11 @@ def find_label_errors(
     """Compare targets (N, C) with out-of-fold predictions (N, C).
 
     Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
-    column's median absolute residual; all rows are listed, as no class can be wrong.
+    column's median absolute residual, both on the task's scale; all rows are listed, as no class
+    can be wrong. Values are in the target's own unit.
     """
     if task.is_regression:
-        listed = _by_residual(targets, values, classes)
+        listed = _by_residual(targets, values, classes, task.scale)
         return LabelErrors(listed, targets.size, _pairs([]), np.nan)
     if task.is_multilabel:
         parts = [
@@ -145,8 +148,10 @@ def _pairs(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return joined.sort_values("wrong", ascending=False, kind="stable", ignore_index=True)
 
 
-def _by_residual(targets: np.ndarray, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    residuals = np.abs(targets - values)
+def _by_residual(
+    targets: np.ndarray, values: np.ndarray, classes: Sequence[str], scale: Scale
+) -> pd.DataFrame:
+    residuals = np.abs(to_scale(targets, scale) - to_scale(values, scale))
     relative = residuals / np.maximum(np.median(residuals, axis=0), TINY)
     order = np.argsort(-relative, axis=None, kind="stable")[:LISTED]
     rows, columns = np.unravel_index(order, relative.shape)

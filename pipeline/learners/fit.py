@@ -21,8 +21,10 @@ from pipeline.errors import JobFailed, UserError
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
 from pipeline.learners.resampling import resample
 from pipeline.learners.rows import TrainingRows, balanced, chosen_rows, inner_folds
+from pipeline.learners.target_transform import TargetTransform
 
 INNER_FOLDS = 4
+ARRAYS_OF_TRANSFORM = ("params", "limits", "residuals")
 
 
 class Model(Protocol):
@@ -39,12 +41,14 @@ class FittedLearner:
     Attributes:
         kind: the task's.
         searched: what a search tried and found, for the record.
+        transforms: of each regression target, undone in predictions; () if none has one.
     """
 
     concatenation: Concatenation
     model: Model
     kind: Kind
     searched: dict[str, Any] = field(default_factory=dict)
+    transforms: tuple[TargetTransform, ...] = ()
 
     def predict(
         self,
@@ -63,6 +67,9 @@ class FittedLearner:
             (N, C): rows that sum to 1; in [0, 1] for multilabel; values for regression.
         """
         values = self.model.predict(self.concatenation(blocks, metadata))
+        if self.transforms:
+            columns = zip(self.transforms, values.T, strict=True)
+            values = np.column_stack([one.predict(column) for one, column in columns])
         num_rows = len(next(iter(blocks.values()), metadata))
         by_view = values.reshape(num_rows, -1, values.shape[-1]).swapaxes(0, 1)
         return average_values(by_view, average, task=Task(self.kind))
@@ -87,6 +94,9 @@ class FittedLearner:
             arrays[f"factor/{name}"] = scaling.factor
         for name, axes in self.concatenation.axes.items():
             arrays[f"axes/{name}"] = axes
+        for column, transform in enumerate(self.transforms):
+            for part in ARRAYS_OF_TRANSFORM:
+                arrays[f"transform/{column}/{part}"] = getattr(transform, part)
         with replacing(folder / "arrays.npz") as temporary:
             with open(temporary, "wb") as stream_:
                 np.savez(stream_, **arrays)
@@ -102,6 +112,8 @@ class FittedLearner:
             # Not what it took: the same learner gives the same bytes.
             "searched": {k: v for k, v in (self.searched or {}).items() if k != "seconds"},
         }
+        if self.transforms:
+            description["transforms"] = [[one.name, one.row_error] for one in self.transforms]
         write_json(folder / "learner.json", description)
         trees = [f"trees_{number}.txt" for number in range(len(boosters))]
         return ["learner.json", "arrays.npz", *trees]
@@ -121,6 +133,14 @@ def load(folder: Path) -> FittedLearner:
                 scalings[name] = Scaling(arrays[key], arrays[f"factor/{name}"])
             elif part == "axes":
                 axes[name] = arrays[key]
+        transforms = tuple(
+            TargetTransform(
+                name=name,
+                row_error=row_error,
+                **{part: arrays[f"transform/{column}/{part}"] for part in ARRAYS_OF_TRANSFORM},
+            )
+            for column, (name, row_error) in enumerate(description.get("transforms", []))
+        )
     if not description["model"].startswith("pipeline.learners."):  # a file runs no code of its own
         raise UserError(f"{folder / 'learner.json'}: {description['model']} is no model of ours.")
     model_type = resolve_name(description["model"])
@@ -135,6 +155,7 @@ def load(folder: Path) -> FittedLearner:
         model_type(**model_fields),
         description["kind"],
         description.get("searched", {}),
+        transforms,
     )
 
 

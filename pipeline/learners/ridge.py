@@ -1,6 +1,8 @@
 """Ridge regression in closed form, its penalty chosen by exact residuals of held-out rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -27,16 +29,10 @@ def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> L
     else:
         values = rows.targets if output == "identity" else rows.targets - 0.5
     share = rows.weights / rows.weights.sum()
-    feature_mean, value_mean = share @ rows.features, share @ values
-    root = np.sqrt(rows.weights)[:, None]
-    rotated, back = rotate(root * (rows.features - feature_mean).astype(np.float64))
-    centred = root * (values - value_mean)
-    energy, moments = np.sum(rotated**2, axis=0), rotated.T @ centred
+    problem = RotatedRows.of(rows, values)
     factors, losses = np.ones(len(strengths)), np.zeros((len(strengths), values.shape[1]))
     for index, strength in enumerate(strengths):
-        residuals = held_out_residuals(
-            rotated, energy + strength, moments, centred, root=root, folds=rows.folds
-        )
+        residuals = problem.held_out_residuals(strength)
         if output in ("softmax", "sigmoid"):  # one loss for all columns, which share a penalty
             factors[index], losses[index] = best_temperature(
                 values - residuals, rows.targets, share, link=output
@@ -45,13 +41,67 @@ def fit_ridge(rows: TrainingRows, *, strengths: Sequence[float], seed: int) -> L
             losses[index] = share @ residuals**2
     choice = losses.argmin(axis=0)
     strength, factor = np.array(strengths)[choice], factors[choice]
-    coefs = back @ (moments / (energy[:, None] + strength)) * factor
-    intercepts = value_mean * factor - feature_mean @ coefs
+    coefs = problem.back @ (problem.moments / (problem.energy[:, None] + strength)) * factor
+    intercepts = problem.value_mean * factor - problem.feature_mean @ coefs
     if output in ("softmax", "sigmoid"):
         mass = share @ rows.targets
         certain = mass == 0 if output == "softmax" else (mass == 0) | (mass == 1)
         coefs[:, certain], intercepts[certain] = 0, np.where(mass > 0, np.inf, -np.inf)[certain]
     return LinearModel(coefs, intercepts, output, task.levels, strength)
+
+
+def held_out_predictions(
+    rows: TrainingRows, values: np.ndarray, strengths: Sequence[float]
+) -> np.ndarray:
+    """Predict values (N, K) of each row by the ridge without its inner fold, (N, K).
+
+    Each column has the penalty of the least squared error.
+    """
+    share, problem = rows.weights / rows.weights.sum(), RotatedRows.of(rows, values)
+    residuals = np.stack([problem.held_out_residuals(strength) for strength in strengths])
+    best = np.einsum("n,snk->sk", share, residuals**2).argmin(axis=0)
+    return values - np.take_along_axis(residuals, best[None, None], axis=0)[0]
+
+
+@dataclass(frozen=True)
+class RotatedRows:
+    """Weighted rows in their principal axes, and what a ridge for some values needs of them.
+
+    Attributes:
+        rotated: (N, R). back: (D, R). root: (N, 1) of weights. folds: (N,).
+        feature_mean: (D,). value_mean: (K,). centred: (N, K) values, weighted.
+        energy: (R,) of each axis. moments: (R, K) of axes with values.
+    """
+
+    rotated: np.ndarray
+    back: np.ndarray
+    root: np.ndarray
+    folds: np.ndarray
+    feature_mean: np.ndarray
+    value_mean: np.ndarray
+    centred: np.ndarray
+    energy: np.ndarray
+    moments: np.ndarray
+
+    @classmethod
+    def of(cls, rows: TrainingRows, values: np.ndarray) -> Self:
+        """Rotate rows, for values (N, K)."""
+        share, root = rows.weights / rows.weights.sum(), np.sqrt(rows.weights)[:, None]
+        feature_mean, value_mean = share @ rows.features, share @ values
+        rotated, back = rotate(root * (rows.features - feature_mean).astype(np.float64))
+        centred = root * (values - value_mean)
+        energy, moments = np.sum(rotated**2, axis=0), rotated.T @ centred
+        return cls(
+            *(rotated, back, root, rows.folds, feature_mean, value_mean, centred, energy, moments)
+        )
+
+    def held_out_residuals(self, strength: float) -> np.ndarray:
+        """Return residuals (N, K) of each row under the ridge fitted without its fold."""
+        return held_out_residuals(
+            *(self.rotated, self.energy + strength, self.moments, self.centred),
+            root=self.root,
+            folds=self.folds,
+        )
 
 
 def held_out_residuals(

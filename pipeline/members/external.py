@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
 from pipeline.core.predictions import Predictions
+from pipeline.core.scale import to_scale
 from pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ def read_external(
 ) -> tuple[Predictions, Predictions]:
     """Out-of-fold predictions (N, C) and test predictions (K, N_test, C), all layers alike.
 
-    Both files have the competition's id column and one column per class (or target). oof.csv may
+    Both files have the competition's id column and one column per class (or target, in its own
+    unit). oof.csv may
     have a column `fold`, which must agree with folds.csv; without it, nothing can show that
     each row was predicted by a model that did not see it.
 
@@ -79,7 +81,7 @@ def _values(table: pd.DataFrame, competition: Competition, path: Path) -> np.nda
         raise UserError(f"{path}: some cells are empty or not finite; expected a number in each.")
     task = competition.task
     if task.is_regression:
-        return values
+        return to_scale(values, competition.scale)
     if values.min() < 0 or values.max() > 1:
         raise UserError(
             f"{path}: values from {values.min():g} to {values.max():g}; expected probabilities."

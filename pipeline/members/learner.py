@@ -14,7 +14,7 @@ from pipeline.core.numerics import log_scale
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
 from pipeline.learners.fit import FittedLearner
-from pipeline.learners.search import fit_searched
+from pipeline.learners.fit_transformed import fit_transformed
 from pipeline.members.member import FoldData, inner_groups
 from pipeline.project import Project
 
@@ -65,14 +65,21 @@ class LearnerMember:
             blocks: by name, each (N + N_test, V, D).
         """
         metadata = self.project.metadata(self.name, held_out=data.held_out)
-        return fit_searched(
-            self.settings,
+        rows = (
             {name: block[data.rows] for name, block in blocks.items()},
             data.targets,
-            self.project.task,
-            weights=data.weights,
-            metadata=None if metadata is None else metadata[data.rows],
-            groups=inner_groups(self.project, data.rows),
+            data.weights,
+            None if metadata is None else metadata[data.rows],
+            inner_groups(self.project, data.rows),
+        )
+        labelled = np.arange(len(data.rows)) < len(data.rows) - data.num_pseudo_labelled
+        return fit_transformed(
+            *(self.settings, rows, self.project.task),
+            transform=self.project.transform_of(
+                data.targets[labelled], stacks=data.stacked is not None
+            ),
+            row_error=self.project.row_error,
+            labelled=labelled,
             seed=seed,
         )
 

@@ -9,20 +9,30 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline.config.schema import Kind, Task
+from pipeline.config.schema import Kind, Scale, Task
+from pipeline.core.scale import logs_are_symmetric
 from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
 from pipeline.metrics.registry import METRICS
 
-__all__ = ["METRICS_OF_KIND", "SUMMARIES", "Metric", "get_metric", "metric_digest", "task_metric"]
+__all__ = [
+    "METRICS_OF_KIND",
+    "SUMMARIES",
+    "Metric",
+    "get_metric",
+    "metric_digest",
+    "scale_of",
+    "task_metric",
+]
 
 _SHOWN: dict[str, Metric] = METRICS | {pattern.shown: pattern.metric for pattern in PATTERNS}
 METRICS_OF_KIND: dict[str, list[str]] = {
     kind: [name for name, metric in _SHOWN.items() if kind in metric.kinds]
     for kind in get_args(Kind)
 }
+OF_MEDIANS = ("absolute", "symmetric")  # row errors
 SUMMARIES: dict[str, str] = {name: metric.summary for name, metric in _SHOWN.items()}
 
 
@@ -61,6 +71,19 @@ def task_metric(task: Task, classes: Sequence[str] | None = None) -> Metric:
     if not any(task.class_weights.get(name, 1.0) for name in classes):
         raise UserError("task.class_weights: all are 0; give some class or column a weight.")
     return metric.weighted(np.array([task.class_weights.get(name, 1.0) for name in classes]))
+
+
+def scale_of(task: Task, metric: Metric, targets: np.ndarray) -> Scale:
+    """Return the scale of a regression's targets (N, C) between the files.
+
+    The metric's, if it has one. Else log1p where the metric asks for medians, which a monotone
+    transform keeps, and logarithms take most of the targets' skewness: blends, too, then work where
+    errors are symmetric. It looks at the distribution of targets alone, at no image.
+    """
+    if task.transform == "none" or not task.is_regression:
+        return "none"
+    fits = task.transform == "log1p" or (task.transform == "auto" and logs_are_symmetric(targets))
+    return "log1p" if metric.row_error in OF_MEDIANS and fits else metric.scale
 
 
 def get_metric(

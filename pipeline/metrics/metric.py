@@ -8,11 +8,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from pipeline.config.schema import Kind
+from pipeline.config.schema import Kind, Scale
+from pipeline.core.scale import from_scale
 from pipeline.core.task import Task
 from pipeline.errors import UserError
 
 Wants = Literal["labels", "probabilities", "values", "levels"]
+RowError = Literal["", "squared", "absolute", "relative", "squared_relative", "symmetric", "ranks"]
 Average = Literal["", "macro", "micro", "weighted", "samples"]
 Function = Callable[[np.ndarray, np.ndarray], float]
 
@@ -54,6 +56,9 @@ class Metric:
         average: what counts of several columns are averaged over, as scikit-learn has it.
         top: how many classes of a row, from the likeliest down, are looked at; None: all.
         takes: values (of targets, too) that it is defined on; predictions beyond are clipped.
+        scale: log1p where its errors are of log(1 + value).
+        row_error: of numbers, on `scale`: the error of a row that its mean, or its ranks, are of;
+            empty where it is not known.
         weigh: makes `function` of classes' weights (C,); None where it takes none.
         needs_weights: whether it is another metric without weights.
         class_weights: (C,) those that `function` was made of; empty where there are none.
@@ -73,6 +78,8 @@ class Metric:
     average: Average = ""
     top: int | None = None
     takes: tuple[float, float] = (-np.inf, np.inf)
+    scale: Scale = "none"
+    row_error: RowError = ""
     weigh: Callable[[np.ndarray], Function] | None = None
     needs_weights: bool = False
     class_weights: tuple[float, ...] = ()
@@ -83,7 +90,9 @@ class Metric:
         values: np.ndarray,
         task: Task,
     ) -> float:
-        """Score predictions (N, C) against targets (N, C), both in the contracts' matrix form.
+        """Score predictions (N, C) against targets (N, C), both as the task has them.
+
+        Numbers of a regression are on the task's scale, and scored in the target's unit.
 
         NaN means undefined for these rows (e.g. AUC of one class); NaN never wins in `is_better`.
 
@@ -118,6 +127,7 @@ class Metric:
                 "rows have NaN or infinite predictions. Training diverged; lower `lr`."
             )
         if task.is_regression:
+            targets, values = from_scale(targets, task.scale), from_scale(values, task.scale)
             self.refuse_targets(targets)
             values = self.clip(values)
             return (targets[:, 0], values[:, 0]) if values.shape[1] == 1 else (targets, values)
@@ -139,7 +149,10 @@ class Metric:
         return y_true, values.argmax(axis=1)
 
     def clip(self, values: np.ndarray) -> np.ndarray:
-        """Values of a regression, or expected levels, moved into what the metric takes."""
+        """Values of a regression, or expected levels, moved into what the metric takes.
+
+        It may be done on the task's scale, too: 0 is 0 on both.
+        """
         return values if self.takes == (-np.inf, np.inf) else np.clip(values, *self.takes)
 
     def refuse_targets(self, targets: np.ndarray) -> None:

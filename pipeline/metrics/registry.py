@@ -19,7 +19,7 @@ ONE_OF_SEVERAL = SINGLE_LABEL - BINARY
 REGRESSION = frozenset({"regression"})
 IN_UNIT = {"low": 0.0, "high": 1.0}
 BY_COLUMN = {"by_class": True, "ranks": True}
-FROM_ZERO = (0.0, np.inf)
+OF_LOGS = {"takes": (0.0, np.inf), "scale": "log1p"}
 OF_AVERAGE: dict[Average, tuple[str, dict[str, Any]]] = {
     "": ("of the positive class, see task.positive", {"kinds": BINARY, "of_positive": True}),
     "macro": ("mean over classes; one neither present nor predicted is skipped", {}),
@@ -73,7 +73,8 @@ def of_columns(name: str, column: ranks.Column, kinds: frozenset[str], **more: A
 def of_moments(name: str, finish: Callable, kinds: frozenset[str], **more: Any) -> Metric:
     """Average a metric of moments over target columns."""
     function = RowMeans(numbers.moments, finish)
-    return higher(name, "values", kinds, function, **{"low": -1.0, "high": 1.0, **more})
+    defaults = {"low": -1.0, "high": 1.0, "row_error": "squared"}
+    return higher(name, "values", kinds, function, **{**defaults, **more})
 
 
 def errors(
@@ -81,7 +82,8 @@ def errors(
 ) -> Metric:
     """Average errors' means, or their roots, over target columns."""
     finish = numbers.root_mean if root else numbers.mean_over_columns
-    return lower(name, "values", kinds, RowMeans(terms, finish, of="losses"), **more)
+    function = RowMeans(terms, finish, of="losses")
+    return lower(name, "values", kinds, function, **{"row_error": "squared", **more})
 
 
 def _log_loss_of_weights(weights: np.ndarray | None) -> RowMeans:
@@ -205,7 +207,7 @@ METRICS: dict[str, Metric] = {
         ),
         higher(
             "normalized_gini", "probabilities", BINARY | REGRESSION, ranks.gini,
-            low=-1.0, high=1.0, ranks=True,
+            low=-1.0, high=1.0, ranks=True, row_error="squared",
             summary="Gini coefficient over that of the truth: 2 roc_auc - 1 of two classes",
         ),
         higher(
@@ -225,39 +227,46 @@ METRICS: dict[str, Metric] = {
             summary="the same as a mean over labels", **IN_UNIT,
         ),
         # Numbers.
-        errors("mae", numbers.absolute_errors, summary="mean absolute error (mean over columns)"),
+        errors(
+            "mae", numbers.absolute_errors, row_error="absolute",
+            summary="mean absolute error (mean over columns)",
+        ),
         errors("mse", numbers.squared_errors, summary="mean squared error (mean over columns)"),
         errors(
             "rmse", numbers.squared_errors, root=True,
             summary="root of the mean squared error (mean over target columns of the roots)",
         ),
         errors(
-            "msle", numbers.squared_log_errors, takes=FROM_ZERO,
+            "msle", numbers.squared_log_errors, **OF_LOGS,
             summary="mse of log(1 + value); predictions below 0 count as 0",
         ),
         errors(
-            "rmsle", numbers.squared_log_errors, root=True, takes=FROM_ZERO,
+            "rmsle", numbers.squared_log_errors, root=True, **OF_LOGS,
             summary="rmse of log(1 + value); predictions below 0 count as 0",
         ),
         lower(
             "median_absolute_error", "values", NUMBERS, numbers.median_absolute_error,
+            row_error="absolute",
             summary="median of the absolute errors (mean over columns)",
         ),
         errors(
-            "mape", numbers.relative_errors, kinds=REGRESSION,
+            "mape", numbers.relative_errors, kinds=REGRESSION, row_error="relative",
             summary="mean absolute error as a share of the target's size",
         ),
         errors(
             "rmspe", numbers.squared_relative_errors, root=True, kinds=REGRESSION,
+            row_error="squared_relative",
             summary="root of the mean squared error as a share of the target's size",
         ),
         errors(
             "smape", numbers.symmetric_relative_errors, kinds=REGRESSION, high=200.0,
+            row_error="symmetric",
             summary="mean absolute error in per cent of the mean size of target and prediction",
         ),
         of_moments("r2", numbers.r2, NUMBERS, low=-np.inf, summary="variance explained (mean)"),
         higher(
             "weighted_r2", "values", REGRESSION, _r2_of_weights(None), high=1.0,
+            row_error="squared",
             summary="variance explained of all columns' values together, columns weighted by "
             "task.class_weights", weigh=_r2_of_weights, needs_weights=True,
         ),
@@ -271,6 +280,7 @@ METRICS: dict[str, Metric] = {
         ),
         higher(
             "spearman", "values", NUMBERS, ranks.spearman, low=-1.0, high=1.0, ranks=True,
+            row_error="ranks",
             summary="correlation of ranks (mean over columns)",
         ),
     )

@@ -18,7 +18,7 @@ SHOWN_CLASSES = 100  # of more classes, the most frequent are shown
 
 @dataclass(frozen=True)
 class PageInputs:
-    """All that the page is made from.
+    """All that the page is made from; values of a regression in the target's own unit.
 
     Attributes:
         oof: (N, C) the submitted blend's out-of-fold predictions.
@@ -55,8 +55,8 @@ class PageInputs:
 
     @property
     def targets(self) -> np.ndarray:
-        """(N, C)."""
-        return self.project.competition.targets
+        """(N, C), in their own unit."""
+        return self.project.competition.raw_targets
 
     @cached_property
     def shown(self) -> np.ndarray:

@@ -22,6 +22,7 @@ SENTENCES = (
     wording.against_last,
     wording.shake_up,
     wording.without_members,
+    wording.growing_errors,
     wording.form,
 )
 

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.core.finding import Finding
 from pipeline.core.results import Comparison, RoundGain, Score
 from pipeline.core.summary import Summary
+from pipeline.estimates.growing_errors import growing_errors_text
 
 ROUND_COLUMNS = ("round", "member", "score", "gain", "better", "90% interval", "blends")
 
@@ -83,6 +84,12 @@ def repeats(summary: Summary) -> str:
 def positive_class(summary: Summary) -> str:
     """Return the positive class and why; empty where it does not matter."""
     return f"Positive class: {summary.positive_class}." if summary.positive_class else ""
+
+
+def growing_errors(summary: Summary) -> str:
+    """Return where errors grow with the prediction, and what to try; empty where they do not."""
+    texts = [growing_errors_text(one) for one in summary.growing_errors]
+    return " ".join(f"{text[:1].upper()}{text[1:]}" for text in texts)
 
 
 def form(summary: Summary) -> str:

@@ -64,7 +64,7 @@ def draw_folds(
     assignments = [
         assign_folds(
             settings,
-            competition.targets,
+            competition.raw_targets,
             task=project.task,
             seed=config.seed if settings.seed is None else settings.seed,
             groups=groups,

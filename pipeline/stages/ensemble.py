@@ -16,7 +16,7 @@ from pipeline.core import artifacts
 from pipeline.core.ledger import add_to_ledger
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.predictions import Predictions
-from pipeline.core.results import Choice, Contestant, WrittenForm
+from pipeline.core.results import Choice, Contestant, GrowingErrors, WrittenForm
 from pipeline.core.summary import Summary
 from pipeline.ensembles.choice import best_blend, choose_by_fold
 from pipeline.ensembles.contestants import (
@@ -31,6 +31,7 @@ from pipeline.ensembles.estimate import against_constant, against_last, constant
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.rounds import gains_of_students
 from pipeline.errors import UserError
+from pipeline.estimates.growing_errors import growing_errors_text, growth_of_errors
 from pipeline.members import outputs
 from pipeline.metrics.own import describe, is_own
 from pipeline.project import Project
@@ -89,6 +90,7 @@ def blend_members(
         ),
         members=members.meta,
         fingerprint=fingerprint,
+        growing_errors=_growing_errors(project, fitted.scored_oof),
     )
     summary_json = csv.with_suffix(".json")
     summary.write(summary_json)
@@ -215,6 +217,22 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
     return WrittenForm(form.holds, form.facts, form.warnings, None if unchanged else written)
 
 
+def _growing_errors(project: Project, oof: np.ndarray) -> tuple[GrowingErrors, ...]:
+    """Return and log targets whose out-of-fold errors grow with the prediction (N, C)."""
+    competition = project.competition
+    if not project.task.is_regression:
+        return ()
+    correlations = growth_of_errors(oof, competition.targets)
+    found = tuple(
+        GrowingErrors(name, float(correlation), competition.scale)
+        for name, correlation in zip(competition.classes, correlations, strict=True)
+        if correlation > 0
+    )
+    for one in found:
+        log.info("ensemble: %s", growing_errors_text(one))
+    return found
+
+
 def _write_predictions(
     project: Project, csv: Path, fitted: CrossFitted, fingerprint: str
 ) -> list[Path]:
@@ -235,7 +253,7 @@ def _write_predictions(
         metric=project.metric,
         settings=project.config.submission,
     )
-    meta = {
+    meta = outputs.scale_meta(project) | {
         "competition": project.config.competition,
         "metric": project.metric.name,
         "folds_digest": project.folds.digest,

@@ -5,6 +5,7 @@ The audit holds twins and the findings on leaks.
 
 import hashlib
 import logging
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
         repeats: (R, N) folds.
     """
     paths, num_train = project.index.paths, project.num_train
-    targets = project.competition.targets
+    targets = project.competition.raw_targets
     in_train = pairs[(pairs.a < num_train) & (pairs.b < num_train)]
     across = pairs[(pairs.a < num_train) != (pairs.b < num_train)]
     contradicting = [
@@ -130,6 +131,8 @@ def _split_alike(folds: np.ndarray, others: np.ndarray) -> bool:
 def _find_leaks(project: Project, table: FoldTable, scenes: np.ndarray) -> list[Finding]:
     """Look at how images were read, file features, columns, scenes and test against train."""
     competition, index, seed = project.competition, project.index, project.config.seed
+    # As folds.csv, what is found does not depend on task.transform.
+    competition = replace(competition, targets=competition.raw_targets, scale="none")
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
         *find_unusual_images(index, project.num_train, project.config.data.pixel_range),

@@ -11,10 +11,17 @@ from pipeline.config.schema import Network
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
+from pipeline.core.scale import clip_logs
 from pipeline.errors import JobFailed
 from pipeline.members.external import read_external
 from pipeline.members.get_member import get_member
-from pipeline.members.outputs import ALL_ROWS_TEST, TRAINED_ON, read_fold_test, read_repeat
+from pipeline.members.outputs import (
+    ALL_ROWS_TEST,
+    TRAINED_ON,
+    read_fold_test,
+    read_repeat,
+    scale_meta,
+)
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -31,6 +38,10 @@ def predict_fold(
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
     values, view_values = get_member(project, member).predict(fold, rows)
     _check_finite(project, member, values)
+    trained = competition.targets[~project.folds.held_out(fold)]
+    values, view_values = (
+        clip_logs(made, trained, competition.scale) for made in (values, view_values)
+    )
     meta = _meta(project, member, fingerprint)
     meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}
     oof = Predictions(
@@ -122,7 +133,7 @@ def _view_scores(project: Project, member: str) -> dict[str, float]:
 
 def _meta(project: Project, member: str, fingerprint: str) -> dict[str, Any]:
     config = project.config
-    return {
+    return scale_meta(project) | {
         "competition": config.competition,
         "task": config.task.kind,
         "metric": config.task.metric,

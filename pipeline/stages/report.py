@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import artifacts, predictions
+from pipeline.core.competition import Competition
 from pipeline.core.finding import read_findings
 from pipeline.core.numerics import TINY
+from pipeline.core.scale import from_scale
 from pipeline.core.summary import Summary, path_of_last
 from pipeline.leaks.label_errors import LabelErrors, find_label_errors
 from pipeline.members.outputs import read_member
@@ -54,8 +56,8 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
 def gather(project: Project) -> PageInputs:
     """Read the last submission's summary, its predictions of train and test, and its members'."""
     path, competition = path_of_last(project.workspace.submissions), project.competition
-    oof, decided_oof = _read(path, "npz", competition.ids, competition.classes)
-    test, decided_test = _read(path, "test.npz", competition.test_ids, competition.classes)
+    oof, decided_oof = _read(path, "npz", competition.ids, competition)
+    test, decided_test = _read(path, "test.npz", competition.test_ids, competition)
     return PageInputs(
         project=project,
         summary=Summary.read(path),
@@ -77,15 +79,19 @@ def _write_label_errors(folder: Path, label_errors: LabelErrors, ids: np.ndarray
 
 
 def _read(
-    summary: Path, ending: str, ids: np.ndarray, classes: tuple[str, ...]
+    summary: Path, ending: str, ids: np.ndarray, competition: Competition
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read the submitted blend's predictions, and its decisions, in the order of `ids`."""
+    """Read the submitted blend's predictions, and its decisions, in the order of `ids`.
+
+    Those of a regression are in the target's own unit.
+    """
+    how = {"classes": competition.classes, "scale": competition.scale}
     plain, decided = summary.with_suffix(f".{ending}"), summary.with_suffix(f".decided.{ending}")
     values, decisions = (
-        predictions.load(path, classes=classes).in_order_of(ids, where=str(path)).values
+        predictions.load(path, **how).in_order_of(ids, where=str(path)).values
         for path in (plain, decided if decided.exists() else plain)
     )
-    return values, decisions
+    return from_scale(values, competition.scale), from_scale(decisions, competition.scale)
 
 
 def _spread(project: Project) -> np.ndarray:

@@ -13,6 +13,7 @@ from pipeline.config.schema import Submission
 from pipeline.core.artifacts import replacing
 from pipeline.core.competition import Competition
 from pipeline.core.levels import interpolate_levels
+from pipeline.core.scale import from_scale, to_scale
 from pipeline.metrics.find_metric import Metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form, sample_of
@@ -86,6 +87,7 @@ def fill_columns(
         threshold: a multilabel probability of at least this is a yes.
     """
     first, names = next(iter(form.columns)), np.array(form.names, dtype=object)
+    values = from_scale(values, competition.scale)
     if form.holds == "value":
         return {first: values @ competition.levels}
     if form.holds == "level":
@@ -147,7 +149,7 @@ def values_of_columns(
         if task.is_binary and len(form.columns) == 1:
             (position,) = form.columns.values()
             values[:, 1 - position] = 1 - values[:, position]
-        return values
+        return to_scale(values, competition.scale)
     if form.holds == "value":
         return interpolate_levels(cells.astype(float), competition.levels)
     if form.holds in ("labels", "likeliest"):

@@ -21,6 +21,7 @@ from pipeline.config.schema import (
     Task,
 )
 from pipeline.core.artifacts import file_digest, fingerprint
+from pipeline.core.folds import ALL_ROWS
 from pipeline.members.external import FILES
 from pipeline.metrics.find_metric import metric_digest
 from pipeline.project import Project
@@ -103,6 +104,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         made_from = network_recipe(project, member, settings)
     else:
         made_from = learner_recipe(project, settings)
+        made_from |= transform_recipe(project, fold, stacks=bool(settings.stacks))
     return fingerprint(
         format=FORMAT["train"],
         settings=settings_recipe(settings),
@@ -115,6 +117,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         fold=fold,
         teachers=sources,
         blend=teaching_blend_recipe(project, member),
+        **scale_recipe(project),
     )
 
 
@@ -147,6 +150,7 @@ def of_external(project: Project, folder: Path) -> str:
         folds=project.folds.digest,
         rows=[project.competition.rows_digest, project.competition.test_digest],
         scored=scoring_recipe(project.config),
+        **scale_recipe(project),
     )
 
 
@@ -181,6 +185,8 @@ def of_scene_check(project: Project, *, block: str) -> str:
         torn=file_digest(project.workspace.folds_csv),
         submission=config.submission.model_dump(include={"threshold", "test_split"}),
         seed=config.seed,
+        **scale_recipe(project),
+        **transform_recipe(project, ALL_ROWS),
     )
 
 
@@ -208,7 +214,20 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 
 def task_recipe(settings: Task) -> dict[str, Any]:
     """Return what is predicted, besides the rows, whose digest holds the order of classes."""
-    return settings.model_dump(exclude={*OF_METRIC, "positive"})
+    return settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
+
+
+def scale_recipe(project: Project) -> dict[str, Any]:
+    """Return the scale of targets and predictions; earlier versions had their own unit alone."""
+    scale = project.competition.scale
+    return {} if scale == "none" else {"scale": scale}
+
+
+def transform_recipe(project: Project, fold: int, *, stacks: bool = False) -> dict[str, Any]:
+    """Return what a learner does with its targets in one fold; nothing if they stay as they are."""
+    targets = project.competition.targets[~project.folds.held_out(fold)]
+    transform = project.transform_of(targets, stacks=stacks)
+    return {} if transform == "none" else {"transform": [transform, project.row_error]}
 
 
 def metric_recipe(settings: Task) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def estimate_section(inputs: PageInputs) -> Section:
         wording.against_best_single(summary),
         wording.against_last(summary),
         f"Submitted file: {summary.submission}",
+        wording.growing_errors(summary),
         wording.form(summary),
     ]
     parts = [*(Text("", text) for text in texts if text), *_shake_up(inputs)]
