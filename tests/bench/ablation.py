@@ -92,6 +92,7 @@ VARIANTS = {
     "early_size: 0.75": {"early_size": 0.75},
     "half the epochs": {"epochs": 3},
     "twice the epochs": {"epochs": 12},
+    "four times the epochs": {"epochs": 24},
 }
 SCORES = ("score", "log_loss", "calibrated_log_loss")
 
