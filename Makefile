@@ -17,7 +17,7 @@ CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit features check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ folds: $(READY) ## Check files, find duplicates, hold out K folds
 
 audit: $(READY) ## Look for leaks; it sees more after `make features`
 	@$(STAGE) audit $(CHOSEN)
+
+weights: $(READY) ## Bring the hub's weights into models/weights/ (or WEIGHTS_FOLDER=)
+	@$(STAGE) weights $(CHOSEN)
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
 	@$(STAGE) features $(CHOSEN)

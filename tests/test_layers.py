@@ -28,6 +28,7 @@ STAGES = {
     "audit",
     "submit",
     "demo",
+    "weights",
 }
 HEAVY = {"torch", "timm", "torchvision", "lightning", "albumentations"}
 

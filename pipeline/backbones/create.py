@@ -5,7 +5,7 @@ needs their digest; `create_backbone` then loads them and refuses what does not 
 """
 
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.backbones.hub import hub_model, kept_weights
+from pipeline.backbones.hub import from_hub, kept_weights
 from pipeline.backbones.sizes import fit_to_size
 from pipeline.backbones.weights import weights_file
 from pipeline.config.schema import Backbone
@@ -58,10 +58,11 @@ def create_backbone(
             # The same draw each time: a block is made by one model, however often it is resumed.
             torch.default_generator.manual_seed(0)
         path = _weights_path(backbone) if weights else None
-        from_hub = weights and backbone.weights == "hub" and path is None
-        model, settings = _create(arch, settings, from_hub=from_hub)
+        pretrained = weights and backbone.weights == "hub" and path is None
+        with from_hub(arch) if pretrained else nullcontext():
+            model, settings = _create(arch, settings, pretrained=pretrained)
         if path is not None:
-            _load_weights(model, backbone.arch, path)
+            _load_weights(model, arch, path)
         return fit_to_size(model, image_size or backbone.image_size, arch=arch, settings=settings)
 
 
@@ -75,20 +76,21 @@ def _weights_path(backbone: Backbone) -> Path | None:
 
 
 def _create(
-    arch: str, settings: dict[str, Any], *, from_hub: bool
+    arch: str, settings: dict[str, Any], *, pretrained: bool
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Create a timm model of the size of its weights; return it and the settings that it took.
 
     Where timm can, it resamples position embeddings for images of any other size, too: views of
     test-time augmentation may have one.
     """
-    create = hub_model if from_hub else timm.create_model
-    resampling = {"dynamic_img_size": True}
+    resampling = settings | {"dynamic_img_size": True}
     try:
         with suppress(TypeError):  # most architectures have no such argument
-            return create(arch, **settings, **resampling), settings | resampling
-        return create(arch, **settings), settings
+            return timm.create_model(arch, pretrained=pretrained, **resampling), resampling
+        return timm.create_model(arch, pretrained=pretrained, **settings), settings
     except (TypeError, RuntimeError) as error:
+        if pretrained and isinstance(error, RuntimeError):
+            raise  # of the hub
         raise UserError(
             f"backbone arch {arch!r} cannot be built so: {_first_line(error)}"
         ) from None

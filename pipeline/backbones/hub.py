@@ -19,7 +19,6 @@ import torch
 from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from pipeline.backbones.weights import weights_folder
 from pipeline.core.artifacts import is_as_written, replacing_checked
@@ -71,7 +70,8 @@ def fetch_weights(arch: str) -> tuple[Path, bool]:
     if (kept := kept_weights(arch)) is not None:
         return kept, False
     name = full_name(arch)
-    model = hub_model(name, num_classes=0)
+    with from_hub(arch), torch.random.fork_rng(devices=[]):
+        model = timm.create_model(name, pretrained=True, num_classes=0)
     # Cloned: safetensors refuses tensors that share memory.
     state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
     about = {
@@ -84,22 +84,6 @@ def fetch_weights(arch: str) -> tuple[Path, bool]:
     with replacing_checked(path) as temporary:
         save_file(state, temporary, metadata=about)
     return path, True
-
-
-def hub_model(arch: str, **settings: float) -> nn.Module:
-    """Build a timm model with the weights of the hub or its cache.
-
-    Raises:
-        UserError: if they are not there.
-    """
-    try:
-        with _hub_or_its_cache(), torch.random.fork_rng(devices=[]):
-            return timm.create_model(arch, pretrained=True, **settings)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
-        raise UserError(
-            f"backbone arch {arch!r}: no weights from the hub ({reason}). {WITHOUT_INTERNET}"
-        ) from None
 
 
 @lru_cache
@@ -121,12 +105,24 @@ def _checked_name(path: Path, size: int, mtime_ns: int) -> str:
 
 
 @contextmanager
-def _hub_or_its_cache() -> Iterator[None]:
-    """Use only the hub's cache where the hub does not answer; its client retries for minutes."""
+def from_hub(arch: str) -> Iterator[None]:
+    """Use only the hub's cache where the hub does not answer; its client retries for minutes.
+
+    Raises:
+        UserError: if weights are at neither place. An argument that the architecture does not take
+            stays a TypeError.
+    """
     offline = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
     try:
         yield
+    except (TypeError, UserError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
+        raise UserError(
+            f"backbone arch {arch!r}: no weights from the hub ({reason}). {WITHOUT_INTERNET}"
+        ) from None
     finally:
         constants.HF_HUB_OFFLINE = offline
 

@@ -54,10 +54,8 @@ def weights_folder() -> Path:
         UserError: if WEIGHTS_FOLDER names one that is not there.
     """
     named = os.environ.get("WEIGHTS_FOLDER", "")
-    if not named:
-        return Path.cwd() / KEPT
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
+    folder = Path(named or KEPT).expanduser().absolute()
+    if named and not folder.is_dir():
         raise UserError(
             f"WEIGHTS_FOLDER={named}: no such folder (relative paths start at {Path.cwd()}). Name "
             f"a copy of the folder that `make weights` wrote, or leave it out for {KEPT}."

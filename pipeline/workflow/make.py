@@ -58,6 +58,15 @@ def demo(overrides: list[str]) -> None:
     run("report", DEMO_CONFIG, overrides)
 
 
+def weights(config_name: str, overrides: list[str]) -> None:
+    """Bring the hub's weights of a config's backbones into the weights folder; no data is needed.
+
+    Raises:
+        UserError: with all that the hub does not have.
+    """
+    resolve("pipeline.stages.weights:bring_weights")(load_config(config_name, overrides))
+
+
 def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     """Check networks on up-to-date folds and image caches; return whether all passed.
 

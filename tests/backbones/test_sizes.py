@@ -7,8 +7,16 @@ import torch
 from pipeline.backbones.create import create_backbone
 from pipeline.backbones.frozen import create_frozen, try_frozen
 from pipeline.backbones.sizes import nearest_sizes
-from pipeline.config.schema import Backbone
+from pipeline.config.schema import Backbone, Network
+from pipeline.core.task import Task
 from pipeline.errors import UserError
+from pipeline.networks.network import (
+    WEIGHTS,
+    create_network,
+    load_network,
+    save_weights,
+    weights_of,
+)
 
 
 def create(arch: str, side: int):
@@ -81,3 +89,22 @@ def test_the_mean_of_patches_leaves_the_class_token_out():
     images = torch.rand(2, 3, 160, 160)
     tokens = model.backbone.forward_features(images)
     torch.testing.assert_close(model(images), tokens[:, 1:].mean(1))
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_network_of_another_size_is_resampled_and_comes_back(tmp_path):
+    """A network of 96 px on a backbone of 160 px; its saved weights fit what is built empty."""
+    settings = Network(network="vit", image_size=96, epochs=1)
+    backbone = Backbone(arch="test_vit", weights="random", image_size=160)
+    task = Task("multiclass")
+    network = create_network(settings, backbone, num_classes=3, task=task)
+    expected = create("test_vit", 96)
+    assert torch.equal(network.backbone.pos_embed, expected.pos_embed)
+    save_weights(weights_of(network), tmp_path / WEIGHTS)
+    loaded = load_network(tmp_path, settings, backbone, num_classes=3, task=task)
+    images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network.eval()(images))
+    wrong = settings.model_copy(update={"image_size": 100})
+    with pytest.raises(UserError, match=r"100 px .*Say `image_size: 96` or `112`"):
+        create_network(wrong, backbone, num_classes=3, task=task)
