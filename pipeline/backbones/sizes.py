@@ -42,6 +42,29 @@ def fit_to_size(model: nn.Module, side: int, *, arch: str, settings: dict[str, A
         raise UserError(size_refused(arch, side, error)) from None
 
 
+def check_size(arch: str, side: int) -> None:
+    """Check that an architecture takes square images of one size, without its weights.
+
+    An architecture that timm does not know, or whose shapes cannot be computed, passes: building it
+    says more.
+
+    Raises:
+        UserError: if it does not, with the nearest sizes that work.
+    """
+    try:
+        model = _on_meta(arch)
+    except SIZE_ERRORS:
+        return
+    if not _runs(model, *_native_side(model)[:1]):
+        return
+    with torch.device("meta"):
+        model = fit_to_size(model, side, arch=arch, settings={"num_classes": 0})
+    try:
+        _run(model, side)
+    except SIZE_ERRORS as error:
+        raise UserError(size_refused(arch, side, error)) from None
+
+
 def size_refused(arch: str, side: int, error: Exception, *, remedy: str = "") -> str:
     """Return the message for a size that an architecture does not take.
 
@@ -97,13 +120,17 @@ def _takes(arch: str, side: int) -> bool:
     return _runs(model, side)
 
 
-def _runs(model: nn.Module, side: int) -> bool:
+def _runs(model: nn.Module, side: int = 224) -> bool:
     try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, side, side, device="meta"))
+        _run(model, side)
     except (*SIZE_ERRORS, NotImplementedError):
         return False
     return True
+
+
+@torch.no_grad()
+def _run(model: nn.Module, side: int) -> None:
+    model.eval()(torch.zeros(1, 3, side, side, device="meta"))
 
 
 def _on_meta(arch: str) -> nn.Module:

@@ -3,10 +3,11 @@
 import pytest
 import timm
 import torch
+from tiny_project import NETWORK, run, write_competition
 
 from pipeline.backbones.create import create_backbone
 from pipeline.backbones.frozen import create_frozen, try_frozen
-from pipeline.backbones.sizes import nearest_sizes
+from pipeline.backbones.sizes import check_size, nearest_sizes
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.task import Task
 from pipeline.errors import UserError
@@ -108,3 +109,26 @@ def test_a_fine_tuned_network_of_another_size_is_resampled_and_comes_back(tmp_pa
     wrong = settings.model_copy(update={"image_size": 100})
     with pytest.raises(UserError, match=r"100 px .*Say `image_size: 96` or `112`"):
         create_network(wrong, backbone, num_classes=3, task=task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbones": {"small": {"arch": "test_vit", "weights": "random", "image_size": 70}}},
+        {
+            "backbones": {"small": {"arch": "test_vit", "weights": "random"}},
+            "members": {"net": NETWORK | {"image_size": 70}},
+        },
+    ],
+)
+def test_a_size_that_does_not_fit_is_refused_before_any_image_is_read(tmp_path, changes):
+    write_competition(tmp_path)
+    with pytest.raises(UserError, match=r"70 px .*Say `image_size: 64` or `80`"):
+        run(tmp_path, **changes)
+    assert not list(tmp_path.glob("features/tiny/*"))
+
+
+def test_sizes_of_an_unknown_architecture_are_left_to_building_it():
+    check_size("resnet1", 224)
+    check_size("convnext_atto", 250)
