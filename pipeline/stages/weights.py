@@ -30,4 +30,4 @@ def bring_weights(config: Config) -> None:
     if not archs:
         log.info("weights: no backbone of this config has `weights: hub`, nothing to do")
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(dict.fromkeys(problems)))
