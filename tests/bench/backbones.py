@@ -166,7 +166,8 @@ def measure() -> str:
         "`PYTHONPATH=. .venv/bin/python tests/bench/backbones.py measure`: random weights, one",
         f"image, {torch.get_num_threads()} thread of a CPU shared with other work, a process each.",
         f"Forward is the quickest of {REPEATS}, after one that does not count.",
-        "Builds vary most with the other work. Peak is that of the process, of which imports alone take the last column. The columns up",
+        "Builds vary most with the other work. Peak is that of the process, of which imports alone",
+        "take the last column. The columns up",
         "to `training` are computed, as the script says.",
         "",
         "| entry | arch | px | licence | D | parameters | GMACs | memory | training | build s | "
