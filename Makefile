@@ -19,7 +19,7 @@ PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit features plan check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ folds: $(READY) ## Check files, find duplicates, hold out K folds
 
 audit: $(READY) ## Look for leaks; it sees more after `make features`
 	@$(STAGE) audit $(CHOSEN)
+
+weights: $(READY) ## Bring the hub's weights into models/weights/ (or WEIGHTS_FOLDER=)
+	@$(STAGE) weights $(CHOSEN)
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
 	@$(STAGE) features $(CHOSEN)

@@ -111,6 +111,14 @@ def _check(
         raise typer.Exit(1)
 
 
+def _weights(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
+    from pipeline.workflow import make
+
+    make.weights(config, _split(overrides, more))
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -130,12 +138,17 @@ def _config(
         explain.show(config, _split(overrides, more))
         return
     explain.schema()
+    explain.backbones()
     explain.metrics(METRICS_OF_KIND)
 
 
 COMMANDS = {  # name: function, help
     "folds": (_whole("folds"), "Check the competition's files, find duplicates, write folds.csv."),
     "features": (_whole("features"), "Extract frozen features of each backbone, once."),
+    "weights": (
+        _weights,
+        "Bring the hub's weights into a folder for machines without internet.",
+    ),
     "check": (
         _check,
         "Try each network for a minute before a long training; exit code 1 if a check failed.",

@@ -29,6 +29,7 @@ STAGES = {
     "audit",
     "submit",
     "demo",
+    "weights",
 }
 HEAVY = {"torch", "timm", "torchvision", "lightning", "albumentations"}
 

@@ -5,21 +5,18 @@ needs their digest; `create_backbone` then loads them and refuses what does not 
 """
 
 import logging
-import ssl
-import urllib.error
-import urllib.request
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
-from huggingface_hub import constants
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from pipeline.backbones.hub import from_hub, kept_weights
+from pipeline.backbones.sizes import fit_to_size
 from pipeline.backbones.weights import weights_file
 from pipeline.config.schema import Backbone
 from pipeline.errors import UserError, did_you_mean
@@ -39,11 +36,11 @@ def create_backbone(
     Args:
         backbone: architecture and where its weights come from.
         image_size: side of the square images that it will see, the backbone's own by default.
-            ViT, Swin and others have position embeddings and windows for one size: timm's
-            `set_input_size` resamples them after the weights were loaded.
+            ViT, Swin and others have position embeddings and windows for one size: timm
+            resamples them after the weights were loaded.
         weights: False builds without pretrained weights, to load a snapshot into.
     Raises:
-        UserError: unknown architecture, hub out of reach, weights that do not fit.
+        UserError: unknown architecture, hub out of reach, weights or a size that do not fit.
     """
     arch = backbone.arch
     if not timm.is_model(arch):
@@ -53,7 +50,6 @@ def create_backbone(
             f"{near or '; `timm.list_models()` lists what it knows'}"
         )
     settings = {"num_classes": 0, **({"drop_path_rate": drop_path} if drop_path else {})}
-    from_hub = weights and backbone.weights == "hub"
     with torch.random.fork_rng(devices=[]):  # building a model must not change other draws
         if weights and backbone.weights == "random":
             log.warning(
@@ -61,32 +57,43 @@ def create_backbone(
             )
             # The same draw each time: a block is made by one model, however often it is resumed.
             torch.default_generator.manual_seed(0)
-        try:
-            with _hub_or_its_cache() if from_hub else nullcontext():
-                model = timm.create_model(arch, pretrained=from_hub, **settings)
-        except Exception as error:
-            raise _explained(error, arch, from_hub) from None
-        if weights and backbone.weights not in ("hub", "random"):
-            _load_weights(model, backbone)
-        _set_image_size(model, image_size or backbone.image_size, arch)
-    return model
+        path = _weights_path(backbone) if weights else None
+        pretrained = weights and backbone.weights == "hub" and path is None
+        with from_hub(arch) if pretrained else nullcontext():
+            model, settings = _create(arch, settings, pretrained=pretrained)
+        if path is not None:
+            _load_weights(model, arch, path)
+        return fit_to_size(model, image_size or backbone.image_size, arch=arch, settings=settings)
 
 
-def _set_image_size(model: nn.Module, side: int, arch: str) -> None:
-    """Fit a model to square images of another size than its weights', where timm can."""
-    native = model.pretrained_cfg.get("input_size", (3, side, side))[1:]
-    fixed = model.pretrained_cfg.get("fixed_input_size", False)
-    if tuple(native) == (side, side) or not (fixed and hasattr(model, "set_input_size")):
-        return
-    patch = max(getattr(getattr(model, "patch_embed", None), "patch_size", (1,)))
-    if side % patch:  # timm would leave the last pixels out, in silence
+def _weights_path(backbone: Backbone) -> Path | None:
+    """Return the file that the weights are read from; None: random, or the hub's."""
+    if backbone.weights == "random":
+        return None
+    return (
+        kept_weights(backbone.arch) if backbone.weights == "hub" else weights_file(backbone.weights)
+    )
+
+
+def _create(
+    arch: str, settings: dict[str, Any], *, pretrained: bool
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Create a timm model of the size of its weights; return it and the settings that it took.
+
+    Where timm can, it resamples position embeddings for images of any other size, too: views of
+    test-time augmentation may have one.
+    """
+    resampling = settings | {"dynamic_img_size": True}
+    try:
+        with suppress(TypeError):  # most architectures have no such argument
+            return timm.create_model(arch, pretrained=pretrained, **resampling), resampling
+        return timm.create_model(arch, pretrained=pretrained, **settings), settings
+    except (TypeError, RuntimeError) as error:
+        if pretrained and isinstance(error, RuntimeError):
+            raise  # of the hub
         raise UserError(
-            f"{arch} cuts images into patches of {patch} px, and {side} px are no multiple of it. "
-            f"Say `image_size: {max(round(side / patch), 1) * patch}`."
-        )
-    with warnings.catch_warnings():  # of torch, on how timm indexes tensors
-        warnings.simplefilter("ignore")
-        model.set_input_size(img_size=(side, side))
+            f"backbone arch {arch!r} cannot be built so: {_first_line(error)}"
+        ) from None
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -117,34 +124,28 @@ def change_channels(model: nn.Module, channels: int) -> nn.Module:
     return model
 
 
-def _load_weights(model: nn.Module, backbone: Backbone) -> None:
-    """Copy weights from a file into all of the model but its classifier.
+def _load_weights(model: nn.Module, arch: str, path: Path) -> None:
+    """Copy weights from a file into all of a model without classifier.
 
     Equal names are taken as they are. Files of another project may hold the same tensors in the
     same order under other names: they are paired by position, and every shape must agree. Not so
     for .safetensors, which keeps no order.
     """
-    path = weights_file(backbone.weights)
-    found = _read_tensors(path)
-    reference = timm.create_model(backbone.arch).state_dict()
-    classifier = model.pretrained_cfg.get("classifier") or ()
-    heads = tuple(
-        f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier)
-    )
-    body = [name for name in reference if not name.startswith(heads)]
-    in_order = path.suffix != ".safetensors" and len(found) == len(reference)
-    if in_order and not all(name in found for name in body):
-        found = dict(zip(reference, found.values(), strict=True))
-    wrong = [
-        name for name in body if name not in found or found[name].shape != reference[name].shape
-    ]
+    found, own = _read_tensors(path), model.state_dict()
+    body = list(own)
+    if not all(name in found for name in body) and path.suffix != ".safetensors":
+        with torch.device("meta"):
+            with_classifier = timm.create_model(arch).state_dict()
+        if len(found) == len(with_classifier):
+            found = dict(zip(with_classifier, found.values(), strict=True))
+    wrong = [name for name in body if name not in found or found[name].shape != own[name].shape]
     if wrong:
         raise UserError(
-            f"{path}: these weights do not fit {backbone.arch}: {len(wrong)} of {len(body)} "
+            f"{path}: these weights do not fit {arch}: {len(wrong)} of {len(body)} "
             f"tensors are absent or have another shape, e.g. {wrong[:3]}. "
             "Name the architecture that they were trained for."
         )
-    model.load_state_dict({name: found[name] for name in body}, strict=False)
+    model.load_state_dict({name: found[name] for name in body})
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -161,44 +162,6 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected tensors by name.")
     return {name: value for name, value in content.items() if torch.is_tensor(value)}
-
-
-@contextmanager
-def _hub_or_its_cache() -> Iterator[None]:
-    """Use only the hub's cache where the hub does not answer; its client retries for minutes."""
-    offline = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-
-
-def _answers(address: str, *, timeout_seconds: float = 5.0) -> bool:
-    """Return whether a server can be reached, whatever it answers."""
-    try:
-        urllib.request.urlopen(
-            urllib.request.Request(address, method="HEAD"), timeout=timeout_seconds
-        )
-    except urllib.error.HTTPError:
-        return True
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)
-    except OSError:
-        return False
-    return True
-
-
-def _explained(error: Exception, arch: str, from_hub: bool) -> Exception:
-    """Turn an error that a user can cause into a UserError; return others unchanged."""
-    if isinstance(error, TypeError) or (isinstance(error, RuntimeError) and not from_hub):
-        return UserError(f"backbone arch {arch!r} cannot be built so: {_first_line(error)}")
-    if not from_hub:
-        return error
-    return UserError(
-        f"backbone arch {arch!r}: no weights from the hub ({_first_line(error)}). Without "
-        "internet, say `weights: file:PATH` or `weights: package:NAME` for this backbone."
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
+from pipeline.backbones.sizes import SIZE_ERRORS, size_refused
 from pipeline.config.schema import Backbone, Network
 from pipeline.errors import UserError
 
@@ -37,6 +38,7 @@ class Pooling(nn.Module):
     def __init__(self, pool: str, stages: list[int]) -> None:
         super().__init__()
         self.stages, self.own_last = stages, pool == "auto"
+        self.of_positive = pool == "gem"  # tokens have both signs
         make = (
             GeneralisedMean
             if pool == "gem"
@@ -57,11 +59,18 @@ class Pooling(nn.Module):
         if self.own_last:
             pooled = [pool(m) for pool, m in zip(self.pools, maps, strict=True)]
             return [*pooled, backbone.forward_head(last, pre_logits=True)]
+        if last.ndim == 3 and not self.of_positive:
+            last = _patches_as_map(backbone, last)
         if last.ndim != 4:
             raise ValueError("tokens, not maps")
         if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
             last = last.permute(0, 3, 1, 2)
         return [pool(m) for pool, m in zip(self.pools, (*maps, last), strict=True)]
+
+
+def _patches_as_map(backbone: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """Return a transformer's patch tokens (B, T, D) as (B, D, T, 1), without its class token."""
+    return tokens[:, getattr(backbone, "num_prefix_tokens", 0) :].transpose(1, 2).unsqueeze(3)
 
 
 def create_pooling(
@@ -92,12 +101,13 @@ def num_features_of(
     image_size: int,
     arch: str,
     channels: int = 3,
-    remedy: str = "Say another `image_size`.",
+    remedy: str = "",
 ) -> int:
     """Find D of the pooled features by a forward pass of one image.
 
     Args:
-        remedy: what to do where the backbone does not take images of this size.
+        remedy: what to do where the backbone does not take images of this size; another size, by
+            default.
     Raises:
         UserError: it does not, or it gives nothing that can be pooled so.
     """
@@ -105,19 +115,24 @@ def num_features_of(
     image = torch.zeros(1, channels, image_size, image_size, device=device)
     was_training = backbone.training
     backbone.eval()
-    what = f"{arch} does not take images of {image_size} x {image_size} px"
     try:
-        with torch.no_grad():
-            features = backbone(image)
-            if pooling is not None:
-                what = f"pool and stages: {arch} does not give maps that can be pooled"
-                remedy = "Say `pool: auto` and `stages: []`."
-                features = pooling(backbone, image)
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        features = _features(None, backbone, image)
+    except SIZE_ERRORS as error:
+        raise UserError(size_refused(arch, image_size, error, remedy=remedy)) from None
+    try:
+        features = features if pooling is None else _features(pooling, backbone, image)
+    except SIZE_ERRORS as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:150]
-        raise UserError(f"{what} ({reason}). {remedy}") from None
-    finally:
-        backbone.train(was_training)
+        raise UserError(
+            f"pool and stages: {arch} does not give maps that can be pooled ({reason}). "
+            "Say `pool: auto` and `stages: []`."
+        ) from None
+    backbone.train(was_training)
     if features.ndim != 2:
         raise UserError(f"{arch} gives features {tuple(features.shape)}, expected (1, D).")
     return features.shape[1]
+
+
+@torch.no_grad()
+def _features(pooling: Pooling | None, backbone: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    return backbone(image) if pooling is None else pooling(backbone, image)

@@ -1,6 +1,7 @@
 """Files of pretrained weights and their digests, found without importing torch or the package."""
 
 import importlib.util
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pipeline.core.artifacts import file_digest
 from pipeline.errors import UserError
 
 UNFILED = ("hub", "random")
+KEPT = Path("models", "weights")  # below the project's root; `weights: hub` looks there first
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -45,6 +47,22 @@ def weights_file(weights: str) -> Path:
     return files[0]
 
 
+def weights_folder() -> Path:
+    """Return the folder that `make weights` fills, for machines without internet.
+
+    Raises:
+        UserError: if WEIGHTS_FOLDER names one that is not there.
+    """
+    named = os.environ.get("WEIGHTS_FOLDER", "")
+    folder = Path(named or KEPT).expanduser().absolute()
+    if named and not folder.is_dir():
+        raise UserError(
+            f"WEIGHTS_FOLDER={named}: no such folder (relative paths start at {Path.cwd()}). Name "
+            f"a copy of the folder that `make weights` wrote, or leave it out for {KEPT}."
+        )
+    return folder
+
+
 def find_weights(backbones: dict[str, str]) -> None:
     """Check that the `weights` of named backbones are there, without reading them.
 
@@ -53,9 +71,9 @@ def find_weights(backbones: dict[str, str]) -> None:
     """
     problems = []
     for name, weights in backbones.items():
-        if weights not in UNFILED:
+        if weights != "random":
             try:
-                weights_file(weights)
+                weights_folder() if weights == "hub" else weights_file(weights)
             except UserError as error:
                 problems.append(f"backbones.{name}: {error}")
     if problems:
@@ -63,7 +81,12 @@ def find_weights(backbones: dict[str, str]) -> None:
 
 
 def weights_identity(weights: str) -> str:
-    """Identify weights for a fingerprint: a digest of the file, or "hub" or "random"."""
+    """Identify weights for a fingerprint: a digest of the file, or "hub" or "random".
+
+    The hub's are identified by the architecture's name alone, wherever they are read from: the hub,
+    its cache, or the weights folder, whose files are read only if `make weights` wrote them. So a
+    block that was made on a machine with internet counts as done on one without.
+    """
     if weights in UNFILED:
         return weights
     path = weights_file(weights)

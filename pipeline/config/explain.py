@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.config import schema as sections
+from pipeline.config.catalogue import FIGURES, catalogue, figures, read_entry
 from pipeline.config.load import load_config
 
 
@@ -26,6 +27,25 @@ def metrics(of_kind: dict[str, list[str]]) -> None:
     )
     for kind, names in of_kind.items():
         print(f"  {kind}: {', '.join(names)}")
+
+
+def backbones() -> None:
+    """Print the catalogue of backbones as a table: what `extends` of a backbone may name."""
+    print(
+        "BACKBONES: entries for `backbones: {NAME: ENTRY}` or `{NAME: {extends: ENTRY, ...}}` "
+        "(pipeline/configs/backbones/)"
+    )
+    titles = ("entry", "px", *FIGURES, "good for")
+    rows = [titles]
+    for name in catalogue():
+        about = figures(name)
+        size = str(read_entry(name)["image_size"])
+        rows.append((name, size, *(about[key] for key in FIGURES), about["use"]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *cells, use in rows:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print("  " + "  ".join((*padded, use)))
+    print()
 
 
 def schema() -> None:
@@ -59,6 +79,8 @@ def _print_section(title: str, model: type[BaseModel]) -> None:
         print(f"  {name}: {_type_name(field.annotation)}{_default(field)}{meaning}")
     if not title:
         print("  extends: str  another config, a path or a name; its keys, with these on top")
+    if model is sections.Backbone:
+        print("  extends: str  an entry of the catalogue (see BACKBONES); these keys on top")
     if model in (sections.Learner, sections.Network):
         print("  extends: str  another member's name; its keys, with this member's on top")
     print()

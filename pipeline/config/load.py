@@ -13,6 +13,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.catalogue import expand_backbones
 from pipeline.config.check import find_problems
 from pipeline.config.expand import expand_members, merge
 from pipeline.config.learners import LEARNERS
@@ -42,6 +43,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     raw, places, texts = _read(path, ())
     for override in overrides:
         _override(raw, override, places, texts)
+        _expand_backbones(raw, places, path)
     if isinstance(raw.get("members"), dict):
         raw["members"] = expand_members(
             raw["members"],
@@ -68,7 +70,9 @@ def find_config(name: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    shipped = sorted(path.stem for path in CONFIGS.rglob("*.yaml"))
+    shipped = sorted(
+        path.stem for folder in (CONFIGS, CONFIGS / "presets") for path in folder.glob("*.yaml")
+    )
     raise UserError(
         f"config {name!r}: no such file. Shipped configs: {', '.join(shipped)}. "
         "Use CONFIG=path/to/file.yaml or CONFIG=name."
@@ -133,6 +137,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, T
     _note_places(node, (), path, places, texts)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected `key: value` lines, found {type(raw).__name__}.")
+    _expand_backbones(raw, places, path)  # before the base: an entry's keys replace the base's
     base_name = raw.pop("extends", None)
     if base_name is None:
         return raw, places, texts
@@ -147,6 +152,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, T
             if member is not None or name not in inherited
         }
     return merged, base_places | places, base_texts | texts
+
+
+def _expand_backbones(raw: dict[str, Any], places: Place, path: Path) -> None:
+    """Replace names of the catalogue of backbones by their keys."""
+    if isinstance(raw.get("backbones"), dict):
+        raw["backbones"] = expand_backbones(
+            raw["backbones"], place=lambda *keys: _place(("backbones", *keys), places, path)
+        )
 
 
 def _note_places(
@@ -168,6 +181,8 @@ def _note_places(
 def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -> None:
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.strip().split("."))
+    if len(keys) == 3 and (keys[0], keys[2]) == ("backbones", "extends"):
+        keys = keys[:2]  # all of another entry, in place of what was extended before
     if not equals or not all(keys):
         raise UserError(f"SET {override!r}: expected key=value, such as folds.n=3.")
     section = raw
@@ -271,7 +286,8 @@ def _written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:
 def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
     """Return the keys of the section at a path of the config."""
     model: type[BaseModel] = Config
-    extends = ["extends"] if not keys or (keys[0] == "members" and len(keys) == 2) else []
+    named = len(keys) == 2 and keys[0] in ("members", "backbones")
+    extends = ["extends"] if not keys or named else []
     if keys[:1] == ("members",) and len(keys) > 1:
         members = {str(name): member for name, member in raw["members"].items()}
         model = KINDS.get(member_kind(members[keys[1]]), Learner)

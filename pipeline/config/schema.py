@@ -55,7 +55,9 @@ class Backbone(Section):
 
     arch: str = Field(description="any timm architecture, with or without its tag")
     weights: str = Field(
-        "hub", description="hub | package:NAME (an installed package) | file:PATH | random"
+        "hub",
+        description="hub (what `make weights` fetched, else the model hub) | package:NAME (an "
+        "installed package) | file:PATH | random",
     )
     image_size: int = Field(224, ge=16, le=2048, description="side of the square it sees, pixels")
     cut: Literal["crop", "squash", "pad"] = Field(

@@ -117,6 +117,15 @@ def demo(overrides: list[str]) -> None:
     run("report", DEMO_CONFIG, overrides)
 
 
+def weights(config_name: str, overrides: list[str]) -> None:
+    """Bring the hub's weights of a config's backbones into the weights folder; no data is needed.
+
+    Raises:
+        UserError: with all that the hub does not have.
+    """
+    resolve("pipeline.stages.weights:bring_weights")(load_config(config_name, overrides))
+
+
 def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     """Check networks on up-to-date folds and image caches; return whether all passed.
 
@@ -178,9 +187,26 @@ def _check_without_data(stage: str, config: Config, members: str, folds: str) ->
     if not before_members:
         used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
     find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
-    # Only on a first run, because importing torch takes seconds.
-    if config.runtime.device not in ("auto", "cpu") and not folds_csv.exists():
+    if folds_csv.exists():
+        return  # images were read before, and importing torch takes seconds
+    if config.runtime.device not in ("auto", "cpu"):
         resolve("pipeline.backbones.device:choose_device")(config.runtime.device)
+    for arch, side in _sizes(config, used, [] if before_members else names):
+        resolve("pipeline.backbones.sizes:check_size")(arch, side)
+
+
+def _sizes(config: Config, used: set[str], members: list[str]) -> list[tuple[str, int]]:
+    """Return architectures and the sizes of the images that frozen features and networks see."""
+    blocks = {*blocks_of(config), backbone_of_scenes(config)} & used
+    seen = {
+        name: [config.backbones[name].image_size] for name in blocks if name in config.backbones
+    }
+    for name in members:
+        member = config.members[name]
+        if isinstance(member, Network) and member.network in config.backbones:
+            own = config.backbones[member.network].image_size
+            seen.setdefault(member.network, []).append(member.image_size or own)
+    return sorted({(config.backbones[n].arch, side) for n, sides in seen.items() for side in sides})
 
 
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:

@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from pipeline.backbones import create as backbones
+from pipeline.backbones import hub
 from pipeline.backbones.create import create_backbone, normalisation
 from pipeline.backbones.weights import weights_file, weights_identity
 from pipeline.config.schema import Backbone
@@ -250,10 +250,10 @@ def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
-    monkeypatch.setattr(backbones.timm, "create_model", create_model)
+    monkeypatch.setattr(timm, "create_model", create_model)
     with pytest.raises(UserError, match=r"no weights from the hub \(OSError: \)"):
         create(weights="hub")
-    monkeypatch.setattr(backbones, "_answers", lambda address: True)
+    monkeypatch.setattr(hub, "_answers", lambda address: True)
     with pytest.raises(UserError, match="no weights from the hub"):
         create(weights="hub")
     assert seen == [True, False]
@@ -264,7 +264,7 @@ def test_a_bug_is_no_user_error(monkeypatch):
     def create_model(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(backbones.timm, "create_model", create_model)
+    monkeypatch.setattr(timm, "create_model", create_model)
     with pytest.raises(ZeroDivisionError):
         create()
 

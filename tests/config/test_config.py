@@ -44,7 +44,10 @@ def test_defaults_fill_a_short_file(tmp_path):
     assert (config.folds.n, config.seed, config.tta.views) == (5, 42, ["original", "mirrored"])
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+SHIPPED = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("presets/*.yaml")])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_config_loads_by_its_name(path, tmp_path):
     assert find_config(path.stem) == path
     name = path.stem
@@ -820,3 +823,56 @@ def test_classes_that_weights_name_are_texts(tmp_path):
         "task: {kind: binary, target: y, metric: weighted_log_loss, class_weights: {no: 1, 1: 2}}\n"
     )
     assert load_config(str(path)).task.class_weights == {"no": 1.0, "1": 2.0}
+
+
+# The catalogue of backbones.
+
+HEAD = "competition: x\ntask: {kind: multiclass, target: y}\n"
+
+
+def test_a_backbone_extends_an_entry_of_the_catalogue(tmp_path):
+    text = HEAD + (
+        "backbones:\n  a: dinov2_small\n  b: {extends: dinov2_small, image_size: 336}\n"
+        "  c: {arch: resnet18}\n"
+    )
+    backbones = load_config(write(tmp_path, text)).backbones
+    assert backbones["a"].arch == "vit_small_patch14_reg4_dinov2.lvd142m"
+    assert (backbones["a"].image_size, backbones["b"].image_size) == (224, 336)
+    assert backbones["b"].arch == backbones["a"].arch
+    assert backbones["c"].arch == "resnet18"
+
+
+def test_an_entry_of_the_catalogue_is_what_the_preset_writes_out(tmp_path):
+    text = f"extends: lite_cnns\n{HEAD}"
+    preset = load_config(write(tmp_path, text)).backbones
+    ours = load_config(
+        write(tmp_path, HEAD + "backbones: {lite0: lite0, lite1: lite1, lite2: lite2}\n")
+    ).backbones
+    assert ours == {name: preset[name] for name in ours}
+
+
+def test_keys_of_an_entry_replace_those_of_the_config_below(tmp_path):
+    text = f"extends: lite_cnns\n{HEAD}backbones: {{lite0: dinov2_small}}\n"
+    backbone = load_config(write(tmp_path, text)).backbones["lite0"]
+    assert (backbone.arch.split("_")[0], backbone.weights) == ("vit", "hub")
+
+
+def test_overrides_reach_entries_of_the_catalogue(tmp_path):
+    path = write(tmp_path, HEAD + "backbones: {a: {extends: dinov2_small, stages: [-1]}}\n")
+    assert load_config(path, ["backbones.a.image_size=280"]).backbones["a"].image_size == 280
+    for override in ("backbones.a=clip_large", "backbones.a.extends=clip_large"):
+        backbone = load_config(path, [override, "backbones.a.image_size=336"]).backbones["a"]
+        assert backbone.arch == "vit_large_patch14_clip_224.datacompxl"
+        assert (backbone.image_size, backbone.stages) == (336, [])
+
+
+@pytest.mark.parametrize("value", ["dinov2_smal", "{extends: dinov2_smal}"])
+def test_an_unknown_entry_of_the_catalogue_suggests_the_nearest(tmp_path, value):
+    message = error_of(tmp_path, HEAD + f"backbones:\n  a: {value}\n")
+    assert re.match(r".*c\.yaml:4: backbones\.a: no entry 'dinov2_smal' in the catalogue", message)
+    assert "did you mean `dinov2_small`?" in message
+
+
+def test_a_misspelt_key_of_a_backbone_may_have_meant_extends(tmp_path):
+    message = error_of(tmp_path, HEAD + "backbones:\n  a: {extend: dinov2_small, arch: x}\n")
+    assert "unknown key `backbones.a.extend`; did you mean `extends`?" in message
