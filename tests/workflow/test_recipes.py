@@ -1,4 +1,4 @@
-"""Presets quick, good and best fit every kind of task, groups, and 60 rows, without an edit."""
+"""Presets quick, good, best, strong fit every kind of task, groups, and 60 rows, without an edit."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def write_config(root: Path, preset: str, kind: str, **more) -> Path:
     return path
 
 
-@pytest.mark.parametrize("preset", ["quick", "good", "best"])
+@pytest.mark.parametrize("preset", ["quick", "good", "best", "strong"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_preset_fits_each_kind_of_task(tmp_path, preset, kind):
     config = load_config(str(write_config(tmp_path, preset, kind)))
