@@ -149,7 +149,7 @@ class Optimisation(Section):
     """Optimizer, schedule, averages of weights and early stopping."""
 
     epochs: PositiveInt | Literal["auto"] = Field(
-        8, description="passes over the training rows; auto: 500 / sqrt(rows), from 4 to 30"
+        "auto", description="passes over the training rows; auto: 500 / sqrt(rows), from 4 to 30"
     )
     optimizer: str = Field(
         "adamw", description="adabound (Luo 2019), or any of timm's that needs no other library"

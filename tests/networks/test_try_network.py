@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.config.schema import Config
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.project import Project
 from pipeline.workflow.make import _check_without_data, _try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
@@ -23,6 +27,12 @@ def config(**changes) -> Config:
         "members": {"net": {"network": "small"}},
     }
     return Config.model_validate(raw | changes)
+
+
+def project(config: Config) -> Project:
+    """A project of thirty training rows, whose files nobody reads."""
+    competition = SimpleNamespace(ids=np.arange(30))
+    return Project(config, Workspace(Path("unused"), "tiny"), competition, index=None)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +72,7 @@ def config(**changes) -> Config:
 )
 def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _try_out(config(**changes), backbones=["small"], networks=["net"])
+        _try_out(project(config(**changes)), backbones=["small"], networks=["net"])
 
 
 @pytest.mark.parametrize(
@@ -109,29 +119,29 @@ def test_a_view_of_a_size_that_does_not_suit_is_named(asked: dict) -> None:
     views = {"views": ["original", "scale_1.25"]}
     vit = config(backbones={"small": SMALL | {"arch": "test_vit", "image_size": 160}}, tta=views)
     with pytest.raises(UserError, match=r"200 x 200 px.*Leave `scale_1\.25` out"):
-        _try_out(vit, **{"backbones": [], "networks": []} | asked)
+        _try_out(project(vit), **{"backbones": [], "networks": []} | asked)
 
 
 def test_a_network_does_not_know_the_stages_of_frozen_features() -> None:
     wrong = config(backbones={"small": SMALL | {"stages": [5]}})
-    _try_out(wrong, backbones=[], networks=["net"])
+    _try_out(project(wrong), backbones=[], networks=["net"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"runtime.device: cuda is not there.*cpu"):
-        _try_out(config(runtime={"device": "cuda"}), backbones=["small"], networks=["net"])
+        _try_out(project(config(runtime={"device": "cuda"})), backbones=["small"], networks=["net"])
 
 
 def test_what_fits_passes() -> None:
-    _try_out(config(), backbones=["small"], networks=["net"])
+    _try_out(project(config()), backbones=["small"], networks=["net"])
 
 
 def test_blocks_alone_need_nothing_of_networks() -> None:
     code = (
         "import sys; sys.path[:0] = ['tests', 'tests/networks']\n"
-        "from test_try_network import _try_out, config\n"
-        "_try_out(config(), backbones=['small'], networks=[])\n"
+        "from test_try_network import _try_out, config, project\n"
+        "_try_out(project(config()), backbones=['small'], networks=[])\n"
         "print({'albumentations', 'lightning'} & {*sys.modules})"
     )
     root = Path(__file__).parents[2]
