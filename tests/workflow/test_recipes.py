@@ -1,4 +1,4 @@
-"""Presets quick, good, best, strong fit every kind of task, groups, and 60 rows, without an edit."""
+"""Presets fit every kind of task, groups, and 60 rows, without an edit."""
 
 import json
 from pathlib import Path
