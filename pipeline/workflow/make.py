@@ -1,16 +1,23 @@
 """Commands: each brings the jobs of its stage, and all that they need, up to date."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
-from pipeline.config.dependencies import backbone_of_scenes, backbones_of, blocks_of
+from pipeline.config.dependencies import (
+    backbone_of_scenes,
+    backbone_of_views,
+    backbones_of,
+    blocks_of,
+)
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
 from pipeline.core.task import Task
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_decision
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
@@ -32,9 +39,12 @@ def run(
     config = _load(config_name, overrides)
     _check_without_data(stage, config, members, folds)
     project = _open(config)
-    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        done = _bring_up_to_date(config, [plan.folds()], run)
+        done = _bring_up_to_date(project.config, [Plan(project).folds()], run)
+        if stage != "folds":
+            project, tried = _decide_views(config, project, run, only_read=stage == "audit")
+            done += tried
+        plan, config = Plan(project), project.config
         if stage == "audit":
             _check_scenes(plan, run)
             resolve("pipeline.stages.audit:audit_competition")(
@@ -49,7 +59,7 @@ def run(
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
-            print_summary(project.workspace.submissions, Path.cwd())
+            print_summary(project.workspace.submissions, Path.cwd(), project.decision)
 
 
 def demo(overrides: list[str]) -> None:
@@ -71,9 +81,10 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     _check_without_data("check", config, ",".join(names), "")
     project = _open(config)
-    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        _bring_up_to_date(config, [plan.folds()], run)
+        _bring_up_to_date(project.config, [Plan(project).folds()], run)
+        project, _ = _decide_views(config, project, run)
+        plan, config = Plan(project), project.config
         _try_out(config, backbones=[], networks=names)
         _bring_up_to_date(config, [job for name in names for job in plan.inputs(name)], run)
         return resolve("pipeline.stages.check:check_members")(project, names)
@@ -85,6 +96,24 @@ def _open(config: Config) -> Project:
     for note in (*project.competition.notes, *project.form.warnings):
         log.warning("%s: %s", config.competition, note)
     return project
+
+
+def _decide_views(
+    config: Config, project: Project, run: Run, *, only_read: bool = False
+) -> tuple[Project, int]:
+    """Replace `auto` in a project's config by what its images allow; return the number of jobs.
+
+    Args:
+        config: as it was written.
+        only_read: whether to leave the default where nothing was decided yet.
+    """
+    job = Plan(project).views() if asks_for_decision(config) else None
+    if job is None or (only_read and not job.is_done()):
+        return project, 0
+    done = _bring_up_to_date(project.config, [job], run)
+    decision = ViewDecision.read(project.workspace.views_json)
+    decided = with_decision(config, decision)
+    return replace(project, config=decided, decision=decision), done
 
 
 def _load(config_name: str, overrides: list[str]) -> Config:
@@ -118,6 +147,8 @@ def _check_without_data(stage: str, config: Config, members: str, folds: str) ->
         return
     if not before_members:
         used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
+        if asks_for_decision(config):
+            used |= {backbone_of_views(config)} - {None}
     find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
     # Only on a first run, because importing torch takes seconds.
     if config.runtime.device not in ("auto", "cpu") and not folds_csv.exists():

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.config.schema import Config
 from pipeline.errors import UserError
+from pipeline.images.view_decision import DEFAULT, with_decision
 from pipeline.workflow.make import _check_without_data, _try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
@@ -22,7 +23,7 @@ def config(**changes) -> Config:
         "backbones": {"small": SMALL},
         "members": {"net": {"network": "small"}},
     }
-    return Config.model_validate(raw | changes)
+    return with_decision(Config.model_validate(raw | changes), DEFAULT)
 
 
 @pytest.mark.parametrize(
