@@ -19,6 +19,7 @@ from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
+from pipeline.images.view_decision import DEFAULT, ViewDecision, with_decision
 from pipeline.metrics.find_metric import Metric, scale_of, task_metric
 from pipeline.metrics.metric import RowError
 from pipeline.metrics.own import try_metric
@@ -34,7 +35,9 @@ class Project:
 
     Attributes:
         index: images of training rows, then of test rows.
+        config: without `auto`; it stands for the default until `decision` is known.
         other_folds: looked at in place of folds.csv.
+        decision: what `auto` stands for; None where the config says it nowhere.
     """
 
     config: Config
@@ -42,6 +45,7 @@ class Project:
     competition: Competition
     index: ImageIndex
     other_folds: FoldTable | None = None
+    decision: ViewDecision | None = None
 
     @property
     def num_train(self) -> int:
@@ -181,7 +185,7 @@ def open_project(config: Config, root: Path) -> Project:
         num_train=len(competition.ids),
         pixel_range=config.data.pixel_range,
     )
-    return Project(config, workspace, competition, index)
+    return Project(with_decision(config, DEFAULT), workspace, competition, index)
 
 
 def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:

@@ -18,6 +18,7 @@ from pipeline.core.results import (
     WrittenForm,
 )
 from pipeline.core.summary import Summary
+from pipeline.images.view_decision import DEFAULT, with_decision
 
 CONFIG = {
     "competition": "tiny",
@@ -103,6 +104,6 @@ def example_summary(config: Config | None = None, **changes: Any) -> Summary:
         ],
         members={name: {"view_scores": dict(view_scores)} for name in ("first", "net")},
         fingerprint="abc",
-        config=config or Config.model_validate(CONFIG),
+        config=with_decision(config or Config.model_validate(CONFIG), DEFAULT),
     )
     return replace(summary, **changes)

@@ -27,6 +27,15 @@ def backbone_of_scenes(config: Config) -> str | None:
     return next(iter(config.backbones), None)
 
 
+def backbone_of_views(config: Config) -> str | None:
+    """Return the backbone whose features tell which views do harm: the first that is used.
+
+    It is the same whatever part of the members a run makes.
+    """
+    used = {name for member in config.members.values() for name in backbones_of(member)}
+    return next((name for name in config.backbones if name in used), None)
+
+
 def depends_on(config: Config, name: str, other: str) -> bool:
     """Return whether a member depends on another, directly or through others."""
     seen: set[str] = set()

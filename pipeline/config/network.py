@@ -23,6 +23,8 @@ MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}  # of losses tha
 Positive = Annotated[float, Field(gt=0)]
 Pool = Literal["auto", "avg", "max", "avgmax", "gem", "concat"]
 
+Preset = Literal["auto", "none", "light", "medium", "heavy"]  # of augmentation
+
 
 class Start(Section):
     """Weights of another member's model of the same fold."""
@@ -131,8 +133,11 @@ class Inputs(Section):
         description="balanced: classes drawn alike; over-, undersample: to the largest, the "
         "smallest class; weighted: by row weights; rows drawn anew each epoch",
     )
-    augment: Literal["none", "light", "medium", "heavy"] | list[dict[str, Any]] = Field(
-        "light", description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]"
+    augment: Preset | list[dict[str, Any]] = Field(
+        "auto",
+        description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]; auto: "
+        "light, with the flips, quarter turns and colour jitter that do no harm to frozen "
+        "features, and without flips that make another class",
     )
     mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
     cutmix: float = Field(0.0, ge=0, description="alpha; 0: off (Yun 2019)")

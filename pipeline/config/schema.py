@@ -3,7 +3,7 @@
 `python -m pipeline config` prints it, so the descriptions are the documentation.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -78,17 +78,18 @@ class Backbone(Section):
 class TTA(Section):
     """Views of each image at inference, the same for oof and test."""
 
-    views: list[str] = Field(
-        ["original", "mirrored"],
-        min_length=1,
-        description="original, mirrored, flipped, rotated_90|180|270, transposed, transversed, "
+    views: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "auto",
+        description="auto: original and mirrored, without the mirrored one if it makes another "
+        "class, with more if they surely help, by a test on frozen features; or a list of "
+        "original, mirrored, flipped, rotated_90|180|270, transposed, transversed, "
         "scale_F, crop_POSITION_F; eight_of_square and five_crops stand for lists",
     )
 
     @field_validator("views")
     @classmethod
-    def _known_views(cls, views: list[str]) -> list[str]:
-        return expand_views(views)
+    def _known_views(cls, views: str | list[str]) -> str | list[str]:
+        return views if isinstance(views, str) else expand_views(views)
 
     average: Literal["probabilities", "logits", "geometric"] = Field(
         "probabilities", description="how the views' predictions are averaged"

@@ -83,6 +83,11 @@ class Workspace:
         return self.submissions / "audit" / "scenes" / "finding.json"
 
     @property
+    def views_json(self) -> Path:
+        """Return the JSON of what `tta.views: auto` and `augment: auto` stand for."""
+        return self.features / "images" / "views" / "views.json"
+
+    @property
     def ledger(self) -> Path:
         """Return the file of a JSON line for each submission, the oldest first."""
         return self.submissions / "ledger.jsonl"

@@ -1,4 +1,4 @@
-"""Presets of augmentation: what `augment: none`, `light`, `medium` and `heavy` stand for."""
+"""Presets of augmentation: what `none`, `light`, `medium` and `heavy` stand for, and `auto`."""
 
 from typing import Any
 
@@ -39,3 +39,23 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
         {"CoarseDropout": {"num_holes_range": [1, 3], "p": 0.5}},
     ],
 }
+PRESETS["auto"] = PRESETS["light"]  # before anything is decided by the images
+# Hue and saturation alone: whether brightness carries the class is not tested.
+_COLOUR = {"brightness": [1, 1], "contrast": [1, 1], "saturation": [0.8, 1.2], "hue": [-0.02, 0.02]}
+
+
+def light_preset(
+    *, horizontal_flips: bool, vertical_flips: bool, quarter_turns: bool, colour_jitter: bool
+) -> str | list[dict[str, Any]]:
+    """Return `light` with what the images allow; its name where that is what it holds."""
+    if horizontal_flips and not (vertical_flips or quarter_turns or colour_jitter):
+        return "light"
+    crop, flip = PRESETS["light"]
+    steps = [
+        (True, crop),
+        (horizontal_flips, flip),
+        (vertical_flips, {"VerticalFlip": {"p": 0.5}}),
+        (quarter_turns, {"RandomRotate90": {"p": 0.5}}),
+        (colour_jitter, {"ColorJitter": {**_COLOUR, "p": 0.5}}),
+    ]
+    return [step for allowed, step in steps if allowed]

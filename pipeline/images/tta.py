@@ -20,6 +20,8 @@ PLAIN_VIEWS: dict[str, View] = {
     "transposed": lambda images: images.transpose(2, 3),
     "transversed": lambda images: images.rot90(2, (2, 3)).transpose(2, 3),
 }
+GREY = "grey"  # no view of a config: it tells whether colour carries the class
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}
 
 
@@ -33,6 +35,8 @@ def get_view(name: str) -> View:
     """
     if name in PLAIN_VIEWS:
         return PLAIN_VIEWS[name]
+    if name == GREY:
+        return _grey
     if match := SCALE.fullmatch(name):
         return lambda images: _resize(images, float(match[1]))
     position, share = CROP.fullmatch(name).groups()
@@ -44,6 +48,11 @@ def sides(views: list[str], image_size: int) -> dict[int, str]:
     square = torch.zeros(1, 1, image_size, image_size)
     of_views = [(get_view(view)(square).shape[-1], view) for view in views]
     return dict(reversed(of_views))
+
+
+def _grey(images: torch.Tensor) -> torch.Tensor:
+    shares = torch.tensor(LUMINANCE, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
+    return (images * shares).sum(dim=1, keepdim=True).expand_as(images).contiguous()
 
 
 def _resize(images: torch.Tensor, factor: float) -> torch.Tensor:

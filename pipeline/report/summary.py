@@ -10,6 +10,7 @@ from pipeline.core.finding import Finding, read_findings
 from pipeline.core.results import RoundGain
 from pipeline.core.summary import Summary, path_of_last
 from pipeline.core.workspace import Workspace
+from pipeline.images.view_decision import ViewDecision
 from pipeline.report import wording
 from pipeline.report.hints import hints
 
@@ -27,8 +28,12 @@ SENTENCES = (
 )
 
 
-def print_summary(submissions: Path, root: Path) -> None:
-    """Print what the last ensemble of a competition found."""
+def print_summary(submissions: Path, root: Path, decision: ViewDecision | None = None) -> None:
+    """Print what the last ensemble of a competition found.
+
+    Args:
+        decision: on views and augmentation, where the config says `auto`.
+    """
     summary = Summary.read(path_of_last(submissions))
     console = Console(highlight=False)
     console.print(_contestants(summary))
@@ -51,6 +56,8 @@ def print_summary(submissions: Path, root: Path) -> None:
     for sentence in SENTENCES:
         if text := sentence(summary):
             console.print(text, markup=False)
+    if decision is not None:
+        console.print(f"Decided by tests on frozen features: {decision.sentence()}.", markup=False)
     console.print(f"Submission: [bold]{summary.submission}[/bold] ({summary.test_rows} rows)")
     for rounds in summary.rounds:
         console.print(_rounds(summary, rounds))

@@ -4,6 +4,7 @@ Members are considered in the order of the config, which recipes list by what th
 minute; one that does not fit any more is left out, and a later, cheaper one may still fit.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -15,13 +16,16 @@ from pipeline.config.schema import Config
 from pipeline.core.runtime import duration
 from pipeline.errors import UserError
 from pipeline.project import Project
-from pipeline.workflow.jobs import Job, pending
+from pipeline.workflow.jobs import Job, pending, resolve
 from pipeline.workflow.plan import Plan
 
 SPARE = 0.9  # share of the budget that predictions may fill
 BLENDS = "pipeline.stages.ensemble:blend_members"
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CostOf = Callable[[Job], Any]  # a Cost of stages/plan.py
+BringUpToDate = Callable[..., int]  # (project, jobs, deadline=...): does what is pending of them
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -65,6 +69,48 @@ def parse_budget(text: str) -> float:
     if not seconds:
         raise UserError(f"BUDGET={text}: expected more than nothing.")
     return seconds
+
+
+def plan_within(project: Project, ends: float | None) -> str:
+    """Return the table of what is to do, with predicted times.
+
+    Args:
+        ends: the monotonic clock's time after which members do not fit any more; None: all do.
+    """
+    cost_of, chosen = _predictor(project), project
+    if ends is not None:
+        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of)
+    return plan_table(project, chosen, cost_of)
+
+
+def train_within(project: Project, ends: float, bring_up_to_date: BringUpToDate) -> Project:
+    """Train and infer what fits into the time; return the project with the members that are done.
+
+    Members whose jobs took longer than predicted are dropped on the way, and what is left of the
+    time is filled again.
+    """
+    cost_of, late = _predictor(project), set[str]()
+    while True:
+        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=late)
+        log.info("plan:\n%s", plan_table(project, chosen, cost_of))
+        plan, predicted = (
+            Plan(chosen),
+            {job.folder: cost_of(job).seconds for job in jobs_of(chosen)},
+        )
+        deadline = Deadline(ends - predicted.get(plan.ensemble().folder, 0.0), predicted)
+        joined = [plan.join(name) for name in chosen.config.members]
+        bring_up_to_date(chosen, joined, deadline=deadline)
+        if not deadline.late:
+            return chosen
+        late |= deadline.late
+        log.warning("out of time, left out: %s", ", ".join(sorted(deadline.late)))
+
+
+def _predictor(project: Project) -> CostOf:
+    """Return what predicts the cost of jobs, by a few batches of each kind."""
+    log.info("predicting times by a few batches of each kind")
+    predictor = resolve("pipeline.stages.plan:Predictor")(project)
+    return lambda job: predictor.cost(job.function, job.arguments)
 
 
 def with_members(project: Project, names: Iterable[str]) -> Project:

@@ -33,6 +33,7 @@ FORMAT = {
     "scene_check": 2,
     "cache": 1,
     "block": 3,
+    "views": 1,
     "train": 4,
     "predict": 2,
     "blend": 5,  # predictions of a blend that is a teacher
@@ -83,6 +84,20 @@ def of_block(project: Project, *, features: str) -> str:
     """Return the fingerprint of all images' features by one backbone."""
     views, images = project.config.tta.views, project.index.digest
     return fingerprint(how=features, views=views, images=images)
+
+
+def of_views(project: Project, *, features: str) -> str:
+    """Return the fingerprint of the decision on views and augmentation."""
+    return fingerprint(
+        format=FORMAT["views"],
+        how=features,
+        task=task_recipe(project.config.task),
+        rows=project.competition.rows_digest,
+        images=project.train_index.digest,
+        folds=project.folds.digest_of(0),
+        groups=project.folds.groups_digest,
+        seed=project.config.seed,
+    )
 
 
 def of_cache(project: Project, *, short_side: int) -> str:
@@ -192,12 +207,14 @@ def of_scene_check(project: Project, *, block: str) -> str:
 
 def of_report(project: Project, *, ensemble: str) -> str:
     """Return the fingerprint of the report."""
-    workspace = project.workspace
+    workspace, decision = project.workspace, project.decision
+    decided = {} if decision is None else {"views": decision.sentence()}
     audits = [workspace.audit_json, workspace.findings_json, workspace.scenes_json]
     return fingerprint(
         format=FORMAT["report"],
         ensemble=ensemble,
         audits=[file_digest(path) for path in audits if path.exists()],
+        **decided,
     )
 
 

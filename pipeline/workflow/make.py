@@ -2,28 +2,28 @@
 
 import logging
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.backbones.weights import find_weights
-from pipeline.config.dependencies import backbone_of_scenes, backbones_of, blocks_of
+from pipeline.config.dependencies import (
+    backbone_of_scenes,
+    backbone_of_views,
+    backbones_of,
+    blocks_of,
+)
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config, Network
 from pipeline.core.locks import Run
 from pipeline.core.task import Task
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_decision
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
-from pipeline.workflow.budget import (
-    SPARE,
-    CostOf,
-    Deadline,
-    choose_members,
-    jobs_of,
-    parse_budget,
-    plan_table,
-)
+from pipeline.workflow.budget import Deadline, parse_budget, plan_within, train_within
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
@@ -50,9 +50,12 @@ def run(
     config = _load(config_name, overrides)
     _check_without_data(stage, config, members, folds)
     project = _open(config)
-    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        done = _bring_up_to_date(project, [plan.folds()], run)
+        done = _bring_up_to_date(project, [Plan(project).folds()], run)
+        if stage != "folds":
+            project, tried = _decide_views(config, project, run, only_read=stage == "audit")
+            done += tried
+        plan, config = Plan(project), project.config
         if stage == "audit":
             _check_scenes(plan, run)
             resolve("pipeline.stages.audit:audit_competition")(
@@ -60,10 +63,10 @@ def run(
             )
             return
         if stage == "plan":
-            _print_plan(project, ends)
+            print(plan_within(project, ends))
             return
-        if ends is not None and stage not in ("folds", "features"):
-            plan = Plan(_train_within(project, ends, run))
+        if ends is not None:
+            plan = Plan(train_within(project, ends, partial(_bring_up_to_date, run=run)))
         if stage in ("ensemble", "report"):
             done += _bring_up_to_date(plan.project, [plan.ensemble()], run)
             done += _check_scenes(plan, run)
@@ -72,43 +75,7 @@ def run(
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
-            print_summary(project.workspace.submissions, Path.cwd())
-
-
-def _print_plan(project: Project, ends: float | None) -> None:
-    """Print what is to do, with predicted times, and within a budget what is left out."""
-    cost_of, chosen = _predictor(project), project
-    if ends is not None:
-        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of)
-    print(plan_table(project, chosen, cost_of))
-
-
-def _train_within(project: Project, ends: float, run: Run) -> Project:
-    """Train and infer what fits into the time; return the project with the members that are done.
-
-    Members whose jobs took longer than predicted are dropped on the way, and what is left of the
-    time is filled again.
-    """
-    cost_of, late = _predictor(project), set()
-    while True:
-        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=late)
-        log.info("plan:\n%s", plan_table(project, chosen, cost_of))
-        plan, jobs = Plan(chosen), jobs_of(chosen)
-        *_, blends = jobs or [plan.ensemble()]
-        predicted = {job.folder: cost_of(job).seconds for job in jobs}
-        deadline = Deadline(ends - predicted.get(blends.folder, 0.0), predicted)
-        _bring_up_to_date(chosen, [plan.join(n) for n in chosen.config.members], run, deadline)
-        if not deadline.late:
-            return chosen
-        late |= deadline.late
-        log.warning("out of time, left out: %s", ", ".join(sorted(deadline.late)))
-
-
-def _predictor(project: Project) -> CostOf:
-    """Return what predicts the cost of jobs, by a few batches of each kind."""
-    log.info("predicting times by a few batches of each kind")
-    predictor = resolve("pipeline.stages.plan:Predictor")(project)
-    return lambda job: predictor.cost(job.function, job.arguments)
+            print_summary(project.workspace.submissions, Path.cwd(), project.decision)
 
 
 def demo(overrides: list[str]) -> None:
@@ -139,9 +106,10 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
     names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
     _check_without_data("check", config, ",".join(names), "")
     project = _open(config)
-    plan = Plan(project)
     with Run(project.workspace.runs) as run:
-        _bring_up_to_date(project, [plan.folds()], run)
+        _bring_up_to_date(project, [Plan(project).folds()], run)
+        project, _ = _decide_views(config, project, run)
+        plan = Plan(project)
         _try_out(project, backbones=[], networks=names)
         _bring_up_to_date(project, [job for name in names for job in plan.inputs(name)], run)
         return resolve("pipeline.stages.check:check_members")(project, names)
@@ -153,6 +121,24 @@ def _open(config: Config) -> Project:
     for note in (*project.competition.notes, *project.form.warnings):
         log.warning("%s: %s", config.competition, note)
     return project
+
+
+def _decide_views(
+    config: Config, project: Project, run: Run, *, only_read: bool = False
+) -> tuple[Project, int]:
+    """Replace `auto` in a project's config by what its images allow; return the number of jobs.
+
+    Args:
+        config: as it was written.
+        only_read: whether to leave the default where nothing was decided yet.
+    """
+    job = Plan(project).views() if asks_for_decision(config) else None
+    if job is None or (only_read and not job.is_done()):
+        return project, 0
+    done = _bring_up_to_date(project, [job], run)
+    decision = ViewDecision.read(project.workspace.views_json)
+    decided = with_decision(config, decision)
+    return replace(project, config=decided, decision=decision), done
 
 
 def _load(config_name: str, overrides: list[str]) -> Config:
@@ -186,6 +172,8 @@ def _check_without_data(stage: str, config: Config, members: str, folds: str) ->
         return
     if not before_members:
         used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
+        if asks_for_decision(config):
+            used |= {backbone_of_views(config)} - {None}
     find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
     if folds_csv.exists():
         return  # images were read before, and importing torch takes seconds

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from pipeline.config.dependencies import backbone_of_scenes, blocks_of
+from pipeline.config.dependencies import backbone_of_scenes, backbone_of_views, blocks_of
 from pipeline.config.schema import External, Learner
 from pipeline.core.folds import model_name
 from pipeline.errors import UserError
@@ -74,6 +74,22 @@ class Plan:
             arguments=self._arguments | {"backbone": backbone, "how": features},
             owns_folder=False,  # features of the same images and views are used again
             overwrites=False,
+        )
+
+    @_once
+    def views(self) -> Job | None:
+        """Return the job of what `auto` stands for; None where no member uses a backbone."""
+        backbone = backbone_of_views(self.config)
+        if backbone is None:
+            return None
+        features = fingerprints.of_features(self.config.backbones[backbone])
+        return Job(
+            name=f"views on {backbone}",
+            function="pipeline.stages.views:decide_views",
+            folder=self.project.workspace.views_json.parent,
+            fingerprint=fingerprints.of_views(self.project, features=features),
+            arguments=self._arguments | {"backbone": backbone, "how": features},
+            owns_folder=False,  # features of the same rows are used again
         )
 
     @_once

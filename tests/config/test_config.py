@@ -41,7 +41,7 @@ def error_of(folder: Path, text: str, *overrides: str) -> str:
 def test_defaults_fill_a_short_file(tmp_path):
     config = load_config(write(tmp_path, "competition: x\ntask: {kind: ordinal, target: y}\n"))
     assert config.task.metric == "quadratic_weighted_kappa"
-    assert (config.folds.n, config.seed, config.tta.views) == (5, 42, ["original", "mirrored"])
+    assert (config.folds.n, config.seed, config.tta.views) == (5, 42, "auto")
 
 
 SHIPPED = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("presets/*.yaml")])

@@ -12,6 +12,7 @@ import torch
 from pipeline.config.schema import Config
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.images.view_decision import DEFAULT, with_decision
 from pipeline.project import Project
 from pipeline.workflow.make import _check_without_data, _try_out
 
@@ -26,7 +27,7 @@ def config(**changes) -> Config:
         "backbones": {"small": SMALL},
         "members": {"net": {"network": "small"}},
     }
-    return Config.model_validate(raw | changes)
+    return with_decision(Config.model_validate(raw | changes), DEFAULT)
 
 
 def project(config: Config) -> Project:

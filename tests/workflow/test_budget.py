@@ -101,7 +101,7 @@ def test_once_a_member_is_late_none_of_its_jobs_begins(project):
 
 def test_a_run_within_a_budget_submits_what_fits(tmp_path, monkeypatch):
     write_competition(tmp_path)
-    monkeypatch.setattr(make, "_predictor", lambda project: seconds_of)
+    monkeypatch.setattr(budget, "_predictor", lambda project: seconds_of)
     members = {name: MEMBERS[name] for name in ("linear", "net", "ridge")}
     (tmp_path / "tiny.yaml").write_text(json.dumps(CONFIG | {"members": members}))
     monkeypatch.chdir(tmp_path)
@@ -129,7 +129,7 @@ def test_each_kind_of_job_is_measured_once_and_grows_with_its_work(project, monk
 
 def test_members_that_are_done_are_submitted_when_no_time_is_left(tmp_path, monkeypatch):
     write_competition(tmp_path)
-    monkeypatch.setattr(make, "_predictor", lambda project: seconds_of)
+    monkeypatch.setattr(budget, "_predictor", lambda project: seconds_of)
     members = {name: MEMBERS[name] for name in ("linear", "net")}
     (tmp_path / "tiny.yaml").write_text(json.dumps(CONFIG | {"members": members}))
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.report import figures, wording
-from pipeline.report.page import Part, Picture, Section, Table
+from pipeline.report.page import Part, Picture, Section, Table, Text
 from pipeline.report.page_inputs import PageInputs
 
 
@@ -14,6 +14,7 @@ def members_section(inputs: PageInputs) -> Section:
         _intervals(inputs),
         *_diversity(inputs),
         *_rounds(inputs),
+        *_view_decision(inputs),
         *_view_scores(inputs),
     ]
     look = "Look for blends that beat all members by more than the spread over folds."
@@ -115,6 +116,15 @@ def _rounds(inputs: PageInputs) -> list[Part]:
         )
         for rounds in summary.rounds
     ]
+
+
+def _view_decision(inputs: PageInputs) -> list[Part]:
+    """Return what `auto` stands for in the config, and why."""
+    decision = inputs.project.decision
+    if decision is None:
+        return []
+    look = f"Decided by tests on frozen features: {decision.sentence()}."
+    return [Text("Views and augmentation", look)]
 
 
 def _view_scores(inputs: PageInputs) -> list[Part]:
