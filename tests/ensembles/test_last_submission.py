@@ -33,7 +33,7 @@ def project(tmp_path):
         workspace=SimpleNamespace(
             root=tmp_path, submissions=folder, ledger=folder / "ledger.jsonl"
         ),
-        competition=SimpleNamespace(ids=IDS, classes=("a", "b"), targets=TARGETS),
+        competition=SimpleNamespace(ids=IDS, classes=("a", "b"), targets=TARGETS, scale="none"),
         metric=get_metric("accuracy", "binary"),
         folds=SimpleNamespace(digest="these folds", groups=IDS),
         task=Task("binary"),
