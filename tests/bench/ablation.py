@@ -133,7 +133,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     others = np.flatnonzero(project.folds.folds != fold)
     held_out = np.flatnonzero(project.folds.folds == fold)
     rows = np.sort(stream(seed, "ablation").permutation(others)[:num_rows])
-    cache = ImageCache(Plan(project).cache(network.image_size).folder)
+    cache = ImageCache(Plan(project).cache(project.cached_side("net")).folder)
     device = choose_device("auto")
     precision = choose_precision("auto", device)
     kind = competition.task.kind
