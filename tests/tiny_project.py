@@ -22,10 +22,12 @@ CONFIG = {
     "backbones": {"small": BACKBONE},
     "members": {"linear": {"learner": "logistic", "blocks": {"small": 1.0}}},
     "blends": ["soft_vote", "weighted"],
+    # Not `auto`: what it decides depends on labels of all folds; test_views.py tests it.
+    "tta": {"views": ["original", "mirrored"]},
     "calibrate": "none",  # so that a soft vote is a mean, worked out by hand
     "runtime": {"device": "cpu", "workers": 0},
 }
-NETWORK = {"network": "small", "epochs": 1, "batch_size": 8}
+NETWORK = {"network": "small", "epochs": 1, "batch_size": 8, "augment": "light"}
 SEARCHED = {
     "learner": "ridge",
     "blocks": {"small": 1.0},

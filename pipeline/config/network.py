@@ -136,8 +136,8 @@ class Inputs(Section):
     augment: Preset | list[dict[str, Any]] = Field(
         "auto",
         description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]; auto: "
-        "light, with the flips, quarter turns and colour jitter that do no harm to frozen "
-        "features, and without flips that make another class",
+        "light, with vertical flips and quarter turns where they do no harm to frozen features, "
+        "and without horizontal flips where they make another class",
     )
     mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
     cutmix: float = Field(0.0, ge=0, description="alpha; 0: off (Yun 2019)")

@@ -51,7 +51,7 @@ def choose_views(
     """Return what the rows' features allow, and what was measured.
 
     The mirrored view and horizontal flips stay unless they ruin or harm: most photographs allow
-    them. The others, and colour jitter, are added where they are surely harmless; as views only
+    them. The others are added to augmentation where they are surely harmless, and as views only
     where they surely help, for each costs a forward pass of every image.
     """
     effects = {view: trial.effect(view) for view in TRIED[1:-1]}
@@ -61,30 +61,23 @@ def choose_views(
     for view in EXTRA:
         if effects[view].harmless and trial.surely_better([*views, view], views):
             views.append(view)
-    colour = _colour(trial)
+    colour_matters = trial.knows and trial.refit_loses(GREY)
     decision = ViewDecision(
         views=tuple(views),
         horizontal_flips=keeps,
         vertical_flips=effects[FLIPPED].harmless,
         quarter_turns=effects[TURNED].harmless and effects[HALF_TURN].harmless,
-        colour_jitter=colour == "harmless",
-        reason=_reason(trial, effects, colour, classes),
+        colour_matters=colour_matters,
+        reason=_reason(trial, effects, colour_matters, classes),
     )
     return decision, list(effects.values())
 
 
-def _colour(trial: ViewTrial) -> str:
-    """Return what colour does: "absent", "unknown", "harmless" or "matters"."""
-    grey, original = (trial.features[:, trial.views.index(view)] for view in (GREY, "original"))
-    if np.allclose(grey, original, rtol=1e-3, atol=1e-3 * np.abs(original).max(initial=0)):
-        return "absent"
-    if not trial.knows:
-        return "unknown"
-    return "matters" if trial.refit_loses(GREY) else "harmless"
-
-
 def _reason(
-    trial: ViewTrial, effects: dict[str, ViewEffect], colour: str, classes: tuple[str, ...]
+    trial: ViewTrial,
+    effects: dict[str, ViewEffect],
+    colour_matters: bool,
+    classes: tuple[str, ...],
 ) -> str:
     """Say why, what was refused first."""
     found = [_about_mirrored(effects[MIRRORED], classes)]
@@ -97,8 +90,8 @@ def _reason(
     refused = [view for view in (FLIPPED, TURNED, HALF_TURN) if not effects[view].harmless]
     for view in refused:
         found.append(f"{view} {_loss(effects[view], classes)}")
-    if colour == "matters":
-        found.append("colour matters: no colour jitter")
+    if colour_matters:
+        found.append("colour matters, and `medium` and `heavy` change it")
     return "; ".join(found)
 
 
@@ -115,6 +108,8 @@ def _loss(effect: ViewEffect, classes: tuple[str, ...]) -> str:
         return f"`{classes[one]}` looks like `{classes[other]}`"
     if effect.harms and not effect.ruins:
         return f"beside the original costs {effect.harm:.0%} of what the features know"
-    if not 0 <= effect.lost < 1:
+    if effect.ruins and not 0 <= effect.lost < 1:
         return "alone scores no better than a constant"
-    return f"alone costs {effect.lost:.0%} of what the features know"
+    if effect.ruins:
+        return f"alone costs {effect.lost:.0%} of what the features know"
+    return f"alone may cost {effect.lost + effect.lost_margin:.0%} of what the features know"

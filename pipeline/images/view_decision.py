@@ -17,7 +17,8 @@ class ViewDecision:
 
     Attributes:
         views: of each image at inference.
-        horizontal_flips, vertical_flips, quarter_turns, colour_jitter: of augmentation.
+        horizontal_flips, vertical_flips, quarter_turns: of augmentation.
+        colour_matters: whether grey images tell less; `auto` never changes colours.
         reason: why, in words.
     """
 
@@ -25,7 +26,7 @@ class ViewDecision:
     horizontal_flips: bool = True
     vertical_flips: bool = False
     quarter_turns: bool = False
-    colour_jitter: bool = False
+    colour_matters: bool = False
     reason: str = ""
 
     @property
@@ -38,7 +39,7 @@ class ViewDecision:
         allowed = [name.replace("_", " ") for name in KINDS_OF_AUGMENTATION if getattr(self, name)]
         decided = f"views {', '.join(self.views)}; augmentation with {', '.join(allowed)}"
         if not allowed:
-            decided = f"views {', '.join(self.views)}; augmentation without flips, turns and colour"
+            decided = f"views {', '.join(self.views)}; augmentation without flips and turns"
         return f"{decided} ({self.reason})" if self.reason else decided
 
     def write(self, path: Path, **evidence: Any) -> None:
@@ -53,7 +54,7 @@ class ViewDecision:
         return cls(**fields | {"views": tuple(fields["views"])})
 
 
-KINDS_OF_AUGMENTATION = ("horizontal_flips", "vertical_flips", "quarter_turns", "colour_jitter")
+KINDS_OF_AUGMENTATION = ("horizontal_flips", "vertical_flips", "quarter_turns")
 DEFAULT = ViewDecision()  # where nothing speaks against it
 
 

@@ -22,6 +22,7 @@ LITE0 = {
 BASE = {
     "folds": {"n": 4},
     "backbones": {"small": LITE0},
+    "tta": {"views": "auto"},
     "task": {"kind": "multiclass", "target": "label", "metric": "accuracy"},
 }
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, object]]
@@ -133,11 +134,12 @@ def test_what_has_no_direction_may_be_flipped_and_turned(tmp_path):
     assert {"HorizontalFlip", "VerticalFlip", "RandomRotate90"} <= set(names)
 
 
-def test_colour_that_is_the_class_is_not_jittered(tmp_path):
+def test_colour_that_is_the_class_is_said_and_not_jittered(tmp_path):
     write(tmp_path, stains)
     decision = decide(tmp_path)
-    assert not decision.colour_jitter
+    assert decision.colour_matters
     assert "colour matters" in decision.reason
+    assert "Color" not in str(decision.augment)
 
 
 def test_a_target_that_changes_sign_is_not_mirrored(tmp_path):
@@ -177,10 +179,10 @@ def test_one_row_of_a_class_does_no_harm(tmp_path):
 def test_arrows_score_as_without_mirrored_views(tmp_path):
     """The whole chain: 1.00 where mirrored views gave chance."""
     scores = {}
-    for name, tta in (("auto", {}), ("mirrored", {"views": ["original", "mirrored"]})):
+    for name, views in (("auto", "auto"), ("mirrored", ["original", "mirrored"])):
         write(tmp_path / name, arrow, num_train=100)
-        larger = {"backbones": {"small": LITE0 | {"image_size": 96}}}
-        tiny_project.run(tmp_path / name, tta=tta, **BASE | larger)
+        larger = {"backbones": {"small": LITE0 | {"image_size": 128}}}
+        tiny_project.run(tmp_path / name, **BASE | larger | {"tta": {"views": views}})
         meta = tmp_path / name / "models" / "tiny" / "linear" / "meta.json"
         scores[name] = json.loads(meta.read_text())["oof_score"]
     assert scores["auto"] > 0.97
@@ -189,12 +191,12 @@ def test_arrows_score_as_without_mirrored_views(tmp_path):
 
 def test_blocks_and_models_depend_on_the_decision_not_on_the_word(tmp_path):
     write(tmp_path, noise, num_train=30)
-    net = tiny_project.NETWORK | {"image_size": 32}
+    net = tiny_project.NETWORK | {"image_size": 32, "augment": "auto"}
     members = tiny_project.CONFIG["members"] | {"net": net}
     explicit = {"linear": members["linear"], "net": net | {"augment": "light"}}
     tta = {"views": ["original", "mirrored"]}
     folds = {"n": 2}
-    tiny_project.run(tmp_path, "train", members=explicit, tta=tta, **BASE | {"folds": folds})
+    tiny_project.run(tmp_path, "train", members=explicit, **BASE | {"folds": folds, "tta": tta})
     before = tiny_project.listing(tmp_path / "models")
     tiny_project.run(tmp_path, "train", members=members, **BASE | {"folds": folds})
     assert tiny_project.listing(tmp_path / "models") == before
@@ -203,8 +205,7 @@ def test_blocks_and_models_depend_on_the_decision_not_on_the_word(tmp_path):
 
 def test_explicit_keys_make_no_decision(tmp_path, capsys):
     write(tmp_path, noise, num_train=20)
-    tta = {"views": ["original"]}
-    tiny_project.run(tmp_path, tta=tta, **BASE)
+    tiny_project.run(tmp_path, **BASE | {"tta": {"views": ["original"]}})
     assert not (tmp_path / "features/tiny/images/views").exists()
     assert "Decided by" not in capsys.readouterr().out
     tiny_project.run(tmp_path, **BASE)
