@@ -47,8 +47,8 @@ def light_preset(
 ) -> str | list[dict[str, Any]]:
     """Return `light` with what the images allow; its name where that is what it holds.
 
-    Colours stay even where they do not matter: weak jitter of hue and saturation gained nothing on
-    two competitions (tests/bench/ABLATION.md).
+    Colours stay even where they do not matter: weak jitter of hue and saturation made no sure
+    difference on two competitions (tests/bench/ABLATION.md).
     """
     if horizontal_flips and not (vertical_flips or quarter_turns):
         return "light"
