@@ -150,7 +150,7 @@ def choose_members(
             chosen.append(name)
     if not chosen:
         raise UserError(
-            f"BUDGET: no member fits into {duration(seconds)}; the quickest needs "
+            f"BUDGET: no member fits into the {duration(max(seconds, 0))} left; the quickest needs "
             f"{duration(shortest)}. Give more time, or fewer rows: SET=data.subset=0.2."
         )
     return with_members(project, chosen)

@@ -77,7 +77,7 @@ def test_a_student_without_its_teacher_is_left_out(project):
 
 
 def test_too_small_a_budget_says_what_the_quickest_member_needs(project):
-    with pytest.raises(UserError, match="no member fits into 11s; the quickest needs 12s"):
+    with pytest.raises(UserError, match="no member fits into the 11s left; the quickest needs 12s"):
         budget.choose_members(project, 11, seconds_of)
 
 
