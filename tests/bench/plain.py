@@ -9,6 +9,7 @@ cross-validation. Folds and metric are ours, so that scores compare. Prints a Ma
 
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.config.load import load_config
 from pipeline.core.levels import interpolate_levels
 from pipeline.project import Project, open_project
 
+warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn, on defaults of later versions
 BACKBONES = ("lite0", "lite1", "lite2")
 
 
@@ -48,7 +50,9 @@ def fit(project: Project, x: np.ndarray, y: np.ndarray) -> object:
         return make_pipeline(StandardScaler(), RidgeCV(np.logspace(1, 6, 11))).fit(
             x, y @ project.competition.levels
         )
-    logistic = LogisticRegressionCV(Cs=np.logspace(-5, -1, 5), cv=3, max_iter=500)
+    logistic = LogisticRegressionCV(
+        Cs=np.logspace(-5, -1, 5), cv=3, max_iter=500, scoring="neg_log_loss"
+    )
     if kind == "multilabel":
         return make_pipeline(StandardScaler(), OneVsRestClassifier(logistic)).fit(x, y)
     return make_pipeline(StandardScaler(), logistic).fit(x, y.argmax(1))
