@@ -29,3 +29,8 @@ def did_you_mean(wrong: Any, known: Iterable[str], *, most: int = 1, list_all: b
 def close_names(wrong: Any, known: Iterable[str], *, most: int = 1) -> list[str]:
     """Return the known names that are nearest to a wrong one; none where all are far."""
     return difflib.get_close_matches(str(wrong), list(known), n=most, cutoff=0.5)
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's type and the first line of its message, for a message of ours."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"

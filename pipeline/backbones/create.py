@@ -19,7 +19,7 @@ from pipeline.backbones.hub import from_hub, kept_weights
 from pipeline.backbones.sizes import fit_to_size
 from pipeline.backbones.weights import weights_file
 from pipeline.config.schema import Backbone
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import UserError, did_you_mean, first_line
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,7 @@ def _create(
     except (TypeError, RuntimeError) as error:
         if pretrained and isinstance(error, RuntimeError):
             raise  # of the hub
-        raise UserError(
-            f"backbone arch {arch!r} cannot be built so: {_first_line(error)}"
-        ) from None
+        raise UserError(f"backbone arch {arch!r} cannot be built so: {first_line(error)}") from None
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -155,14 +153,10 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{path}: not readable as weights ({_first_line(error)}).") from None
+        raise UserError(f"{path}: not readable as weights ({first_line(error)}).") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected tensors by name.")
     return {name: value for name, value in content.items() if torch.is_tensor(value)}
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"

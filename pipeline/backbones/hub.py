@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from pipeline.backbones.weights import weights_folder
 from pipeline.core.artifacts import is_as_written, replacing_checked
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +119,9 @@ def from_hub(arch: str) -> Iterator[None]:
     except (TypeError, UserError):
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
         raise UserError(
-            f"backbone arch {arch!r}: no weights from the hub ({reason}). {WITHOUT_INTERNET}"
+            f"backbone arch {arch!r}: no weights from the hub ({first_line(error)}). "
+            f"{WITHOUT_INTERNET}"
         ) from None
     finally:
         constants.HF_HUB_OFFLINE = offline

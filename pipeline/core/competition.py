@@ -78,6 +78,14 @@ class Competition:
         return np.column_stack(columns).astype(float)
 
     @property
+    def scale_entry(self) -> dict[str, str]:
+        """Return the scale for metadata and recipes; none for the target's own unit.
+
+        So what earlier versions wrote stays up to date.
+        """
+        return {} if self.scale == "none" else {"scale": self.scale}
+
+    @property
     def positive(self) -> str | None:
         """Return the positive class of a binary task, its last; else None."""
         return self.classes[-1] if self.task.is_binary else None

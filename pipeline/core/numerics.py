@@ -38,6 +38,29 @@ def best_factor(
     return float(np.exp(found.x)), float(found.fun)
 
 
+def standard_error(
+    differences: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None
+) -> tuple[float, int]:
+    """Return the standard error of the mean of differences (N,), infinite for one unit; and units.
+
+    Args:
+        units: (N,) rows of one vary together: a group, an image's views; None: each row alone.
+        weights: (N,) of a weighted mean.
+    """
+    if weights is None:
+        centred, total = differences - differences.mean(), len(differences)
+    else:
+        total = weights.sum()
+        centred = weights * (differences - weights @ differences / total)
+    if units is not None:
+        _, units = np.unique(units, return_inverse=True)
+        centred = np.bincount(units, centred)
+    count = len(centred)
+    if count < 2:
+        return np.inf, count
+    return np.sqrt(count / (count - 1) * np.sum(centred**2)) / total, count
+
+
 def unit_rows(features: np.ndarray) -> np.ndarray:
     """Divide each row (N, D) by its length; a row of zeros stays."""
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), TINY)

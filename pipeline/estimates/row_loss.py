@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm, t
 
+from pipeline.core.numerics import standard_error
 from pipeline.core.task import Task
 from pipeline.metrics.find_metric import Metric
 from pipeline.metrics.scorers import EPS
@@ -67,16 +68,8 @@ def margin(differences: np.ndarray, groups: np.ndarray | None = None) -> float:
         groups: (N,) rows of one group vary together. Of few groups, two standard errors become
             more, by Student's t; of a single one they are infinite.
     """
-    if groups is not None:
-        _, groups = np.unique(groups, return_inverse=True)
-        centred = np.bincount(groups, differences - differences.mean())
-    else:
-        centred = differences - differences.mean()
-    units = len(centred)
-    if units < 2:
-        return np.inf
-    error = np.sqrt(units / (units - 1) * np.sum(centred**2)) / len(differences)
-    return float(t.ppf(norm.cdf(STANDARD_ERRORS), units - 1) * error)
+    error, units = standard_error(differences, groups)
+    return float(t.ppf(norm.cdf(STANDARD_ERRORS), units - 1) * error) if units > 1 else np.inf
 
 
 def smooth_task(task: Task, metric: Metric) -> Task:

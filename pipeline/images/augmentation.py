@@ -23,6 +23,7 @@ import torch
 from pipeline.errors import UserError, did_you_mean
 from pipeline.images.augmentation_presets import PRESETS
 from pipeline.images.cache import fit_square
+from pipeline.images.decoding import LUMINANCE
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it connects to the internet
 import albumentations as A
@@ -40,7 +41,6 @@ MEASURED_ARGUMENTS = {
     ("RandomBrightnessContrast", "contrast_limit"): ("contrast", 0.0),
 }
 WEAKEST, STRONGEST = 0.02, 0.5  # limits of a measured strength
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, as in OpenCV's grey (ITU-R BT.601)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -61,6 +61,9 @@ class Decoded(NamedTuple):
     remarks: tuple[str, ...]
 
 
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green, blue; ITU-R BT.601, as PIL and OpenCV
+
+
 @dataclass(frozen=True)
 class ImageFiles:
     """Original image files.
@@ -73,6 +76,12 @@ class ImageFiles:
     paths: Sequence[Path]
     digests: Sequence[str] = ()
     pixel_range: PixelRange | None = None
+
+    def take(self, rows: np.ndarray) -> "ImageFiles":
+        """Return some of the images, by position."""
+        chosen = rows.tolist()
+        paths, digests = ([values[row] for row in chosen] for values in (self.paths, self.digests))
+        return replace(self, paths=paths, digests=digests)
 
     def read(self, position: int) -> np.ndarray:
         """Decode one image into (H, W, 3) uint8 RGB, see `read_image`."""

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.config.tta import CROP, SCALE
+from pipeline.images.decoding import LUMINANCE
 
 View = Callable[[torch.Tensor], torch.Tensor]
 
@@ -21,7 +22,6 @@ PLAIN_VIEWS: dict[str, View] = {
     "transversed": lambda images: images.rot90(2, (2, 3)).transpose(2, 3),
 }
 GREY = "grey"  # no view of a config: it tells whether colour carries the class
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}
 
 

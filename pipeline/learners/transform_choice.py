@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pipeline.config.learners import LEARNERS
+from pipeline.core.numerics import standard_error
 from pipeline.learners.ridge import held_out_predictions
 from pipeline.learners.rows import TrainingRows
 from pipeline.learners.target_transform import TargetTransform, TransformName, fit_transform
@@ -67,16 +68,6 @@ def row_errors(values: np.ndarray, targets: np.ndarray, row_error: RowError) -> 
     return function(targets, values)[:, 0]
 
 
-def standard_error(differences: np.ndarray, weights: np.ndarray, units: np.ndarray) -> float:
-    """Return the standard error of the weighted mean of differences (N,); units vary together."""
-    _, units = np.unique(units, return_inverse=True)
-    centred = differences - weights @ differences / weights.sum()
-    sums = np.bincount(units, weights * centred)
-    if len(sums) < 2:
-        return np.inf
-    return float(np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / weights.sum())
-
-
 def _candidates(column: np.ndarray, row_error: RowError) -> list[TargetTransform]:
     names = [name for name in CANDIDATES if name != "log1p" or column.min() >= 0]
     fitted = [fit_transform(name, column, row_error) for name in names]
@@ -108,7 +99,7 @@ def _choose(
     gains = [errors[0] - of_one for of_one in errors]
     means = np.array([rows.weights @ gain / rows.weights.sum() for gain in gains])
     sure = [
-        mean > STANDARD_ERRORS * standard_error(gain, rows.weights, units)
+        mean > STANDARD_ERRORS * standard_error(gain, units, rows.weights)[0]
         for gain, mean in zip(gains, means, strict=True)
     ]
     return candidates[int(np.argmax(np.where(sure, means, 0.0)))]

@@ -25,9 +25,8 @@ def read_external(
     """Out-of-fold predictions (N, C) and test predictions (K, N_test, C), all layers alike.
 
     Both files have the competition's id column and one column per class (or target, in its own
-    unit). oof.csv may
-    have a column `fold`, which must agree with folds.csv; without it, nothing can show that
-    each row was predicted by a model that did not see it.
+    unit). oof.csv may have a column `fold`, which must agree with folds.csv; without it, nothing
+    can show that each row was predicted by a model that did not see it.
 
     Raises:
         UserError: a file, column or row is absent, a value is not what the task takes, or

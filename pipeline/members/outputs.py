@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,6 @@ from pipeline.project import Project
 
 ALL_ROWS_TEST = "test_all_rows.npz"  # (N_test, C)
 TRAINED_ON = "trained_on.txt"  # ids of the rows that a model learnt from, one a line
-
-
-def scale_meta(project: Project) -> dict[str, str]:
-    """Return the entry of metadata on predictions' scale; none where it is the target's own."""
-    scale = project.competition.scale
-    return {} if scale == "none" else {"scale": scale}
 
 
 def read_member(
@@ -37,10 +32,9 @@ def read_member(
     made_as, found = artifacts.fingerprint_of(folder), []
     for name, ids in (("oof.npz", competition.ids), ("test.npz", competition.test_ids)):
         path = folder / name
-        loaded = predictions.load(
+        loaded = _load(
+            project,
             path,
-            classes=competition.classes,
-            scale=competition.scale,
             competition=project.config.competition,
             folds_digest=project.folds.digest,
             fingerprint=made_as,
@@ -49,8 +43,7 @@ def read_member(
     oof, test = found
     if for_submission and project.config.members[member].all_rows:
         path = folder / ALL_ROWS_TEST
-        how = {"classes": competition.classes, "scale": competition.scale}
-        all_rows = predictions.load(path, **how, fingerprint=made_as)
+        all_rows = _load(project, path, fingerprint=made_as)
         all_rows = all_rows.in_order_of(competition.test_ids, where=str(path)).values
         test = replace(test, values=np.repeat(all_rows[None], len(test.values), axis=0))
     predictions.check_folds(oof, project.folds.folds, where=str(folder / "oof.npz"))
@@ -89,8 +82,7 @@ def read_repeat(project: Project, member: str, repeat: int) -> tuple[np.ndarray,
         path = folder / "oof.npz"
         expected = {"folds_digest": folds.digest_of(fold), "fold": fold, "member": member}
         expected["fingerprint"] = artifacts.fingerprint_of(folder)
-        how = {"classes": competition.classes, "scale": competition.scale}
-        oof = predictions.load(path, **how, **expected)
+        oof = _load(project, path, **expected)
         refuse_seen_rows(oof.ids, folder / TRAINED_ON)
         oof_values[held_out] = oof.in_order_of(competition.ids[held_out], where=str(path)).values
         test_values.append(read_fold_test(project, member, fold))
@@ -122,6 +114,11 @@ def read_fold_test(project: Project, member: str, fold: int) -> np.ndarray:
     path = folder / "test.npz"
     expected = {"folds_digest": project.folds.digest_of(fold), "fold": fold, "member": member}
     expected["fingerprint"] = artifacts.fingerprint_of(folder)
-    how = {"classes": project.competition.classes, "scale": project.competition.scale}
-    test = predictions.load(path, **how, **expected)
+    test = _load(project, path, **expected)
     return test.in_order_of(project.competition.test_ids, where=str(path)).values
+
+
+def _load(project: Project, path: Path, **expected: Any) -> Predictions:
+    """Read predictions of the competition's classes, on its scale."""
+    competition = project.competition
+    return predictions.load(path, classes=competition.classes, scale=competition.scale, **expected)

@@ -14,11 +14,11 @@ from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
 from pipeline.core.task import Task
 from pipeline.errors import UserError
+from pipeline.images.decoding import LUMINANCE
 from pipeline.networks.heads import Head, rare_bias
 from pipeline.networks.losses import loss_shares
 
 WEIGHTS = "weights.safetensors"
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green, blue; ITU-R BT.601, as PIL and OpenCV
 
 
 class ImageNetwork(nn.Module):

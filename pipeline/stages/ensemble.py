@@ -253,7 +253,7 @@ def _write_predictions(
         metric=project.metric,
         settings=project.config.submission,
     )
-    meta = outputs.scale_meta(project) | {
+    meta = project.competition.scale_entry | {
         "competition": project.config.competition,
         "metric": project.metric.name,
         "folds_digest": project.folds.digest,

@@ -20,7 +20,6 @@ from pipeline.members.outputs import (
     TRAINED_ON,
     read_fold_test,
     read_repeat,
-    scale_meta,
 )
 from pipeline.project import Project
 
@@ -133,7 +132,7 @@ def _view_scores(project: Project, member: str) -> dict[str, float]:
 
 def _meta(project: Project, member: str, fingerprint: str) -> dict[str, Any]:
     config = project.config
-    return scale_meta(project) | {
+    return project.competition.scale_entry | {
         "competition": config.competition,
         "task": config.task.kind,
         "metric": config.task.metric,

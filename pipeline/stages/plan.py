@@ -20,7 +20,6 @@ from pipeline.backbones.extraction import compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
 from pipeline.core.runtime import num_threads, stream
 from pipeline.images.cache import ImageCache, build_cache
-from pipeline.images.decoding import ImageFiles
 from pipeline.learners.search import fit_searched
 from pipeline.networks.cost import GIB, peak_memory_gib
 from pipeline.networks.inference import predict_views
@@ -63,7 +62,7 @@ class Predictor:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._measured: dict[tuple[str, ...], Any] = {}
+        self._measured: dict[tuple[str, str | int], Any] = {}
 
     def cost(self, function: str, arguments: dict[str, Any]) -> Cost:
         """Predict the cost of a job by its function, "package.module:name", and its arguments."""
@@ -83,7 +82,7 @@ class Predictor:
 
     def _cache(self, arguments: dict[str, Any]) -> Cost:
         side = arguments["short_side"]
-        _, per_image = self._once("cache", str(side), lambda _: self._sample_cache(side))
+        _, per_image = self._once("cache", side, self._sample_cache)
         return Cost(START_SECONDS + len(self.project.index.paths) * per_image)
 
     def _train(self, arguments: dict[str, Any]) -> Cost:
@@ -116,10 +115,10 @@ class Predictor:
         values = project.competition.targets.size * len(project.config.members)
         return Cost(BLEND_SECONDS + values * BLEND_SECONDS_PER_VALUE)
 
-    def _once(self, kind: str, name: str, measure: Callable[[str], Any]) -> Any:
-        if (kind, name) not in self._measured:
-            self._measured[kind, name] = measure(name)
-        return self._measured[kind, name]
+    def _once(self, kind: str, which: str | int, measure: Callable[[Any], Any]) -> Any:
+        if (kind, which) not in self._measured:
+            self._measured[kind, which] = measure(which)
+        return self._measured[kind, which]
 
     @cached_property
     def _hardware(self) -> Hardware:
@@ -130,13 +129,6 @@ class Predictor:
         draw = stream(self.project.config.seed, "plan").permutation(self.project.num_train)
         return np.sort(draw[:count])
 
-    def _images(self, rows: np.ndarray) -> ImageFiles:
-        images = self.project.images
-        paths, digests = (
-            [values[row] for row in rows] for values in (images.paths, images.digests)
-        )
-        return ImageFiles(paths, digests, images.pixel_range)
-
     def _time_block(self, backbone: str) -> tuple[float, float, np.ndarray]:
         """Return seconds to start, seconds per image, and the sample's features (n, V, D)."""
         config, hardware = self.project.config, self._hardware
@@ -145,14 +137,16 @@ class Predictor:
         rows = self._sampled(3 * BATCH[hardware.device.type])
         chunk = tuple(config.tta.views), list(range(len(rows)))
         how = {"device": hardware.device, "precision": hardware.precision}
-        compute_features(model, settings, self._images(rows[:4]), (chunk[0], [0]), **how)
+        images = self.project.images.take(rows)
+        compute_features(model, settings, images, (chunk[0], [0]), **how)
         created = time.monotonic()
-        features = compute_features(model, settings, self._images(rows), chunk, **how)
+        features = compute_features(model, settings, images, chunk, **how)
         return created - started, (time.monotonic() - created) / len(rows), features
 
     def _sample_cache(self, short_side: int) -> tuple[ImageCache, float]:
         """Return a cache of sampled images in a temporary folder, and its seconds per image."""
-        images = self._images(self._sampled(3 * BATCH[self._hardware.device.type]))
+        rows = self._sampled(3 * BATCH[self._hardware.device.type])
+        images = self.project.images.take(rows)
         folder = Path(self._folder.name) / f"{short_side}px"
         folder.mkdir()
         started = time.monotonic()
@@ -170,7 +164,7 @@ class Predictor:
         project, settings = self.project, self.project.member(member)
         assert isinstance(settings, Network)
         side = project.cached_side(member)
-        cache, _ = self._once("cache", str(side), lambda _: self._sample_cache(side))
+        cache, _ = self._once("cache", side, self._sample_cache)
         rows, hardware = self._sampled(len(cache)), Hardware.of(project.config.runtime)
         backbone = project.config.backbones[settings.network]
         view = {"image_size": project.image_size(member), "cut": backbone.cut}
@@ -216,10 +210,10 @@ class Predictor:
         """Fit on few rows and on twice as many; return the cost by the number of rows."""
         settings = self.project.member(member)
         counts, seconds = (LEARNER_ROWS, 2 * LEARNER_ROWS), []
+        metadata = self.project.metadata(member, held_out=np.empty(0, dtype=int))
         for count in counts:
             rows = np.resize(self._sampled(count), count)
             blocks = {name: self._features(name, count) for name in settings.backbones}
-            metadata = self.project.metadata(member, held_out=np.empty(0, dtype=int))
             started = time.monotonic()
             fit_searched(
                 settings,

@@ -16,7 +16,6 @@ from pipeline.core.workspace import BLOCK
 from pipeline.errors import UserError
 from pipeline.estimates.view_choice import TRIED, choose_views, sample_rows
 from pipeline.estimates.view_effects import ViewTrial
-from pipeline.images.decoding import ImageFiles
 from pipeline.images.view_decision import DEFAULT
 from pipeline.project import Project
 
@@ -69,18 +68,12 @@ def _features(
 
     In 32 bits on every device, so that machines that share a run decide alike.
     """
-    images = project.images
-    sample = ImageFiles(
-        [images.paths[row] for row in rows],
-        [images.digests[row] for row in rows],
-        images.pixel_range,
-    )
     extract_block(
         folder,
         how,
         how=how,
         backbone=_small(project.config.backbones[backbone]),
-        images=sample,
+        images=project.images.take(rows),
         views=list(TRIED),
         hardware=replace(Hardware.of(project.config.runtime, trains=False), precision="32"),
     )

@@ -1,7 +1,7 @@
 """A budget of time: which members fit into it, and when to stop beginning jobs.
 
-Members are considered in the order of the config, which recipes list by what they are worth per
-minute; one that does not fit any more is left out, and a later, cheaper one may still fit.
+Members are considered in the order of the config. One that does not fit any more is left out; a
+later, cheaper one may still fit.
 """
 
 import logging
@@ -93,10 +93,8 @@ def train_within(project: Project, ends: float, bring_up_to_date: BringUpToDate)
     while True:
         chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=late)
         log.info("plan:\n%s", plan_table(project, chosen, cost_of))
-        plan, predicted = (
-            Plan(chosen),
-            {job.folder: cost_of(job).seconds for job in jobs_of(chosen)},
-        )
+        plan = Plan(chosen)
+        predicted = {job.folder: cost_of(job).seconds for job in jobs_of(chosen)}
         deadline = Deadline(ends - predicted.get(plan.ensemble().folder, 0.0), predicted)
         joined = [plan.join(name) for name in chosen.config.members]
         bring_up_to_date(chosen, joined, deadline=deadline)
@@ -115,11 +113,9 @@ def _predictor(project: Project) -> CostOf:
 
 def with_members(project: Project, names: Iterable[str]) -> Project:
     """Return the project with some of its members, in the config's order."""
-    config, names = project.config, set(names)
+    config, names, submission = project.config, set(names), project.config.submission
     members = {name: member for name, member in config.members.items() if name in names}
-    blend = config.submission.blend
-    submission = config.submission
-    if blend in config.members and blend not in members:
+    if submission.blend in config.members and submission.blend not in members:
         submission = submission.model_copy(update={"blend": "best"})
     changed = config.model_copy(update={"members": members, "submission": submission})
     return replace(project, config=changed)

@@ -132,7 +132,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         fold=fold,
         teachers=sources,
         blend=teaching_blend_recipe(project, member),
-        **scale_recipe(project),
+        **project.competition.scale_entry,
     )
 
 
@@ -165,7 +165,7 @@ def of_external(project: Project, folder: Path) -> str:
         folds=project.folds.digest,
         rows=[project.competition.rows_digest, project.competition.test_digest],
         scored=scoring_recipe(project.config),
-        **scale_recipe(project),
+        **project.competition.scale_entry,
     )
 
 
@@ -200,7 +200,7 @@ def of_scene_check(project: Project, *, block: str) -> str:
         torn=file_digest(project.workspace.folds_csv),
         submission=config.submission.model_dump(include={"threshold", "test_split"}),
         seed=config.seed,
-        **scale_recipe(project),
+        **project.competition.scale_entry,
         **transform_recipe(project, ALL_ROWS),
     )
 
@@ -232,12 +232,6 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 def task_recipe(settings: Task) -> dict[str, Any]:
     """Return what is predicted, besides the rows, whose digest holds the order of classes."""
     return settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
-
-
-def scale_recipe(project: Project) -> dict[str, Any]:
-    """Return the scale of targets and predictions; earlier versions had their own unit alone."""
-    scale = project.competition.scale
-    return {} if scale == "none" else {"scale": scale}
 
 
 def transform_recipe(project: Project, fold: int, *, stacks: bool = False) -> dict[str, Any]:
