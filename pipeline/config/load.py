@@ -8,26 +8,31 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pipeline.config.catalogue import expand_backbones
 from pipeline.config.check import find_problems
 from pipeline.config.expand import expand_members, merge
 from pipeline.config.learners import LEARNERS
-from pipeline.config.members import KINDS, member_kind
-from pipeline.config.schema import Config, Learner
+from pipeline.config.messages import (
+    Place,
+    as_line,
+    merge_problems,
+    place_of,
+    without_inherited,
+    written_keys,
+)
+from pipeline.config.schema import Config
 from pipeline.config.yaml_text import line_of, parse_yaml
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-Place = dict[tuple[str, ...], str]  # path of a key -> "file:line"
 Texts = dict[tuple[str, ...], str]  # path of a key -> its value as it is written
-Found = tuple[tuple[str, ...], str, dict[str, Any]]  # path of a key, message, pydantic's problem
 
 
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
@@ -47,19 +52,19 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     if isinstance(raw.get("members"), dict):
         raw["members"] = expand_members(
             raw["members"],
-            place=lambda *keys: _place(("members", *keys), places, path),
+            place=lambda *keys: place_of(("members", *keys), places, path),
             leave_out=partial(_cannot_fit, raw.get("task"), places, path),
         )
     try:
         config = _validated(raw, texts)
     except ValidationError as error:
-        found = _without_inherited(_merged(error.errors(), raw), places)
-        lines = [_line(*finding, raw, places, path) for finding in found]
+        found = without_inherited(merge_problems(error.errors(), raw), places)
+        lines = [as_line(*finding, raw, places, path) for finding in found]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
     if problems := [(keys, text, {}) for keys, text in find_problems(config)]:
-        found = _without_inherited(problems, places)
+        found = without_inherited(problems, places)
         raise UserError(
-            "\n".join(f"{_place(keys, places, path)}: {text}" for keys, text, _ in found)
+            "\n".join(f"{place_of(keys, places, path)}: {text}" for keys, text, _ in found)
         )
     return config
 
@@ -101,7 +106,7 @@ def _validated(raw: dict[str, Any], texts: Texts) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         wrong = [problem for problem in error.errors() if problem["type"] == "string_type"]
-        keys_of_names = {_written_keys(problem, raw) for problem in wrong}
+        keys_of_names = {written_keys(problem, raw) for problem in wrong}
     inherited = {keys[2:]: text for keys, text in texts.items() if keys[:1] == ("members",)}
     for keys in keys_of_names:
         text = texts.get(keys) or (inherited.get(keys[2:]) if keys[:1] == ("members",) else None)
@@ -158,7 +163,7 @@ def _expand_backbones(raw: dict[str, Any], places: Place, path: Path) -> None:
     """Replace names of the catalogue of backbones by their keys."""
     if isinstance(raw.get("backbones"), dict):
         raw["backbones"] = expand_backbones(
-            raw["backbones"], place=lambda *keys: _place(("backbones", *keys), places, path)
+            raw["backbones"], place=lambda *keys: place_of(("backbones", *keys), places, path)
         )
 
 
@@ -199,111 +204,3 @@ def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"
-
-
-def _merged(problems: list[dict[str, Any]], raw: dict) -> list[Found]:
-    """Merge pydantic's problems to one finding per written key; each branch of a union has its own.
-
-    Where a problem is inside a branch, those of the value as a whole are dropped.
-    """
-    gathered: dict[tuple[tuple[str, ...], str], Found] = {}
-    for problem in problems:
-        keys, message = _written_keys(problem, raw), problem["msg"]
-        of = keys, problem["type"] if problem["type"] in ("missing", "extra_forbidden") else ""
-        if of in gathered:
-            message = _either(gathered[of][1], message)
-        gathered[of] = keys, message, problem
-    entered = {keys[:depth] for keys, *_ in gathered.values() for depth in range(len(keys))}
-    return [
-        found
-        for (keys, _), found in gathered.items()
-        if keys not in entered or found[2]["type"] == "value_error"
-    ]
-
-
-def _either(one: str, other: str) -> str:
-    """Join two messages of pydantic: "Input should be this or that"."""
-    shared = "Input should be "
-    if one == other or not (one.startswith(shared) and other.startswith(shared)):
-        return one if one == other else f"{one}; or: {other}"
-    first, second = (text.partition(", unable to")[0] for text in (one, other))
-    return f"{first}, or {second.removeprefix(shared)}"
-
-
-def _without_inherited(findings: list[Found], places: Place) -> list[Found]:
-    """Return findings without those that a member only inherited from another one's keys."""
-
-    def inherits(keys: tuple[str, ...]) -> bool:
-        return keys[:1] == ("members",) and keys not in places
-
-    own = {(keys[2:], message) for keys, message, _ in findings if not inherits(keys)}
-    return [
-        finding
-        for finding in findings
-        if not inherits(finding[0]) or (finding[0][2:], finding[1]) not in own
-    ]
-
-
-def _line(
-    keys: tuple[str, ...],
-    message: str,
-    problem: dict[str, Any],
-    raw: dict,
-    places: Place,
-    path: Path,
-) -> str:
-    """Return one finding as one line: file, line, key, what came, what was expected."""
-    where, dotted = _place(keys, places, path), ".".join(keys)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(keys[:-1], raw)
-        return f"{where}: unknown key `{dotted}`{did_you_mean(keys[-1], known)}"
-    if problem["type"] == "missing":
-        return f"{where}: `{dotted}` is missing."
-    came = problem.get("input")
-    shown = f" (got {came!r})" if not isinstance(came, dict) else ""
-    return f"{where}: `{dotted}`: {message.removeprefix('Value error, ')}{shown}."
-
-
-def _written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:
-    """Return a problem's path without keys that no user wrote: names of a union's branches."""
-    loc = problem["loc"]
-    if loc[:1] == ("members",):
-        loc = loc[:2] + loc[3:]
-    keys: list[str] = []
-    section: Any = raw
-    for depth, key in enumerate(loc):
-        missing = problem["type"] == "missing" and depth == len(loc) - 1
-        if isinstance(section, dict) and (missing or str(key) in map(str, section)):
-            section = section.get(key)
-        elif isinstance(section, list) and isinstance(key, int):
-            section = section[key]
-        else:
-            continue
-        keys.append(str(key))
-    return tuple(keys)
-
-
-def _known_keys(keys: tuple[str, ...], raw: dict) -> list[str]:
-    """Return the keys of the section at a path of the config."""
-    model: type[BaseModel] = Config
-    named = len(keys) == 2 and keys[0] in ("members", "backbones")
-    extends = ["extends"] if not keys or named else []
-    if keys[:1] == ("members",) and len(keys) > 1:
-        members = {str(name): member for name, member in raw["members"].items()}
-        model = KINDS.get(member_kind(members[keys[1]]), Learner)
-        keys = keys[2:]
-    for key in keys:
-        field = model.model_fields.get(key)
-        options = [field.annotation, *get_args(field.annotation)] if field else []
-        options += [inner for option in options for inner in get_args(option)]
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        model = models[0] if models else model
-    return [*model.model_fields, *extends]
-
-
-def _place(keys: tuple[str, ...], places: Place, path: Path) -> str:
-    """Return file and line of a key, or of the nearest section around it."""
-    for depth in range(len(keys), 0, -1):
-        if keys[:depth] in places:
-            return places[keys[:depth]]
-    return str(path)

@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backbones.weights import weights_identity
-from pipeline.config.expand import MULTIPLIERS
 from pipeline.config.schema import (
     Backbone,
     Config,
-    Folds,
     Learner,
     Network,
-    Pseudo,
-    Section,
-    Task,
 )
 from pipeline.core.artifacts import file_digest, fingerprint
 from pipeline.core.folds import ALL_ROWS
 from pipeline.members.external import FILES
-from pipeline.metrics.find_metric import metric_digest
 from pipeline.project import Project
+from pipeline.workflow.recipes import (
+    backbone_recipe,
+    folds_recipe,
+    metric_recipe,
+    scoring_recipe,
+    settings_recipe,
+    task_recipe,
+)
 
 # Raise one when its code changes what it writes: artifacts of the old format are made anew.
 FORMAT = {
@@ -39,15 +41,6 @@ FORMAT = {
     "blend": 5,  # predictions of a blend that is a teacher
     "ensemble": 12,
     "report": 9,
-}
-OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of `task`
-# Keys added after artifacts were written: no part of a recipe while they are at their default.
-ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
-    Backbone: ("stages", "pool"),
-    Pseudo: ("agreement", "balance", "rounds", "after"),
-    Learner: ("concatenate", "search", "stacks"),
-    Network: ("patience_share", "early_size"),
-    Folds: ("repeats",),
 }
 
 
@@ -218,49 +211,11 @@ def of_report(project: Project, *, ensemble: str) -> str:
     )
 
 
-def backbone_recipe(settings: Backbone) -> dict[str, Any]:
-    """Return what the features of a backbone depend on, besides images and views."""
-    weights = {"weights": weights_identity(settings.weights)}
-    return _without_added(settings, settings.model_dump()) | weights
-
-
-def folds_recipe(settings: Folds) -> dict[str, Any]:
-    """Return how rows are held out, besides the rows themselves."""
-    return _without_added(settings, settings.model_dump())
-
-
-def task_recipe(settings: Task) -> dict[str, Any]:
-    """Return what is predicted, besides the rows, whose digest holds the order of classes."""
-    return settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
-
-
 def transform_recipe(project: Project, fold: int, *, stacks: bool = False) -> dict[str, Any]:
     """Return what a learner does with its targets in one fold; nothing if they stay as they are."""
     targets = project.competition.targets[~project.folds.held_out(fold)]
     transform = project.transform_of(targets, stacks=stacks)
     return {} if transform == "none" else {"transform": [transform, project.row_error]}
-
-
-def metric_recipe(settings: Task) -> dict[str, Any]:
-    """Return the metric, its declared properties, and the digest of a user's own code."""
-    return settings.model_dump(include=OF_METRIC) | {"code": metric_digest(settings.metric)}
-
-
-def scoring_recipe(config: Config) -> list[Any]:
-    """Return how predictions are scored."""
-    return [metric_recipe(config.task), config.submission.threshold]
-
-
-def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
-    """Return a member's settings without those that change nothing in one of its models."""
-    recipe = settings.model_dump(exclude={"all_rows", *MULTIPLIERS})
-    if settings.pseudo is not None:
-        recipe["pseudo"] = _without_added(settings.pseudo, recipe["pseudo"])
-    if isinstance(settings, Network) and not settings.patience:
-        del recipe["patience_share"]
-    if _counts_labels_by_weight(settings):
-        recipe["labels"] = "by weight"  # earlier versions: labels and weights mixed apart
-    return _without_added(settings, recipe)
 
 
 def network_recipe(project: Project, member: str, settings: Network) -> dict[str, Any]:
@@ -273,6 +228,8 @@ def network_recipe(project: Project, member: str, settings: Network) -> dict[str
     }
     if settings.stages and settings.pool == "auto":
         recipe["last"] = "as the backbone pools it"  # earlier versions: its plain average
+    if settings.init == "linear_probe" and project.folds.groups_digest is not None:
+        recipe["groups"] = project.folds.groups_digest  # of the probe's inner folds
     if settings.patience:
         recipe["stopped_by"] = {
             "rows": "inner rows",  # earlier versions: the held-out rows
@@ -306,24 +263,3 @@ def teaching_blend_recipe(project: Project, member: str) -> list | None:
         return None
     recipe = [FORMAT["blend"], *scoring_recipe(config), config.seed]
     return [*recipe, *filter(None, [project.folds.groups_digest])]
-
-
-def _counts_labels_by_weight(settings: Learner | Network) -> bool:
-    """Return whether rows of unequal weight are mixed, or soft labels of unequal classes."""
-    pseudo = settings.pseudo
-    soft = pseudo is not None and pseudo.labels == "soft"
-    if isinstance(settings, Learner):
-        return soft and (settings.sampling == "smote" or settings.class_weights != "none")
-    strengths = (settings.mixup, settings.cutmix, settings.ricap, settings.mosaic)
-    mixed = any(strengths) and settings.mix_probability > 0 and not settings.plain
-    by_class = "cumulative" in settings.loss_weights and settings.class_weights != "none"
-    unequal = pseudo is not None and pseudo.weight != 1 and settings.sampling != "weighted"
-    return (mixed and unequal) or (by_class and (mixed or soft))
-
-
-def _without_added(settings: Section, recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a section's recipe without its ADDED_LATER keys that are at their default."""
-    defaults = {
-        key: type(settings).model_fields[key].default for key in ADDED_LATER.get(type(settings), ())
-    }
-    return {key: v for key, v in recipe.items() if key not in defaults or v != defaults[key]}

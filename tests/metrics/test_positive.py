@@ -12,7 +12,7 @@ from pipeline.core.competition import read_competition
 from pipeline.errors import UserError
 from pipeline.project import open_project
 from pipeline.report.wording import positive_class
-from pipeline.workflow.fingerprints import task_recipe
+from pipeline.workflow.recipes import task_recipe
 
 LABELS = ["benign", "malignant"]
 LAST = "the last in sorted order; set task.positive to choose"

@@ -23,10 +23,11 @@ from pipeline.splitting.draw import scenes_of_block
 from pipeline.splitting.scenes import SCENES, FoldComparison, find_torn_scenes
 from pipeline.stages import folds
 from pipeline.workflow import make
-from pipeline.workflow.fingerprints import FORMAT, folds_recipe
+from pipeline.workflow.fingerprints import FORMAT
 from pipeline.workflow.jobs import pending
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
+from pipeline.workflow.recipes import folds_recipe
 
 SETTINGS = {
     "competition": "planted",

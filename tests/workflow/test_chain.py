@@ -38,8 +38,8 @@ from pipeline.members.network import training_data
 from pipeline.networks.trainer import Trainer
 from pipeline.project import open_project
 from pipeline.workflow import make
-from pipeline.workflow.fingerprints import settings_recipe
 from pipeline.workflow.plan import Plan
+from pipeline.workflow.recipes import settings_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -1,10 +1,13 @@
 """Recipes: what is on disk stays valid when the schema grows, but where it was wrong."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from pipeline.config.schema import Backbone, Folds, Learner, Network
 from pipeline.core.artifacts import fingerprint
-from pipeline.workflow.fingerprints import FORMAT, folds_recipe, of_features, settings_recipe
+from pipeline.workflow.fingerprints import FORMAT, network_recipe, of_features
+from pipeline.workflow.recipes import folds_recipe, settings_recipe
 
 PLAIN = {"arch": "resnet18", "weights": "random", "image_size": 64, "cut": "pad"}
 
@@ -64,3 +67,18 @@ def test_learners_are_fitted_anew_where_soft_labels_met_weights(settings, labels
     pseudo = {"teacher": "a", "labels": labels}
     learner = Learner(learner="ridge", blocks={"b": 1.0}, pseudo=pseudo, **settings)
     assert ("labels" in settings_recipe(learner)) is anew
+
+
+def test_a_probe_depends_on_the_groups_of_its_inner_folds():
+    backbone = Backbone(arch="test_efficientnet", weights="random")
+
+    def recipe(digest, **keys):
+        project = SimpleNamespace(
+            config=SimpleNamespace(backbones={"small": backbone}),
+            folds=SimpleNamespace(groups_digest=digest),
+            image_size=lambda member: 32,
+        )
+        return network_recipe(project, "net", Network(network="small", **keys))
+
+    assert recipe("a", init="linear_probe") != recipe("b", init="linear_probe")
+    assert recipe("a") == recipe("b")
