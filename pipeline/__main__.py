@@ -13,7 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.core.artifacts import WRITE_ERRORS
-from pipeline.core.runtime import start_logging, tune_allocator
+from pipeline.core.log_lines import start_logging
+from pipeline.core.runtime import tune_allocator
 from pipeline.errors import UserError
 
 INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C

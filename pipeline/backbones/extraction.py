@@ -29,6 +29,7 @@ from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import Backbone
 from pipeline.core import artifacts
+from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import duration
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
@@ -65,14 +66,13 @@ def extract_block(
     missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
     if missing:
         model = prepare_frozen(backbone, device)
-        for chunk in _with_progress(missing, name=folder.name):
+        for chunk in _with_progress(missing):
             run = partial(compute_features, model, backbone, images, chunk, device=device)
             features = run(precision=precision)
             if precision != "32" and not np.isfinite(features).all():
                 log.warning(
-                    "features %s: precision %s overflows on some images; this part is computed "
-                    "in 32",
-                    *(folder.name, precision),
+                    "precision %s overflows on some images of %s; this part is computed in 32",
+                    *(precision, folder.name),
                 )
                 features = run(precision="32")
             _check_finite(features, [images.paths[row] for row in chunk[1]])
@@ -197,14 +197,13 @@ def _assemble(
     return np.stack([[features[digest, view] for view in views] for digest in digests])
 
 
-def _with_progress(chunks: list[Chunk], *, name: str) -> Iterator[Chunk]:
+def _with_progress(chunks: list[Chunk]) -> Iterator[Chunk]:
     total = sum(len(views) * len(rows) for views, rows in chunks)
     done, started = 0, time.monotonic()
     for chunk in chunks:
         yield chunk
         done += len(chunk[0]) * len(chunk[1])
         seconds = time.monotonic() - started
-        log.info(
-            "features %s %d/%d views %.0f/s, about %s left",
-            *(name, done, total, done / seconds, duration(seconds / done * (total - done))),
-        )
+        left = duration(seconds / done * (total - done))
+        text = f"{done}/{total} views · {done / seconds:.0f}/s · {left} left"
+        log_progress(log, done, total, text)

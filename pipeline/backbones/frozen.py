@@ -37,13 +37,15 @@ def create_frozen(backbone: Backbone) -> nn.Module:
     return (model if pooling is None else PooledBackbone(model, pooling)).eval()
 
 
-def try_frozen(backbone: Backbone, views: list[str]) -> None:
+def try_frozen(backbone: Backbone, views: list[str], *, weights: bool = True) -> None:
     """Build the model of a block and run it on an empty image of each size that views have.
 
+    Args:
+        weights: False builds it without pretrained weights.
     Raises:
         UserError: a backbone that cannot be built so, or does not take one of the sizes.
     """
-    model = create_backbone(backbone)
+    model = create_backbone(backbone, weights=weights)
     pooling = create_pooling(backbone, model, arch=backbone.arch)
     try_views(model, pooling, views, image_size=backbone.image_size, arch=backbone.arch)
 

@@ -1,5 +1,6 @@
 """Messages about a config that is wrong: one line for each key, with its file and line."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -71,9 +72,17 @@ def as_line(
         return f"{where}: unknown key `{dotted}`{did_you_mean(keys[-1], known)}"
     if problem["type"] == "missing":
         return f"{where}: `{dotted}` is missing."
-    came = problem.get("input")
+    came, near = problem.get("input"), ""
+    if "Input should be '" in message:
+        near = _nearest_option(str(came), re.findall(r"'([^']*)'", message))
     shown = f" (got {came!r})" if not isinstance(came, dict) else ""
-    return f"{where}: `{dotted}`: {message.removeprefix('Value error, ')}{shown}."
+    return f"{where}: `{dotted}`: {message.removeprefix('Value error, ')}{shown}{near or '.'}"
+
+
+def _nearest_option(came: str, options: list[str]) -> str:
+    """Return what follows a wrong option: the nearest, as multiclass is to classification."""
+    alike = [option for option in options if option in came or came[:5] in option]
+    return did_you_mean(alike[0] if len(alike) == 1 else came, options, list_all=False)
 
 
 def written_keys(problem: dict[str, Any], raw: dict) -> tuple[str, ...]:

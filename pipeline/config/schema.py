@@ -149,6 +149,11 @@ class Submission(Section):
         "factors of classes for their F1 and balanced accuracy, cut-points for ordinal kappa, "
         "without the rows that are scored; fixed: threshold, likeliest class, or nearest level",
     )
+    clip: Literal["auto", "none"] | tuple[float, float] = Field(
+        "auto",
+        description="of regression: what predictions are moved into. auto: the range of the "
+        "training targets, column by column (metrics of ranks: none); or [LOW, HIGH]",
+    )
     test_split: Literal["random", "stratified"] = Field(
         "random",
         description="how the test rows are thought to have been parted from train; stratified: "
@@ -161,6 +166,13 @@ class Submission(Section):
         description="share of the test rows that the public leaderboard is thought to show; says "
         "what to expect there, and changes no prediction",
     )
+
+    @field_validator("clip")
+    @classmethod
+    def _limits_rise(cls, limits: Any) -> Any:
+        if isinstance(limits, tuple) and not limits[0] < limits[1]:
+            raise ValueError("expected [LOW, HIGH], the lower value first")
+        return limits
 
 
 class Runtime(Section):

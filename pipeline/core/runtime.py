@@ -1,11 +1,9 @@
-"""The process: named random streams, memory allocator, log lines."""
+"""The process: named random streams, memory allocator, threads, durations."""
 
 import ctypes
 import hashlib
-import logging
 import os
 import platform
-import sys
 
 import numpy as np
 
@@ -48,14 +46,3 @@ def tune_allocator() -> None:
     mallopt(m_trim_threshold, 2**31 - 1)
     mallopt(m_top_pad, 256 * 2**20)
     mallopt(m_arena_max, 1)
-
-
-def start_logging() -> None:
-    """Send log lines to stderr, as plain text; results go to stdout."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=os.environ.get("LOG", "INFO").upper(),
-        format="%(message)s",
-    )
-    for chatty in ("matplotlib", "PIL", "timm", "lightning", "lightning.fabric", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -35,6 +35,11 @@ def clip_logs(values: np.ndarray, targets: np.ndarray, scale: Scale) -> np.ndarr
     return np.clip(values, np.maximum(low - margin, 0.0), high + margin)
 
 
+def clip_to_targets(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Move predictions (..., n, C) into the range of training targets (N, C), column by column."""
+    return np.clip(values, targets.min(axis=0), targets.max(axis=0))
+
+
 def logs_are_symmetric(targets: np.ndarray) -> bool:
     """Return whether log1p takes most of the skewness of each column of targets (N, C)."""
     if targets.min() < 0:

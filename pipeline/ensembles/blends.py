@@ -192,12 +192,15 @@ def fit_blend(
         def combine(values: np.ndarray) -> np.ndarray:
             return finish(mix.combine(prepared(values)))
 
+    def limited(values: np.ndarray) -> np.ndarray:
+        return fitting.within_limits(combine(values), targets)
+
     rule: Combine | None = None
     if fitting.decisions and decisions.has_rule(fitting.metric, fitting.task):
         honest = inner_oof(_inside(blend_kind, fitting), raw, targets, folds)
         rng = stream(fitting.seed, "decisions")
         rule = decisions.fit_rule(honest, targets, fitting.metric, fitting.task, rng=rng)
-    return Blend(combine, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
+    return Blend(limited, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
 
 
 def _inside(blend_kind: BlendKind, fitting: BlendFitting) -> Fit:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from pipeline.config.dependencies import positions_by_round
 from pipeline.config.schema import Calibrate
+from pipeline.core.scale import clip_to_targets, to_scale
 from pipeline.core.task import Task
 from pipeline.estimates.row_loss import smooth_task
 from pipeline.metrics.find_metric import Metric
@@ -34,6 +36,8 @@ class BlendFitting:
         decisions: fit thresholds, cut-points or factors too, where the metric has them.
         series: members that are rounds of one student; a blend takes them while they gain.
         fill: gives rows without a label the one that the file gives them; None: none.
+        clip: of regression: none, auto (to the range of the targets that a blend is fitted to), or
+            limits on the task's scale.
     """
 
     task: Task
@@ -46,6 +50,7 @@ class BlendFitting:
     decisions: bool = False
     series: Series = ()
     fill: Fill | None = None
+    clip: Literal["auto", "none"] | np.ndarray = "none"
 
     @classmethod
     def of(cls, project: Project) -> "BlendFitting":
@@ -62,6 +67,7 @@ class BlendFitting:
             decisions=config.submission.decisions == "fitted",
             series=positions_by_round(config),
             fill=fill,
+            clip=_limits(project),
         )
 
     @property
@@ -69,6 +75,24 @@ class BlendFitting:
         """The task whose smooth loss stands in for the metric."""
         return smooth_task(self.task, self.metric)
 
+    def within_limits(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Move blended values (N, C) of a regression into its limits; others stay as they are.
+
+        Args:
+            targets: (n, C) that the blend is fitted to.
+        """
+        if isinstance(self.clip, np.ndarray):
+            return np.clip(values, *self.clip)
+        return clip_to_targets(values, targets) if self.clip == "auto" else values
+
     def take(self, rows: np.ndarray) -> "BlendFitting":
         """Return the same for some rows: a mask (N,) or positions."""
         return replace(self, groups=None if self.groups is None else self.groups[rows])
+
+
+def _limits(project: Project) -> Literal["auto", "none"] | np.ndarray:
+    """Return `submission.clip` on the task's scale; none where there is nothing to clip."""
+    clip, task = project.config.submission.clip, project.task
+    if not task.is_regression or project.metric.ranks:
+        return "none"
+    return clip if isinstance(clip, str) else to_scale(np.array(clip), task.scale)

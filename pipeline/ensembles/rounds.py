@@ -114,4 +114,4 @@ def _log(gain: RoundGain, metric: str) -> None:
     words = f"{gain.member} round {gain.round} {metric} {gain.score:.4f}"
     if gain.gain is not None:
         words += f" gain {gain.gain:+.4f} with probability {gain.probability:.2f}"
-    log.info("ensemble %s blends %d", words, gain.blends)
+    log.info("%s, in %d blends", words, gain.blends)

@@ -24,6 +24,7 @@ from pipeline.core.artifacts import (
     replacing_checked,
     verifies_everything,
 )
+from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import duration, num_threads
 from pipeline.errors import UserError
 from pipeline.images.decoding import PixelDepth, PixelRange, decode, in_threads, measure_depth
@@ -238,7 +239,9 @@ def _extend(
             rows = []
             _save(known, path)
             left = (time.monotonic() - started) / number * (len(new) - number)
-            log.info("looked at %d/%d images, about %s left", number, len(new), duration(left))
+            log_progress(
+                log, number, len(new), f"{number}/{len(new)} images · {duration(left)} left"
+            )
     if problems:
         raise UserError("\n".join(problems))
     return known

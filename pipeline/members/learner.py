@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.config.members import STACKED
 from pipeline.config.schema import Learner
-from pipeline.core.folds import model_name
 from pipeline.core.numerics import log_scale
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
@@ -44,14 +43,12 @@ class LearnerMember:
         if not (found := fitted.searched):
             return files, {}
         log.info(
-            "train %s %s search %d trials%s loss %.4f before %.4f %.1fs chosen %s",
-            self.name,
-            model_name(data.fold),
+            "search: %d trials%s in %.0fs, loss %.4f, before %.4f: %s",
             found["trials"],
             " (out of time)" if found["out_of_time"] else "",
+            found["seconds"],
             found["loss"],
             found["loss_before"],
-            found["seconds"],
             found["chosen"],
         )
         return files, {"searched": found}

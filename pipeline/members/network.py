@@ -143,8 +143,8 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
         return aside
     if settings.start is not None and not _keeps_the_same(project, member):
         log.warning(
-            "train %s: the weights that it starts from have seen the rows that decide when it "
-            "stops, so it may stop too soon; give %s patience, the same patience_share and seed",
+            "the weights that %s starts from have seen the rows that decide when it stops, so it "
+            "may stop too soon; give %s patience, the same patience_share and seed",
             member,
             settings.start.member,
         )

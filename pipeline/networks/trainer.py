@@ -4,6 +4,7 @@ No random state is carried from one epoch to the next: each draw has a seed of i
 On a CPU the same seed and number of threads give the same bits; a GPU's differ in the last ones.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from pipeline.backbones.device import batches_ahead
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.artifacts import replacing
+from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.errors import JobFailed
 from pipeline.networks.class_weights import create_class_weights
@@ -36,6 +38,7 @@ from pipeline.networks.weight_averages import (
     refresh_batch_norm,
 )
 
+log = logging.getLogger(__name__)
 FAILED_BATCH = "failed_batch.pt"
 MOST_PROBE_ROWS = 20_000  # where the head starts from needs no more
 
@@ -135,7 +138,7 @@ class Trainer:
         torch.manual_seed(stream_seed(self.seed, "dropout", epoch))
         self.model.train()
         set_trainable(self.network, self.settings, epoch=epoch)
-        losses, cost = [], Cost()
+        losses, cost, steps = [], Cost(), self.settings.epochs * len(loader)
         for step, (images, positions) in enumerate(cost.watch(loader)):
             done = epoch * len(loader) + step
             lr = set_learning_rate(
@@ -159,6 +162,8 @@ class Trainer:
             self.average.update(self.network, step=done + 1)
             losses.append(loss)
             cost.images += len(images)
+            text = f"epoch {epoch + 1}/{self.settings.epochs} · batch {step + 1}/{len(loader)}"
+            log_progress(log, done + 1, steps, text, level=logging.DEBUG)
         if self.mean is not None and epoch >= self.settings.epochs - self.settings.swa_epochs:
             self._count_in(loader, epoch)
         return {"loss": float(np.mean(losses)), "lr": lr}, cost

@@ -99,7 +99,7 @@ class TrainingRun:
         """
         trainer = self.trainer
         groups = describe_groups(trainer.optimizer.param_groups, trainer.network, self.settings)
-        log.info("train %s learns %s", self.name, "; ".join(groups))
+        log.debug("learning: %s", "; ".join(groups))
         if self.decides:
             self._log_deciding_rows()
         with _events(self.folder) as events:
@@ -143,27 +143,28 @@ class TrainingRun:
 
     def _log_deciding_rows(self) -> None:
         data, count = self.data, len(self.data.inner_rows)
-        log.info("train %s stops by %d of its rows, which it does not train on", self.name, count)
+        log.debug("%d rows decide when to stop, and are not trained on", count)
         if np.isnan(self.metric.score(data.inner_targets, data.inner_targets, data.task)):
             log.warning(
-                "train %s: %s is undefined on the %d rows that decide when to stop; "
-                "their loss decides",
-                *(self.name, self.metric.name, count),
+                "%s is undefined on the %d rows that decide when to stop; their loss decides",
+                *(self.metric.name, count),
             )
 
     def _report(self, events: SummaryWriter, cost: Cost) -> None:
         entry, epochs = self.history[-1], self.settings.epochs
         epoch, memory_gib = entry["epoch"], peak_memory_gib(self.trainer.fabric.device)
-        validated = ""
-        if entry["val_score"] is not None:
-            validated = f"val_loss {entry['val_loss']:.3f} val_score {entry['val_score']:.4f} "
-        if "inner_score" in entry:
-            validated += f"inner_score {entry['inner_score']:.4f} "
-        log.info(
-            f"train {self.name} epoch {epoch:0{len(str(epochs))}d}/{epochs} "
-            f"loss {entry['loss']:.3f} {validated}lr {entry['lr']:.1e} {self.seconds[-1]:.1f}s "
-            f"{cost.images_per_second:.0f} images/s waiting {cost.wait_share:.0%} "
-            f"peak {memory_gib:.1f} GiB{time_left(self.seconds, epochs - epoch)}"
+        scores = {
+            "loss": entry["loss"],
+            "held-out loss": entry["val_loss"],
+            self.metric.name: entry["val_score"],
+            "inner score": entry.get("inner_score"),
+        }
+        known = [f"{name} {value:.4g}" for name, value in scores.items() if value is not None]
+        log.info(" · ".join([f"epoch {epoch}/{epochs}", *known, *self._time_left()]))
+        log.debug(
+            f"epoch {epoch}/{epochs}: lr {entry['lr']:.1e}, {self.seconds[-1]:.1f}s, "
+            f"{cost.images_per_second:.0f} images/s, {cost.wait_share:.0%} of it waiting for data, "
+            f"peak memory {memory_gib:.1f} GiB"
         )
         curves = entry | {
             "images_per_second": cost.images_per_second,
@@ -173,6 +174,11 @@ class TrainingRun:
         for key, value in curves.items():
             if key != "epoch" and value is not None:
                 events.add_scalar(key, value, epoch)
+
+    def _time_left(self) -> Iterator[str]:
+        """Yield how long the epochs to come take; early stopping may need fewer."""
+        if epochs := self.settings.epochs - len(self.history):
+            yield f"{duration(mean(self.seconds) * epochs)} left"
 
     def _write_snapshot(self) -> dict[str, Any]:
         """Write how the weights were made; return their scores."""
@@ -268,8 +274,3 @@ def _events(folder: Path) -> Iterator[SummaryWriter]:
         yield writer
     finally:
         writer.close()
-
-
-def time_left(seconds: list[float], epochs: int) -> str:
-    """Estimate how long some more epochs take; early stopping may need fewer."""
-    return f" about {duration(mean(seconds) * epochs)} left" if epochs else ""

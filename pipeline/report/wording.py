@@ -22,12 +22,7 @@ def expected(summary: Summary) -> str:
     score = f"{summary.metric} {entry.expected:.4f}"
     if not shift.differs:
         return f"Expected on the test set: {score}, {ends}."
-    signals = "; ".join(
-        f"{signal.name} {signal.test:.2f}, on held-out rows {signal.train:.2f}"
-        for signal in shift.signals
-        if signal.differs
-    )
-    differ = f"Test images differ from training images ({signals})"
+    differ = shifted(summary)
     if not shift.by_way:
         return (
             f"{differ}, and the cost cannot be estimated without labels: {score} is the "
@@ -38,6 +33,18 @@ def expected(summary: Summary) -> str:
         f"{differ}. Expected on the test set as it is: {score}, {ends}, estimated without "
         f"labels ({ways}). The out-of-fold score {entry.score:.4f} may not hold there."
     )
+
+
+def shifted(summary: Summary) -> str:
+    """Return that test images differ from training images, and in what; else empty."""
+    signals = "; ".join(
+        f"{signal.name} {signal.test:.2f}, on held-out rows {signal.train:.2f}"
+        for signal in summary.shift.signals
+        if signal.differs
+    )
+    if not summary.shift.differs:
+        return ""
+    return f"Test images differ from training images ({signals})"
 
 
 def no_signal(summary: Summary) -> str:

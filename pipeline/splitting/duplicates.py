@@ -115,7 +115,7 @@ def _candidates(hashes: np.ndarray, rows: np.ndarray, max_distance: int) -> pd.D
             num_pending = sum(block.shape[1] for block in blocks)
     if max_distance < asked:
         log.warning(
-            "folds duplicates: over %d pairs of images look alike, so near copies are searched "
+            "duplicates: over %d pairs of images look alike, so near copies are searched "
             "within %d bits instead of %d (-1: not at all)",
             budget,
             max_distance,
@@ -172,7 +172,7 @@ def _broken_up(near: pd.DataFrame, num_rows: int, max_difference: float) -> pd.D
         near = near[~oversized | (near["difference"] <= limit)]
     if limit < max_difference:
         log.warning(
-            "folds duplicates: near copies joined more than %d images; there, pairs count as "
+            "duplicates: near copies joined more than %d images; there, pairs count as "
             "copies up to a difference of %.4f instead of %.4f",
             largest,
             limit,

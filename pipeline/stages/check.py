@@ -14,7 +14,8 @@ from typing import Any
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Network
 from pipeline.core.artifacts import write_json
-from pipeline.core.runtime import stream_seed
+from pipeline.core.log_lines import lines_of_job
+from pipeline.core.runtime import duration, stream_seed
 from pipeline.members.fold_data import fold_data
 from pipeline.members.network import training_data
 from pipeline.networks.checks.gradients import check_gradients
@@ -56,10 +57,11 @@ def _check_member(project: Project, member: str) -> bool:
     project, left_out = _without_teachers(project, member)
     trial = _trial_network(project, member, folder)
     results = []
-    for check in CHECKS:
-        results.append(check(trial))
-        seconds = time.monotonic() - started
-        log.info("check %s %s %s %.0fs", member, results[-1].name, results[-1].status, seconds)
+    with lines_of_job(f"check {member}"):
+        for check in CHECKS:
+            results.append(check(trial))
+            seconds = duration(time.monotonic() - started)
+            log.info("%s: %s · %s", results[-1].name, results[-1].status, seconds)
     pictures = _draw(trial, results, project.competition.classes)
     passed = all(result.status != "failed" for result in results)
     seconds = time.monotonic() - started

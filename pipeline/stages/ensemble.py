@@ -46,7 +46,7 @@ def blend_members(
     """Blend, score each blend without the rows it was fitted on, submit the best."""
     config, members = project.config, outputs.read_members(project)
     if is_own(project.metric):
-        log.info("ensemble metric %s", describe(project.metric))
+        log.info("metric %s", describe(project.metric))
     refuse_undefined(project, dict(zip(config.members, members.oof, strict=True)))
     singles = {name: single(project, members, m) for m, name in enumerate(config.members)}
     fitting = BlendFitting.of(project)
@@ -97,7 +97,7 @@ def blend_members(
     add_to_ledger(project.workspace.ledger, summary)
     files = [path.name for path in (csv, summary_json, *predictions)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
-    log.info("ensemble -> %s", csv)
+    log.info("-> %s", csv)
 
 
 def refuse_undefined(project: Project, values: dict[str, np.ndarray]) -> None:
@@ -156,13 +156,13 @@ def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
     for name, useless in zip(names, some.useless.sum(axis=0).tolist(), strict=True):
         if useless:
             log.info(
-                "ensemble leaves out %s: no better than a constant in %d of %d folds",
+                "leaves out %s: no better than a constant in %d of %d folds",
                 *(name, useless, len(some.useless)),
             )
     for name, fit in blends.items():
         if fit.is_equal.any():
             log.info(
-                "ensemble %s is a soft vote in %d of %d folds: on rows left out, the fit was "
+                "%s is a soft vote in %d of %d folds: on rows left out, the fit was "
                 "no better than that, or not surely better than a constant",
                 *(name, fit.is_equal.sum(), len(fit.is_equal)),
             )
@@ -172,7 +172,7 @@ def _log_left_out(names: list[str], blends: dict[str, CrossFitted]) -> None:
         if len(others):
             original = names[np.bincount(others).argmax()]
             log.info(
-                "ensemble prune %s: a near-copy of %s in %d of %d folds",
+                "leaves out %s: a near-copy of %s in %d of %d folds",
                 *(name, original, len(others), len(first)),
             )
 
@@ -197,8 +197,8 @@ def _choose(
     naive, nested = project.score(blends[favourite].scored_oof), project.score(fitted.scored_oof)
     counts = Counter(name for names in by_fold for name in names).most_common()
     log.info(
-        "ensemble folds chose %s: %s %.4f; %s alone, picked by the rows that score it, %.4f",
-        ", ".join(f"{name} {count}" for name, count in counts),
+        "blends by fold: %s; %s %.4f; %s alone, chosen by the rows that score it, %.4f",
+        ", ".join(f"{name} in {count} of {len(by_fold)}" for name, count in counts),
         *(project.metric.name, nested, favourite, naive),
     )
     name = by_fold[0][0] if by_fold == by_fold[:1] * len(by_fold) and len(counts) == 1 else "best"
@@ -212,7 +212,7 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
     columns = fill_columns(fitted.scored_oof, competition, form, threshold=threshold)
     written = project.score(values_of_columns(columns, competition, form))
     for fact in form.facts:
-        log.info("ensemble: %s", fact)
+        log.info("%s", fact)
     unchanged = np.isclose(written, score, equal_nan=True)
     return WrittenForm(form.holds, form.facts, form.warnings, None if unchanged else written)
 
@@ -229,7 +229,7 @@ def _growing_errors(project: Project, oof: np.ndarray) -> tuple[GrowingErrors, .
         if correlation > 0
     )
     for one in found:
-        log.info("ensemble: %s", growing_errors_text(one))
+        log.info("%s", growing_errors_text(one))
     return found
 
 

@@ -26,7 +26,6 @@ def make_block(
         views=config.tta.views,
         hardware=Hardware.of(config.runtime, trains=False),
     )
-    log.info("features %s -> %s", backbone, folder)
 
 
 def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: int) -> None:
@@ -38,4 +37,3 @@ def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: 
         short_side=short_side,
         threads=num_threads(),
     )
-    log.info("images at %d px -> %s", short_side, folder)

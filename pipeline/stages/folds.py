@@ -35,9 +35,9 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     if project.config.folds.scheme == "scenes":
         _log_scenes(scenes[: project.num_train])
     if is_own(project.metric):
-        log.info("folds: metric %s", describe(project.metric))
+        log.info("metric %s", describe(project.metric))
     if project.positive_class:
-        log.info("folds: positive class: %s", project.positive_class)
+        log.info("positive class: %s", project.positive_class)
     csv, groups_csv = project.workspace.folds_csv, project.workspace.folds_csv.with_name(GROUPS)
     text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()
@@ -60,17 +60,17 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     artifacts.finish(folder, fingerprint, files=files, folds_csv=[ours])
     notes = [note for assignment in drawn.assignments for note in assignment.notes]
     for note in dict.fromkeys([*notes, *audit["notes"]]):
-        log.warning("folds: %s", note)
+        log.warning("%s", note)
     for folds in table.repeats:
         sizes = np.bincount(folds).tolist()
-        log.info("folds: %s, rows per fold %s -> %s", drawn.assignments[0].scheme, sizes, csv)
+        log.info("%s, rows per fold %s", drawn.assignments[0].scheme, sizes)
 
 
 def _log_scenes(scenes: np.ndarray) -> None:
     sizes = np.bincount(scenes)
     sizes = sizes[sizes > 1]
     log.info(
-        "folds: %d scenes of several training images, %d of %d images, the largest %s",
+        "%d scenes of several training images, %d of %d images, the largest %s",
         *(len(sizes), sizes.sum(), len(scenes), np.sort(sizes)[::-1][:5].tolist()),
     )
 

@@ -117,7 +117,7 @@ def _finish_member(
     files = ["oof.npz", "test.npz", *(path.name for path in folder.glob(ALL_ROWS_TEST))]
     meta = {"member": member, "metric": project.metric.name, "oof_score": score}
     artifacts.finish(folder, fingerprint, files=files, **meta)
-    log.info("infer %s oof %s %.4f as predicted -> %s", member, project.metric.name, score, folder)
+    log.info("out of fold: %s %.4f", project.metric.name, score)
 
 
 def _view_scores(project: Project, member: str) -> dict[str, float]:

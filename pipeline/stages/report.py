@@ -50,7 +50,7 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
     artifacts.write_text(submissions / "report.html", html)
     written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]
     artifacts.finish(folder, fingerprint, files=[f"../{name}" for name in written])
-    log.info("report -> %s", submissions / "report.html")
+    log.info("-> %s", submissions / "report.html")
 
 
 def gather(project: Project) -> PageInputs:

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 from pipeline.core import artifacts
-from pipeline.core.folds import model_name
 from pipeline.members.fold_data import fold_data
 from pipeline.members.get_member import get_member
 from pipeline.members.outputs import TRAINED_ON
@@ -22,7 +21,7 @@ def train_fold(folder: Path, fingerprint: str, *, project: Project, member: str,
     data = fold_data(project, member, fold)
     if data.pseudo_labels is not None:
         chosen = in_words(data.pseudo_labels, project.competition.classes)
-        log.info("train %s %s %s", member, model_name(fold), chosen)
+        log.info("%s", chosen)
     files, facts = get_member(project, member).fit(data, folder)
     ids = project.competition.ids[data.rows[data.rows < project.num_train]].tolist()
     artifacts.write_text(folder / TRAINED_ON, "".join(f"{row_id}\n" for row_id in ids))

@@ -42,7 +42,7 @@ def decide_views(
         most=MOST_ROWS,
         rng=stream(seed, STREAM),
     )
-    log.info("views: %d views of %d training rows are tried on %s", len(TRIED), len(rows), backbone)
+    log.info("%d views of %d training rows are tried", len(TRIED), len(rows))
     decision, effects = DEFAULT, []
     if len(np.unique(folds.folds[rows])) > 1:
         trial = ViewTrial(
@@ -58,7 +58,7 @@ def decide_views(
     evidence = {"rows": len(rows), "backbone": backbone, "of": [e.as_json() for e in effects]}
     decision.write(project.workspace.views_json, **evidence)
     artifacts.finish(folder, fingerprint, files=[project.workspace.views_json.name])
-    log.info("views: %s -> %s", decision.sentence(), project.workspace.views_json)
+    log.info("%s", decision.sentence())
 
 
 def _features(

@@ -39,7 +39,7 @@ FORMAT = {
     "train": 4,
     "predict": 2,
     "blend": 5,  # predictions of a blend that is a teacher
-    "ensemble": 12,
+    "ensemble": 13,
     "report": 9,
 }
 
@@ -173,7 +173,7 @@ def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
         calibrate=config.calibrate,
         metric=metric_recipe(config.task),
         rows=[competition.rows_digest, competition.test_digest],
-        submission=config.submission.model_dump(),
+        submission=config.submission.model_dump(mode="json"),
         sample=file_digest(sample) if competition.sample is not None else None,
         groups=project.folds.groups.tolist(),
         seed=config.seed,

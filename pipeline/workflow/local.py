@@ -9,6 +9,7 @@ from statistics import mean
 
 from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.locks import Run
+from pipeline.core.log_lines import lines_of_job, log_progress
 from pipeline.core.runtime import duration
 from pipeline.errors import UserError
 from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
@@ -97,10 +98,11 @@ class _Execution:
     def _try(self, job: Job, left: list[Job]) -> None:
         """Do a job, which is the first of those left."""
         number = self.total - len(left) + 1
-        log.info("[%d/%d%s] %s", number, self.total, time_left(left, self.seconds), job.name)
         started = time.monotonic()
         try:
-            worked = make_artifact(job)
+            with lines_of_job(f"[{number}/{self.total}] {job.name}"):
+                log_progress(log, number - 1, self.total, time_left(left, self.seconds))
+                worked = make_artifact(job)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
                 raise
@@ -138,5 +140,5 @@ def time_left(jobs: list[Job], seconds: dict[tuple, list[float]]) -> str:
     ):
         return ""
     total = sum(mean(seconds[kind]) * kinds[kind] for kind in kinds if kind in seconds)
-    beside = f" and {len(untimed)} not timed yet" if untimed else ""
-    return f", about {duration(total)} left{beside}"
+    beside = f", {len(untimed)} not timed yet" if untimed else ""
+    return f"{duration(total)} left{beside}"

@@ -6,17 +6,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.backbones.weights import find_weights
-from pipeline.config.dependencies import (
-    backbone_of_scenes,
-    backbone_of_views,
-    backbones_of,
-    blocks_of,
-)
+from pipeline.config.dependencies import blocks_of
 from pipeline.config.load import load_config
-from pipeline.config.schema import Config, Network
+from pipeline.config.schema import Config
 from pipeline.core.locks import Run
-from pipeline.core.task import Task
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_decision
@@ -24,6 +17,12 @@ from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
 from pipeline.workflow.budget import Deadline, parse_budget, plan_within, train_within
+from pipeline.workflow.config_checks import (
+    check_before_data,
+    chosen,
+    networks_of,
+    try_out,
+)
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
@@ -48,7 +47,7 @@ def run(
     """
     ends = time.monotonic() + parse_budget(budget) if budget else None
     config = _load(config_name, overrides)
-    _check_without_data(stage, config, members, folds)
+    check_before_data(stage, config, members, folds)
     project = _open(config)
     with Run(project.workspace.runs) as run:
         done = _bring_up_to_date(project, [Plan(project).folds()], run)
@@ -100,17 +99,17 @@ def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:
         UserError: for wrong input, and where there is no network to check.
     """
     config = _load(config_name, overrides)
-    networks = _networks(config)
+    networks = networks_of(config)
     if not networks:
         raise UserError(f"{config_name}: no network among its members; there is nothing to check.")
-    names = _chosen(members, [name for name in config.members if name in networks], "MEMBER")
-    _check_without_data("check", config, ",".join(names), "")
+    names = chosen(members, [name for name in config.members if name in networks], "MEMBER")
+    check_before_data("check", config, ",".join(names), "")
     project = _open(config)
     with Run(project.workspace.runs) as run:
         _bring_up_to_date(project, [Plan(project).folds()], run)
         project, _ = _decide_views(config, project, run)
         plan = Plan(project)
-        _try_out(project, backbones=[], networks=names)
+        try_out(project, backbones=[], networks=names)
         _bring_up_to_date(project, [job for name in names for job in plan.inputs(name)], run)
         return resolve("pipeline.stages.check:check_members")(project, names)
 
@@ -153,55 +152,11 @@ def _load(config_name: str, overrides: list[str]) -> Config:
     return config
 
 
-def _check_without_data(stage: str, config: Config, members: str, folds: str) -> None:
-    """Refuse now what would otherwise be refused after all images have been read.
-
-    Raises:
-        UserError: for members, folds, weights or a device that do not exist.
-    """
-    names = _chosen(members, list(config.members), "MEMBER")
-    folds_csv = Workspace(Path.cwd(), config.competition).folds_csv
-    if config.folds.scheme != "column" and not folds_csv.exists():
-        numbers = range(config.folds.n * config.folds.repeats)
-        _chosen(folds, [str(number) for number in numbers], "FOLD")
-    elif wrong := [fold for fold in _names(folds) if not fold.isdecimal()]:
-        raise UserError(f"FOLD={folds}: no number: {wrong}; folds count from 0: FOLD=0,1.")
-    used = {backbone_of_scenes(config)} - {None}
-    before_members = stage in ("folds", "audit")
-    if before_members and not used:
-        return
-    if not before_members:
-        used |= {backbone for name in names for backbone in backbones_of(config.members[name])}
-        if asks_for_decision(config):
-            used |= {backbone_of_views(config)} - {None}
-    find_weights({n: backbone.weights for n, backbone in config.backbones.items() if n in used})
-    if folds_csv.exists():
-        return  # images were read before, and importing torch takes seconds
-    if config.runtime.device not in ("auto", "cpu"):
-        resolve("pipeline.backbones.device:choose_device")(config.runtime.device)
-    for arch, side in _sizes(config, used, [] if before_members else names):
-        resolve("pipeline.backbones.sizes:check_size")(arch, side)
-
-
-def _sizes(config: Config, used: set[str], members: list[str]) -> list[tuple[str, int]]:
-    """Return architectures and the sizes of the images that frozen features and networks see."""
-    blocks = {*blocks_of(config), backbone_of_scenes(config)} & used
-    seen = {
-        name: [config.backbones[name].image_size] for name in blocks if name in config.backbones
-    }
-    for name in members:
-        member = config.members[name]
-        if isinstance(member, Network) and member.network in config.backbones:
-            own = config.backbones[member.network].image_size
-            seen.setdefault(member.network, []).append(member.image_size or own)
-    return sorted({(config.backbones[n].arch, side) for n, sides in seen.items() for side in sides})
-
-
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:
     """Return the jobs of a stage, limited to members and folds."""
     config = plan.config
-    names = _chosen(members, list(config.members), "MEMBER")
-    numbers = _chosen(folds, [str(fold) for fold in plan.project.folds.models], "FOLD")
+    names = chosen(members, list(config.members), "MEMBER")
+    numbers = chosen(folds, [str(fold) for fold in plan.project.folds.models], "FOLD")
     if stage == "features":
         return [plan.block(name) for name in blocks_of(config)]
     models = [
@@ -229,17 +184,6 @@ def _check_scenes(plan: Plan, run: Run) -> int:
     return _bring_up_to_date(plan.project, [check], run)
 
 
-def _chosen(wanted: str, known: list[str], key: str) -> list[str]:
-    names = _names(wanted) or known
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"{key}={wanted}: no {unknown}; there are {known}.")
-    return names
-
-
-def _names(wanted: str) -> list[str]:
-    return [name.strip() for name in wanted.split(",") if name.strip()]
-
-
 def _bring_up_to_date(
     project: Project, targets: list[Job], run: Run, deadline: Deadline | None = None
 ) -> int:
@@ -248,38 +192,8 @@ def _bring_up_to_date(
     run.count_on(all_needed(targets))
     jobs = pending(targets)
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
-    networks = [n for n, member in config.members.items() if n in used & _networks(config)]
+    networks = [n for n, member in config.members.items() if n in used & networks_of(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
-    _try_out(project, backbones=backbones, networks=networks)
+    try_out(project, backbones=backbones, networks=networks)
     LocalExecutor(run, deadline).execute(jobs)
     return len(jobs)
-
-
-def _networks(config: Config) -> set[str]:
-    return {name for name, member in config.members.items() if isinstance(member, Network)}
-
-
-def _try_out(project: Project, *, backbones: list[str], networks: list[str]) -> None:
-    """Build backbones and networks once, so that their errors come before the first job.
-
-    Args:
-        backbones: of blocks. networks: members.
-    Raises:
-        UserError: no such device or architecture, weights that cannot be loaded, views of a size
-            that an architecture refuses, parts of a network that do not fit each other or the task.
-    """
-    if not backbones and not networks:
-        return
-    config = project.config
-    resolve("pipeline.backbones.device:choose_device")(config.runtime.device)
-    for name in dict.fromkeys(backbones):
-        try_frozen = resolve("pipeline.backbones.frozen:try_frozen")
-        try_frozen(config.backbones[name], config.tta.views)
-    for name in dict.fromkeys(config.members[name].network for name in networks):
-        if name not in backbones:
-            resolve("pipeline.backbones.create:create_backbone")(config.backbones[name])
-    for name in networks:
-        member = project.member(name)
-        try_network = resolve("pipeline.networks.checks.try_network:try_network")
-        backbone = config.backbones[member.network]
-        try_network(member, backbone, task=Task(config.task.kind), views=config.tta.views)

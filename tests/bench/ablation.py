@@ -23,7 +23,8 @@ import torch
 from pipeline.backbones.device import Hardware, choose_device, choose_precision, choose_workers
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
-from pipeline.core.runtime import num_threads, start_logging, stream, tune_allocator
+from pipeline.core.log_lines import start_logging
+from pipeline.core.runtime import num_threads, stream, tune_allocator
 from pipeline.core.task import Task
 from pipeline.estimates.calibration import fit_calibration
 from pipeline.images.cache import ImageCache

@@ -711,6 +711,22 @@ def test_a_number_may_name_the_precision(tmp_path):
         load_config(path, ["runtime.precision=64"])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("task.kind=classification", "did you mean `multiclass`?"),
+        ("task.kind=binary_classification", "did you mean `binary`?"),
+        ("folds.scheme=stratify", "did you mean `stratified`?"),
+        ("members.linear.learner=logit", "did you mean `logistic`?"),
+        ("tta.average=mean", "(got 'mean')."),
+    ],
+)
+def test_a_wrong_option_names_the_nearest_one(wrong, near):
+    with pytest.raises(UserError) as caught:
+        load_config("clothing", [wrong])
+    assert str(caught.value).endswith(near)
+
+
 def test_a_shown_config_loads_again_to_the_same(tmp_path, capsys):
     path = write(tmp_path, GOOD)
     overrides = ["members.b={extends: net, lr: 1.0e-5, pseudo: {teacher: greedy}}", "seed=7"]

@@ -1,6 +1,7 @@
 """Each trick in a whole training: the key turns it on, and it does what it says."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from small_training import BACKBONE, EVERYTHING, SIZE, fit, new_trainer, trainin
 from pipeline.backbones.create import create_backbone
 from pipeline.config.schema import Network
 from pipeline.networks.trainer import Trainer
-from pipeline.networks.training_run import time_left
+from pipeline.networks.training_run import TrainingRun
 
 # Without chance: two trainings differ by what a test changes alone.
 CALM = {"augment": "none", "mixup": 0.0, "dropout": 0.0, "drop_path": 0.0}
@@ -169,21 +170,28 @@ def test_rows_that_weigh_more_are_drawn_more_and_weigh_the_same():
     assert trainer.weights.tolist() == [1.0] * 45
 
 
-def test_an_epoch_says_how_long_those_to_come_take(tmp_path, caplog):
-    assert time_left([9.0, 11.0], 3) == " about 30s left"
+def test_an_epoch_says_its_losses_and_how_long_those_to_come_take(tmp_path, caplog):
     with caplog.at_level("INFO"):
         fit(tmp_path, epochs=2)
-    first, last = (text for text in caplog.messages if re.search(r" epoch \d/2 ", text))
-    assert re.search(r" about \d+s left$", first)
-    assert last.endswith("GiB")
+    first, last = (text for text in caplog.messages if text.startswith("epoch "))
+    number = r"[\d.e+-]+"
+    scores = rf"loss {number} · held-out loss {number} · \w+ {number}"
+    assert re.fullmatch(rf"epoch 1/2 · {scores} · \d+s left", first)
+    assert re.fullmatch(rf"epoch 2/2 · {scores}", last)
 
 
-def test_an_epochs_cost_is_in_the_log(tmp_path, caplog):
-    with caplog.at_level("INFO"):
+def test_the_time_left_is_the_mean_of_the_epochs_so_far():
+    run = SimpleNamespace(settings=SimpleNamespace(epochs=5), history=[{}, {}], seconds=[9.0, 11.0])
+    assert list(TrainingRun._time_left(run)) == ["30s left"]
+    run.history += [{}] * 3
+    assert list(TrainingRun._time_left(run)) == []
+
+
+def test_an_epochs_cost_and_what_learns_are_details(tmp_path, caplog):
+    with caplog.at_level("DEBUG", logger="pipeline"):
         fit(tmp_path, epochs=1)
-    (line,) = [text for text in caplog.messages if " epoch 1/1 " in text]
-    assert "images/s waiting " in line
-    assert line.endswith("GiB")
-    (groups,) = [text for text in caplog.messages if " learns " in text]
+    (line,) = [text for text in caplog.messages if "images/s" in text]
+    assert "waiting for data, peak memory" in line
+    (groups,) = [text for text in caplog.messages if text.startswith("learning: ")]
     assert "head: 1 tensors" in groups
     assert "backbone: " in groups

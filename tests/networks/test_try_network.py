@@ -14,7 +14,7 @@ from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.images.view_decision import DEFAULT, with_decision
 from pipeline.project import Project
-from pipeline.workflow.make import _check_without_data, _try_out
+from pipeline.workflow.config_checks import check_before_data, try_out
 
 SMALL = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
 COLUMN = {"scheme": "column", "column": "part"}  # folds whose number nobody knows yet
@@ -73,7 +73,7 @@ def project(config: Config) -> Project:
 )
 def test_what_would_fail_later_fails_now(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _try_out(project(config(**changes)), backbones=["small"], networks=["net"])
+        try_out(project(config(**changes)), backbones=["small"], networks=["net"])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_needs_no_data_fails_before_any_work(
     monkeypatch.chdir(tmp_path)
     asked = {"members": "", "folds": ""} | asked
     with pytest.raises(UserError, match=message):
-        _check_without_data("train", config(**changes), **asked)
+        check_before_data("train", config(**changes), **asked)
 
 
 def test_what_nobody_asks_for_or_knows_yet_is_not_refused(tmp_path, monkeypatch) -> None:
@@ -111,8 +111,37 @@ def test_what_nobody_asks_for_or_knows_yet_is_not_refused(tmp_path, monkeypatch)
     missing = {"small": SMALL, "large": SMALL | {"weights": "file:no.pth"}}
     two = {"net": {"network": "small"}, "other": {"network": "large"}}
     some = config(backbones=missing, members=two, folds=COLUMN)
-    _check_without_data("train", some, "net", "9")
-    _check_without_data("folds", some, "", "")
+    check_before_data("train", some, "net", "9")
+    check_before_data("folds", some, "", "")
+
+
+def test_the_first_command_names_all_typos_of_a_config(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = config(
+        backbones={"small": SMALL, "typo": SMALL | {"arch": "test_eficientnet"}},
+        members={
+            "net": {"network": "small", "optimizer": "adamww"},
+            "other": {"network": "small", "augment": [{"HorizontalFlp": {}}]},
+            "linear": {"learner": "logistic", "blocks": {"typo": 1.0}},
+        },
+    )
+    with pytest.raises(UserError) as caught:
+        check_before_data("folds", wrong, "", "")
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "backbones.typo",
+        "members.net",
+        "members.other",
+    ]
+
+
+def test_folds_are_made_where_weights_are_not_and_it_is_said(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = config(backbones={"small": SMALL | {"weights": "file:no.pth"}})
+    check_before_data("folds", elsewhere, "", "")
+    assert "backbones.small: weights 'file:no.pth': no such file" in caplog.text
+    with pytest.raises(UserError, match="no such file"):
+        check_before_data("train", elsewhere, "", "")
 
 
 @pytest.mark.parametrize("asked", [{"backbones": ["small"]}, {"networks": ["net"]}])
@@ -120,29 +149,29 @@ def test_a_view_of_a_size_that_does_not_suit_is_named(asked: dict) -> None:
     views = {"views": ["original", "scale_1.25"]}
     vit = config(backbones={"small": SMALL | {"arch": "test_vit", "image_size": 160}}, tta=views)
     with pytest.raises(UserError, match=r"200 x 200 px.*Leave `scale_1\.25` out"):
-        _try_out(project(vit), **{"backbones": [], "networks": []} | asked)
+        try_out(project(vit), **{"backbones": [], "networks": []} | asked)
 
 
 def test_a_network_does_not_know_the_stages_of_frozen_features() -> None:
     wrong = config(backbones={"small": SMALL | {"stages": [5]}})
-    _try_out(project(wrong), backbones=[], networks=["net"])
+    try_out(project(wrong), backbones=[], networks=["net"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"runtime.device: cuda is not there.*cpu"):
-        _try_out(project(config(runtime={"device": "cuda"})), backbones=["small"], networks=["net"])
+        try_out(project(config(runtime={"device": "cuda"})), backbones=["small"], networks=["net"])
 
 
 def test_what_fits_passes() -> None:
-    _try_out(project(config()), backbones=["small"], networks=["net"])
+    try_out(project(config()), backbones=["small"], networks=["net"])
 
 
 def test_blocks_alone_need_nothing_of_networks() -> None:
     code = (
         "import sys; sys.path[:0] = ['tests', 'tests/networks']\n"
-        "from test_try_network import _try_out, config, project\n"
-        "_try_out(project(config()), backbones=['small'], networks=[])\n"
+        "from test_try_network import try_out, config, project\n"
+        "try_out(project(config()), backbones=['small'], networks=[])\n"
         "print({'albumentations', 'lightning'} & {*sys.modules})"
     )
     root = Path(__file__).parents[2]

@@ -252,6 +252,12 @@ class Addresses(HTMLParser):
         self.without_alt += tag == "img" and not given.get("alt")
 
 
+@pytest.fixture(autouse=True)
+def statistics_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal says all that it knows; what it says else is in test_headlines."""
+    monkeypatch.setenv("VERBOSE", "1")
+
+
 @pytest.fixture(scope="module", params=list(TARGETS))
 def reported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     """(kind, submissions folder, page) of each kind of task."""

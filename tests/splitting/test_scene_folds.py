@@ -297,7 +297,7 @@ def test_the_ensemble_says_it_beside_the_estimate_and_once(tmp_path, monkeypatch
     shutil.rmtree(tmp_path / "submissions")
     make.run("ensemble", "planted.yaml", [])
     printed = " ".join(capsys.readouterr().out.split())
-    headline = printed[printed.index("Expected on") : printed.index("Out of fold")]
+    headline = printed[printed.index("Warning ") : printed.index("Try next")]
     assert "Set `folds: {scheme: scenes}`" in headline
     # Scenes have one class each, and as many have each class: of those that are held out, a model
     # has seen fewer than of others.

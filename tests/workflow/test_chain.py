@@ -29,6 +29,7 @@ from tiny_project import (
 from pipeline.config.load import load_config
 from pipeline.config.schema import Learner, Network
 from pipeline.core import artifacts, predictions
+from pipeline.core.log_lines import JobFormatter
 from pipeline.ensembles import preparation
 from pipeline.errors import UserError
 from pipeline.learners.fit import FittedLearner
@@ -147,6 +148,7 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
 ) -> None:
     write_competition(tmp_path)
     members = members_in_rounds("soft_vote", agreement=1.0, balance=False)
+    caplog.handler.setFormatter(JobFormatter())
     with caplog.at_level("INFO"):
         run(tmp_path, "report", members=members)
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
@@ -163,7 +165,7 @@ def test_the_student_of_a_round_joins_the_blend_that_teaches_the_next(
         assert taught.rows.tolist() == expected.tolist()
         np.testing.assert_allclose(taught.targets, mean[expected], atol=1e-6)
     counts = ", ".join("[a-z]+ [0-9]+" for _ in CLASSES)
-    line = f"train student_round-3 fold 2 [0-9]+ pseudo-labels: {counts}; dropped by threshold "
+    line = f"train student_round-3 fold 2 · [0-9]+ pseudo-labels: {counts}; dropped by threshold "
     assert re.search(line + "[0-9]+, agreement [0-9]+", caplog.text)
     summary = json.loads(submission(tmp_path).with_suffix(".json").read_text())
     page = (tmp_path / "submissions" / "tiny" / "report.html").read_text()
@@ -584,8 +586,9 @@ def test_law_9_holds_where_folds_choose_different_blends(copied: Path, monkeypat
 
 
 def test_a_submission_says_what_to_expect_and_is_compared_with_the_last(
-    copied: Path, capsys: pytest.CaptureFixture
+    copied: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("VERBOSE", "1")
     members = CONFIG["members"] | {"net": NETWORK}
     first = submission(copied)
     before = json.loads(first.with_suffix(".json").read_text())
@@ -655,7 +658,7 @@ def test_test_rows_that_differ_get_an_estimate_of_their_own(
     )
     assert entry["score"] < 0.2 < entry["expected"] < entry["high"]  # log loss
     said = capsys.readouterr().out
-    assert said.index("Test images differ from training images") < said.index("Out of fold")
+    assert "Expected     test images differ from training images" in said
 
 
 def test_parts_done_one_by_one_count_as_done(tmp_path: Path) -> None:

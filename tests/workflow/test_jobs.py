@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import artifacts
+from pipeline.core.log_lines import JobFormatter
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
 from pipeline.workflow.jobs import Job, pending, resolve
@@ -216,10 +217,12 @@ def test_what_comes_back_finished_from_the_attic_is_not_made_again(tmp_path):
 
 
 def test_the_log_numbers_jobs(tmp_path, caplog):
+    caplog.handler.setFormatter(JobFormatter())
     with caplog.at_level("INFO"):
         LocalExecutor().execute([job(tmp_path, "a"), job(tmp_path, "b")])
-    assert caplog.messages[0] == "[1/2] a"
-    assert re.fullmatch(r"\[2/2, about \d+s left\] b", caplog.messages[1])
+    first, second = caplog.text.splitlines()
+    assert first == "[1/2] a"
+    assert re.fullmatch(r"\[2/2\] b · \d+s left", second)
 
 
 def test_time_left_is_said_once_all_that_costs_was_timed(tmp_path):
@@ -232,13 +235,13 @@ def test_time_left_is_said_once_all_that_costs_was_timed(tmp_path):
     a, b = model("a", 1), model("b", 1)
     seconds = {kind_of(a): [2.0, 4.0]}
     assert time_left([a, a], {}) == ""
-    assert time_left([a, a], seconds) == ", about 6s left"
+    assert time_left([a, a], seconds) == "6s left"
     assert time_left([a, b], seconds) == ""
     assert time_left([a, block], seconds) == ""
     assert time_left([a, *joins], seconds) == ""
-    assert time_left([a, joins[0], blend], seconds) == ", about 3s left and 2 not timed yet"
+    assert time_left([a, joins[0], blend], seconds) == "3s left, 2 not timed yet"
     seconds |= {kind_of(b): [100.0], kind_of(joins[1]): [1.0]}
-    assert time_left([a, b, *joins, blend], seconds) == ", about 2m left and 1 not timed yet"
+    assert time_left([a, b, *joins, blend], seconds) == "2m left, 1 not timed yet"
     assert time_left([blend], seconds) == ""
 
 

@@ -203,7 +203,8 @@ def test_blocks_and_models_depend_on_the_decision_not_on_the_word(tmp_path):
     assert (tmp_path / "features/tiny/images/views/views.json").exists()
 
 
-def test_explicit_keys_make_no_decision(tmp_path, capsys):
+def test_explicit_keys_make_no_decision(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VERBOSE", "1")
     write(tmp_path, noise, num_train=20)
     tiny_project.run(tmp_path, **BASE | {"tta": {"views": ["original"]}})
     assert not (tmp_path / "features/tiny/images/views").exists()
