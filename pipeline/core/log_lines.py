@@ -103,6 +103,7 @@ class _TerminalLines(logging.Handler):
                 *(SpinnerColumn(), description, BarColumn(bar_width=20), TaskProgressColumn()),
                 console=self.console,
                 transient=True,
+                refresh_per_second=4,
             )
             self.bar.add_task("")
             self.bar.start()
