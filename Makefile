@@ -2,6 +2,7 @@
 #   make ensemble CONFIG=clothing SET="folds.n=3 members.net.epochs=2"
 #   make train MEMBER=linear,net FOLD=0,1
 #   make ensemble VERIFY=1    reads and compares files that seem unchanged, too
+#   make ensemble VERBOSE=1   prints the statistics in full, and details of training
 PYTHON ?= python3
 CONFIG ?= digits
 SET ?=
@@ -19,7 +20,7 @@ PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo doctor folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +38,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain on them
 	@$(STAGE) demo --set "$$SET"
+
+doctor: $(READY) ## Is this machine ready, and (CONFIG=) a competition? With times and disk
+	@$(STAGE) doctor $(CHOSEN)
 
 folds: $(READY) ## Check files, find duplicates, hold out K folds
 	@$(STAGE) folds $(CHOSEN)

@@ -120,6 +120,15 @@ def _weights(
     make.weights(config, _split(overrides, more))
 
 
+def _doctor(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
+    from pipeline.workflow import make
+
+    if not make.doctor(config, _split(overrides, more)):
+        raise typer.Exit(1)
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -144,6 +153,10 @@ def _config(
 
 
 COMMANDS = {  # name: function, help
+    "doctor": (
+        _doctor,
+        "Look whether this machine, a config and its files are ready; exit code 1 if not.",
+    ),
     "folds": (_whole("folds"), "Check the competition's files, find duplicates, write folds.csv."),
     "features": (_whole("features"), "Extract frozen features of each backbone, once."),
     "weights": (

@@ -113,7 +113,7 @@ def from_hub(arch: str) -> Iterator[None]:
             stays a TypeError.
     """
     offline = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = offline or not hub_answers()
     try:
         yield
     except (TypeError, UserError):
@@ -127,12 +127,11 @@ def from_hub(arch: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def _answers(address: str, *, timeout_seconds: float = 5.0) -> bool:
-    """Return whether a server can be reached, whatever it answers."""
+def hub_answers(*, timeout_seconds: float = 5.0) -> bool:
+    """Return whether the hub can be reached, whatever it answers."""
+    asked = urllib.request.Request(constants.ENDPOINT, method="HEAD")
     try:
-        urllib.request.urlopen(
-            urllib.request.Request(address, method="HEAD"), timeout=timeout_seconds
-        )
+        urllib.request.urlopen(asked, timeout=timeout_seconds)
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as error:

@@ -42,19 +42,22 @@ class Cost:
 
     Attributes:
         seconds: of wall time. gib: of memory, of the GPU where a network runs on one.
+        disk_gib: that its files take.
     """
 
     seconds: float
     gib: float = 0.0
+    disk_gib: float = 0.0
 
 
 @dataclass(frozen=True)
 class NetworkSpeed:
-    """A network's seconds per image, and the memory that it takes."""
+    """A network's seconds per image, the memory that it takes, and the disk of its weights."""
 
     train: float
     predict: float
     gib: float
+    disk_gib: float
 
 
 class Predictor:
@@ -76,14 +79,17 @@ class Predictor:
         return Cost(0.0) if predict is None else predict(arguments)
 
     def _block(self, arguments: dict[str, Any]) -> Cost:
-        start, per_image, _ = self._once("block", arguments["backbone"], self._time_block)
+        start, per_image, features = self._once("block", arguments["backbone"], self._time_block)
         images = len(self.project.index.paths)
-        return Cost(start + images * per_image, peak_memory_gib(self._hardware.device))
+        disk = images * features[0].nbytes / GIB
+        return Cost(start + images * per_image, peak_memory_gib(self._hardware.device), disk)
 
     def _cache(self, arguments: dict[str, Any]) -> Cost:
         side = arguments["short_side"]
-        _, per_image = self._once("cache", side, self._sample_cache)
-        return Cost(START_SECONDS + len(self.project.index.paths) * per_image)
+        cache, per_image = self._once("cache", side, self._sample_cache)
+        images = len(self.project.index.paths)
+        disk = images * float(cache.offsets[-1]) / len(cache) / GIB
+        return Cost(START_SECONDS + images * per_image, disk_gib=disk)
 
     def _train(self, arguments: dict[str, Any]) -> Cost:
         project, member, fold = self.project, arguments["member"], arguments["fold"]
@@ -98,7 +104,7 @@ class Predictor:
         epochs = project.member(member).epochs
         early = EARLY_EPOCHS * (1 - settings.early_size**2)
         per_epoch = num_rows * speed.train * (1 - early) + num_valid * speed.predict
-        return Cost(START_SECONDS + epochs * per_epoch, speed.gib)
+        return Cost(START_SECONDS + epochs * per_epoch, speed.gib, speed.disk_gib)
 
     def _predict(self, arguments: dict[str, Any]) -> Cost:
         project, member = self.project, arguments["member"]
@@ -204,7 +210,12 @@ class Predictor:
                 **view,
             )
         predict = (time.monotonic() - started) / len(rows)
-        return NetworkSpeed(1 / cost.images_per_second, predict, peak_memory_gib(hardware.device))
+        return NetworkSpeed(
+            train=1 / cost.images_per_second,
+            predict=predict,
+            gib=peak_memory_gib(hardware.device),
+            disk_gib=sum(weight.nbytes for weight in trainer.final.state_dict().values()) / GIB,
+        )
 
     def _time_learner(self, member: str) -> Callable[[int], Cost]:
         """Fit on few rows and on twice as many; return the cost by the number of rows."""

@@ -159,15 +159,17 @@ def jobs_of(project: Project) -> list[Job]:
 
 def plan_table(project: Project, chosen: Project, cost_of: CostOf) -> str:
     """Return the predicted time and memory of what is to do, and what is left out."""
-    jobs = jobs_of(chosen)
-    lines, total, most = [], 0.0, 0.0
+    if not (jobs := jobs_of(chosen)):
+        return "  nothing to do: everything is up to date"
+    lines, total, most, disk = [], 0.0, 0.0, 0.0
     for title, alike in _by_title(jobs).items():
         costs = [cost_of(job) for job in alike]
         seconds, gib = sum(cost.seconds for cost in costs), max(cost.gib for cost in costs)
+        written = sum(cost.disk_gib for cost in costs)
         if seconds:
-            lines.append((title, duration(seconds), f"{gib:.1f} GiB" if gib else ""))
-        total, most = total + seconds, max(most, gib)
-    lines.append(("total", duration(total), f"{most:.1f} GiB at most"))
+            lines.append((title, duration(seconds), _sizes(gib, written)))
+        total, most, disk = total + seconds, max(most, gib), disk + written
+    lines.append(("total", duration(total), f"{_sizes(most, disk)} at most"))
     for name in project.config.members:
         if name not in chosen.config.members:
             lines.append((name, "left out", "its time does not fit"))
@@ -175,6 +177,12 @@ def plan_table(project: Project, chosen: Project, cost_of: CostOf) -> str:
     return "\n".join(
         f"  {title:{width}}  {time_:>8}  {rest}".rstrip() for title, time_, rest in lines
     )
+
+
+def _sizes(gib: float, disk_gib: float) -> str:
+    """Return memory and disk as cells; blank where there is nothing worth a word."""
+    sizes = ((gib, "GiB memory", 0.05), (disk_gib, "GiB disk", 0.005))
+    return "  ".join(f"{size:.2f} {what}" for size, what, least in sizes if size >= least)
 
 
 def _by_title(jobs: list[Job]) -> dict[str, list[Job]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config.dependencies import blocks_of
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config
+from pipeline.core.competition import read_competition
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
@@ -90,6 +91,33 @@ def weights(config_name: str, overrides: list[str]) -> None:
         UserError: with all that the hub does not have.
     """
     resolve("pipeline.stages.weights:bring_weights")(load_config(config_name, overrides))
+
+
+def doctor(config_name: str, overrides: list[str]) -> bool:
+    """Look at this machine, a config and its files; predict what each stage will take.
+
+    Returns:
+        Whether nothing is wrong.
+    """
+    from pipeline.stages import doctor as stage  # it imports torch
+
+    root = Path.cwd()
+    ready = stage.print_checks(stage.check_machine(root))
+    if config_name == DEMO_CONFIG and not Workspace(root, DEMO_CONFIG).input.is_dir():
+        print("Say CONFIG= to look at a competition, too.")
+        return ready
+    try:
+        config = load_config(config_name, overrides)
+        ready &= stage.print_checks(stage.check_config(config, root))
+        folder = Workspace(root, config.competition).input
+        competition = read_competition(folder, config.task, config.data)
+        ready &= stage.print_checks(stage.check_data(competition))
+        if ready:
+            run("plan", config_name, overrides)
+    except UserError as error:
+        lines = str(error).splitlines()
+        return stage.print_checks([stage.Check("config", line, "problem") for line in lines])
+    return ready
 
 
 def check(config_name: str, overrides: list[str], *, members: str = "") -> bool:

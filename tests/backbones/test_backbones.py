@@ -253,7 +253,7 @@ def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(monkeypatch):
     monkeypatch.setattr(timm, "create_model", create_model)
     with pytest.raises(UserError, match=r"no weights from the hub \(OSError: \)"):
         create(weights="hub")
-    monkeypatch.setattr(hub, "_answers", lambda address: True)
+    monkeypatch.setattr(hub, "hub_answers", lambda: True)
     with pytest.raises(UserError, match="no weights from the hub"):
         create(weights="hub")
     assert seen == [True, False]

@@ -85,8 +85,8 @@ def test_the_plan_sums_times_and_names_what_is_left_out(project):
     chosen = budget.choose_members(project, 18, seconds_of)
     table = budget.plan_table(project, chosen, seconds_of)
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
-    assert rows["linear"] == ["6s", "0.5", "GiB"]
-    assert rows["total"] == ["18s", "0.5", "GiB", "at", "most"]
+    assert rows["linear"] == ["6s", "0.50", "GiB", "memory"]
+    assert rows["total"] == ["18s", "0.50", "GiB", "memory", "at", "most"]
     assert rows["net"][:2] == rows["student"][:2] == ["left", "out"]
 
 
