@@ -89,6 +89,11 @@ class Project:
         return self.index.take(np.arange(self.num_train, len(self.index.paths)))
 
     @property
+    def submissions_to_mix(self) -> list[Path]:
+        """Submissions made elsewhere, in the order of `submission.mix`."""
+        return [self.workspace.root / name for name in self.config.submission.mix]
+
+    @property
     def images(self) -> ImageFiles:
         """The original files, training rows' first."""
         paths = [self.competition.folder / path for path in self.index.paths.tolist()]

@@ -154,6 +154,12 @@ class Submission(Section):
         description="of regression: what predictions are moved into. auto: the range of the "
         "training targets, column by column (metrics of ranks: none); or [LOW, HIGH]",
     )
+    mix: dict[str, float] = Field(
+        {},
+        description="submissions made elsewhere, in the sample's form, with their weights: "
+        "{teammate.csv: 0.3}. Beside the submission, NAME.mixed.csv holds the weighted mean (of "
+        "ranks where the metric ranks); the estimate knows nothing of it",
+    )
     test_split: Literal["random", "stratified"] = Field(
         "random",
         description="how the test rows are thought to have been parted from train; stratified: "
@@ -166,6 +172,13 @@ class Submission(Section):
         description="share of the test rows that the public leaderboard is thought to show; says "
         "what to expect there, and changes no prediction",
     )
+
+    @field_validator("mix")
+    @classmethod
+    def _weights_leave_a_rest(cls, weights: dict[str, float]) -> dict[str, float]:
+        if not all(weight > 0 for weight in weights.values()) or sum(weights.values()) >= 1:
+            raise ValueError("expected weights above 0 whose sum is below 1: ours has the rest")
+        return weights
 
     @field_validator("clip")
     @classmethod

@@ -8,11 +8,11 @@ from pipeline.report.hints import hints
 
 def headlines(summary: Summary, findings: list[Finding]) -> dict[str, str]:
     """Return the lines by their titles: what to expect, the gain, the file, a warning, advice."""
-    advice = hints(summary)
+    advice, file = hints(summary), f"{summary.submission} ({summary.test_rows} rows)"
     return {
         "Expected": _expected(summary),
         "Best member": _best_member(summary),
-        "Submission": f"{summary.submission} ({summary.test_rows} rows)",
+        "Submission": f"{file} {wording.form(summary)}".strip(),
         "Warning": _first_of(warnings(summary, findings)) or "none",
         "Try next": advice[0] if advice else "more members, folds or epochs; see the report",
     }

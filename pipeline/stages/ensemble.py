@@ -35,6 +35,7 @@ from pipeline.estimates.growing_errors import growing_errors_text, growth_of_err
 from pipeline.members import outputs
 from pipeline.metrics.own import describe, is_own
 from pipeline.project import Project
+from pipeline.submission.mixing import mix
 from pipeline.submission.writing import fill_columns, values_of_columns, write_submission
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,11 @@ def blend_members(
     stem = f"{name}_{project.metric.name}_{chosen.score:.4f}_{fingerprint[:6]}"
     csv = folder / f"{stem.replace(':', '.')}.csv"
     predictions = _write_predictions(project, csv, fitted, fingerprint)
+    mixed = _write_mixed(project, csv, fitted)
     summary = Summary(
         **_project_facts(project),
         submission=str(csv.relative_to(project.workspace.root)),
-        form=_form(project, fitted, chosen.score),
+        form=_form(project, fitted, chosen.score, mixed),
         choice=choice,
         **estimate(
             project,
@@ -95,7 +97,7 @@ def blend_members(
     summary_json = csv.with_suffix(".json")
     summary.write(summary_json)
     add_to_ledger(project.workspace.ledger, summary)
-    files = [path.name for path in (csv, summary_json, *predictions)]
+    files = [path.name for path in (csv, summary_json, *predictions, *mixed)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("-> %s", csv)
 
@@ -205,8 +207,14 @@ def _choose(
     return name, fitted, Choice(rule, by_fold, nested, naive, favourite)
 
 
-def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
-    """Return how predictions are written, and their out-of-fold score as they are written."""
+def _form(
+    project: Project, fitted: CrossFitted, score: float, mixed: dict[Path, str]
+) -> WrittenForm:
+    """Return how predictions are written, and their out-of-fold score as they are written.
+
+    Args:
+        mixed: files with submissions made elsewhere, and what is in them.
+    """
     form, competition = project.form, project.competition
     threshold = project.config.submission.threshold
     columns = fill_columns(fitted.scored_oof, competition, form, threshold=threshold)
@@ -214,7 +222,27 @@ def _form(project: Project, fitted: CrossFitted, score: float) -> WrittenForm:
     for fact in form.facts:
         log.info("%s", fact)
     unchanged = np.isclose(written, score, equal_nan=True)
-    return WrittenForm(form.holds, form.facts, form.warnings, None if unchanged else written)
+    warnings = (*form.warnings, *mixed.values())
+    return WrittenForm(form.holds, form.facts, warnings, None if unchanged else written)
+
+
+def _write_mixed(project: Project, csv: Path, fitted: CrossFitted) -> dict[Path, str]:
+    """Write the submission mixed with those made elsewhere; return the file and what it is."""
+    settings, weights = project.config.submission, project.config.submission.mix
+    if not weights:
+        return {}
+    others = dict(zip(project.submissions_to_mix, weights.values(), strict=True))
+    about = (project.competition, project.form, project.metric)
+    path = csv.with_suffix(".mixed.csv")
+    write_submission(
+        path,
+        mix(fitted.submitted, others, *about),
+        competition=project.competition,
+        metric=project.metric,
+        settings=settings,
+    )
+    parts = ", ".join(f"{weight:.0%} {name}" for name, weight in weights.items())
+    return {path: f"{path.name} holds {parts}: the estimate is of {csv.name}, not of it"}
 
 
 def _growing_errors(project: Project, oof: np.ndarray) -> tuple[GrowingErrors, ...]:

@@ -17,6 +17,7 @@ from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
 from pipeline.stages.demo import DEMO_CONFIG, write_digits
+from pipeline.submission.mixing import read_submission
 from pipeline.workflow.budget import Deadline, parse_budget, plan_within, train_within
 from pipeline.workflow.config_checks import (
     check_before_data,
@@ -147,6 +148,8 @@ def _open(config: Config) -> Project:
     project = open_project(config, Path.cwd())
     for note in (*project.competition.notes, *project.form.warnings):
         log.warning("%s: %s", config.competition, note)
+    for path in project.submissions_to_mix:  # errors are wanted now, not after all training
+        read_submission(path, project.competition, project.form)
     return project
 
 
