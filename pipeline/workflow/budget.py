@@ -1,7 +1,6 @@
 """A budget of time: which members fit into it, and when to stop beginning jobs.
 
-Members are considered in the order of the config. One that does not fit any more is left out; a
-later, cheaper one may still fit.
+Of the members that fit, the one that is worth most per second is taken next, until none fits.
 """
 
 import logging
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import Config
+from pipeline.config.schema import AnyMember, Config, Learner, Network
 from pipeline.core.runtime import duration
 from pipeline.errors import UserError
 from pipeline.project import Project
@@ -21,6 +20,9 @@ from pipeline.workflow.plan import Plan
 
 SPARE = 0.9  # share of the budget that predictions may fill
 BLENDS = "pipeline.stages.ensemble:blend_members"
+# What a blend's loss rises by without a member of the kind, in percent, on the shared competitions
+# (docs/results.md).
+WORTH = {Network: 6.0, Learner: 1.5}
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CostOf = Callable[[Job], Any]  # a Cost of stages/plan.py
 BringUpToDate = Callable[..., int]  # (project, jobs, deadline=...): does what is pending of them
@@ -133,23 +135,57 @@ def choose_members(
     Raises:
         UserError: if none fits.
     """
-    chosen: list[str] = []
-    shortest = float("inf")
-    for name in project.config.members:
-        if name in but or not _has_all_it_needs(project.config, name, chosen):
-            continue
-        jobs = jobs_of(with_members(project, [*chosen, name]))
-        total = sum(cost_of(job).seconds for job in jobs)
-        shortest = min(shortest, total)
-        is_done = all(job.function == BLENDS for job in jobs)
-        if total <= seconds or is_done:
-            chosen.append(name)
+    chosen, shortest, spent = [], float("inf"), 0.0
+    left = [name for name in project.config.members if name not in but]
+    while left:
+        totals = {
+            name: _total(with_members(project, [*chosen, name]), cost_of)
+            for name in left
+            if _has_all_it_needs(project.config, name, chosen)
+        }
+        shortest = min([shortest, *totals.values()])
+        rates = {
+            name: _worth(project.config, name, chosen) / max(total - spent, 1e-6)
+            for name, total in totals.items()
+            if total <= seconds or _is_done(with_members(project, [*chosen, name]))
+        }
+        if not rates:
+            break
+        best = max(rates, key=rates.__getitem__)  # the first of equals
+        spent = totals[best]
+        chosen.append(best)
+        left.remove(best)
     if not chosen:
         raise UserError(
             f"BUDGET: no member fits into the {duration(max(seconds, 0))} left; the quickest needs "
             f"{duration(shortest)}. Give more time, or fewer rows: SET=data.subset=0.2."
         )
     return with_members(project, chosen)
+
+
+def _total(project: Project, cost_of: CostOf) -> float:
+    """Return the seconds of what is still to do for a submission."""
+    return sum(cost_of(job).seconds for job in jobs_of(project))
+
+
+def _is_done(project: Project) -> bool:
+    """Return whether only the blends are still to do."""
+    return all(job.function == BLENDS for job in jobs_of(project))
+
+
+def _worth(config: Config, name: str, chosen: list[str]) -> float:
+    """Return what a member is expected to be worth beside those chosen before it.
+
+    That of its kind, halved for each one that differs from it only by settings.
+    """
+    members, kind = config.members, type(config.members[name])
+    like = [other for other in chosen if _family(members[other]) == _family(members[name])]
+    return WORTH.get(kind, 1.0) / 2 ** len(like)
+
+
+def _family(member: AnyMember) -> tuple[Any, ...]:
+    """Return what members that err alike share: the learner, or the network's backbone."""
+    return type(member), getattr(member, "learner", None), getattr(member, "network", None)
 
 
 def jobs_of(project: Project) -> list[Job]:
