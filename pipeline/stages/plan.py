@@ -32,6 +32,8 @@ LEARNER_ROWS = 256  # and twice as many: a learner's time is extrapolated from t
 GROWTH = (0.5, 2.2)  # a learner's time grows with the number of rows to a power in this range
 LEARNER_BYTES = 16  # of memory per feature: 32-bit features, and a 64-bit copy on principal axes
 START_SECONDS = 2.0  # of a job: opening files, building a network
+LEARNER_START_SECONDS = 0.1
+LATER_GIB = 0.4  # what later stages load beside what is measured here: LightGBM, SciPy, blocks
 # Blending: seconds of a run, and of a row, class and member; measured on the shared competitions.
 BLEND_SECONDS, BLEND_SECONDS_PER_VALUE = 10.0, 2e-4
 
@@ -82,7 +84,8 @@ class Predictor:
         start, per_image, features = self._once("block", arguments["backbone"], self._time_block)
         images = len(self.project.index.paths)
         disk = images * features[0].nbytes / GIB
-        return Cost(start + images * per_image, peak_memory_gib(self._hardware.device), disk)
+        gib = peak_memory_gib(self._hardware.device) + LATER_GIB
+        return Cost(start + images * per_image, gib, disk)
 
     def _cache(self, arguments: dict[str, Any]) -> Cost:
         side = arguments["short_side"]
@@ -111,7 +114,7 @@ class Predictor:
         num_rows = np.sum(project.folds.held_out(arguments["fold"]))
         num_rows += len(project.competition.test_ids)
         if isinstance(project.config.members[member], Learner):
-            return Cost(START_SECONDS / 4)
+            return Cost(LEARNER_START_SECONDS)
         speed = self._once("network", member, self._time_network)
         images = num_rows * len(project.config.tta.views)
         return Cost(START_SECONDS + images * speed.predict, speed.gib)
@@ -240,7 +243,7 @@ class Predictor:
 
         def cost(num_rows: int) -> Cost:
             grown = seconds[1] * max(1.0, num_rows / counts[1]) ** growth
-            return Cost(START_SECONDS / 4 + grown, num_rows * dims * LEARNER_BYTES / GIB)
+            return Cost(LEARNER_START_SECONDS + grown, num_rows * dims * LEARNER_BYTES / GIB)
 
         return cost
 
