@@ -27,7 +27,6 @@ class OwnPart:
 
     Attributes:
         item: what its users take: an entry, a function or a class.
-        plugin: the module during whose import it was registered.
         code: digest of its module's code.
     """
 
@@ -35,13 +34,11 @@ class OwnPart:
     name: str
     item: Any
     module: str
-    plugin: str
     code: str
 
 
 _registered: list[OwnPart] = []  # of every plugin that this process imported
-_digests: dict[str, str] = {}  # of plugins' code, as it was imported
-_importing: list[str] = []  # the plugin that is being imported
+_digests: dict[str, str] = {}  # of the code of plugins and of parts' modules, as it was imported
 _looked_in: list[str] = []  # the folder that is first on the path of modules, if we put it there
 # Of the plugins in use, by name; LEARNERS and others look into them.
 ITEMS: dict[PartKind, dict[str, Any]] = {kind: {} for kind in get_args(PartKind)}
@@ -61,9 +58,12 @@ def register(kind: PartKind, name: str, item: Any, *, module: str) -> None:
             f"{kind} {name!r} is defined in {module}, which has no file of its own. Write it into "
             "a file, my_module.py, and name that in the config: `plugins: [my_module]`."
         ) from error
-    part = OwnPart(kind, name, item, module, _importing[-1] if _importing else module, code)
+    part, key = OwnPart(kind, name, item, module, code), (kind, name, module)
     _use(part)
+    # Without what a module registered when it was imported before.
+    _registered[:] = [one for one in _registered if (one.kind, one.name, one.module) != key]
     _registered.append(part)
+    _digests[module] = code
 
 
 def code_of(kind: PartKind, name: str) -> str | None:
@@ -105,16 +105,16 @@ def import_plugins(names: Iterable[str], place: Callable[[int], str] = "plugins.
     """
     for items in (*ITEMS.values(), _parts):
         items.clear()
-    _look_first_in(str(Path.cwd()))
-    # Else importing albumentations, as a plugin does, connects to the internet.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    for position, name in enumerate(dict.fromkeys(names)):
+    if names := list(dict.fromkeys(names)):
+        _look_first_in(str(Path.cwd()))
+        # Else importing albumentations, as a plugin does, connects to the internet.
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    for position, name in enumerate(names):
         try:
-            if _is_unchanged(name):
-                for part in (part for part in _registered if part.plugin == name):
-                    _use(part)
-            else:
+            if not _is_unchanged(name):
                 _import(name)
+            for part in _parts_of(name):
+                _use(part)
         except UserError as error:
             raise UserError(f"{place(position)}: plugin {name}: {error}") from error
 
@@ -141,7 +141,8 @@ def _look_first_in(folder: str) -> None:
 
 
 def _use(part: OwnPart) -> None:
-    if (taken := _parts.get((part.kind, part.name))) is not None:
+    taken = _parts.get((part.kind, part.name))
+    if taken in _registered and taken is not part:  # else it was imported anew
         raise UserError(
             f"{part.kind} {part.name!r} is registered in {taken.module} already; rename one of them"
         )
@@ -163,9 +164,11 @@ def _is_unchanged(plugin: str) -> bool:
 
 def _import(name: str) -> None:
     """Import a plugin, or import it anew."""
-    _forget(name)
+    if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+        raise UserError("expected a module's name, such as my_module for the file my_module.py.")
+    if name in _digests:
+        _forget(name)
     importlib.invalidate_caches()
-    _importing.append(name)
     try:
         importlib.import_module(name)
         _digests[name] = code_digest(name)
@@ -173,24 +176,34 @@ def _import(name: str) -> None:
         raise UserError(f"{str(error).rstrip('.')}{line_of(error)}.") from error
     except (Exception, SystemExit) as error:  # anything may go wrong while the module runs
         raise UserError(f"{_reason(name, error)}{line_of(error)}.") from error
-    finally:
-        _importing.pop()
 
 
 def _forget(name: str) -> None:
     """Forget a plugin that was imported before, with the modules of its own that it imported."""
-    of_plugin = [part for part in _registered if part.plugin == name]
-    if not of_plugin and name not in _digests:
-        return
-    for part in of_plugin:
-        _registered.remove(part)
-    try:
-        files = {str(path) for path in own_files(name)}
-    except (ImportError, ValueError, SyntaxError, OSError):
-        files = set()
+    parts, files = _parts_of(name), _files_of(name)
+    _registered[:] = [part for part in _registered if part not in parts]
     for known, module in list(sys.modules.items()):
         if _is_within(known, name) or getattr(module, "__file__", None) in files:
             del sys.modules[known]
+
+
+def _parts_of(plugin: str) -> list[OwnPart]:
+    """Return the parts that a plugin's files registered, or files of its own that it imports."""
+    files = _files_of(plugin)
+
+    def is_its(module: str) -> bool:
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return file in files or _is_within(module, plugin)
+
+    return [part for part in _registered if is_its(part.module)]
+
+
+def _files_of(plugin: str) -> set[str]:
+    """Return a plugin's files; none where they cannot be read."""
+    try:
+        return {str(path) for path in own_files(plugin)}
+    except (ImportError, ValueError, SyntaxError, OSError):
+        return set()
 
 
 def _is_within(module: str, package: str) -> bool:
@@ -201,5 +214,5 @@ def _reason(name: str, error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError) or error.name != name.split(".")[0]:
         return f"importing it failed: {type(error).__name__}: {error}"
     here = [path.stem for path in Path.cwd().glob("*.py")]
-    near = did_you_mean(name.removesuffix(".py"), here, list_all=False)
+    near = did_you_mean(name, here, list_all=False)
     return f"no such module in {Path.cwd()} or on PYTHONPATH{near}"
