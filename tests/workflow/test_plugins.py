@@ -3,18 +3,30 @@
 import json
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from tiny_project import BACKBONE, CONFIG, run, write_competition
 
 from pipeline.config.load import load_config
 from pipeline.config.own_parts import ITEMS, code_of, import_plugins
+from pipeline.config.schema import Learner, Network
 from pipeline.core.summary import Summary, path_of_last
+from pipeline.core.task import Task
+from pipeline.ensembles.blends import fit_blend
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.errors import UserError
 from pipeline.images.augmentation import create_augmentation
+from pipeline.learners.fit import fit_learner
+from pipeline.learners.fit import load as read_learner
 from pipeline.metrics.find_metric import get_metric
+from pipeline.networks.losses import create_loss
+from pipeline.report.sections.own import own_sections
 
 LEARNER = """
 from dataclasses import dataclass
@@ -126,6 +138,7 @@ FILES = {
     "own_section": SECTION,
     "own_network": NETWORK,
 }
+PARTS = [name for name in FILES if name != "own_network"]
 SHARP = {"params": {"sharpness": 100.0}}
 CHANGES = {
     "plugins": list(FILES),
@@ -218,7 +231,7 @@ def test_every_part_of_a_plugin_from_the_yaml_to_the_report(tmp_path):
 
 def a_config(root: Path, **changes) -> str:
     path = root / "c.yaml"
-    path.write_text(yaml.safe_dump(CONFIG | {"plugins": list(FILES)} | changes))
+    path.write_text(yaml.safe_dump(CONFIG | {"plugins": PARTS} | changes))
     return str(path)
 
 
@@ -310,7 +323,7 @@ BROKEN = {
 def test_a_broken_plugin_is_one_message_with_its_line(folder, case):
     text, expected = BROKEN[case]
     write_plugins(folder, b=text)
-    found = error_of(folder, plugins=[*FILES, "b"])
+    found = error_of(folder, plugins=[*PARTS, "b"])
     assert re.match(r".*c\.yaml:\d+: plugin b: ", found)
     assert re.search(re.escape(expected).replace(r"\.\*", ".*"), found)
     assert "\n" not in found
@@ -373,3 +386,188 @@ def test_a_plugin_in_another_folder_is_another_plugin(folder, monkeypatch):
     monkeypatch.chdir(folder)
     load_config(a_config(folder, plugins=["own_learner"]))
     assert list(ITEMS["learner"]) == ["centres"]
+
+
+REFUSED_MODELS = {
+    "an estimator of scikit-learn": (
+        "from sklearn.dummy import DummyClassifier\n\n\n{}    return DummyClassifier()\n",
+        r"learner odd: its function returned a sklearn\.dummy\.DummyClassifier; expected a",
+    ),
+    "an estimator in a field": (
+        "from dataclasses import dataclass\n\nfrom sklearn.dummy import DummyClassifier\n\n\n"
+        "@dataclass\nclass Odd:\n    inner: object\n    predict = None\n\n\n"
+        "{}    return Odd(DummyClassifier())\n",
+        "learner odd: field inner of Odd holds DummyClassifier; expected an array of numbers, a te",
+    ),
+    "an array of objects": (
+        "from dataclasses import dataclass\n\nimport numpy as np\n\n\n"
+        "@dataclass\nclass Odd:\n    inner: object\n    predict = None\n\n\n"
+        "{}    return Odd(np.array([print]))\n",
+        "field inner of Odd holds ndarray; expected an array of numbers",
+    ),
+}
+FIT_ODD = """
+from pipeline.plugins import learner
+
+
+@learner("odd")
+def fit(rows, *, strengths, seed):
+"""
+
+
+def fitted(learner: str):
+    blocks = {"a": np.random.default_rng(0).normal(size=(12, 1, 4))}
+    settings = Learner(learner=learner, blocks={"a": 1.0})
+    return fit_learner(settings, blocks, np.eye(3)[np.arange(12) % 3], Task("multiclass"), seed=0)
+
+
+@pytest.mark.parametrize("case", REFUSED_MODELS)
+def test_a_model_that_needs_a_pickle_is_refused(folder, case):
+    text, expected = REFUSED_MODELS[case]
+    write_plugins(folder, own_odd=text.format(FIT_ODD))
+    load_config(a_config(folder, plugins=["own_odd"]))
+    with pytest.raises(UserError, match=expected):
+        fitted("odd")
+
+
+def test_a_saved_model_names_a_class_of_a_plugin_in_use_or_ours(folder):
+    load_config(a_config(folder))
+    fitted("centres").save(folder)
+    blocks = {"a": np.ones((2, 1, 4))}
+    assert read_learner(folder).predict(blocks).shape == (2, 3)
+    description = json.loads((folder / "learner.json").read_text())
+    for model in ("os:system", "own_learner:fit_centres", "own_learner:np", "own_section:Section"):
+        (folder / "learner.json").write_text(json.dumps(description | {"model": model}))
+        with pytest.raises(UserError, match=f"{model} is no model of ours, nor of a plugin that"):
+            read_learner(folder)
+    (folder / "learner.json").write_text(json.dumps(description))
+    sys.modules.pop("own_learner")
+    load_config(a_config(folder, plugins=[]))
+    with pytest.raises(UserError, match="Name the plugin that it was fitted with"):
+        read_learner(folder)
+    assert "own_learner" not in sys.modules
+
+
+WRONG_RESULTS = {
+    "a mean": (
+        "return outputs.mean()",
+        r"loss odd: its function returned \(\) for outputs \(2, 3\)",
+    ),
+    "no tensor": (
+        "return 1.0",
+        r"returned float for outputs \(2, 3\); expected \(2,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RESULTS)
+def test_a_loss_gives_one_value_for_each_row(folder, case):
+    text, expected = WRONG_RESULTS[case]
+    text = f"@loss('odd', kinds=['multiclass'])\ndef odd(outputs, targets):\n    {text}\n"
+    write_plugins(folder, own_odd=f"from pipeline.plugins import loss\n\n\n{text}")
+    load_config(a_config(folder, plugins=["own_odd"]))
+    settings = Network(network="small", loss="odd")
+    with pytest.raises(UserError, match=expected):
+        create_loss(settings, Task("multiclass"))(torch.zeros(2, 3), torch.eye(3)[:2])
+    with pytest.raises(UserError, match="loss odd: a regression task takes mse, mae, huber"):
+        create_loss(settings, Task("regression"))
+    weighted = settings.model_copy(update={"class_weights": "balanced"})
+    with pytest.raises(UserError, match="loss odd: its function takes no `class_weights`, but"):
+        create_loss(weighted, Task("multiclass"), class_weights=torch.ones(3))
+
+
+WRONG_BLENDS = {
+    "too few weights": (
+        "[1.0]",
+        r"blend odd: its function returned \[1\.0\] for 2 members",
+    ),
+    "a negative weight": ("[2.0, -1.0]", r"returned \[2\.0, -1\.0\] for 2 members"),
+    "members in place of a mean": (
+        "lambda v: v",
+        r"made \(2, 6, 3\) of members \(2, 6, 3\)",
+    ),
+}
+
+
+def blended(name: str, kind: str = "multiclass") -> np.ndarray:
+    members = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 6))
+    fitting = BlendFitting(Task(kind), get_metric("log_loss", kind), 0, prune=False, cautious=False)
+    return fit_blend(name, members, np.eye(3)[np.arange(6) % 3], None, fitting).apply(members)
+
+
+@pytest.mark.parametrize("case", WRONG_BLENDS)
+def test_a_blend_gives_weights_or_a_mean(folder, case):
+    made, expected = WRONG_BLENDS[case]
+    text = f"@blend('odd')\ndef odd(members, targets, fitting):\n    return {made}\n"
+    write_plugins(folder, own_odd=f"from pipeline.plugins import blend\n\n\n{text}")
+    load_config(a_config(folder, plugins=["own_odd"]))
+    with pytest.raises(UserError, match=expected):
+        blended("odd")
+
+
+def test_weights_of_a_blend_are_shares(folder):
+    load_config(a_config(folder))
+    members = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 6))
+    np.testing.assert_allclose(blended("first_only"), members[0])
+
+
+def test_a_blend_that_learns_gives_way_where_it_does_not_gain(folder):
+    """The first member is noise, the second knows; a blend that takes the first is no soft vote."""
+    load_config(a_config(folder))
+    rng, targets = np.random.default_rng(0), np.eye(3)[np.arange(90) % 3]
+    members = np.stack([rng.dirichlet(np.ones(3), size=90), 0.8 * targets + 0.2 / 3])
+    fitting = BlendFitting(Task("multiclass"), get_metric("log_loss", "multiclass"), 0, prune=False)
+    assert fit_blend("first_only", members, targets, np.arange(90) % 5, fitting).is_equal
+    assert not fit_blend("median", members, targets, np.arange(90) % 5, fitting).is_equal
+
+
+def test_a_blend_of_probabilities_is_no_blend_of_values(folder):
+    text = "@blend('odd', of_probabilities=True)\ndef odd(members, targets, fitting):\n    pass\n"
+    write_plugins(folder, own_odd=f"from pipeline.plugins import blend\n\n\n{text}")
+    task = {"kind": "regression", "target": "label"}
+    members = {"a": {"learner": "ridge", "blocks": {"small": 1.0}}}
+    found = error_of(folder, plugins=["own_odd"], task=task, members=members, blends=["odd"])
+    assert "odd is for probabilities, but task.kind is regression" in found
+    found = error_of(folder, members={"Median": members["a"]})
+    assert "members name 'Median' is taken; call it otherwise" in found
+
+
+def test_a_metric_is_checked_like_a_function_of_the_user_s_own(folder):
+    load_config(a_config(folder))
+    metric = get_metric("worst_recall", "binary")
+    assert (metric.wants, metric.greater_is_better) == ("labels", True)
+    assert metric.score(np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 0, 0, 1]], Task("binary")) == 0.5
+    with pytest.raises(UserError, match="worst_recall wants classes, which a regression task"):
+        get_metric("worst_recall", "regression")
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "'text'"])
+def test_a_section_that_fails_is_one_message(folder, body):
+    text = f"@report_section\ndef odd(inputs):\n    return {body}\n"
+    write_plugins(folder, own_odd=f"from pipeline.plugins import report_section\n\n\n{text}")
+    load_config(a_config(folder, plugins=["own_odd"]))
+    expected = r"failed: ZeroDivisionError: .*own_odd\.py, line 6: return 1 / 0|returned str"
+    with pytest.raises(UserError, match=f"report section odd ({expected})"):
+        own_sections(None)
+
+
+def test_a_spawned_process_finds_a_plugin(folder):
+    """As workers of a DataLoader do: what they get is pickled, the plugin's class by its name."""
+    load_config(a_config(folder))
+    dim = create_augmentation([{"Dim": {"least": 0.3, "p": 1.0}}], image_size=8)
+    image = np.full((8, 8, 3), 200, np.uint8)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        there = pool.submit(dim, image, seed=3).result()
+    assert torch.equal(there, dim(image, seed=3))
+    assert there.max() < 200
+
+
+@pytest.mark.parametrize("name", ["xgboost", "catboost"])
+def test_an_optional_learner_that_is_missing_says_how_to_install_it(folder, monkeypatch, name):
+    monkeypatch.setattr("pipeline.config.learners.find_spec", lambda package: None)
+    members = {"trees": {"learner": name, "blocks": {"small": 1.0}}}
+    assert re.search(
+        rf"c\.yaml:\d+: members\.trees: {name} needs a package that is not installed; run "
+        rf"`pip install {name}`",
+        error_of(folder, plugins=[], members=members),
+    )
