@@ -212,6 +212,8 @@ def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -
     _note_places(node, keys, Path("SET"), {}, texts)
     if keys[:-1] == ("members",) and section[keys[-1]] is None:
         del section[keys[-1]]  # `members.trees=null` removes a member
+    for known in [known for known in places if known[: len(keys)] == keys]:
+        del places[known]  # of the value that is replaced
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"

@@ -8,7 +8,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 from pipeline.config.source_files import PIPELINE, code_digest, own_files
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import JobFailed, UserError, did_you_mean
 
 PartKind = Literal["learner", "loss", "augmentation", "blend", "metric", "report section"]
 
@@ -119,6 +120,23 @@ def import_plugins(names: Iterable[str], place: Callable[[int], str] = "plugins.
             raise UserError(f"{place(position)}: plugin {name}: {error}") from error
 
 
+@contextmanager
+def own_code(kind: PartKind, name: str) -> Iterator[None]:
+    """Run a part's code; name the part, and the line of its file, if it fails.
+
+    Raises:
+        JobFailed: for what the code raised; files and memory have messages of their own.
+    """
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:  # anything may go wrong in the user's code
+        raise JobFailed(
+            f"{kind} {name} failed: {type(error).__name__}: {error}{line_of(error)}."
+        ) from error
+
+
 def line_of(error: BaseException) -> str:
     """Return file and line where an error was raised, as far down as the user's own file goes."""
     if isinstance(error, SyntaxError) and error.filename:
@@ -215,4 +233,4 @@ def _reason(name: str, error: BaseException) -> str:
         return f"importing it failed: {type(error).__name__}: {error}"
     here = [path.stem for path in Path.cwd().glob("*.py")]
     near = did_you_mean(name, here, list_all=False)
-    return f"no such module in {Path.cwd()} or on PYTHONPATH{near}"
+    return f"no such module in {Path.cwd()} or on PYTHONPATH{near.rstrip('?')}"

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.config.own_parts import ITEMS
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import BlendKind, blends_of_probabilities
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
@@ -219,7 +219,8 @@ def _fit_mix(
     own = ITEMS["blend"].get(blend_kind)
     if own is None:
         return BLENDS[blend_kind](members, targets, fitting)
-    made = own.fit(members.copy(), targets.copy(), fitting)
+    with own_code("blend", blend_kind):
+        made = own.fit(members.copy(), targets.copy(), fitting)
     if callable(made):
         return Mix(partial(_combine, of=blend_kind, combine=made, task=fitting.task))
     shares = np.asarray(made, dtype=np.float64)
@@ -234,7 +235,8 @@ def _fit_mix(
 
 def _combine(members: np.ndarray, *, of: BlendKind, combine: Combine, task: Task) -> np.ndarray:
     """Combine members (M, N, C) by a plugin's function; refuse what is no (N, C) of numbers."""
-    values = np.asarray(combine(members.copy()), dtype=np.float64)
+    with own_code("blend", of):
+        values = np.asarray(combine(members.copy()), dtype=np.float64)
     if values.shape != members.shape[1:] or not np.isfinite(values).all():
         raise UserError(
             f"blend {of}: its function made {values.shape} of members {members.shape}; expected "

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
-from pipeline.config.own_parts import ITEMS
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import Kind, Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
@@ -223,8 +223,11 @@ def _fit_model(
     """Fit the learner itself; what fails where there are `params` is put down to them."""
     try:
         fit = resolve_name(LEARNERS[settings.learner].fit)
-        model = fit(rows, strengths=strengths, seed=seed, **settings.params)
-        return saveable(model, settings.learner) if settings.learner in ITEMS["learner"] else model
+        if settings.learner in ITEMS["learner"]:
+            with own_code("learner", settings.learner):
+                model = fit(rows, strengths=strengths, seed=seed, **settings.params)
+            return saveable(model, settings.learner)
+        return fit(rows, strengths=strengths, seed=seed, **settings.params)
     except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
         if not settings.params:
             raise

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.config.network import MARGINS
-from pipeline.config.own_parts import ITEMS
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import Network
 from pipeline.core.task import Task
 from pipeline.errors import UserError
@@ -247,6 +247,18 @@ def create_loss(
     return partial(
         weighted_sum, losses=losses, shares=list(shares.values()), log_variances=log_variances
     )
+
+
+def try_loss(settings: Network, task: Task) -> None:
+    """Call a config's losses on two rows, before anything is trained.
+
+    Raises:
+        UserError: if one does not fit the task, fails, or gives no value for each row.
+    """
+    create_loss(settings, task)
+    for name in (name for name in settings.loss_weights if name in ITEMS["loss"]):
+        with own_code("loss", name):
+            _create_named(name, settings, task, None)(torch.zeros(2, 2), torch.eye(2))
 
 
 def _create_named(

@@ -20,12 +20,12 @@ from pipeline.core.summary import Summary, path_of_last
 from pipeline.core.task import Task
 from pipeline.ensembles.blends import fit_blend
 from pipeline.ensembles.fitting import BlendFitting
-from pipeline.errors import UserError
+from pipeline.errors import JobFailed, UserError
 from pipeline.images.augmentation import create_augmentation
 from pipeline.learners.fit import fit_learner
 from pipeline.learners.fit import load as read_learner
 from pipeline.metrics.find_metric import get_metric
-from pipeline.networks.losses import create_loss
+from pipeline.networks.losses import create_loss, try_loss
 from pipeline.report.sections.own import own_sections
 
 LEARNER = """
@@ -270,7 +270,7 @@ TYPOS = {
     "plugin": (
         {"plugins": ["own_lerner"]},
         r"c\.yaml:\d+: plugin own_lerner: no such module in .* or on PYTHONPATH"
-        r"; did you mean `own_learner`\?\.$",
+        r"; did you mean `own_learner`\.$",
     ),
     "file of a plugin": (
         {"plugins": ["own_learner.py"]},
@@ -421,6 +421,14 @@ def fitted(learner: str):
     return fit_learner(settings, blocks, np.eye(3)[np.arange(12) % 3], Task("multiclass"), seed=0)
 
 
+def test_a_learner_that_fails_is_named_with_its_line(folder):
+    write_plugins(folder, own_odd=f"{FIT_ODD}    return 1 / 0\n")
+    load_config(a_config(folder, plugins=["own_odd"]))
+    expected = r"learner odd failed: ZeroDivisionError: .* \(own_odd\.py, line 7: return 1 / 0\)\.$"
+    with pytest.raises(JobFailed, match=expected):
+        fitted("odd")
+
+
 @pytest.mark.parametrize("case", REFUSED_MODELS)
 def test_a_model_that_needs_a_pickle_is_refused(folder, case):
     text, expected = REFUSED_MODELS[case]
@@ -469,6 +477,8 @@ def test_a_loss_gives_one_value_for_each_row(folder, case):
     settings = Network(network="small", loss="odd")
     with pytest.raises(UserError, match=expected):
         create_loss(settings, Task("multiclass"))(torch.zeros(2, 3), torch.eye(3)[:2])
+    with pytest.raises(UserError, match=r"loss odd(: its function returned| failed on)"):
+        try_loss(settings, Task("multiclass"))
     with pytest.raises(UserError, match="loss odd: a regression task takes mse, mae, huber"):
         create_loss(settings, Task("regression"))
     weighted = settings.model_copy(update={"class_weights": "balanced"})
@@ -477,6 +487,11 @@ def test_a_loss_gives_one_value_for_each_row(folder, case):
 
 
 WRONG_BLENDS = {
+    "an error": ("1 / 0", r"blend odd failed: ZeroDivisionError.*\(own_odd\.py, line 6: return 1"),
+    "an error later": (
+        "lambda v: v[7]",
+        r"blend odd failed: IndexError.*own_odd\.py, line 6",
+    ),
     "too few weights": (
         "[1.0]",
         r"blend odd: its function returned \[1\.0\] for 2 members",

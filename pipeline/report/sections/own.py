@@ -1,6 +1,6 @@
 """Sections of the report that plugins registered."""
 
-from pipeline.config.own_parts import ITEMS, line_of
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.errors import UserError
 from pipeline.report.page import Section
 from pipeline.report.page_inputs import PageInputs
@@ -14,13 +14,8 @@ def own_sections(inputs: PageInputs) -> list[Section]:
     """
     sections = []
     for name, make in ITEMS["report section"].items():
-        try:
+        with own_code("report section", name):
             section = make(inputs)
-        except Exception as error:  # anything may go wrong in the user's code
-            raise UserError(
-                f"report section {name} failed: {type(error).__name__}: {error}{line_of(error)}. "
-                "Correct it, or remove its plugin from the config."
-            ) from error
         if not isinstance(section, Section):
             raise UserError(
                 f"report section {name} returned {type(section).__name__}; expected a "
