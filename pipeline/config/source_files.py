@@ -24,46 +24,46 @@ def code_digest(module: str) -> str:
 
 
 def own_files(module: str) -> list[Path]:
-    """Return a module's file and those of modules beside it, or in its package, that it imports."""
-    top, start = module.split(".")[0], _file_of(module)
+    """Return a module's file and those of modules beside it, or in its package, that it imports.
+
+    Nothing is imported to find them. Of an installed module it is its own file alone.
+    """
+    found = importlib.util.find_spec(module)
+    if found is None or not found.has_location:
+        raise ImportError(f"module {module!r} has no file")
+    start = Path(found.origin)
     folder = start.parents[module.count(".") + (start.name == "__init__.py")]
-    files, to_read = {start: None}, [module]
-    while to_read:
-        name = to_read.pop()
-        for imported in _imports_of(_file_of(name), name):
-            try:
-                file = _file_of(imported) if _is_own(imported.split(".")[0], top, folder) else None
-            except (ImportError, ValueError):  # a function of a module, or one without a file
-                continue
+    files, to_read = {start: None}, [(start, module)]
+    while to_read and folder.name not in INSTALLED:
+        for name in _imports_of(*to_read.pop()):
+            file = _file_in(folder, name)
             if file is not None and file not in files:
                 files[file] = None
-                to_read.append(imported)
+                to_read.append((file, name))
     return list(files)
 
 
-def _is_own(first: str, top: str, folder: Path) -> bool:
-    """Return whether a top-level module is a plugin's own, `top`, or lies beside it in a folder."""
-    if first == top or folder.name in INSTALLED or first == PIPELINE.name:
-        return first == top
-    file = _file_of(first)
-    return file.parents[file.name == "__init__.py"] == folder
-
-
-def _file_of(module: str) -> Path:
-    found = importlib.util.find_spec(module)
-    if found is None or not found.has_location or not found.origin.endswith(".py"):
-        raise ImportError(f"module {module!r} has no Python file")
-    return Path(found.origin)
+def _file_in(folder: Path, module: str) -> Path | None:
+    """Return the file of a module or package in a folder; None if it lies elsewhere, or is ours."""
+    *packages, last = module.split(".")
+    inside = folder.joinpath(*packages)
+    files = (inside / f"{last}.py", inside / last / "__init__.py")
+    return next((file for file in files if file.is_file() and PIPELINE not in file.parents), None)
 
 
 def _imports_of(path: Path, module: str) -> Iterator[str]:
-    """Yield the names of modules, and of what may be modules, that a file imports."""
+    """Yield names of modules that a file imports, of packages around them, and of attributes."""
+    if path.suffix != ".py":
+        return
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.rsplit(".", node.level - 1)[0] if node.level else ""
             base = ".".join(filter(None, (above, node.module)))
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))

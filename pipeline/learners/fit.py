@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
+from pipeline.config.names import ANY_NAMES
 from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import Kind, Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
@@ -149,7 +150,7 @@ def load(folder: Path) -> FittedLearner:
             lgb.Booster(model_file=folder / f"trees_{number}.txt")
             for number in range(description["num_boosters"])
         ]
-    settings = Learner(**description["settings"])
+    settings = Learner.model_validate(description["settings"], context=ANY_NAMES)
     return FittedLearner(
         Concatenation(settings, scalings, axes),
         model_type(**model_fields),

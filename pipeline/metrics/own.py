@@ -136,7 +136,7 @@ def metric_digest(name: str) -> str | None:
         return code_of("metric", name)
     try:
         return code_digest(name.partition(":")[0])
-    except (ImportError, ValueError, AttributeError, TypeError, OSError) as error:
+    except (ImportError, ValueError, SyntaxError, OSError) as error:
         raise UserError(f"task.metric: cannot read the module of {name!r}: {error}.") from error
 
 
