@@ -2,30 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from typing import get_args
 
 from pipeline.config.dependencies import backbones_of, depends_on
-from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import (
-    BLENDS_OF_PROBABILITIES,
-    BlendKind,
     Config,
     External,
     Learner,
     Network,
     Pseudo,
     Start,
+    blends_of_probabilities,
+    known_blends,
 )
 from pipeline.errors import did_you_mean
 
-BLENDS = get_args(BlendKind)
 TAKEN = {  # folders beside theirs, and what `submission.blend` and `teacher` may also name
     "backbones": (
         *("images", METADATA, STACKED),
         *("folds.csv", "audit.json", "meta.json", "failed.json", "traceback.txt"),
     ),
-    "members": ("attic", "best", *BLENDS),
+    "members": ("attic", "best"),  # and blends
 }
 SAME_FOR_START = ("network", "channels", "pool", "stages")
 SAME_FOR_HEAD = ("head", "hidden")
@@ -37,6 +34,7 @@ def find_problems(config: Config) -> list[Problem]:
     """Return what is wrong between sections that are each valid on their own."""
     problems = [*_wrong_names(config), *_wrong_blends(config)]
     for name in config.members:
+        problems += _missing_package(config, name)
         problems += _wrong_for_task(config, name)
         problems += _wrong_backbones(config, name)
         problems += _wrong_teachers(config, name)
@@ -49,6 +47,8 @@ def find_problems(config: Config) -> list[Problem]:
 def _wrong_names(config: Config) -> Iterator[Problem]:
     """Yield names of backbones and members that cannot be folders, or that are taken."""
     for section in ("backbones", "members"):
+        blends = known_blends() if section == "members" else ()
+        taken = {taken.lower() for taken in (*TAKEN[section], *blends)}
         for name in getattr(config, section):
             same = [other for other in getattr(config, section) if other.lower() == name.lower()]
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
@@ -56,7 +56,7 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
             elif len(name) > MAX_NAME:
                 reason = f"has {len(name)} letters, more than {MAX_NAME}; a folder is named so"
                 yield (section, name), f"{section} name {name[:20]}... {reason}"
-            elif name.lower() in TAKEN[section]:
+            elif name.lower() in taken:
                 yield (section, name), f"{section} name {name!r} is taken; call it otherwise"
             elif same[0] != name:
                 reason = f"differs from {same[0]!r} in case only, which some disks do not tell"
@@ -66,7 +66,7 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
 def _wrong_blends(config: Config) -> Iterator[Problem]:
     """Yield blends that do not fit the task, and a submission of a blend that does not exist."""
     for blend in config.blends:
-        if config.task.is_regression and blend in BLENDS_OF_PROBABILITIES:
+        if config.task.is_regression and blend in blends_of_probabilities():
             yield (
                 ("blends",),
                 f"blends: {blend} is for probabilities, but task.kind is regression; soft_vote "
@@ -77,6 +77,17 @@ def _wrong_blends(config: Config) -> Iterator[Problem]:
         yield ("submission", "blend"), f"no blend {chosen!r}{did_you_mean(chosen, names)}"
 
 
+def _missing_package(config: Config, name: str) -> Iterator[Problem]:
+    """Yield a learner whose package is not installed."""
+    member = config.members[name]
+    if isinstance(member, Learner) and not member.entry.is_installed:
+        yield (
+            ("members", name, "learner"),
+            f"members.{name}: {member.learner} needs a package that is not installed; run "
+            f"`pip install {member.entry.package}`",
+        )
+
+
 def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
     """Yield settings that need classes, or one class per row, in a task without them."""
     member, task = config.members[name], config.task
@@ -84,7 +95,7 @@ def _wrong_for_task(config: Config, name: str) -> Iterator[Problem]:
         return
     but, one_class = f"but task.kind is {task.kind}", "one class per row"
     if isinstance(member, Learner):
-        if task.is_regression and LEARNERS[member.learner].only_classes:
+        if task.is_regression and member.entry.only_classes:
             yield (
                 ("members", name, "learner"),
                 f"members.{name}: {member.learner} predicts classes, {but}; use ridge, lightgbm, "
@@ -128,12 +139,16 @@ def _wrong_backbones(config: Config, name: str) -> Iterator[Problem]:
 def _wrong_teachers(config: Config, name: str) -> Iterator[Problem]:
     """Yield teachers that do not exist, that cannot teach, or that depend on their student."""
     others = _others(config, name)
+    known = [*others, *known_blends()]
     for key, teacher in config.members[name].teachers.items():
         place = ("members", name, key)
         if isinstance(config.members.get(teacher), External):
             yield place, _external_teacher(teacher)
-        elif teacher not in (*others, *BLENDS):
-            yield place, f"no teacher {teacher!r}{did_you_mean(teacher, [*others, *BLENDS])}"
+        elif teacher not in known:
+            yield (
+                place,
+                f"no teacher {teacher!r}{did_you_mean(teacher, known)}",
+            )
         elif depends_on(config, teacher, name):
             yield place, "its teacher depends on it, directly or through others"
 
@@ -148,9 +163,9 @@ def _wrong_round_before(config: Config, name: str) -> Iterator[Problem]:
         yield place, f"no member {pseudo.after!r}{did_you_mean(pseudo.after, others)}"
     elif isinstance(config.members[pseudo.after], External):
         yield place, _external_teacher(pseudo.after)
-    elif pseudo.teacher not in (*BLENDS, pseudo.after):
+    elif pseudo.teacher not in (*known_blends(), pseudo.after):
         yield place, f"{pseudo.after} joins a blend that teaches, but {pseudo.teacher} is a member"
-    elif pseudo.teacher in BLENDS and depends_on(config, pseudo.after, name):
+    elif pseudo.teacher in known_blends() and depends_on(config, pseudo.after, name):
         yield place, "the round before depends on it, directly or through others"
 
 

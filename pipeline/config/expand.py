@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 
-from pipeline.config.schema import BlendKind
+from pipeline.config.schema import known_blends
 from pipeline.errors import UserError, did_you_mean
 
 MULTIPLIERS = ("seeds", "vary", "cycles")  # `extends` does not inherit them
@@ -112,7 +112,7 @@ def _in_rounds(members: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             continue
         first = _without(pseudo, ROUNDS)
         yield name, member | {"pseudo": first}
-        before, by_blend = name, first.get("teacher") in get_args(BlendKind)
+        before, by_blend = name, first.get("teacher") in known_blends()
         for number in range(2, rounds + 1):
             teacher = first["teacher"] if by_blend else before
             pseudo = first | {"teacher": teacher, "after": before}

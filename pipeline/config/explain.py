@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.config import schema as sections
 from pipeline.config.catalogue import FIGURES, catalogue, figures, read_entry
 from pipeline.config.load import load_config
+from pipeline.config.names import names_in
 
 
 def show(config: str, overrides: list[str]) -> None:
@@ -76,7 +77,7 @@ def _print_section(title: str, model: type[BaseModel]) -> None:
     print(f"{title or '(top level)'}: {(model.__doc__ or '').splitlines()[0]}")
     for name, field in model.model_fields.items():
         meaning = f"  {field.description}" if field.description else ""
-        print(f"  {name}: {_type_name(field.annotation)}{_default(field)}{meaning}")
+        print(f"  {name}: {_field_type(field)}{_default(field)}{meaning}")
     if not title:
         print("  extends: str  another config, a path or a name; its keys, with these on top")
     if model is sections.Backbone:
@@ -94,6 +95,10 @@ def _default(field: FieldInfo) -> str:
     return f" = {field.default!r}"
 
 
+def _field_type(field: FieldInfo) -> str:
+    return " | ".join(names_in(field.metadata)) or _type_name(field.annotation)
+
+
 def _type_name(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -101,7 +106,7 @@ def _type_name(annotation: Any) -> str:
     if origin in (Union, UnionType):
         return " | ".join(_type_name(option) for option in inner if option is not NoneType)
     if hasattr(annotation, "__metadata__"):
-        return _type_name(inner[0])
+        return " | ".join(names_in(annotation.__metadata__)) or _type_name(inner[0])
     if origin is not None:
         return f"{origin.__name__}[{', '.join(_type_name(option) for option in inner)}]"
     return getattr(annotation, "__name__", str(annotation))

@@ -1,7 +1,15 @@
-"""Learners that `learner:` may name. A new one is its module in learners/ and an entry here."""
+"""Learners that `learner:` may name: those of plugins, and one for each entry here.
 
+A new entry's module lies in learners/.
+"""
+
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
+
+from pipeline.config.own_parts import ITEMS
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,7 @@ class LearnerEntry:
         only_classes: whether it fits no regression.
         chooses: whether it chooses something inside a fold, at least how sure it is.
         penalties: how many `strength` may name: several to choose from, one, or none.
+        package: an optional package that it needs, and the extra that installs it.
     """
 
     fit: str
@@ -24,9 +33,15 @@ class LearnerEntry:
     only_classes: bool = False
     chooses: bool = True
     penalties: Literal["several", "one", "none"] = "several"
+    package: str = ""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package, if it needs one, is there."""
+        return not self.package or find_spec(self.package) is not None
 
 
-LEARNERS = {  # the quickest to fit first
+BUILT_IN = {  # the quickest to fit first
     "ridge": LearnerEntry(
         "pipeline.learners.ridge:fit_ridge", strengths=(30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
     ),
@@ -66,4 +81,22 @@ LEARNERS = {  # the quickest to fit first
         chooses=False,
         penalties="one",
     ),
+    "xgboost": LearnerEntry(
+        "pipeline.learners.xgboost_trees:fit_xgboost",
+        params=None,
+        chooses=False,
+        penalties="one",
+        package="xgboost",
+    ),
+    "catboost": LearnerEntry(
+        "pipeline.learners.catboost_trees:fit_catboost",
+        strengths=(3.0,),
+        params=None,
+        chooses=False,
+        penalties="one",
+        package="catboost",
+    ),
 }
+LEARNERS: Mapping[str, LearnerEntry] = ChainMap(ITEMS["learner"], BUILT_IN)  # plugins' come last
+# Of a config that is read back, whose plugin is not imported.
+UNKNOWN = LearnerEntry("", params=None, chooses=False)

@@ -25,6 +25,7 @@ from pipeline.config.messages import (
     without_inherited,
     written_keys,
 )
+from pipeline.config.own_parts import import_plugins
 from pipeline.config.schema import Config
 from pipeline.config.yaml_text import line_of, parse_yaml
 from pipeline.errors import UserError
@@ -49,6 +50,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     for override in overrides:
         _override(raw, override, places, texts)
         _expand_backbones(raw, places, path)
+    _import_plugins(raw.get("plugins"), places, path)
     if isinstance(raw.get("members"), dict):
         raw["members"] = expand_members(
             raw["members"],
@@ -81,6 +83,15 @@ def find_config(name: str) -> Path:
     raise UserError(
         f"config {name!r}: no such file. Shipped configs: {', '.join(shipped)}. "
         "Use CONFIG=path/to/file.yaml or CONFIG=name."
+    )
+
+
+def _import_plugins(names: Any, places: Place, path: Path) -> None:
+    """Import the plugins that a config names; of what is no list of names nothing is imported."""
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    import_plugins(
+        names if is_list else (),
+        lambda position: place_of(("plugins", str(position)), places, path),
     )
 
 
@@ -201,6 +212,8 @@ def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -
     _note_places(node, keys, Path("SET"), {}, texts)
     if keys[:-1] == ("members",) and section[keys[-1]] is None:
         del section[keys[-1]]  # `members.trees=null` removes a member
+    for known in [known for known in places if known[: len(keys)] == keys]:
+        del places[known]  # of the value that is replaced
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"

@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pipeline.config.learners import LEARNERS
+from pipeline.config.learners import BUILT_IN, LEARNERS, UNKNOWN, LearnerEntry
+from pipeline.config.names import one_of
 from pipeline.config.network import NetworkSettings
 from pipeline.config.section import Section
 
@@ -120,8 +121,9 @@ class Search(Section):
 class Learner(Member):
     """A model on concatenated blocks: [w1*block1, w2*block2, ...] of N rows."""
 
-    learner: Literal[tuple(LEARNERS)] = Field(
-        description="what is fitted; logistic and svm (linear) predict classes only"
+    learner: Annotated[str, one_of("learner", BUILT_IN)] = Field(
+        description="what is fitted, or a plugin's; logistic and svm (linear) predict classes "
+        "only; xgboost and catboost are installed beside"
     )
     blocks: dict[str, Weight] = Field(
         min_length=1,
@@ -175,6 +177,11 @@ class Learner(Member):
     )
 
     @property
+    def entry(self) -> LearnerEntry:
+        """Return what is known of its learner."""
+        return LEARNERS.get(self.learner, UNKNOWN)
+
+    @property
     def depends_on(self) -> list[str]:
         """Return members or blends that must be fitted before."""
         return [*super().depends_on, *self.stacks]
@@ -197,7 +204,7 @@ class Learner(Member):
 
     @model_validator(mode="after")
     def _no_choice_that_is_not_made(self) -> "Learner":
-        penalties = LEARNERS[self.learner].penalties
+        penalties = self.entry.penalties
         if penalties == "one" and isinstance(self.strength, list) and len(self.strength) > 1:
             raise ValueError(
                 f"strength: {self.learner} takes one; say `vary: {{strength: [...]}}` for a member "
@@ -218,7 +225,7 @@ class Learner(Member):
             )
         # The stacked columns contain the labels of rows that inner folds hold out, so any choice by
         # these rows is wrong: on noise, the weakest penalty wins.
-        if self.search is not None or LEARNERS[self.learner].chooses:
+        if self.search is not None or self.entry.chooses:
             what = "search" if self.search is not None else f"learner {self.learner}"
             others = [name for name, entry in LEARNERS.items() if not entry.chooses]
             raise ValueError(
@@ -229,7 +236,7 @@ class Learner(Member):
 
     @model_validator(mode="after")
     def _params_are_known(self) -> "Learner":
-        known = LEARNERS[self.learner].params
+        known = self.entry.params
         named = {*self.params, *(self.search.params if self.search else ())}
         if known is not None and (unknown := sorted(named - set(known))):
             raise ValueError(

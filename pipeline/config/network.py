@@ -1,9 +1,10 @@
 """A network's section of the YAML: architecture, objective, inputs and optimisation."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
+from pipeline.config.names import one_of
 from pipeline.config.section import Section
 
 LossName = Literal[
@@ -19,6 +20,7 @@ LossName = Literal[
     "mae",
     "huber",
 ]
+AnyLoss = Annotated[str, one_of("loss", get_args(LossName))]  # or a plugin's
 MARGINS = {"am_softmax": 0.35, "cosface": 0.35, "arcface": 0.5}  # of losses that compare angles
 Positive = Annotated[float, Field(gt=0)]
 Pool = Literal["auto", "avg", "max", "avgmax", "gem", "concat"]
@@ -83,10 +85,10 @@ class Distill(Section):
 class Objective(Section):
     """Losses and their weights."""
 
-    loss: LossName | dict[LossName, Positive] = Field(
+    loss: AnyLoss | dict[AnyLoss, Positive] = Field(
         "auto",
         description="by task: cross_entropy, bce (multilabel), mse (regression); or a sum: "
-        "{cross_entropy: 1.0, focal: 0.5}",
+        "{cross_entropy: 1.0, focal: 0.5}; plugins add others",
     )
     loss_balance: Literal["fixed", "learned"] = Field(
         "fixed", description="learned: weights of a sum from their uncertainty (Kendall 2018)"
@@ -104,7 +106,7 @@ class Objective(Section):
     distill: Distill | None = Field(None, description="a teacher")
 
     @property
-    def loss_weights(self) -> dict[LossName, float]:
+    def loss_weights(self) -> dict[str, float]:
         """Return each loss's weight in the sum."""
         return self.loss if isinstance(self.loss, dict) else {self.loss: 1.0}
 
@@ -135,9 +137,10 @@ class Inputs(Section):
     )
     augment: Preset | list[dict[str, Any]] = Field(
         "auto",
-        description="a preset, or albumentations transforms: [{HorizontalFlip: {p: 0.5}}]; auto: "
-        "light, with vertical flips and quarter turns where they do no harm to frozen features, "
-        "and without horizontal flips where they make another class",
+        description="a preset, or transforms of albumentations or a plugin: "
+        "[{HorizontalFlip: {p: 0.5}}]; auto: light, with vertical flips and quarter turns where "
+        "they do no harm to frozen features, and without horizontal flips where they make another "
+        "class",
     )
     mixup: float = Field(0.2, ge=0, description="alpha of Beta(alpha, alpha); 0: off (Zhang 2018)")
     cutmix: float = Field(0.0, ge=0, description="alpha; 0: off (Yun 2019)")

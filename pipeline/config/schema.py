@@ -3,7 +3,7 @@
 `python -m pipeline config` prints it, so the descriptions are the documentation.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -17,7 +17,9 @@ from pipeline.config.competition import (
     Transform,
 )
 from pipeline.config.members import AnyMember, External, Learner, Member, Network, Pseudo, Search
+from pipeline.config.names import one_of
 from pipeline.config.network import Distill, Pool, Start
+from pipeline.config.own_parts import ITEMS
 from pipeline.config.section import Section
 from pipeline.config.tta import expand_views
 
@@ -26,6 +28,7 @@ __all__ = [
     "BLENDS_OF_PROBABILITIES",
     "DEFAULT_METRICS",
     "TTA",
+    "AnyBlend",
     "Backbone",
     "BlendKind",
     "Calibrate",
@@ -47,6 +50,8 @@ __all__ = [
     "Submission",
     "Task",
     "Transform",
+    "blends_of_probabilities",
+    "known_blends",
 ]
 
 
@@ -111,8 +116,22 @@ BlendKind = Literal[
     "stack_lightgbm",
     "stack_two_level",
 ]
+AnyBlend = Annotated[str, one_of("blend", get_args(BlendKind))]  # or a plugin's
 # Ranks, and geometric and power means: values of a regression lose their unit in them.
 BLENDS_OF_PROBABILITIES = ("rank_average", "geometric", "power")
+
+
+def known_blends() -> tuple[str, ...]:
+    """Return the names of blends, plugins' last."""
+    return (*get_args(BlendKind), *ITEMS["blend"])
+
+
+def blends_of_probabilities() -> tuple[str, ...]:
+    """Return the names of blends that a regression cannot have."""
+    own = [name for name, blend in ITEMS["blend"].items() if blend.of_probabilities]
+    return (*BLENDS_OF_PROBABILITIES, *own)
+
+
 Calibrate = Literal["none", "temperature", "isotonic"]
 
 
@@ -210,14 +229,22 @@ class Config(Section):
     """One competition."""
 
     competition: str = Field(description="folder under input/")
+    plugins: list[str] = Field(
+        [],
+        description="modules of your own, in the working directory or on PYTHONPATH, that add "
+        "learners, losses, augmentations, blends, metrics, architectures and sections of the "
+        "report (see pipeline/plugins.py)",
+    )
     task: Task
     data: Data = Data()
     folds: Folds = Folds()
     backbones: dict[str, Backbone] = Field({}, description="name: architecture and weights")
     members: dict[str, AnyMember] = Field({}, description="name: a learner or a network")
     tta: TTA = TTA()
-    blends: list[BlendKind] = Field(
-        ["soft_vote", "weighted", "greedy", "stack"], min_length=1, description="tried and compared"
+    blends: list[AnyBlend] = Field(
+        ["soft_vote", "weighted", "greedy", "stack"],
+        min_length=1,
+        description="tried and compared; plugins add others",
     )
     calibrate: Calibrate = Field(
         "temperature",

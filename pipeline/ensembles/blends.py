@@ -1,8 +1,9 @@
 """Blends: one prediction of several members'. `fit_blend` makes them all; stages need no more.
 
 Member values are (M, N, C) in the contracts' matrix form, and so is what a blend gives, (N, C).
-A new blend is a function of prepared members, targets and `BlendFitting` that returns a `Mix`, a
-line in BLENDS, and its name in `config.schema.BlendKind`.
+A new blend is a plugin's function (`pipeline/plugins.py`); or a function of prepared members,
+targets and `BlendFitting` that returns a `Mix`, a line in BLENDS, and its name in
+`config.schema.BlendKind`.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.config.schema import BLENDS_OF_PROBABILITIES, BlendKind
+from pipeline.config.own_parts import ITEMS, own_code
+from pipeline.config.schema import BlendKind, blends_of_probabilities
 from pipeline.core.runtime import stream
 from pipeline.core.task import Task
 from pipeline.ensembles import decisions, greedy, stacking, voting, weights
@@ -103,6 +105,7 @@ BLENDS: dict[str, FitMix] = VOTES | {
     "stack_ridge": _stack("stack_ridge"),
     "stack_lightgbm": _stack("stack_lightgbm"),
 }
+STACKS = ("stack", "stack_ridge", "stack_lightgbm")  # they calibrate themselves
 TWO_LEVEL = "stack_two_level"  # fitted on blends, so it is none of BLENDS
 
 
@@ -142,7 +145,7 @@ def check_blend(blend_kind: BlendKind, task: Task) -> None:
     Raises:
         UserError: for ranks, geometric and power means of regression values: their unit gets lost.
     """
-    if task.is_regression and blend_kind in BLENDS_OF_PROBABILITIES:
+    if task.is_regression and blend_kind in blends_of_probabilities():
         raise UserError(
             f"blends: {blend_kind} is for probabilities, but task.kind is regression. "
             "Remove it; soft_vote (mean) and hard_vote (median) take its place."
@@ -167,7 +170,7 @@ def fit_blend(
     """
     check_blend(blend_kind, fitting.task)
     raw, is_equal = np.asarray(member_values, dtype=np.float64), False
-    if fitting.cautious and blend_kind not in VOTES:
+    if fitting.cautious and not _is_vote(blend_kind):
         fit, fit_equal = _inside(blend_kind, fitting), _inside("soft_vote", fitting)
         if not _gains(fit, fit_equal, raw, targets, folds, fitting):
             blend_kind, is_equal = "soft_vote", True
@@ -183,10 +186,10 @@ def fit_blend(
         )
     else:
         members = prepared(raw)
-        mix = BLENDS[blend_kind](members, targets, fitting)
+        mix = _fit_mix(blend_kind, members, targets, fitting)
         shares, finish = mix.weights, np.asarray
         # Members that err apart are, in their mean, right more often than their mean probability.
-        if fitting.calibrate != "none" and not blend_kind.startswith("stack"):
+        if fitting.calibrate != "none" and blend_kind not in STACKS:
             finish = fit_calibration("temperature", mix.combine(members), targets, fitting.smooth)
 
         def combine(values: np.ndarray) -> np.ndarray:
@@ -201,6 +204,45 @@ def fit_blend(
         rng = stream(fitting.seed, "decisions")
         rule = decisions.fit_rule(honest, targets, fitting.metric, fitting.task, rng=rng)
     return Blend(limited, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
+
+
+def _is_vote(blend_kind: BlendKind) -> bool:
+    """Return whether a blend learns nothing from the targets."""
+    own = ITEMS["blend"].get(blend_kind)
+    return blend_kind in VOTES if own is None else not own.learns
+
+
+def _fit_mix(
+    blend_kind: BlendKind, members: np.ndarray, targets: np.ndarray, fitting: BlendFitting
+) -> Mix:
+    """Fit how prepared members (M, N, C) are combined, by a plugin's function or one of ours."""
+    own = ITEMS["blend"].get(blend_kind)
+    if own is None:
+        return BLENDS[blend_kind](members, targets, fitting)
+    with own_code("blend", blend_kind):
+        made = own.fit(members.copy(), targets.copy(), fitting)
+    if callable(made):
+        return Mix(partial(_combine, of=blend_kind, combine=made, task=fitting.task))
+    shares = np.asarray(made, dtype=np.float64)
+    good = shares.shape == (len(members),) and np.isfinite(shares).all() and (shares >= 0).all()
+    if not good or shares.sum() <= 0:
+        raise UserError(
+            f"blend {blend_kind}: its function returned {made!r:.80} for {len(members)} members; "
+            "expected a weight of at least 0 for each of them, or a function of (M, N, C)."
+        )
+    return _weighted_mean(shares / shares.sum())
+
+
+def _combine(members: np.ndarray, *, of: BlendKind, combine: Combine, task: Task) -> np.ndarray:
+    """Combine members (M, N, C) by a plugin's function; refuse what is no (N, C) of numbers."""
+    with own_code("blend", of):
+        values = np.asarray(combine(members.copy()), dtype=np.float64)
+    if values.shape != members.shape[1:] or not np.isfinite(values).all():
+        raise UserError(
+            f"blend {of}: its function made {values.shape} of members {members.shape}; expected "
+            f"{members.shape[1:]}, finite numbers."
+        )
+    return task.normalise(values)
 
 
 def _inside(blend_kind: BlendKind, fitting: BlendFitting) -> Fit:

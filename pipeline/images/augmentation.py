@@ -1,7 +1,7 @@
 """Augmentation: presets and free pipelines of transforms, drawn for each (epoch, row).
 
-Transforms are albumentations' and those of `policies`; `measured` stands for a strength that comes
-from the training images.
+Transforms are albumentations', plugins' and those of `policies`; `measured` stands for a strength
+that comes from the training images.
 
 Two faults of albumentations 2.0.8 are kept out here. Its workers repeat each other's draws; and
 `Compose.set_random_seed(s)` gives every transform the same stream, so that two flips with p 0.5
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.config.own_parts import ITEMS
 from pipeline.errors import UserError, did_you_mean
 from pipeline.images.augmentation_presets import PRESETS
 from pipeline.images.cache import fit_square
@@ -193,11 +194,17 @@ def _measured(name: str, argument: str, spread: Spread | None) -> list[float]:
 
 def _known_transforms() -> dict[str, type]:
     bases = (A.BasicTransform, A.BaseCompose)
-    return POLICIES | {
-        name: member
-        for name, member in vars(A).items()
-        if inspect.isclass(member) and issubclass(member, bases) and not inspect.isabstract(member)
-    }
+    return (
+        ITEMS["augmentation"]
+        | POLICIES
+        | {
+            name: member
+            for name, member in vars(A).items()
+            if inspect.isclass(member)
+            and issubclass(member, bases)
+            and not inspect.isabstract(member)
+        }
+    )
 
 
 def _try_out(transform: Any, image: np.ndarray) -> np.ndarray:

@@ -12,13 +12,16 @@ import numpy as np
 
 from pipeline.config.learners import LEARNERS
 from pipeline.config.members import METADATA, STACKED
+from pipeline.config.names import ANY_NAMES
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import Kind, Learner
 from pipeline.core.artifacts import replacing, write_json, write_text
 from pipeline.core.averaging import Average, average_values
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.core.task import Task
-from pipeline.errors import JobFailed, UserError
+from pipeline.errors import JobFailed
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
+from pipeline.learners.own_model import model_type_of, saveable
 from pipeline.learners.resampling import resample
 from pipeline.learners.rows import TrainingRows, balanced, chosen_rows, inner_folds
 from pipeline.learners.target_transform import TargetTransform
@@ -141,15 +144,13 @@ def load(folder: Path) -> FittedLearner:
             )
             for column, (name, row_error) in enumerate(description.get("transforms", []))
         )
-    if not description["model"].startswith("pipeline.learners."):  # a file runs no code of its own
-        raise UserError(f"{folder / 'learner.json'}: {description['model']} is no model of ours.")
-    model_type = resolve_name(description["model"])
+    model_type = model_type_of(description["model"], where=folder / "learner.json")
     if description["num_boosters"]:
         model_fields["boosters"] = [
             lgb.Booster(model_file=folder / f"trees_{number}.txt")
             for number in range(description["num_boosters"])
         ]
-    settings = Learner(**description["settings"])
+    settings = Learner.model_validate(description["settings"], context=ANY_NAMES)
     return FittedLearner(
         Concatenation(settings, scalings, axes),
         model_type(**model_fields),
@@ -223,6 +224,10 @@ def _fit_model(
     """Fit the learner itself; what fails where there are `params` is put down to them."""
     try:
         fit = resolve_name(LEARNERS[settings.learner].fit)
+        if settings.learner in ITEMS["learner"]:
+            with own_code("learner", settings.learner):
+                model = fit(rows, strengths=strengths, seed=seed, **settings.params)
+            return saveable(model, settings.learner)
         return fit(rows, strengths=strengths, seed=seed, **settings.params)
     except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
         if not settings.params:

@@ -59,14 +59,19 @@ class TreesModel:
             for booster in self.boosters
         ]
         values = np.tile(self.constants, (len(features), 1))
-        if scores and Task(self.kind).has_one_class_per_row:
-            of_classes = scores[0]
-            if of_classes.ndim == 1:  # of two classes LightGBM returns the second one's
-                of_classes = np.stack([1 - of_classes, of_classes], axis=1)
-            values[:, self.learned] = of_classes
-        elif scores:
-            values[:, self.learned] = np.stack(scores, axis=1)
+        if scores:
+            values[:, self.learned] = as_columns(scores, self.kind)
         return values
+
+
+def as_columns(scores: list[np.ndarray], kind: Kind) -> np.ndarray:
+    """Return what boosters of `booster_tasks` predict as columns (N, L) of what they learned."""
+    if not Task(kind).has_one_class_per_row:
+        return np.stack(scores, axis=1)
+    of_classes = scores[0]
+    if of_classes.ndim == 1:  # of two classes a booster returns the second one's
+        of_classes = np.stack([1 - of_classes, of_classes], axis=1)
+    return of_classes
 
 
 def fit_lightgbm(

@@ -9,13 +9,14 @@ from typing import get_args
 
 import numpy as np
 
+from pipeline.config.own_parts import ITEMS
 from pipeline.config.schema import Kind, Scale, Task
 from pipeline.core.scale import logs_are_symmetric
 from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
-from pipeline.metrics.registry import METRICS
+from pipeline.metrics.registry import METRICS, OF_AVERAGE
 
 __all__ = [
     "METRICS_OF_KIND",
@@ -89,7 +90,7 @@ def scale_of(task: Task, metric: Metric, targets: np.ndarray) -> Scale:
 def get_metric(
     name: str, kind: Kind, *, greater_is_better: bool | None = None, wants: str | None = None
 ) -> Metric:
-    """Find a metric by its name, an alias, or `module:function`.
+    """Find a metric by its name, an alias, a plugin's name, or `module:function`.
 
     Args:
         greater_is_better, wants: what the config declares of a function of the user's own, see
@@ -98,10 +99,17 @@ def get_metric(
         UserError: if it is unknown, not importable, does not fit the task, or is a function of the
             user's own that does not say what it is.
     """
-    if ":" in name:
+    if ":" in name or name in ITEMS["metric"]:
         return import_metric(name, kind, greater_is_better=greater_is_better, wants=wants)
-    metric = _built_in(name, kind)
+    metric = _of_registry(name)
+    if metric is None:
+        raise UserError(_unknown(name, kind))
     if kind not in metric.kinds:
+        if averages := _averages(metric.name, kind):
+            raise UserError(
+                f"task.metric: {metric.name} is of two classes, but task.kind is {kind}: say how "
+                f"it is averaged, {averages} (`make config` lists all metrics)."
+            )
         raise UserError(
             f"task.metric: {metric.name} is for {', '.join(sorted(metric.kinds))} tasks, "
             f"but task.kind is {kind}. For {kind}: {', '.join(METRICS_OF_KIND[kind])}."
@@ -109,18 +117,36 @@ def get_metric(
     return metric
 
 
-def _built_in(name: str, kind: Kind) -> Metric:
-    plain = re.sub(r"_+", "_", re.sub(r"[\s-]", "_", name.strip().lower().replace("@", "_at_")))
-    canonical = ALIASES.get(plain, plain)
+def is_known(name: str) -> bool:
+    """Return whether a metric of ours has a name, or answers to it."""
+    return _of_registry(name) is not None
+
+
+def _of_registry(name: str) -> Metric | None:
+    canonical = ALIASES.get(_plain(name), _plain(name))
     if canonical in METRICS:
         return METRICS[canonical]
-    for pattern in PATTERNS:
-        if (found := pattern.find(canonical)) is not None:
-            return found
+    found = (pattern.find(canonical) for pattern in PATTERNS)
+    return next((metric for metric in found if metric is not None), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"_+", "_", re.sub(r"[\s-]", "_", name.strip().lower().replace("@", "_at_")))
+
+
+def _averages(name: str, kind: Kind) -> str:
+    """Return in words which averages a metric of two classes has; "" if it has none."""
+    found = (_of_registry(f"{name}_{average}") for average in OF_AVERAGE if average)
+    *first, last = ["", *(metric.name for metric in found if metric and kind in metric.kinds)]
+    return f"{', '.join(first[1:])} or {last}" if last else ""
+
+
+def _unknown(name: str, kind: Kind) -> str:
     shown = [pattern.shown.replace("_K", "_3") for pattern in PATTERNS]
-    known = [*METRICS, *ALIASES, *shown]
-    raise UserError(
+    known = [*METRICS, *ALIASES, *ITEMS["metric"], *shown]
+    return (
         f"task.metric: {name!r} is unknown; for {kind} there are "
-        f"{', '.join(METRICS_OF_KIND[kind])} (capital letters stand for numbers), and "
-        f"module:function of your own{did_you_mean(plain, known, most=3, list_all=False)}"
+        f"{', '.join((*METRICS_OF_KIND[kind], *ITEMS['metric']))} (capital letters stand for "
+        "numbers), and module:function of your own"
+        f"{did_you_mean(_plain(name), known, most=3, list_all=False)}"
     )

@@ -1,7 +1,8 @@
-"""A metric of the user's own, `module:function`: what it declares, and a trial on made rows.
+"""A metric of the user's own, `module:function` or a plugin's: what it declares, and a trial.
 
 The function is called as `function(y_true, y_pred)` and returns a number. It declares two things,
-by the YAML's `task: {greater_is_better: false, wants: classes}`, else by attributes of these names:
+by the YAML's `task: {greater_is_better: false, wants: classes}`, else by attributes of these names,
+which a plugin's `@metric` sets:
 which direction is better, and what it wants to see (see `metric.Metric`):
 
     probabilities   y_true: positions of classes (N,), 0/1 (N, C) for multilabel;
@@ -13,19 +14,16 @@ Positions are those of `task.classes`, by default of the sorted labels; of two c
 one is 1.
 """
 
-import hashlib
 import importlib
-import importlib.util
 import numbers
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.config.own_parts import ITEMS, code_digest, code_of, line_of
 from pipeline.config.schema import Kind
 from pipeline.core.task import Task
 from pipeline.errors import UserError
@@ -67,7 +65,7 @@ class OwnFunction:
         except (Exception, SystemExit) as error:  # anything may go wrong in the user's code
             raise MetricFailed(
                 f"task.metric: {self.name} failed on {got}: {type(error).__name__}: {error}"
-                f"{_line_of(error)}."
+                f"{line_of(error)}."
             ) from error
         if not isinstance(found, float):
             raise MetricFailed(
@@ -87,7 +85,7 @@ class OwnFunction:
 def import_metric(
     name: str, kind: Kind, *, greater_is_better: bool | None = None, wants: str | None = None
 ) -> Metric:
-    """Import `module:function` as a metric for a task.
+    """Import `module:function`, or find a plugin's function, as a metric for a task.
 
     Args:
         greater_is_better, wants: of the config; they go before the function's attributes.
@@ -129,17 +127,16 @@ def import_metric(
 
 
 def metric_digest(name: str) -> str | None:
-    """SHA-256 of the source file of a metric's module; None for the built-in ones.
+    """SHA-256 of the source of a metric's module; None for the built-in ones.
 
     Raises:
         UserError: if there is no such module, or it has no file.
     """
     if ":" not in name:
-        return None
+        return code_of("metric", name)
     try:
-        found = importlib.util.find_spec(name.partition(":")[0])
-        return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
-    except (ImportError, ValueError, AttributeError, TypeError, OSError) as error:
+        return code_digest(name.partition(":")[0])
+    except (ImportError, ValueError, SyntaxError, OSError) as error:
         raise UserError(f"task.metric: cannot read the module of {name!r}: {error}.") from error
 
 
@@ -214,6 +211,8 @@ def _made_rows(targets: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]
 
 
 def _imported(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
+    if name in ITEMS["metric"]:
+        return ITEMS["metric"][name]
     module, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module), attribute)
@@ -244,15 +243,6 @@ def _lacking(declared: dict[str, Any]) -> str:
         "wants": "what it wants to see (wants)",
     }
     return " and ".join(words[key] for key, value in declared.items() if value is None)
-
-
-def _line_of(error: BaseException) -> str:
-    """File and line where an error was raised, as far down as the user's own file goes."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    if not frames:
-        return ""
-    own = [frame for frame in frames if frame.filename == frames[0].filename][-1]
-    return f" ({Path(own.filename).name}, line {own.lineno}: {own.line})"
 
 
 def _shape(array: np.ndarray) -> str:

@@ -78,9 +78,11 @@ def _map_at(k: str) -> Metric:
 
 
 def _f_pattern(average: Average) -> Pattern:
-    """F-beta of an average: f2_macro, macro_f2, and on Kaggle "mean" for samples."""
+    """F-beta of an average: f2_macro, macro_f2, macro-averaged F2; on Kaggle "mean" for samples."""
     ending = f"_{average}" if average else ""
-    before = {"": "", "samples": "(?:samples|mean)_"}.get(average, f"{average}_")
+    before = {"": "", "samples": "(?:samples?|mean|example_based)_"}.get(
+        average, f"{average}_(?:averaged?_)?"
+    )
     number = rf"f_?{NUMBER}(?:_score)?"
     regex = rf"{number}{ending}|{before}{number}"
 

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.config.network import MARGINS
+from pipeline.config.own_parts import ITEMS, own_code
 from pipeline.config.schema import Network
 from pipeline.core.task import Task
 from pipeline.errors import UserError
@@ -213,7 +214,8 @@ def loss_shares(settings: Network, task: Task) -> dict[str, float]:
         UserError: if one does not fit the task.
     """
     given = settings.loss_weights
-    fitting = LOSSES_OF_TASK[task.kind]
+    own = [name for name, loss in ITEMS["loss"].items() if task.kind in loss.kinds]
+    fitting = [*LOSSES_OF_TASK[task.kind], *own]
     shares = {fitting[0] if name == "auto" else name: given[name] for name in given}
     for name in shares:
         if name not in fitting:
@@ -247,9 +249,30 @@ def create_loss(
     )
 
 
+def try_loss(settings: Network, task: Task) -> None:
+    """Call a config's losses on two rows, before anything is trained.
+
+    Raises:
+        UserError: if one does not fit the task, fails, or gives no value for each row.
+    """
+    create_loss(settings, task)
+    for name in (name for name in settings.loss_weights if name in ITEMS["loss"]):
+        with own_code("loss", name):
+            _create_named(name, settings, task, None)(torch.zeros(2, 2), torch.eye(2))
+
+
 def _create_named(
     name: str, settings: Network, task: Task, class_weights: torch.Tensor | None
 ) -> Loss:
+    if (own := ITEMS["loss"].get(name)) is not None:
+        weighted = class_weights is not None
+        keys = {"class_weights": class_weights} if weighted else {}
+        if weighted and not own.takes_class_weights:
+            raise UserError(
+                f"loss {name}: its function takes no `class_weights`, but the config asks for "
+                f"{settings.class_weights}. Add the argument, or say `class_weights: none`."
+            )
+        return partial(_own_loss, name=name, of=partial(own.function, **keys))
     if name in MARGINS:
         margin = MARGINS[name] if settings.margin is None else settings.margin
         margin_loss = additive_angular_margin if name == "arcface" else additive_cosine_margin
@@ -268,6 +291,18 @@ def _create_named(
         smoothing = settings.label_smoothing
         return partial(soft_cross_entropy, smoothing=smoothing, class_weights=class_weights)
     return partial(error, of={"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}[name])
+
+
+def _own_loss(outputs: torch.Tensor, targets: torch.Tensor, *, name: str, of: Loss) -> torch.Tensor:
+    """Return a plugin's loss of a batch; refuse what is not one value for each row."""
+    values = of(outputs, targets)
+    if not torch.is_tensor(values) or values.shape != outputs.shape[:1]:
+        shown = tuple(values.shape) if torch.is_tensor(values) else type(values).__name__
+        raise UserError(
+            f"loss {name}: its function returned {shown} for outputs {tuple(outputs.shape)}; "
+            f"expected ({len(outputs)},), one value for each row, not their mean."
+        )
+    return values
 
 
 def _weighted(targets: torch.Tensor, class_weights: torch.Tensor | None) -> torch.Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backbones.weights import weights_identity
+from pipeline.config.own_parts import ITEMS, codes_of
 from pipeline.config.schema import (
     Backbone,
     Config,
@@ -21,6 +22,8 @@ from pipeline.members.external import FILES
 from pipeline.project import Project
 from pipeline.workflow.recipes import (
     backbone_recipe,
+    blends_recipe,
+    code_recipe,
     folds_recipe,
     metric_recipe,
     scoring_recipe,
@@ -178,6 +181,7 @@ def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
         sample=file_digest(sample) if competition.sample is not None else None,
         groups=project.folds.groups.tolist(),
         seed=config.seed,
+        **blends_recipe(config.blends),
     )
 
 
@@ -203,12 +207,14 @@ def of_report(project: Project, *, ensemble: str) -> str:
     """Return the fingerprint of the report."""
     workspace, decision = project.workspace, project.decision
     decided = {} if decision is None else {"views": decision.sentence()}
+    sections = codes_of("report section", ITEMS["report section"])
     audits = [workspace.audit_json, workspace.findings_json, workspace.scenes_json]
     return fingerprint(
         format=FORMAT["report"],
         ensemble=ensemble,
         audits=[file_digest(path) for path in audits if path.exists()],
         **decided,
+        **({"sections": sections} if sections else {}),
     )
 
 
@@ -226,6 +232,7 @@ def network_recipe(project: Project, member: str, settings: Network) -> dict[str
         **backbone.model_dump(include={"arch", "cut"}),
         "weights": weights_identity(backbone.weights),
         "image_size": project.image_size(member),
+        **code_recipe(backbone),
     }
     if settings.stages and settings.pool == "auto":
         recipe["last"] = "as the backbone pools it"  # earlier versions: its plain average
@@ -263,4 +270,5 @@ def teaching_blend_recipe(project: Project, member: str) -> list | None:
     if all(name in config.members for name in config.members[member].teachers.values()):
         return None
     recipe = [FORMAT["blend"], *scoring_recipe(config), config.seed]
-    return [*recipe, *filter(None, [project.folds.groups_digest])]
+    code = blends_recipe(config.members[member].teachers.values())
+    return [*recipe, *filter(None, [project.folds.groups_digest, code])]

@@ -1,9 +1,11 @@
 """Recipes: what of a config's section an artifact depends on, as JSON for its fingerprint."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline.backbones.weights import weights_identity
 from pipeline.config.expand import MULTIPLIERS
+from pipeline.config.own_parts import code_of_architecture, codes_of
 from pipeline.config.schema import (
     Backbone,
     Config,
@@ -30,7 +32,13 @@ ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
 def backbone_recipe(settings: Backbone) -> dict[str, Any]:
     """Return what the features of a backbone depend on, besides images and views."""
     weights = {"weights": weights_identity(settings.weights)}
-    return _without_added(settings, settings.model_dump()) | weights
+    return _without_added(settings, settings.model_dump()) | weights | code_recipe(settings)
+
+
+def code_recipe(settings: Backbone) -> dict[str, str]:
+    """Return the code of an architecture that a plugin registered; nothing of timm's own."""
+    code = code_of_architecture(settings.arch)
+    return {} if code is None else {"code": code}
 
 
 def folds_recipe(settings: Folds) -> dict[str, Any]:
@@ -62,7 +70,33 @@ def settings_recipe(settings: Learner | Network) -> dict[str, Any]:
         del recipe["patience_share"]
     if _counts_labels_by_weight(settings):
         recipe["labels"] = "by weight"  # earlier versions: labels and weights mixed apart
+    if code := _own_code(settings):
+        recipe["code"] = code
     return _without_added(settings, recipe)
+
+
+def blends_recipe(names: Iterable[str]) -> dict[str, Any]:
+    """Return the code of blends that plugins registered; nothing where there are none."""
+    codes = codes_of("blend", names)
+    return {"blend_code": codes} if codes else {}
+
+
+def _own_code(settings: Learner | Network) -> dict[str, str]:
+    """Return the code of the parts of a member that plugins registered."""
+    if isinstance(settings, Learner):
+        return codes_of("learner", [settings.learner])
+    used = codes_of("loss", settings.loss_weights)
+    return used | codes_of("augmentation", _transforms_in(settings.augment))
+
+
+def _transforms_in(augment: Any) -> Iterator[str]:
+    """Yield the keys of a list of transforms and of those inside them; others are no names."""
+    if isinstance(augment, dict):
+        yield from augment
+        augment = list(augment.values())
+    if isinstance(augment, list):
+        for inner in augment:
+            yield from _transforms_in(inner)
 
 
 def _counts_labels_by_weight(settings: Learner | Network) -> bool:

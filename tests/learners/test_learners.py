@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
+from pipeline.config.learners import BUILT_IN
 from pipeline.config.schema import Learner
 from pipeline.core.task import Task
 from pipeline.errors import JobFailed, UserError
@@ -24,6 +25,8 @@ NUM_ROWS, NUM_TRAIN = 240, 180
 
 
 def settings(learner: str = "logistic", **keys) -> Learner:
+    if not BUILT_IN[learner].is_installed:
+        pytest.skip(f"{learner} is not installed")
     return Learner(learner=learner, **{"blocks": {"a": 1.0, "b": 1.0}, "strength": 0.3, **keys})
 
 
@@ -72,7 +75,8 @@ def supported(learner: str, kind: str) -> bool:
     return kind != "regression" or learner not in ("logistic", "svm")
 
 
-LEARNERS = ("logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp")
+OPTIONAL = ("xgboost", "catboost")
+LEARNERS = ("logistic", "ridge", "svm", "lightgbm", "extra_trees", "knn", "mlp", *OPTIONAL)
 SMALL_PARAMS = {
     "lightgbm": {"num_iterations": 100},
     "extra_trees": {"n_estimators": 40},

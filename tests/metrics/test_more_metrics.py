@@ -251,6 +251,7 @@ def test_weighted_r2_is_of_all_columns_together():
         ("top_5", "top_5_accuracy"), ("top-5", "top_5_accuracy"), ("Top5 acc", "top_5_accuracy"),
         ("top-1 error", "top_1_error"), ("F1-macro", "f1_macro"), ("macro_f1", "f1_macro"),
         ("f1_score_macro", "f1_macro"), ("macro F2", "f2_macro"), ("f1.0_macro", "f1_macro"),
+        ("micro-averaged F1", "f1_micro"), ("weighted average F2", "f2_weighted"),
         ("QWK", "quadratic_weighted_kappa"), ("mcc", "matthews_correlation"),
         ("map", "average_precision"), ("AUC", "roc_auc"), ("roc-auc", "roc_auc"),
         ("pauc_tpr_80", "pauc_tpr_0.8"), ("weighted-logloss", "weighted_log_loss"),
@@ -258,6 +259,13 @@ def test_weighted_r2_is_of_all_columns_together():
 )  # fmt: skip
 def test_spellings(spelling, name):
     assert get_metric(spelling, "multiclass").name == name
+
+
+@pytest.mark.parametrize(
+    "spelling", ["mean F1 score", "sample-F1", "example based F1", "F1_samples"]
+)
+def test_spellings_of_a_mean_over_rows(spelling):
+    assert get_metric(spelling, "multilabel").name == "f1_samples"
 
 
 def test_names_that_hold_no_such_number_are_unknown():
@@ -308,3 +316,17 @@ def test_constants_of_labels_are_the_most_frequent_ones():
     targets[:2, 1] = 1  # three labels are right more often than two, or all
     metric = get_metric("f1_samples", "multilabel")
     assert best_constant(targets, metric, Task("multilabel")).tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("f1", "multiclass", "f1_macro, f1_micro or f1_weighted"),
+        ("F1 score", "multilabel", "f1_macro, f1_micro, f1_weighted or f1_samples"),
+        ("f2", "multilabel", "f2_macro, f2_micro, f2_weighted or f2_samples"),
+        ("jaccard", "ordinal", "jaccard_macro, jaccard_micro or jaccard_weighted"),
+    ],
+)
+def test_a_metric_of_two_classes_says_how_it_may_be_averaged(name, kind, said):
+    with pytest.raises(UserError, match=f"task.kind is {kind}: say how it is averaged, {said} "):
+        get_metric(name, kind)

@@ -8,7 +8,7 @@ from pipeline.core.task import Task
 from pipeline.images.augmentation import Spread, create_augmentation
 from pipeline.images.sampling import check_sampling
 from pipeline.networks.class_weights import create_class_weights
-from pipeline.networks.losses import create_loss
+from pipeline.networks.losses import try_loss
 from pipeline.networks.network import create_network
 from pipeline.networks.optimisation import create_optimizer
 from pipeline.networks.parameter_groups import check_batch
@@ -21,7 +21,7 @@ def try_network(settings: Network, backbone: Backbone, *, task: Task, views: lis
     Raises:
         UserError: a part that does not fit the task, the architecture, or another part.
     """
-    create_loss(settings, task)
+    try_loss(settings, task)
     create_class_weights(settings, np.eye(2), np.ones(2), task)
     check_sampling(settings.sampling, task=task)
     check_schedule(settings)
