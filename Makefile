@@ -8,18 +8,23 @@ SET ?=
 MEMBER ?=
 FOLD ?=
 BUDGET ?=
+RUN ?=
+NOTE ?=
+PUBLIC ?=
 
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
+AGAIN = --run "$$RUN"
+NOTED = --note "$$NOTE"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,34 +44,37 @@ demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain o
 	@$(STAGE) demo --set "$$SET"
 
 folds: $(READY) ## Check files, find duplicates, hold out K folds
-	@$(STAGE) folds $(CHOSEN)
+	@$(STAGE) folds $(CHOSEN) $(AGAIN)
 
 audit: $(READY) ## Look for leaks; it sees more after `make features`
-	@$(STAGE) audit $(CHOSEN)
+	@$(STAGE) audit $(CHOSEN) $(AGAIN)
 
 weights: $(READY) ## Bring the hub's weights into models/weights/ (or WEIGHTS_FOLDER=)
 	@$(STAGE) weights $(CHOSEN)
 
 features: $(READY) ## Frozen features of each backbone, cached on disk
-	@$(STAGE) features $(CHOSEN)
+	@$(STAGE) features $(CHOSEN) $(AGAIN)
 
 plan: $(READY) ## What is to do, with predicted times (BUDGET=30m: what fits)
-	@$(STAGE) plan $(CHOSEN) $(TIME)
+	@$(STAGE) plan $(CHOSEN) $(TIME) $(AGAIN)
 
 check: $(READY) ## Try each network for a minute before a night of training (MEMBER= for some)
 	@$(STAGE) check $(CHOSEN) --member "$$MEMBER"
 
 train: $(READY) ## Fit every member on every fold (MEMBER=, FOLD= for a part)
-	@$(STAGE) train $(CHOSEN) $(PART)
+	@$(STAGE) train $(CHOSEN) $(PART) $(AGAIN)
 
 infer: $(READY) ## Out-of-fold and test predictions, with test-time augmentation
-	@$(STAGE) infer $(CHOSEN) $(PART)
+	@$(STAGE) infer $(CHOSEN) $(PART) $(AGAIN)
 
 ensemble: $(READY) ## Blend, estimate the score, write the submission
-	@$(STAGE) ensemble $(CHOSEN) $(TIME)
+	@$(STAGE) ensemble $(CHOSEN) $(TIME) $(AGAIN) $(NOTED)
 
 report: $(READY) ## A page of pictures and numbers
-	@$(STAGE) report $(CHOSEN) $(TIME)
+	@$(STAGE) report $(CHOSEN) $(TIME) $(AGAIN) $(NOTED)
+
+ledger: $(READY) ## Submissions, the best first (RUN=last NOTE="..." PUBLIC=0.934 write into it)
+	@$(STAGE) ledger $(CHOSEN) $(AGAIN) $(NOTED) --public "$$PUBLIC"
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

@@ -94,7 +94,7 @@ def blend_members(
     )
     summary_json = csv.with_suffix(".json")
     summary.write(summary_json)
-    add_to_ledger(project.workspace.ledger, summary)
+    add_to_ledger(project.workspace, summary)
     files = [path.name for path in (csv, summary_json, *predictions)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("ensemble -> %s", csv)
