@@ -8,15 +8,18 @@ SET ?=
 MEMBER ?=
 FOLD ?=
 BUDGET ?=
-RUN ?=
-NOTE ?=
-PUBLIC ?=
+# Of one command only, so not taken from the environment.
+RUN =
+NOTE =
+PUBLIC =
+A =
+B =
 
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC A B
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
@@ -24,7 +27,7 @@ AGAIN = --run "$$RUN"
 NOTED = --note "$$NOTE"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -75,6 +78,9 @@ report: $(READY) ## A page of pictures and numbers
 
 ledger: $(READY) ## Submissions, the best first (RUN=last NOTE="..." PUBLIC=0.934 write into it)
 	@$(STAGE) ledger $(CHOSEN) $(AGAIN) $(NOTED) --public "$$PUBLIC"
+
+diff: $(READY) ## What differs between two submissions (A= and B=, else the last two)
+	@$(STAGE) diff $(CHOSEN) --a "$$A" --b "$$B"
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

@@ -147,6 +147,18 @@ def _ledger(
     show_ledger(_workspace(config, overrides, more), run=run, note=note, public=public)
 
 
+def _diff(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    a: Annotated[str, typer.Option("--a", help="A submission; default: the one before B.")] = "",
+    b: Annotated[str, typer.Option("--b", help="A submission; default: the last one.")] = "",
+) -> None:
+    from pipeline.stages.diff import show_diff
+
+    show_diff(_workspace(config, overrides, more), a, b)
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -196,6 +208,7 @@ COMMANDS = {  # name: function, help
         "Blend the members, estimate the score, write the submission.",
     ),
     "ledger": (_ledger, "Print submissions, the best first; write a note or a public score."),
+    "diff": (_diff, "Print what differs between two submissions."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
@@ -227,6 +240,8 @@ TAKEN_BY = {
         ("ensemble", "report", "ledger"),
         'On a submission that is there: make ledger RUN=last NOTE="...".',
     ),
+    "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
+    "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),
 }
 

@@ -6,7 +6,7 @@ added to it later. Keys outside of KEYS may be absent: older versions did not wr
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +36,14 @@ def read_ledger(path: Path) -> list[Entry]:
     return entries
 
 
-def add_to_ledger(workspace: Workspace, summary: Summary) -> None:
-    """Add one line per submission, only once if a killed run is repeated."""
+def add_to_ledger(
+    workspace: Workspace, summary: Summary, *, digests: Mapping[str, str] | None = None
+) -> None:
+    """Add one line per submission, only once if a killed run is repeated.
+
+    Args:
+        digests: of the data that the submission was made of, by name.
+    """
     estimate, shaken = summary.estimate, summary.shake_up
     entry = {
         "time": now(),
@@ -52,6 +58,7 @@ def add_to_ledger(workspace: Workspace, summary: Summary) -> None:
         "public_interval": None if shaken is None else shaken.public,
         "members": list(summary.members),
         "fingerprint": summary.fingerprint,
+        "digests": dict(digests or {}),
         **code_version(),
         # In the order of the YAML, which NAME.json does not keep.
         "config": summary.config.model_dump(mode="json", by_alias=True, exclude_defaults=True),
