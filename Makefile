@@ -12,6 +12,7 @@ BUDGET ?=
 RUN =
 NOTE =
 PUBLIC =
+OUT =
 A =
 B =
 
@@ -19,7 +20,7 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC A B
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT A B
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
@@ -27,7 +28,7 @@ AGAIN = --run "$$RUN"
 NOTED = --note "$$NOTE"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff restore config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -81,6 +82,9 @@ ledger: $(READY) ## Submissions, the best first (RUN=last NOTE="..." PUBLIC=0.93
 
 diff: $(READY) ## What differs between two submissions (A= and B=, else the last two)
 	@$(STAGE) diff $(CHOSEN) --a "$$A" --b "$$B"
+
+restore: $(READY) ## The settings of a submission as a YAML file (RUN=last, OUT=file.yaml)
+	@$(STAGE) restore $(CHOSEN) $(AGAIN) --out "$$OUT"
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

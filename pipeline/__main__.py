@@ -159,6 +159,18 @@ def _diff(
     show_diff(_workspace(config, overrides, more), a, b)
 
 
+def _restore(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+    out: Annotated[str, typer.Option("--out", help="The file; default: restored_NAME.yaml")] = "",
+) -> None:
+    from pipeline.stages.restore import restore
+
+    restore(_workspace(config, overrides, more), run=run, out=out)
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -209,6 +221,7 @@ COMMANDS = {  # name: function, help
     ),
     "ledger": (_ledger, "Print submissions, the best first; write a note or a public score."),
     "diff": (_diff, "Print what differs between two submissions."),
+    "restore": (_restore, "Write a submission's settings as a YAML file that runs."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
@@ -232,7 +245,7 @@ TAKEN_BY = {
     "RUN": (
         (
             *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
-            "ledger",
+            *("ledger", "restore"),
         ),
         "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
     ),
@@ -240,6 +253,7 @@ TAKEN_BY = {
         ("ensemble", "report", "ledger"),
         'On a submission that is there: make ledger RUN=last NOTE="...".',
     ),
+    "OUT": (("restore",), "make restore RUN=last OUT=again.yaml names the file that it writes."),
     "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),

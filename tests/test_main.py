@@ -143,7 +143,12 @@ def test_targets_that_take_a_variable_are_commands_with_its_option() -> None:
             refuse_ignored(stage, {name: "x", "MAKELEVEL": "1"})
             line = re.search(rf"\$\(STAGE\) {stage} (.*)", (CODE / "Makefile").read_text())[1]
             variables = {"MEMBER": ("PART", "MEMBER"), "FOLD": ("PART",), "BUDGET": ("TIME",)}
-            variables |= {"RUN": ("AGAIN",), "NOTE": ("NOTED",), "PUBLIC": ("PUBLIC",)}
+            variables |= {
+                "RUN": ("AGAIN",),
+                "NOTE": ("NOTED",),
+                "PUBLIC": ("PUBLIC",),
+                "OUT": ("OUT",),
+            }
             variables |= {"A": ("A",), "B": ("B",)}
             assert any(variable in line for variable in variables[name]), f"{stage} {name}"
             assert stage in COMMANDS

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from tiny_project import CONFIG, run, write_competition
 
+from pipeline.config.load import load_config
+from pipeline.core.find_submission import config_of
 from pipeline.core.ledger import read_ledger
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
+from pipeline.stages.restore import restore
 from pipeline.workflow import make
 
 SMALL = CONFIG["backbones"]["small"]
@@ -78,3 +82,28 @@ def test_a_note_is_written_also_where_there_is_nothing_to_do(copied):
     again(copied, "ensemble", repeats="last", note="first try")
     (entry,) = read_ledger(copied / "submissions" / "tiny" / "ledger.jsonl")
     assert entry["note"] == "first try"
+
+
+def test_restored_settings_are_those_of_the_submission_and_run_to_nothing_new(copied, caplog):
+    caplog.set_level("INFO")
+    before, models_before = Path.cwd(), models(copied)
+    os.chdir(copied)
+    try:
+        workspace = Workspace(copied, "tiny")
+        path = restore(workspace)
+        (entry,) = read_ledger(workspace.ledger)
+        assert path.name == f"restored_{Path(entry['submission']).stem}.yaml"
+        assert load_config(str(path)) == config_of(entry, workspace)
+        assert load_config(str(path)).backbones["small"].image_size == 40  # of SET=
+        make.run("ensemble", str(path), [])
+        written = path.read_bytes()
+        with pytest.raises(UserError, match="is already there"):
+            restore(workspace)
+        assert path.read_bytes() == written
+        assert restore(workspace, run="best", out="own.yaml") == Path("own.yaml")
+        with pytest.raises(UserError, match=r"OUT=own: expected a name that ends in \.yaml"):
+            restore(workspace, out="own")
+    finally:
+        os.chdir(before)
+    assert "up to date, nothing to do" in caplog.text
+    assert models(copied) == models_before
