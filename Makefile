@@ -13,6 +13,7 @@ RUN =
 NOTE =
 PUBLIC =
 OUT =
+PORT =
 A =
 B =
 
@@ -20,7 +21,7 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT A B
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT A B
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
@@ -28,7 +29,7 @@ AGAIN = --run "$$RUN"
 NOTED = --note "$$NOTE"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff restore config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff restore board config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -85,6 +86,9 @@ diff: $(READY) ## What differs between two submissions (A= and B=, else the last
 
 restore: $(READY) ## The settings of a submission as a YAML file (RUN=last, OUT=file.yaml)
 	@$(STAGE) restore $(CHOSEN) $(AGAIN) --out "$$OUT"
+
+board: $(READY) ## TensorBoard over all networks (PORT=6006)
+	@$(STAGE) board $(CHOSEN) --port "$$PORT"
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

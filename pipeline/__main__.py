@@ -171,6 +171,17 @@ def _restore(
     restore(_workspace(config, overrides, more), run=run, out=out)
 
 
+def _board(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    port: Annotated[str, typer.Option("--port", help="Default: 6006, or the next free.")] = "",
+) -> None:
+    from pipeline.stages.board import open_board
+
+    open_board(_workspace(config, overrides, more), port=port)
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -222,6 +233,7 @@ COMMANDS = {  # name: function, help
     "ledger": (_ledger, "Print submissions, the best first; write a note or a public score."),
     "diff": (_diff, "Print what differs between two submissions."),
     "restore": (_restore, "Write a submission's settings as a YAML file that runs."),
+    "board": (_board, "Open TensorBoard over the training logs of all networks."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
@@ -254,6 +266,7 @@ TAKEN_BY = {
         'On a submission that is there: make ledger RUN=last NOTE="...".',
     ),
     "OUT": (("restore",), "make restore RUN=last OUT=again.yaml names the file that it writes."),
+    "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),
     "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),

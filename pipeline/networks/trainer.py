@@ -5,7 +5,7 @@ On a CPU the same seed and number of threads give the same bits; a GPU's differ 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,11 @@ MOST_PROBE_ROWS = 20_000  # where the head starts from needs no more
 
 
 class Trainer:
-    """A network, its optimizer and its weight averages, and the data that it learns."""
+    """A network, its optimizer and its weight averages, and the data that it learns.
+
+    Attributes:
+        on_step: called after each step with its number from 0 on, and numbers by name.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
+        self.on_step: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
         task, targets = data.task, data.targets
         drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
         class_weights = create_class_weights(settings, targets, drawn, task)
@@ -159,6 +164,7 @@ class Trainer:
             self.average.update(self.network, step=done + 1)
             losses.append(loss)
             cost.images += len(images)
+            self.on_step(done, {"loss": loss, "gradient_norm": norm, "lr": lr})
         if self.mean is not None and epoch >= self.settings.epochs - self.settings.swa_epochs:
             self._count_in(loader, epoch)
         return {"loss": float(np.mean(losses)), "lr": lr}, cost
