@@ -14,6 +14,8 @@ NOTE =
 PUBLIC =
 OUT =
 PORT =
+MESSAGE =
+WAIT =
 A =
 B =
 
@@ -21,15 +23,26 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT A B
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 AGAIN = --run "$$RUN"
 NOTED = --note "$$NOTE"
 
+# What an extra of pyproject.toml asks for; the pipeline itself is run from here, not installed.
+EXTRAS =
+define READ_EXTRAS
+import sys, tomllib
+extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]
+unknown = set(sys.argv[1].split(",")) - set(extras)
+unknown and sys.exit(f"EXTRAS: no {sorted(unknown)}; there are {sorted(extras)}")
+print(*(need for name in sys.argv[1].split(",") for need in extras[name]), sep="\n")
+endef
+export READ_EXTRAS
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff restore board config test lint gpu-check bench
+.PHONY: help install demo folds audit weights features plan check train infer ensemble report ledger diff restore board submit config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,7 +50,10 @@ help: ## Print this list
 	@echo 'CONFIG=NAME or CONFIG=path/to/file.yaml says which competition (default: digits, the demo);'
 	@echo 'SET="folds.n=3 seed=1" overrides keys of it; MEMBER=linear,net and FOLD=0,1 do a part.'
 
-install: $(READY) ## Make .venv and install the pinned lock
+install: $(READY) ## Make .venv and install the pinned lock (EXTRAS=kaggle: also those)
+	@test -z "$(EXTRAS)" || { needs=$$($(VENV)/bin/python -c "$$READ_EXTRAS" "$(EXTRAS)") && \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	--constraint requirements.lock $$needs; }
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -89,6 +105,9 @@ restore: $(READY) ## The settings of a submission as a YAML file (RUN=last, OUT=
 
 board: $(READY) ## TensorBoard over all networks (PORT=6006)
 	@$(STAGE) board $(CHOSEN) --port "$$PORT"
+
+submit: $(READY) ## Send a submission to Kaggle, wait for its score (RUN=last, MESSAGE=)
+	@$(STAGE) submit $(CHOSEN) $(AGAIN) --message "$$MESSAGE" --wait "$$WAIT"
 
 config: $(READY) ## Print every key of the YAML
 	@$(STAGE) config

@@ -182,6 +182,29 @@ def _board(
     open_board(_workspace(config, overrides, more), port=port)
 
 
+def _submit(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+    message: Annotated[str, typer.Option("--message", help="Shown beside the score.")] = "",
+    wait: Annotated[str, typer.Option("--wait", help="Seconds to wait for the score.")] = "",
+) -> None:
+    from pipeline.config.load import load_config
+    from pipeline.stages.submit import WAIT_SECONDS, submit
+
+    if wait and not wait.isdecimal():
+        raise UserError(f"WAIT={wait}: expected a number of seconds, such as WAIT=600.")
+    settings = load_config(config, _split(overrides, more))
+    submit(
+        Workspace(Path.cwd(), settings.competition),
+        settings,
+        run=run,
+        message=message,
+        wait_seconds=float(wait or WAIT_SECONDS),
+    )
+
+
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     from pipeline.workflow import make
 
@@ -234,6 +257,7 @@ COMMANDS = {  # name: function, help
     "diff": (_diff, "Print what differs between two submissions."),
     "restore": (_restore, "Write a submission's settings as a YAML file that runs."),
     "board": (_board, "Open TensorBoard over the training logs of all networks."),
+    "submit": (_submit, "Send a submission to Kaggle and wait for its public score."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
@@ -257,7 +281,7 @@ TAKEN_BY = {
     "RUN": (
         (
             *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
-            *("ledger", "restore"),
+            *("ledger", "restore", "submit"),
         ),
         "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
     ),
@@ -267,6 +291,8 @@ TAKEN_BY = {
     ),
     "OUT": (("restore",), "make restore RUN=last OUT=again.yaml names the file that it writes."),
     "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),
+    "MESSAGE": (("submit",), "A note on a submission is NOTE=."),
+    "WAIT": (("submit",), "make submit WAIT=600 waits so many seconds for the score."),
     "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
     "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),

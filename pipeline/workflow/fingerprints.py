@@ -173,7 +173,7 @@ def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
         calibrate=config.calibrate,
         metric=metric_recipe(config.task),
         rows=[competition.rows_digest, competition.test_digest],
-        submission=config.submission.model_dump(),
+        submission=config.submission.model_dump(exclude={"slug"}),
         sample=file_digest(sample) if competition.sample is not None else None,
         groups=project.folds.groups.tolist(),
         seed=config.seed,
