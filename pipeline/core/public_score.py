@@ -56,18 +56,20 @@ class PublicScore:
         text = f"public {metric} {self.score:.4f}"
         if self.gap is None:
             return f"{text}; there is no estimate to compare it with"
-        text += f", {self.gap:+.4f} from the estimate {self.score - self.gap:.4f}"
+        side = "above" if self.gap > 0 else "below"
+        text += f", {abs(self.gap):.4f} {side} the expected {self.score - self.gap:.4f}"
         if self.is_inside is None:
             return text
         rows = "the public rows" if self.of_public_rows else "the test set"
-        where = "inside" if self.is_inside else "outside"
-        widths = "" if self.widths is None else f" ({self.widths:+.2f} of its width)"
-        text += f"{widths}: {where} the interval for {rows}, {self.low:.4f} to {self.high:.4f}"
+        text += f": {'inside' if self.is_inside else 'outside'} the interval for {rows}, "
+        text += f"{self.low:.4f} to {self.high:.4f}"
+        if self.widths is not None:
+            text += f" (the gap is {abs(self.widths):.2f} of its width)"
         if self.is_inside:
-            return f"{text}; such a difference is chance"
+            return f"{text}. A gap like this is expected by chance"
         return (
-            f"{text}; more than chance: test images may differ from training images, or folds may "
-            "not be split as test was (`make audit`)"
+            f"{text}. That is rare by chance: test images may differ from training images, or "
+            "folds may not be split as the test set was (`make audit`)"
         )
 
 

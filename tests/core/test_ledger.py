@@ -165,11 +165,15 @@ def test_a_public_score_is_compared_with_the_interval_of_public_rows(workspace):
     assert found.gap == pytest.approx(-0.1)
     assert found.widths == pytest.approx(-0.25)
     assert found.is_inside
-    assert "-0.25 of its width): inside the interval for the public rows" in found.sentence("auc")
+    assert found.sentence("auc") == (
+        "public auc 0.7174, 0.1000 below the expected 0.8174: inside the interval for the public "
+        "rows, 0.6000 to 1.0000 (the gap is 0.25 of its width). A gap like this is expected by "
+        "chance"
+    )
     update_ledger(workspace, "bbbbbb0123456789", public_score=0.55)
     found = PublicScore.of(find_submission(workspace, "last"), workspace)
     assert not found.is_inside
-    assert "outside the interval for the public rows, 0.6000 to 1.0000; more" in found.sentence("a")
+    assert "outside the interval for the public rows, 0.6000 to 1.0000 (the" in found.sentence("a")
 
 
 def test_an_old_line_is_compared_with_its_own_interval(workspace):
