@@ -1,11 +1,12 @@
 """The command line: one command per stage; each imports only what it runs."""
 
 import errno
+import os
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import tune_allocator
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 
 INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
@@ -53,16 +55,24 @@ FoldOption = Annotated[
     str, typer.Option("--fold", help="Only these folds: 0,1; of each repeat K more")
 ]
 
+RunOption = Annotated[
+    str, typer.Option("--run", help="A submission: part of its name, last or best.")
+]
+NoteOption = Annotated[str, typer.Option("--note", help="A note on the submission.")]
+
 
 def _whole(stage: str) -> Callable[..., None]:
     """Return the command of a stage that has no parts."""
 
     def command(
-        config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+        config: ConfigOption = "digits",
+        overrides: Overrides = None,
+        more: SetOption = "",
+        run: RunOption = "",
     ) -> None:
         from pipeline.workflow import make
 
-        make.run(stage, config, _split(overrides, more))
+        make.run(stage, config, _split(overrides, more), repeats=run)
 
     return command
 
@@ -75,10 +85,13 @@ def _in_time(stage: str) -> Callable[..., None]:
         overrides: Overrides = None,
         more: SetOption = "",
         budget: BudgetOption = "",
+        run: RunOption = "",
+        note: NoteOption = "",
     ) -> None:
         from pipeline.workflow import make
 
-        make.run(stage, config, _split(overrides, more), budget=budget)
+        chosen = _split(overrides, more)
+        make.run(stage, config, chosen, budget=budget, repeats=run, note=note)
 
     return command
 
@@ -92,10 +105,12 @@ def _in_parts(stage: str) -> Callable[..., None]:
         more: SetOption = "",
         member: MemberOption = "",
         fold: FoldOption = "",
+        run: RunOption = "",
     ) -> None:
         from pipeline.workflow import make
 
-        make.run(stage, config, _split(overrides, more), members=member, folds=fold)
+        chosen = _split(overrides, more)
+        make.run(stage, config, chosen, members=member, folds=fold, repeats=run)
 
     return command
 
@@ -127,6 +142,77 @@ def _doctor(
 
     if not make.doctor(config, _split(overrides, more)):
         raise typer.Exit(1)
+
+
+def _ledger(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+    note: NoteOption = "",
+    public: Annotated[str, typer.Option("--public", help="Its public score: 0.934")] = "",
+) -> None:
+    from pipeline.stages.ledger import show_ledger
+
+    show_ledger(_workspace(config, overrides, more), run=run, note=note, public=public)
+
+
+def _diff(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    a: Annotated[str, typer.Option("--a", help="A submission; default: the one before B.")] = "",
+    b: Annotated[str, typer.Option("--b", help="A submission; default: the last one.")] = "",
+) -> None:
+    from pipeline.stages.diff import show_diff
+
+    show_diff(_workspace(config, overrides, more), a, b)
+
+
+def _restore(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+    out: Annotated[str, typer.Option("--out", help="The file; default: restored_NAME.yaml")] = "",
+) -> None:
+    from pipeline.stages.restore import restore
+
+    restore(_workspace(config, overrides, more), run=run, out=out)
+
+
+def _board(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    port: Annotated[str, typer.Option("--port", help="Default: 6006, or the next free.")] = "",
+) -> None:
+    from pipeline.stages.board import open_board
+
+    open_board(_workspace(config, overrides, more), port=port)
+
+
+def _submit(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+    message: Annotated[str, typer.Option("--message", help="Shown beside the score.")] = "",
+    wait: Annotated[str, typer.Option("--wait", help="Seconds to wait for the score.")] = "",
+) -> None:
+    from pipeline.config.load import load_config
+    from pipeline.stages.submit import WAIT_SECONDS, submit
+
+    if wait and not wait.isdecimal():
+        raise UserError(f"WAIT={wait}: expected a number of seconds, such as WAIT=600.")
+    settings = load_config(config, _split(overrides, more))
+    submit(
+        Workspace(Path.cwd(), settings.competition),
+        settings,
+        run=run,
+        message=message,
+        wait_seconds=float(wait or WAIT_SECONDS),
+    )
 
 
 def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
@@ -181,6 +267,11 @@ COMMANDS = {  # name: function, help
         _in_time("ensemble"),
         "Blend the members, estimate the score, write the submission.",
     ),
+    "ledger": (_ledger, "Print submissions, the best first; write a note or a public score."),
+    "diff": (_diff, "Print what differs between two submissions."),
+    "restore": (_restore, "Write a submission's settings as a YAML file that runs."),
+    "board": (_board, "Open TensorBoard over the training logs of all networks."),
+    "submit": (_submit, "Send a submission to Kaggle and wait for its public score."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
     "config": (
@@ -190,6 +281,51 @@ COMMANDS = {  # name: function, help
 }
 for _name, (_command, _help) in COMMANDS.items():
     app.command(_name, help=_help)(_command)
+
+
+# Variables of make that not every target takes: which do, and what to say to the others.
+TAKEN_BY = {
+    "MEMBER": (
+        ("check", "train", "infer"),
+        'To leave a member out of the blend: SET="members.NAME=null"; to submit one alone: '
+        'SET="submission.blend=NAME"; to fit one: make train MEMBER=NAME.',
+    ),
+    "FOLD": (("train", "infer"), "To fit one fold: make train FOLD=0; a blend needs all folds."),
+    "BUDGET": (("plan", "ensemble", "report"), "It leaves members out of the blend."),
+    "RUN": (
+        (
+            *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
+            *("ledger", "restore", "submit"),
+        ),
+        "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
+    ),
+    "NOTE": (
+        ("ensemble", "report", "ledger"),
+        'On a submission that is there: make ledger RUN=last NOTE="...".',
+    ),
+    "OUT": (("restore",), "make restore RUN=last OUT=again.yaml names the file that it writes."),
+    "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),
+    "MESSAGE": (("submit",), "A note on a submission is NOTE=."),
+    "WAIT": (("submit",), "make submit WAIT=600 waits so many seconds for the score."),
+    "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
+    "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
+    "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),
+}
+
+
+def refuse_ignored(stage: str, environ: Mapping[str, str]) -> None:
+    """Refuse what make hands over to a target that does nothing with it.
+
+    Raises:
+        UserError: with what to say instead.
+    """
+    if "MAKELEVEL" not in environ or stage not in COMMANDS:  # not called by make
+        return
+    for name, (targets, advice) in TAKEN_BY.items():
+        if (value := environ.get(name, "").strip()) and stage not in targets:
+            raise UserError(
+                f"make {stage} takes no {name}= (given: {value}); {', '.join(targets)} do. {advice}"
+            )
 
 
 def main() -> None:
@@ -202,6 +338,7 @@ def main() -> None:
     # A class name that a terminal cannot show does not end a run.
     sys.stdout.reconfigure(errors="replace")
     try:
+        refuse_ignored(next(iter(sys.argv[1:]), ""), os.environ)
         app()
     except KeyboardInterrupt:
         sys.exit(_print_interrupted())
@@ -231,6 +368,13 @@ def _disk_error(error: OSError) -> str:
     return (
         f"{path}: {error.strerror}. {what}, and run the same command again: finished work is kept."
     )
+
+
+def _workspace(config: str, overrides: list[str] | None, more: str) -> Workspace:
+    """Return the folders of a config's competition."""
+    from pipeline.config.load import load_config
+
+    return Workspace(Path.cwd(), load_config(config, _split(overrides, more)).competition)
 
 
 def _split(overrides: list[str] | None, more: str) -> list[str]:

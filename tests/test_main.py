@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import _disk_error, _split
+from pipeline.__main__ import COMMANDS, TAKEN_BY, _disk_error, _split, refuse_ignored
+from pipeline.errors import UserError
 from pipeline.metrics.find_metric import SUMMARIES
 
 CODE = Path(__file__).resolve().parents[1]
@@ -117,6 +118,36 @@ def test_a_terminal_that_cannot_show_a_name_ends_no_run(tmp_path: Path, encoding
     done = pipeline(tmp_path, "config", "--config", "tiny.yaml", PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert "???" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "said"),
+    [
+        ("ensemble", {"MEMBER": "linear"}, "make ensemble takes no MEMBER= (given: linear)"),
+        ("features", {"MEMBER": "linear"}, 'SET="members.NAME=null"'),
+        ("check", {"FOLD": "0"}, "make train FOLD=0"),
+        ("train", {"BUDGET": "1h"}, "plan, ensemble, report do"),
+        ("train", {"NOTE": "x"}, "make ledger RUN=last"),
+    ],
+)
+def test_a_variable_that_a_target_ignores_is_refused(stage, given, said) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        refuse_ignored(stage, given | {"MAKELEVEL": "1"})
+    refuse_ignored(stage, given)  # not from make: a variable of the user's own
+    refuse_ignored(stage, dict.fromkeys(given, " ") | {"MAKELEVEL": "1"})
+
+
+def test_targets_that_take_a_variable_are_commands_that_are_given_it() -> None:
+    """In the Makefile, by its own name or by a shorthand."""
+    shorthands = {"MEMBER": "PART|MEMBER", "FOLD": "PART", "BUDGET": "TIME", "RUN": "AGAIN"}
+    shorthands |= {"NOTE": "NOTED"}
+    makefile = (CODE / "Makefile").read_text()
+    for name, (targets, _) in TAKEN_BY.items():
+        for stage in targets:
+            refuse_ignored(stage, {name: "x", "MAKELEVEL": "1"})
+            line = re.search(rf"\$\(STAGE\) {stage} (.*)", makefile)[1]
+            assert re.search(rf"\$\(?({shorthands.get(name, name)})\b", line), f"{stage} {name}"
+            assert stage in COMMANDS
 
 
 def test_a_full_disk_is_named_with_what_is_free(tmp_path: Path) -> None:

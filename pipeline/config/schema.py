@@ -191,6 +191,12 @@ class Submission(Section):
         description="share of the test rows that the public leaderboard is thought to show; says "
         "what to expect there, and changes no prediction",
     )
+    slug: str = Field(
+        "",
+        pattern=r"^[\w-]*$",
+        description="the competition's name in its address on Kaggle, for `make submit`; default: "
+        "the name under `competition`",
+    )
 
     @field_validator("mix")
     @classmethod

@@ -81,6 +81,12 @@ def replacing_checked(path: Path) -> Iterator[Path]:
         write_text(beside, f"{known}{file_digest(temporary)}\n")
 
 
+def remove_checked(path: Path) -> None:
+    """Remove a file of `replacing_checked`, and the digests beside it, if it is there."""
+    path.unlink(missing_ok=True)
+    _digest_beside(path).unlink(missing_ok=True)
+
+
 def is_as_written(path: Path) -> bool:
     """Return whether a file of `replacing_checked` is whole; one without a digest counts so."""
     beside = _digest_beside(path)

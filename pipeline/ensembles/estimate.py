@@ -129,20 +129,35 @@ def against_last(project: Project, oof: np.ndarray, fingerprint: str) -> Against
         return None
     last = others[-1]
     named = {"submission": last["submission"], "score": last["score"]}
-    submission = project.workspace.root / last["submission"]
-    path = submission.with_suffix(".decided.npz")
-    if not path.exists():  # decisions were not fitted
-        path = submission.with_suffix(".npz")
     try:
-        rival = predictions.load(path, scale=None)
+        rival = submitted_oof(project, last["submission"])
+    except UserError as error:
+        return AgainstLast(**named, refused=str(error))
+    return AgainstLast(**named, **asdict(compare(project, oof, rival)))
+
+
+def submitted_oof(project: Project, submission: str) -> np.ndarray:
+    """Return a submission's out-of-fold predictions (N, C) for this project's rows and folds.
+
+    Args:
+        submission: its CSV, relative to the root.
+    Raises:
+        UserError: why they cannot be compared with predictions of this project.
+    """
+    csv = project.workspace.root / submission
+    path = csv.with_suffix(".decided.npz")
+    if not path.exists():  # decisions were not fitted
+        path = csv.with_suffix(".npz")
+    try:
+        theirs = predictions.load(path, scale=None)
     except UserError:
-        return AgainstLast(**named, refused=f"{path.name} is not there, or not readable")
-    if differing := _what_differs(project, rival):
-        return AgainstLast(**named, refused=f"its {' and '.join(differing)} differ")
-    theirs_oof = rival.in_order_of(project.competition.ids, where=str(path)).values
-    if rival.scale != (ours := project.competition.scale):
-        theirs_oof = to_scale(from_scale(theirs_oof, rival.scale), ours)
-    return AgainstLast(**named, **asdict(compare(project, oof, theirs_oof)))
+        raise UserError(f"{path.name} is not there, or not readable") from None
+    if differing := _what_differs(project, theirs):
+        raise UserError(f"its {' and '.join(differing)} differ")
+    values = theirs.in_order_of(project.competition.ids, where=str(path)).values
+    if theirs.scale == (ours := project.competition.scale):
+        return values
+    return to_scale(from_scale(values, theirs.scale), ours)
 
 
 def _judged(

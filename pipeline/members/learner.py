@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class LearnerMember:
 
     project: Project
     name: str
+    resumes_from: ClassVar[tuple[str, ...]] = ()
 
     @property
     def settings(self) -> Learner:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -41,7 +41,13 @@ class FoldData:
 
 
 class Member(Protocol):
-    """A member of the config that is trained here."""
+    """A member of the config that is trained here.
+
+    Attributes:
+        resumes_from: names of files in a fold's folder that only an interrupted fit needs.
+    """
+
+    resumes_from: ClassVar[tuple[str, ...]]
 
     def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
         """Fit one fold's model and write it; return names of its files, and facts to record."""

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from pipeline.members.member import FoldData, inner_groups
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import WEIGHTS, load_network
 from pipeline.networks.training_data import FitHead, TrainingData, set_aside
-from pipeline.networks.training_run import FILES, TrainingRun
+from pipeline.networks.training_run import CHECKPOINT, FILES, TrainingRun
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class NetworkMember:
 
     project: Project
     name: str
+    resumes_from: ClassVar[tuple[str, ...]] = (CHECKPOINT,)
 
     def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
         """Fine-tune on the fold's images; a run that was stopped goes on where it was."""

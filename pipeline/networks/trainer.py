@@ -6,7 +6,7 @@ On a CPU the same seed and number of threads give the same bits; a GPU's differ 
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,11 @@ MOST_PROBE_ROWS = 20_000  # where the head starts from needs no more
 
 
 class Trainer:
-    """A network, its optimizer and its weight averages, and the data that it learns."""
+    """A network, its optimizer and its weight averages, and the data that it learns.
+
+    Attributes:
+        on_step: called after each step with its number from 0 on, and numbers by name.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
+        self.on_step: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
         task, targets = data.task, data.targets
         drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
         class_weights = create_class_weights(settings, targets, drawn, task)
@@ -164,6 +169,7 @@ class Trainer:
             cost.images += len(images)
             text = f"epoch {epoch + 1}/{self.settings.epochs} · batch {step + 1}/{len(loader)}"
             log_progress(log, done + 1, steps, text, level=logging.DEBUG)
+            self.on_step(done, {"loss": loss, "gradient_norm": norm, "lr": lr})
         if self.mean is not None and epoch >= self.settings.epochs - self.settings.swa_epochs:
             self._count_in(loader, epoch)
         return {"loss": float(np.mean(losses)), "lr": lr}, cost

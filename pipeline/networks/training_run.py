@@ -1,7 +1,8 @@
 """Training: one network on one fold, stopped at any moment and continued to the same bytes.
 
-Reads the image cache. Writes into the member's folder of this fold: `last.pt` (to continue from),
-`weights.safetensors` (what inference uses), `log.csv`, `tensorboard/` and `snapshot.json`.
+Reads the image cache. Writes into the member's folder of this fold: `last.pt` (to continue from,
+removed by the train stage once the fold is finished), `weights.safetensors` (what inference uses),
+`log.csv`, `tensorboard/` and `snapshot.json`.
 """
 
 import csv
@@ -11,6 +12,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
@@ -103,6 +105,7 @@ class TrainingRun:
         if self.decides:
             self._log_deciding_rows()
         with _events(self.folder) as events:
+            trainer.on_step = partial(_add_step, events)
             while len(self.history) < self.settings.epochs and not self._should_stop():
                 self._train_epoch(events)
         write_text(self.folder / "log.csv", _table(self.history))  # a finished run may have lost it
@@ -274,3 +277,9 @@ def _events(folder: Path) -> Iterator[SummaryWriter]:
         yield writer
     finally:
         writer.close()
+
+
+def _add_step(events: SummaryWriter, step: int, numbers: dict[str, float]) -> None:
+    """Write a step's numbers for TensorBoard; they are on the host already, and a thread writes."""
+    for name, number in numbers.items():
+        events.add_scalar(f"step/{name}", number, step)

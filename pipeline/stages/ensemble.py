@@ -96,7 +96,7 @@ def blend_members(
     )
     summary_json = csv.with_suffix(".json")
     summary.write(summary_json)
-    add_to_ledger(project.workspace.ledger, summary)
+    add_to_ledger(project.workspace, summary, digests=_digests(project))
     files = [path.name for path in (csv, summary_json, *predictions, *mixed)]
     artifacts.finish(folder, fingerprint, files=files, summary=summary_json.name)
     log.info("-> %s", csv)
@@ -146,6 +146,18 @@ def _project_facts(project: Project) -> dict[str, Any]:
         "rows": project.num_train,
         "test_rows": len(project.competition.test_ids),
         "config": project.config,
+    }
+
+
+def _digests(project: Project) -> dict[str, str]:
+    """Return digests of the data: `make diff` says which of them differ between submissions."""
+    competition, index, train = project.competition, project.index.digests, project.num_train
+    return {
+        "training rows": competition.rows_digest,
+        "test rows": competition.test_digest,
+        "training images": artifacts.fingerprint(digests=index[:train].tolist()),
+        "test images": artifacts.fingerprint(digests=index[train:].tolist()),
+        "folds": project.folds.digest,
     }
 
 

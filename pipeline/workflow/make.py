@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.config.dependencies import blocks_of
+from pipeline.config.difference import difference, without_decided
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config
 from pipeline.core.competition import read_competition
+from pipeline.core.find_submission import config_of, find_submission, last_of, stem
+from pipeline.core.ledger import read_ledger, update_ledger
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
@@ -31,6 +34,9 @@ from pipeline.workflow.plan import Plan
 
 log = logging.getLogger(__name__)
 
+COMPARED = ("features", "train", "infer", "ensemble", "report")  # with the last submission
+MOST_SHOWN = 4  # keys that differ, in one line
+
 
 def run(
     stage: str,
@@ -40,15 +46,24 @@ def run(
     members: str = "",
     folds: str = "",
     budget: str = "",
+    repeats: str = "",
+    note: str = "",
 ) -> None:
     """Bring a stage, and all that it needs, up to date.
 
     Args:
         members, folds: "linear,net" and "0,1" limit train and infer to a part.
         budget: "30m" leaves out members that do not fit into the time.
+        repeats: a submission whose settings are taken in place of the YAML's, see
+            `find_submission`.
+        note: on the submission, for the ledger.
     """
     ends = time.monotonic() + parse_budget(budget) if budget else None
     config = _load(config_name, overrides)
+    if repeats:
+        config = _settings_of(config, repeats, overrides)
+    elif stage in COMPARED:
+        _log_differences(config)
     check_before_data(stage, config, members, folds)
     project = _open(config)
     with Run(project.workspace.runs) as run:
@@ -76,6 +91,8 @@ def run(
         if not done:
             log.info("%s %s: up to date, nothing to do", stage, config.competition)
         if stage in ("ensemble", "report"):
+            if note:
+                update_ledger(project.workspace, plan.ensemble().fingerprint, note=note)
             print_summary(project.workspace.submissions, Path.cwd(), project.decision)
 
 
@@ -181,6 +198,40 @@ def _load(config_name: str, overrides: list[str]) -> Config:
             "taken: say CONFIG=path/to/yours.yaml, or run `make demo` first."
         )
     return config
+
+
+def _settings_of(config: Config, name: str, overrides: list[str]) -> Config:
+    """Return the settings of a submission of a config's competition."""
+    if overrides:
+        raise UserError(
+            f"RUN={name} repeats a submission's settings as they are, and SET= would change them. "
+            "Write them to a file with `make restore RUN=...`, and use CONFIG= and SET= with it."
+        )
+    workspace = Workspace(Path.cwd(), config.competition)
+    entry = find_submission(workspace, name)
+    log.info("settings of %s", stem(entry))
+    return config_of(entry, workspace)
+
+
+def _log_differences(config: Config) -> None:
+    """Say which keys differ from the last submission's, before other settings cost time."""
+    workspace = Workspace(Path.cwd(), config.competition)
+    if not (entries := read_ledger(workspace.ledger)):
+        return
+    entry = last_of(entries, workspace)
+    try:
+        found = without_decided(difference(config_of(entry, workspace), config))
+    except UserError as error:  # of another version: there is nothing to compare with
+        log.debug("%s", error)
+        return
+    if found:
+        texts = [str(one) for one in found[:MOST_SHOWN]]
+        if len(found) > MOST_SHOWN:
+            texts.append(f"{len(found) - MOST_SHOWN} more (`make diff A=last` lists all)")
+        log.info(
+            "settings differ from the last submission's, %s (RUN=last repeats them): %s",
+            *(stem(entry), "; ".join(texts)),
+        )
 
 
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:

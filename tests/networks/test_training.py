@@ -18,6 +18,7 @@ from small_training import (
     training_data,
     written,
 )
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline.config.schema import Backbone
 from pipeline.core.task import Task
@@ -117,6 +118,20 @@ def test_a_killed_run_ends_with_the_same_bytes(whole, dying, tmp_path, owner, fu
     fit(tmp_path)
     assert written(tmp_path) == whole
     assert [path.name for path in tmp_path.glob(".*")] == [".last.pt.sha256"]
+
+
+def test_each_step_and_each_epoch_is_logged_for_tensorboard(tmp_path):
+    fit(tmp_path)
+    (folder,) = (tmp_path / "tensorboard").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    steps = [entry.step for entry in events.Scalars("step/loss")]
+    losses = [entry.value for entry in events.Scalars("step/loss")]
+    assert steps == list(range(len(steps)))
+    of_epochs = [entry.value for entry in events.Scalars("loss")]
+    assert len(steps) > len(of_epochs) == SETTINGS.epochs
+    means = np.mean(np.reshape(losses, (SETTINGS.epochs, -1)), axis=1)
+    assert of_epochs == pytest.approx(means, rel=1e-5)
+    assert {"step/lr", "step/gradient_norm"} <= set(events.Tags()["scalars"])
 
 
 def test_a_run_continues_and_does_not_start_over(dying, tmp_path, monkeypatch):

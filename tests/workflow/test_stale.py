@@ -128,7 +128,6 @@ def test_law_6_a_damaged_or_deleted_file_is_named_and_made_anew(finished, tmp_pa
         "models/tiny/linear/meta.json",
         "models/tiny/net/fold0/meta.json",
         "models/tiny/net/fold0/.begun",
-        "models/tiny/net/fold0/last.pt",
         "submissions/tiny/meta.json",
     ],
 )
