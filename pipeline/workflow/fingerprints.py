@@ -40,7 +40,7 @@ FORMAT = {
     "predict": 2,
     "blend": 5,  # predictions of a blend that is a teacher
     "ensemble": 12,
-    "report": 9,
+    "report": 10,
 }
 
 

@@ -77,6 +77,13 @@ def _diversity(inputs: PageInputs) -> list[Part]:
     by_name = diversity.error_correlation
     matrix = np.array([[by_name[one][other] for other in names] for one in names])
     return [
+        Picture(
+            "Correlation of members' errors",
+            "The lower the correlation of two good members' errors, the more their blend gains; "
+            "near 1.00, one of them may be left out.",
+            figures.heat_map(matrix, names),
+            f"Correlation of out-of-fold errors of {', '.join(names)}",
+        ),
         Table(
             "Without each member",
             f"Out-of-fold {summary.metric} of {diversity.left_out_of}: "
@@ -87,13 +94,6 @@ def _diversity(inputs: PageInputs) -> list[Part]:
                 [name, f"{score:.4f}", f"{change:+.4f}"]
                 for name, score, change in wording.without_each(summary)
             ],
-        ),
-        Picture(
-            "Correlation of members' errors",
-            "The lower the correlation of two good members' errors, the more their blend gains; "
-            "near 1.00, one of them may be left out.",
-            figures.heat_map(matrix, names),
-            f"Correlation of out-of-fold errors of {', '.join(names)}",
         ),
     ]
 
