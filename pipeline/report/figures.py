@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from pipeline.core.results import Contestant
 from pipeline.report.drawing import (
@@ -231,14 +231,26 @@ def reliability(bins: pd.DataFrame) -> Figure:
 
 
 @styled
-def predicted_against_true(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Figure]:
-    """Draw a scatter per target column, with the diagonal of a perfect model."""
+def predicted_against_true(
+    columns: dict[str, tuple[np.ndarray, np.ndarray]], *, log: bool = False
+) -> list[Figure]:
+    """Draw a scatter per target column, with the diagonal of a perfect model.
+
+    Args:
+        log: whether axes are logarithmic, where all values are above 0.
+    """
     figures = []
     for name, (truth, predicted) in columns.items():
         figure, axes = _empty(3.6)
         ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
         _scatter(axes, truth, predicted, BLUE)
+        if log and ends[0] > 0:
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{name}, true")
         axes.set_ylabel("predicted")
         figures.append(figure)

@@ -91,6 +91,35 @@ def test_scores_of_one_column() -> None:
     assert scores == pytest.approx((1, 1, 0))
 
 
+def test_scores_of_classes_by_hand() -> None:
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    chosen = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    values = np.array([[0.9, 0.1, 0], [0.4, 0.6, 0], [0.1, 0.9, 0], [0.2, 0.8, 0]])
+    f1, precision, recall, ap, auc = tables.class_scores(truth, chosen, values).T
+    assert f1[:2].tolist() == pytest.approx([2 / 3, 0.8])
+    assert precision[:2].tolist() == pytest.approx([1, 2 / 3])
+    assert recall[:2].tolist() == pytest.approx([0.5, 1])
+    assert ap[:2].tolist() == auc[:2].tolist() == [1, 1]
+    assert np.isnan([f1[2], precision[2], recall[2], ap[2], auc[2]]).all()  # it never occurs
+
+
+def test_thresholds_are_read_off_what_was_decided() -> None:
+    task = Task("multilabel", threshold=0.4)
+    values = np.array([[0.1, 0.3], [0.2, 0.35], [0.3, 0.39]])
+    assert tables.effective_thresholds(values, values, task).tolist() == [0.4, 0.4]
+    decided = np.array([[0.2, 0.1], [0.4, 0.2], [0.6, 0.3]])  # of the first, 0.2 and more
+    first, second = tables.effective_thresholds(values, decided, task)
+    assert first == pytest.approx(0.15)
+    assert np.isnan(second)
+    assert tables.effective_thresholds(values, values, Task("multiclass")) is None
+
+
+def test_the_most_confused_classes_are_kept_in_their_order() -> None:
+    matrix = np.array([[9, 0, 1, 0], [0, 9, 0, 0], [0, 0, 9, 3], [0, 0, 2, 9]])
+    assert tables.most_confused(matrix, 2).tolist() == [2, 3]
+    assert tables.most_confused(matrix, 9).tolist() == [0, 1, 2, 3]
+
+
 def test_decisions_of_each_kind() -> None:
     probs = np.array([[0.4, 0.0, 0.6]])
     levels = np.array([0.0, 1.0, 2.0])

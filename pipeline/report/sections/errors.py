@@ -145,7 +145,9 @@ def _scatter(inputs: PageInputs) -> Part:
         for column, name in list(enumerate(inputs.classes))[:6]
     }
     look = "Dots should lie along the dashed line; a flatter slope means shrunk predictions."
-    picture = figures.predicted_against_true(columns)
+    picture = figures.predicted_against_true(
+        columns, log=inputs.project.competition.scale == "log1p"
+    )
     return Picture("Predicted against true", look, picture, "Scatter plot per target")
 
 
