@@ -55,8 +55,8 @@ def test_the_page_is_quiet_whole_and_no_wider_than_the_screen(
 ) -> None:
     tab.open(page, width=width, dark=dark)
     for folded in ("", "document.querySelectorAll('details').forEach(one => one.open = true);"):
-        wide = tab.evaluate(f"{folded} document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0
+        # A phone's innerWidth grows with a page that is too wide.
+        assert tab.evaluate(f"{folded} document.documentElement.scrollWidth") <= width
     assert tab.requested() == [page.as_uri()]
     assert tab.complaints() == []
     assert tab.evaluate("document.images.length") == 9 * 4  # no name became an image
