@@ -778,6 +778,35 @@ def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(report
     assert "weighted" in html or "weights" in html
 
 
+def test_the_ledger_shows_public_scores_and_notes_and_draws_several_submissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, over_time = [], figures.over_time
+
+    def spy(times: list[str], entries: list[dict], *, metric: str) -> Figure:
+        drawn.append([(entry["score"], entry.get("public_score")) for entry in entries])
+        return over_time(times, entries, metric=metric)
+
+    monkeypatch.setattr(figures, "over_time", spy)
+    config = write_project(tmp_path, "multiclass")
+    folder = tmp_path / "submissions" / "tiny"
+    make_report(folder / "report", "print", project=open_project(config, tmp_path))
+    assert "Scores over time" not in (folder / "report.html").read_text(encoding="utf-8")
+    first = json.loads((folder / "ledger.jsonl").read_text())
+    known = first | {"public_score": 0.75, "note": "<b>more</b> data", "fingerprint": "xyz"}
+    undefined = first | {"low": None, "high": None, "fingerprint": "uvw"}
+    other_metric = first | {"metric": "roc_auc", "fingerprint": "rst"}
+    lines = [json.dumps(entry) for entry in (first, known, undefined, other_metric)]
+    (folder / "ledger.jsonl").write_text("\n".join(lines) + "\n")
+    make_report(folder / "report", "print", project=open_project(config, tmp_path))
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    table = html[html.index("<h3>Ledger") : html.index("<h3>Scores over time")]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    assert cells[5:8] == ["–", "first", "–"]
+    assert cells[13:16] == ["0.7500", "first", "&lt;b&gt;more&lt;/b&gt; data"]
+    assert drawn == [[(0.81237, None), (0.81237, 0.75), (0.81237, None)]]
+
+
 def test_the_same_artifacts_give_the_same_page(tmp_path: Path) -> None:
     config = write_project(tmp_path, "multiclass")
     folder = tmp_path / "submissions" / "tiny"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.report import figures, wording
-from pipeline.report.page import Part, Picture, Section, Table, Text
+from pipeline.report.page import Folded, Part, Picture, Section, Table, Text
 from pipeline.report.page_inputs import PageInputs
 
 
@@ -124,7 +124,7 @@ def _view_decision(inputs: PageInputs) -> list[Part]:
     if decision is None:
         return []
     look = f"Decided by tests on frozen features: {decision.sentence()}."
-    return [Text("Views and augmentation", look)]
+    return [Folded("How views and augmentation were decided", [Text("", look)])]
 
 
 def _view_scores(inputs: PageInputs) -> list[Part]:
