@@ -7,6 +7,9 @@ frequency of each label, estimate how many labels are wrong and what they should
 Source: Northcutt, Jiang, Chuang 2021, Confident Learning, section 3.1; off-diagonal cells of the
 confident joint (their C_confident), ranked by normalised margin. A row that is confident of several
 classes counts for the likeliest of these.
+
+Values of a regression are candidates where the residual is larger than the residuals' own
+distribution lets expect of any row.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,10 @@ from pipeline.core.task import Task
 SLACK = 1e-6  # a probability at its threshold passes despite rounding
 LISTED = 1000  # suspicious labels in the CSV
 COLUMNS = ["row", "label", "likely", "probability", "label_probability"]
+VALUE_COLUMNS = ["row", "label", "predicted", "times_median"]  # of a regression
+EXPECTED = 0.05  # residuals that may be expected beyond the limit by chance, of a whole column
+UPPER = 0.9  # quantile that, with the median, gives the shape of the residuals' tail
+LIGHTEST_TAIL = 2.0  # a lighter one would make much of residuals that are nearly the same
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class LabelErrors:
 
     Attributes:
         listed: at most LISTED candidates, the most suspicious first: row (position), label, likely,
-            probability (of what is likely), label_probability; NaN for regression.
+            probability (of what is likely), label_probability; of a regression row, label,
+            predicted, times_median (the residual over the column's median residual).
         found: how many there are in all.
         pairs: label, likely, images (with this label), wrong (estimated number of them that should
             be `likely`), share (wrong / images); most wrong first. Empty for regression.
@@ -52,13 +60,13 @@ def find_label_errors(
 ) -> LabelErrors:
     """Compare targets (N, C) with out-of-fold predictions (N, C).
 
-    Multilabel: each column on its own, yes against no. Regression: ranked by residual over the
-    column's median absolute residual, both on the task's scale; all rows are listed, as no class
-    can be wrong. Values are in the target's own unit.
+    Multilabel: each column on its own, yes against no. Regression: residuals beyond
+    `residual_limit`, on the task's scale; often there are none. Values are in the target's own
+    unit.
     """
     if task.is_regression:
         listed = _by_residual(targets, values, classes, task.scale)
-        return LabelErrors(listed, targets.size, _pairs([]), np.nan)
+        return LabelErrors(listed.head(LISTED), len(listed), _pairs([]), np.nan)
     if task.is_multilabel:
         parts = [
             _of_labels(
@@ -148,12 +156,29 @@ def _pairs(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return joined.sort_values("wrong", ascending=False, kind="stable", ignore_index=True)
 
 
+def residual_limit(residuals: np.ndarray) -> np.ndarray:
+    """Return the size (C,) that EXPECTED of N absolute residuals (N, C) would exceed by chance.
+
+    The chance that a residual is larger than x is modelled as exp(-(x / a)^k). The median and the
+    90% quantile give a and k, so that heavy tails raise the limit, and up to a tenth of wrong
+    values does not.
+    """
+    middle, upper = np.maximum(np.quantile(residuals, [0.5, UPPER], axis=0), TINY)
+    at_middle, at_upper = np.log(2), -np.log(1 - UPPER)
+    with np.errstate(divide="ignore"):
+        shape = np.log(at_upper / at_middle) / np.log(upper / middle)
+    shape = np.minimum(shape, LIGHTEST_TAIL)
+    with np.errstate(over="ignore"):  # where half the residuals are 0, no limit can be told
+        return middle * (np.log(len(residuals) / EXPECTED) / at_middle) ** (1 / shape)
+
+
 def _by_residual(
     targets: np.ndarray, values: np.ndarray, classes: Sequence[str], scale: Scale
 ) -> pd.DataFrame:
     residuals = np.abs(to_scale(targets, scale) - to_scale(values, scale))
     relative = residuals / np.maximum(np.median(residuals, axis=0), TINY)
-    order = np.argsort(-relative, axis=None, kind="stable")[:LISTED]
+    found = np.flatnonzero(residuals > residual_limit(residuals))
+    order = found[np.argsort(-relative.flat[found], kind="stable")]
     rows, columns = np.unravel_index(order, relative.shape)
     prefix = [f"{classes[column]}=" if len(classes) > 1 else "" for column in columns]
     named = [
@@ -163,5 +188,5 @@ def _by_residual(
         ]
         for matrix in (targets, values)
     ]
-    missing = {"probability": np.nan, "label_probability": np.nan}
-    return pd.DataFrame({"row": rows, "label": named[0], "likely": named[1]} | missing)
+    cells = (rows, *named, relative[rows, columns])
+    return pd.DataFrame(dict(zip(VALUE_COLUMNS, cells, strict=True)))

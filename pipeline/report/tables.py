@@ -76,6 +76,52 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float((distance * bins["count"]).sum() / bins["count"].sum())
 
 
+def most_confused(matrix: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` classes of a confusion matrix (C, C), those with the most errors."""
+    wrong = matrix * ~np.eye(len(matrix), dtype=bool)
+    errors = wrong.sum(axis=0) + wrong.sum(axis=1)
+    return np.sort(np.argsort(-errors, kind="stable")[:most])
+
+
+def class_scores(truth: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return F1, precision, recall, AP and AUC (C, 5) of each class against all others.
+
+    Args:
+        truth, chosen: (N, C) bool. values: (N, C).
+    Returns:
+        NaN where there is none: a class that never occurs, or is never chosen.
+    """
+    both = (truth & chosen).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        precision, recall = both / chosen.sum(axis=0), both / truth.sum(axis=0)
+        f1 = 2 * both / (truth.sum(axis=0) + chosen.sum(axis=0))
+    ranking = [ranking_scores(truth[:, c], values[:, c]) for c in range(truth.shape[1])]
+    return np.column_stack([f1, precision, recall, np.array(ranking)])
+
+
+def effective_thresholds(values: np.ndarray, decided: np.ndarray, task: Task) -> np.ndarray | None:
+    """Return the value (C,) of each class from which rows get it; None where none decides alone.
+
+    Args:
+        values, decided: (N, C) predictions before and after fitted decisions.
+    Returns:
+        The config's threshold where no decision is fitted; else the middle between the rows with
+        and without the class, NaN where all rows are on one side.
+    """
+    if not (task.is_multilabel or task.is_binary):
+        return None
+    usual = task.threshold if task.is_multilabel else 0.5
+    if np.array_equal(values, decided):
+        return np.full(values.shape[1], usual)
+    found = np.full(values.shape[1], np.nan)
+    for column in range(values.shape[1]):
+        has = decided[:, column] >= usual
+        if has.any() and not has.all():
+            ends = values[~has, column].max(), values[has, column].min()
+            found[column] = np.mean(ends)
+    return found
+
+
 def ranking_scores(truth: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     """Return average precision and AUC of one column; NaN where truth (N,) has one value only."""
     if truth.all() or not truth.any():

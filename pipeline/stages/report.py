@@ -21,8 +21,10 @@ from pipeline.report.sections.errors import errors_section
 from pipeline.report.sections.estimate import estimate_section
 from pipeline.report.sections.leaks import leaks_section
 from pipeline.report.sections.members import members_section
+from pipeline.report.sections.mistakes import mistakes_section
 from pipeline.report.sections.own import own_sections
 from pipeline.report.sections.reproduction import reproduction_section
+from pipeline.report.sections.resources import resources_section
 from pipeline.report.sections.test_set import test_set_section
 from pipeline.report.sections.training import training_section
 
@@ -41,10 +43,12 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
         members_section(inputs),
         data_section(inputs),
         leaks_section(inputs),
-        errors_section(inputs, label_errors),
+        errors_section(inputs),
+        mistakes_section(inputs, label_errors),
         test_set_section(inputs),
         training_section(inputs),
         *own_sections(inputs),
+        resources_section(inputs),
         reproduction_section(inputs),
     ]
     title = f"{project.config.competition}: report"

@@ -43,7 +43,7 @@ FORMAT = {
     "predict": 2,
     "blend": 5,  # predictions of a blend that is a teacher
     "ensemble": 13,
-    "report": 9,
+    "report": 10,
 }
 
 

@@ -11,6 +11,7 @@ from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.locks import Run
 from pipeline.core.log_lines import lines_of_job, log_progress
 from pipeline.core.runtime import duration
+from pipeline.core.timing import write_timing
 from pipeline.errors import UserError
 from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
 from pipeline.workflow.budget import Deadline
@@ -115,7 +116,8 @@ class _Execution:
             self.missing.add(job.folder)
             return
         if worked:
-            self.seconds.setdefault(kind_of(job), []).append(time.monotonic() - started)
+            seconds = write_timing(job.folder, job.fingerprint, name=job.name, started=started)
+            self.seconds.setdefault(kind_of(job), []).append(seconds)
 
 
 def kind_of(job: Job) -> tuple[str | None, ...]:

@@ -1,5 +1,6 @@
 """Runs at the same time: one makes an artifact, none replaces what another counts on."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import pytest
 
 from pipeline.core import artifacts, locks
 from pipeline.core.locks import Run
+from pipeline.core.log_lines import JobFormatter
 from pipeline.workflow.jobs import Job, all_needed, pending
 from pipeline.workflow.local import LocalExecutor
 
 OTHER = """
 import sys, time
 from pathlib import Path
+from pipeline.core.log_lines import JobFormatter
 from pipeline.core.locks import Run
 root = Path(sys.argv[1])
 with Run(root / ".runs") as run:
@@ -130,6 +133,7 @@ sys.path.insert(0, sys.argv[1])
 from test_locks import graph
 from pipeline.workflow.jobs import pending
 from pipeline.workflow.local import LocalExecutor
+from pipeline.core.log_lines import JobFormatter
 from pipeline.core.locks import Run
 root = Path(sys.argv[2])
 with Run(root / ".runs") as run:
@@ -148,6 +152,7 @@ def test_two_runs_share_the_work_and_each_artifact_is_made_once(tmp_path):
 
 def test_what_another_run_does_is_put_off_with_what_needs_it(tmp_path, run, another, caplog):
     caplog.set_level("INFO")
+    caplog.handler.setFormatter(JobFormatter())
     process = another(seconds=1.0)
     net = job(tmp_path, "net")
     join, free = job(tmp_path, "join", net), job(tmp_path, "free")
@@ -155,8 +160,7 @@ def test_what_another_run_does_is_put_off_with_what_needs_it(tmp_path, run, anot
     assert (tmp_path / "done.txt").read_text().split() == ["free", "net", "join"]
     waits = [text for text in caplog.messages if "waiting for" in text]
     assert [text.split(" on ")[0] for text in waits] == [f"net: waiting for process {process.pid}"]
-    numbers = [text.split(" ")[0].split(",")[0].strip("[]") for text in caplog.messages]
-    assert [number for number in numbers if "/" in number] == ["1/3", "2/3", "3/3"]
+    assert re.findall(r"^\[(\d/\d)\]", caplog.text, re.MULTILINE) == ["1/3", "2/3", "3/3"]
 
 
 def test_all_that_is_needed_is_claimed(tmp_path):

@@ -6,7 +6,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from pipeline.core.task import Task
-from pipeline.leaks.label_errors import calibrated_joint, confident_classes, find_label_errors
+from pipeline.leaks.label_errors import (
+    calibrated_joint,
+    confident_classes,
+    find_label_errors,
+    residual_limit,
+)
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 PROBS = np.array(
@@ -96,15 +101,41 @@ def test_ordinal_ties_are_parted_by_distance():
 
 
 def test_values_are_compared_in_their_column_s_own_measure():
-    """Column b is a hundred times a: its residual of 200 is two medians, a's of 5 is five."""
-    targets = np.zeros((3, 2))
-    values = np.array([[1.0, 100], [-5, 100], [1, 200]])
+    """Column b is a hundred times a: a residual of 900 is nine medians there, of 12 twelve in a."""
+    targets = np.zeros((20, 2))
+    values = np.tile([1.0, 100], (20, 1))
+    values[4], values[7, 1] = [-12, 100], 900
     found = find_label_errors(targets, values, ["a", "b"], Task("regression"))
-    assert found.listed["row"].tolist()[:2] == [1, 2]
-    assert found.listed["label"].tolist()[:2] == ["a=0", "b=0"]
-    assert found.listed["likely"].tolist()[:2] == ["a=-5", "b=200"]
+    assert found.listed["row"].tolist() == [4, 7]
+    assert found.listed["label"].tolist() == ["a=0", "b=0"]
+    assert found.listed["predicted"].tolist() == ["a=-12", "b=900"]
+    assert found.listed["times_median"].tolist() == [12, 9]
+    assert found.found == 2
     assert np.isnan(found.share)
     assert found.pairs.empty
+
+
+def test_the_limit_of_residuals_by_hand():
+    """Of exponential residuals, k is 1: 0.05 of N are beyond mean * ln(N / 0.05)."""
+    sizes = -np.log(1 - (np.arange(1000) + 0.5) / 1000)[:, None]
+    assert residual_limit(sizes) == pytest.approx(np.log(1000 / 0.05), rel=0.01)
+    alike = np.ones((5, 1))
+    assert residual_limit(alike) == pytest.approx((np.log(100) / np.log(2)) ** 0.5)
+
+
+@pytest.mark.parametrize("draw", ["normal", "laplace", "standard_t"])
+def test_residuals_of_any_tail_are_seldom_suspicious_and_planted_ones_are(draw):
+    listed = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sizes = () if draw != "standard_t" else (5,)
+        noise = getattr(rng, draw)(*sizes, size=(400, 1))
+        found = find_label_errors(np.zeros((400, 1)), noise, ["y"], Task("regression"))
+        listed += found.found
+        noise[[3, 30]] = 60 * np.median(np.abs(noise))
+        planted = find_label_errors(np.zeros((400, 1)), noise, ["y"], Task("regression"))
+        assert {3, 30} <= {*planted.listed["row"]}
+    assert listed <= 12  # of 8000 rows
 
 
 def flipped_oof(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

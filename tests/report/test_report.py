@@ -1,8 +1,12 @@
 """The report: its numbers by hand, its page for every kind of task, and that it stands alone."""
 
+import base64
+import hashlib
+import io
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,9 +29,9 @@ from pipeline.core.summary import Summary
 from pipeline.core.task import Task
 from pipeline.project import open_project
 from pipeline.report import figures, tables, wording
-from pipeline.report.drawing import png
+from pipeline.report.drawing import png, svg
 from pipeline.report.hints import hints
-from pipeline.report.page import Gallery, Section, Table, Tile, encode, render
+from pipeline.report.page import LARGE, SMALL, Gallery, Section, Table, Tile, encode, render
 from pipeline.report.summary import print_summary
 from pipeline.report.tables import ranking_scores, regression_scores
 from pipeline.stages.report import gather, make_report
@@ -87,6 +91,35 @@ def test_scores_of_one_column() -> None:
     assert scores == pytest.approx((1, 1, 0))
 
 
+def test_scores_of_classes_by_hand() -> None:
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    chosen = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    values = np.array([[0.9, 0.1, 0], [0.4, 0.6, 0], [0.1, 0.9, 0], [0.2, 0.8, 0]])
+    f1, precision, recall, ap, auc = tables.class_scores(truth, chosen, values).T
+    assert f1[:2].tolist() == pytest.approx([2 / 3, 0.8])
+    assert precision[:2].tolist() == pytest.approx([1, 2 / 3])
+    assert recall[:2].tolist() == pytest.approx([0.5, 1])
+    assert ap[:2].tolist() == auc[:2].tolist() == [1, 1]
+    assert np.isnan([f1[2], precision[2], recall[2], ap[2], auc[2]]).all()  # it never occurs
+
+
+def test_thresholds_are_read_off_what_was_decided() -> None:
+    task = Task("multilabel", threshold=0.4)
+    values = np.array([[0.1, 0.3], [0.2, 0.35], [0.3, 0.39]])
+    assert tables.effective_thresholds(values, values, task).tolist() == [0.4, 0.4]
+    decided = np.array([[0.2, 0.1], [0.4, 0.2], [0.6, 0.3]])  # of the first, 0.2 and more
+    first, second = tables.effective_thresholds(values, decided, task)
+    assert first == pytest.approx(0.15)
+    assert np.isnan(second)
+    assert tables.effective_thresholds(values, values, Task("multiclass")) is None
+
+
+def test_the_most_confused_classes_are_kept_in_their_order() -> None:
+    matrix = np.array([[9, 0, 1, 0], [0, 9, 0, 0], [0, 0, 9, 3], [0, 0, 2, 9]])
+    assert tables.most_confused(matrix, 2).tolist() == [2, 3]
+    assert tables.most_confused(matrix, 9).tolist() == [0, 1, 2, 3]
+
+
 def test_decisions_of_each_kind() -> None:
     probs = np.array([[0.4, 0.0, 0.6]])
     levels = np.array([0.0, 1.0, 2.0])
@@ -101,25 +134,58 @@ def test_decisions_of_each_kind() -> None:
 def test_an_image_is_shown_small(tmp_path: Path) -> None:
     Image.new("RGB", (900, 300), "red").save(tmp_path / "wide.png")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "tiny.png")
-    for name, kind in (("wide.png", "jpeg"), ("tiny.png", "png")):
-        uri = encode(tmp_path / name, 150)
-        assert uri.startswith(f"data:image/{kind};base64,")
-        assert len(uri) < 3000
+    for name, side, kind, size in (
+        ("wide.png", LARGE, "jpeg", (300, 100)),  # opens larger than it is shown
+        ("wide.png", SMALL, "jpeg", (84, 28)),
+        ("tiny.png", LARGE, "png", (8, 8)),
+    ):
+        before, _, content = encode(tmp_path / name, side).partition(";base64,")
+        assert before == f"data:image/{kind}"
+        assert Image.open(io.BytesIO(base64.b64decode(content))).size == size
+        assert len(content) < 3000
 
 
 def test_strangers_text_is_text() -> None:
     table = Table("", "", ["<i>id</i>"], [["<script>alert(1)</script>"]])
     html = render("a & b", [Section("s", "look", [table])])
-    assert "<script" not in html
+    assert html.count("<script") == 1  # the page's own
+    assert "&lt;script&gt;alert(1)" in html
     assert "&lt;i&gt;id" in html
     assert "a &amp; b" in html
 
 
 def test_pictures_do_not_depend_on_the_user_s_matplotlibrc() -> None:
     shares = np.array([0.25, 0.75])
-    usual = png(figures.class_shares(["$x", "y"], shares, shares, [1, 3]))
-    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
-        assert png(figures.class_shares(["$x", "y"], shares, shares, [1, 3])) == usual
+
+    def drawn() -> list[str]:
+        names = ["$x", "y"]
+        return [
+            draw(figure)
+            for draw in (png, partial(svg, alt="a", number=1))
+            for figure in figures.class_shares(names, shares, shares, [1, 3])
+        ]
+
+    usual = drawn()
+    with matplotlib.rc_context(
+        {"font.size": 20, "axes.facecolor": "black", "svg.fonttype": "path"}
+    ):
+        assert drawn() == usual
+
+
+def test_a_figure_s_text_is_text_in_the_page_s_colours_and_its_ids_are_its_own() -> None:
+    rng = np.random.default_rng(0)
+    panels = {"<i>$x$</i>": (rng.random(9), rng.random(9))}
+    first, second = (
+        svg(figures.histograms(panels, ("a", "b"))[0], alt='"<b>"', number=number)
+        for number in (1, 2)
+    )
+    assert "&lt;i&gt;$x$&lt;/i&gt;</text>" in first
+    assert 'aria-label="&quot;&lt;b&gt;&quot;"' in first
+    assert "var(--blue)" in first
+    assert not re.search("#1f2933|#2463a6|#ffffff|<style|https?:", first)
+    ids = [{*re.findall(r' id="([^"]*)"', one)} for one in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
 
 
 @pytest.mark.parametrize("num_classes", [2, 100])
@@ -128,12 +194,15 @@ def test_a_picture_holds_few_and_many_classes(num_classes: int) -> None:
     shares = np.full(num_classes, 1 / num_classes)
     counts = np.full(num_classes, 3)
     rng = np.random.default_rng(0)
-    for figure in (
-        figures.class_shares(names, shares, shares, counts),
+    values = [rng.random(5)] * (num_classes - 1) + [np.empty(0)]
+    drawn = [
         figures.confusion(np.diag(counts), names),
-        figures.boxes([rng.random(5)] * (num_classes - 1) + [np.empty(0)], names, label="p"),
-    ):
-        assert 1000 < len(png(figure)) < 400_000
+        *figures.class_shares(names, shares, shares, counts),
+        *figures.boxes(values, names, label="p"),
+    ]
+    assert len(drawn) == 1 + 2 * -(-num_classes // figures.ROWS)
+    for figure in drawn:
+        assert 1000 < len(svg(figure, alt="", number=0)) < 100_000
 
 
 def write_project(root: Path, kind: str, *, names: tuple[str, str] = ("first", "net")) -> Config:
@@ -274,7 +343,10 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
     summary = Summary.read(folder / "blend.json")
     facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
     direction = "higher" if summary.greater_is_better else "lower"
-    assert facts[f"{summary.metric} ({direction} is better)"] == f"{summary.estimate.score:.4f}"
+    assert (
+        facts[f"out-of-fold {summary.metric} ({direction} is better)"]
+        == f"{summary.estimate.score:.4f}"
+    )
     assert facts["90% interval"] == "0.7124 to 0.9124"
     assert facts["submitted"] == "blend soft_vote"
     assert (facts["folds"], facts["seed"]) == ("3", "42")
@@ -303,7 +375,7 @@ def test_the_page_s_numbers_are_the_summary_s(reported: tuple) -> None:
 def test_what_is_lost_without_a_member_is_below_0(reported: tuple) -> None:
     _, folder, html = reported
     summary = Summary.read(folder / "blend.json")
-    table = html[html.index("<h3>Without each member") : html.index("<h3>Correlation of")]
+    table = html[html.index("<h3>Without each member") : html.index("<h3>Rounds of")]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
     needed = ["-0.0124", "+0.0099"] if summary.greater_is_better else ["+0.0124", "-0.0099"]
     assert cells == ["first", "0.8000", needed[0], "net", "0.8223", needed[1]]
@@ -607,23 +679,47 @@ def test_the_test_set_shows_what_is_submitted_whatever_members_are_called(tmp_pa
 
 
 def test_a_planted_label_error_is_listed_first(reported: tuple) -> None:
-    _, folder, html = reported
+    kind, folder, html = reported
     listed = pd.read_csv(folder / "suspicious_labels.csv", dtype={"id": str})
-    assert list(listed.columns)[:4] == ["id", "label", "likely", "probability"]
+    columns = ["likely", "probability", "label_probability"]
+    if kind == "regression":
+        columns = ["predicted", "times_median"]
+        assert len(listed) == 1  # what is only just doubted is no more than others let expect
+    assert list(listed.columns) == ["id", "label", *columns]
+    assert listed.notna().all(axis=None)
     assert listed["id"][0] == f"{PLANTED:02d}.png"
     gallery = html[html.index("Possible label errors") :]
     assert re.search(r"<figcaption><span>(.*?)</span>", gallery)[1] == f"{PLANTED:02d}.png"
 
 
+def test_the_worst_mistake_is_shown_first_with_what_was_true_and_predicted(
+    reported: tuple,
+) -> None:
+    kind, _, html = reported
+    gallery = html[html.index("<h3>Largest losses") : html.index("<h3>Possible label errors")]
+    first, *_ = re.findall(r"<figcaption>(.*?)</figcaption>", gallery)
+    lines = re.findall(r"<span>(.*?)</span>", first)
+    assert lines[0] == f"{PLANTED:02d}.png"
+    shown = {
+        "binary": ["true yes", "predicted no (0.99)"],
+        "multiclass": ["true &lt;b&gt;bee&lt;/b&gt;", "predicted ant (0.98)"],
+        "multilabel": ["true wet", "predicted none"],
+        "ordinal": ["true 0.5", "predicted 2.0 (0.98)"],
+        "regression": ["true 7", "predicted 37.5"],
+    }
+    assert lines[1:] == shown[kind]
+
+
 def test_findings_are_shown_worst_first_with_their_images(reported: tuple) -> None:
     _, _, html = reported
-    section = html[html.index("<h2>Target leaks") : html.index("<h2>Errors")]
+    section = html[html.index("<h2>Leakage checks") : html.index("<h2>Error analysis")]
     assert "2 of 3 checks found something" in section
     assert "`make audit` also checks" in section
     cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
     assert cells[::3] == ["suspicious", "note", "quiet"]
     assert cells[1::3] == ["border", "file size", "row order"]
-    assert "Tells all. look" in section
+    assert section.index("tells a bit") < section.index("<details") < section.index("tells nothing")
+    assert '<p class="look">look</p>' in section
     assert "&lt;x&gt;" in section
     assert "told &lt;best&gt;" in section
     shown = re.findall(r"<figcaption><span>(.*?)</span><span>(.*?)</span>", section)
@@ -656,14 +752,20 @@ def test_the_page_stands_alone(reported: tuple) -> None:
     page = Addresses(html)
     assert page.found
     assert all(address.startswith(("data:image/", "#")) for address in page.found)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not page.tags & {"link", "iframe", "object"}
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;" in html  # no other one runs
     assert page.without_alt == 0
-    assert not re.search(r"@import|url\(|https?://", re.sub(r"base64,[^\"]*", "", html))
+    assert not re.search(r"@import|url\((?!#)|https?://", re.sub(r"base64,[^\"]*", "", html))
 
 
 def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(reported: tuple) -> None:
     kind, _, html = reported
     titles = re.findall(r"<h[23]>(.*?)</h[23]>", html)
+    assert re.findall(r'<a href="#[\w-]+">(.*?)</a>', html.partition("</nav>")[0]) == re.findall(
+        r"<h2>(.*?)</h2>", html
+    )
     single_label = kind in ("binary", "multiclass", "ordinal")
     assert ("Confusion matrix" in titles) == single_label
     assert ("Reliability" in titles) == (kind != "regression")
@@ -680,6 +782,35 @@ def test_every_part_says_what_to_look_for_and_what_fits_the_task_is_there(report
     assert "with different labels: 1 in all" in html
     assert "2 epochs" in html
     assert "weighted" in html or "weights" in html
+
+
+def test_the_ledger_shows_public_scores_and_notes_and_draws_several_submissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, over_time = [], figures.over_time
+
+    def spy(times: list[str], entries: list[dict], *, metric: str) -> Figure:
+        drawn.append([(entry["score"], entry.get("public_score")) for entry in entries])
+        return over_time(times, entries, metric=metric)
+
+    monkeypatch.setattr(figures, "over_time", spy)
+    config = write_project(tmp_path, "multiclass")
+    folder = tmp_path / "submissions" / "tiny"
+    make_report(folder / "report", "print", project=open_project(config, tmp_path))
+    assert "Scores over time" not in (folder / "report.html").read_text(encoding="utf-8")
+    first = json.loads((folder / "ledger.jsonl").read_text())
+    known = first | {"public_score": 0.75, "note": "<b>more</b> data", "fingerprint": "xyz"}
+    undefined = first | {"low": None, "high": None, "fingerprint": "uvw"}
+    other_metric = first | {"metric": "roc_auc", "fingerprint": "rst"}
+    lines = [json.dumps(entry) for entry in (first, known, undefined, other_metric)]
+    (folder / "ledger.jsonl").write_text("\n".join(lines) + "\n")
+    make_report(folder / "report", "print", project=open_project(config, tmp_path))
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    table = html[html.index("<h3>Ledger") : html.index("<h3>Scores over time")]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    assert cells[5:8] == ["–", "first", "–"]
+    assert cells[13:16] == ["0.7500", "first", "&lt;b&gt;more&lt;/b&gt; data"]
+    assert drawn == [[(0.81237, None), (0.81237, 0.75), (0.81237, None)]]
 
 
 def test_the_same_artifacts_give_the_same_page(tmp_path: Path) -> None:

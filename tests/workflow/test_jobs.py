@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.core import artifacts
 from pipeline.core.log_lines import JobFormatter
+from pipeline.core.timing import TIMING, folder_bytes, read_seconds
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
 from pipeline.workflow.jobs import Job, pending, resolve
@@ -69,6 +70,29 @@ def test_what_a_finished_job_needed_is_not_asked(tmp_path):
     assert names(pending([c])) == ["c"]
     artifacts.finish(b.folder, "another recipe")
     assert names(pending([c])) == ["a", "b", "c"]
+
+
+def test_the_time_of_a_job_lies_beside_its_artifact_and_counts_for_that_artifact_only(tmp_path):
+    a = job(tmp_path, "a")
+    LocalExecutor().execute(pending([a]))
+    seconds = read_seconds(a.folder, "r")
+    assert 0 <= seconds < 60
+    assert read_seconds(a.folder, "another recipe") is None
+    record = (a.folder / TIMING).read_bytes()
+    LocalExecutor().execute(pending([a]))
+    assert (a.folder / TIMING).read_bytes() == record  # what is done takes no time
+    (a.folder / TIMING).write_text("{")
+    assert read_seconds(a.folder, "r") is None
+    assert a.is_done()
+
+
+def test_the_disk_of_a_folder_counts_all_below_but_no_links(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "one").write_bytes(b"12345")
+    (tmp_path / "a" / "b" / "two").write_bytes(b"123")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "a" / "one")
+    assert folder_bytes(tmp_path / "a") == 8
+    assert folder_bytes(tmp_path / "absent") == 0
 
 
 def test_a_second_run_does_nothing(tmp_path):

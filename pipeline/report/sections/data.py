@@ -1,6 +1,8 @@
 """Data section: classes, sizes, duplicates and samples."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +27,13 @@ def data_section(inputs: PageInputs) -> Section:
         "Look for test images that are unlike training images, for classes with few rows, and for "
         "duplicates with different labels."
     )
-    parts = [_class_counts(inputs), *_properties(inputs), *_duplicates(inputs), _samples(inputs)]
+    parts = [
+        _class_counts(inputs),
+        *_properties(inputs),
+        _files(inputs),
+        *_duplicates(inputs),
+        _samples(inputs),
+    ]
     return Section("Data", look, parts)
 
 
@@ -91,8 +99,32 @@ def _properties(inputs: PageInputs) -> list[Part]:
     if panels:
         look = "The two outlines should agree."
         picture = figures.histograms(panels, ("train", "test"))
-        parts.append(Picture("", look, picture, f"Histograms of {', '.join(panels)}"))
+        alt = f"Histograms of {', '.join(panels)}"
+        parts.append(Picture("Aspect, brightness and contrast", look, picture, alt))
     return parts
+
+
+def _files(inputs: PageInputs) -> Table:
+    """Return how many images have which bit depth, ending, and remark of the decoder."""
+    index, num_train = inputs.project.index, len(inputs.targets)
+    endings = [Path(path).suffix.lower() or "no ending" for path in index.paths.tolist()]
+    remarks = [remarks or "none" for remarks in index.remarks.tolist()]
+    rows = []
+    for what, kinds in (
+        ("pixel type", index.depths.tolist()),
+        ("file ending", endings),
+        ("remark", remarks),
+    ):
+        train, test = Counter(kinds[:num_train]), Counter(kinds[num_train:])
+        for kind in sorted({*kinds}):
+            counts = train[kind], test[kind]
+            shares = [
+                f"{count:,} ({count / total:.0%})"
+                for count, total in zip(counts, (num_train, len(kinds) - num_train), strict=True)
+            ]
+            rows.append([what, kind, *shares])
+    look = "A kind of file that only train or only test has was made in another way."
+    return Table("Files", look, ["", "value", "train", "test"], rows, words=["value"])
 
 
 def _duplicates(inputs: PageInputs) -> list[Part]:

@@ -1,91 +1,108 @@
-"""Errors section: where the submitted blend is wrong, out of fold."""
-
-from typing import Any
+"""Error analysis section: where the submitted blend is wrong, out of fold."""
 
 import numpy as np
 
 from pipeline.core.runtime import stream
-from pipeline.leaks.label_errors import LabelErrors
+from pipeline.core.scale import to_scale
+from pipeline.members.metadata_importance import metadata_importance, metadata_learners
 from pipeline.report import figures
-from pipeline.report.page import GALLERY, Gallery, Part, Picture, Section, Table
+from pipeline.report.page import Part, Picture, Section, Table
 from pipeline.report.page_inputs import PageInputs
 from pipeline.report.tables import (
     calibration_error,
+    class_scores,
     confusion_matrix,
     decide,
-    ranking_scores,
+    effective_thresholds,
+    most_confused,
     regression_scores,
     reliability_bins,
     sample_positions,
 )
 from pipeline.report.wording import number_text
 
-PAIRS = 12  # of label and likely class, in the table of wrong labels
+MATRIX = 30  # classes in a confusion matrix; of more, those with the most errors
+FEWEST_ROWS = 5  # of a group that is scored
+GROUPS = 12  # in a table
 
 
-def errors_section(inputs: PageInputs, label_errors: LabelErrors) -> Section:
-    """Return confusions, scores per class or target, reliability and possible label errors."""
+def errors_section(inputs: PageInputs) -> Section:
+    """Return confusions, scores per class, target and group, reliability, columns that matter."""
     parts: list[Part] = []
     if inputs.task.has_one_class_per_row:
         parts += _confusion(inputs)
     if inputs.task.is_regression or inputs.task.is_ordinal:
         parts.append(_scatter(inputs))
-    parts.append(_scores_per_column(inputs))
     if not inputs.task.is_regression:
         parts.append(_reliability(inputs))
-    parts += _label_errors(inputs, label_errors)
+    parts += [_scores_per_column(inputs), *_scores_per_group(inputs), *_importances(inputs)]
     look = "All numbers are out of fold, of the submitted blend."
-    return Section("Errors", look, parts)
+    return Section("Error analysis", look, parts)
 
 
-def _label_errors(inputs: PageInputs, label_errors: LabelErrors) -> list[Part]:
-    """Return candidates as images, and how many labels of each class are estimated wrong."""
-    listed = label_errors.listed
-    tiles = [
-        inputs.tile(cell.row, inputs.project.competition.ids[cell.row], *_label_and_likely(cell))
-        for cell in listed.head(GALLERY).itertuples()
-    ]
-    if not tiles:
-        look = "No out-of-fold prediction contradicts its label."
-        return [Gallery("Possible label errors", look, [])]
-    what, order = "value", "the largest residuals first"
-    if not inputs.task.is_regression:
-        what = "label"
-        order = "where another class gets as much probability as its own rows usually do"
-    look = (
-        f"Is the {what} wrong, or the model? Out of fold, {order}; "
-        f"{len(listed):,} of {label_errors.found:,} are in suspicious_labels.csv."
-    )
-    parts: list[Part] = [Gallery("Possible label errors", look, [("", tiles)])]
-    if len(label_errors.pairs):
-        rows = [
-            [pair.label, pair.likely, f"{pair.images:,}", f"{pair.wrong:.1f}", f"{pair.share:.1%}"]
-            for pair in label_errors.pairs.head(PAIRS).itertuples()
-        ]
+def _scores_per_group(inputs: PageInputs) -> list[Part]:
+    """Return the score within each value of the group column and of categorical columns."""
+    project, data = inputs.project, inputs.project.config.data
+    competition, scale = project.competition, project.competition.scale
+    decided = to_scale(inputs.decided_oof, scale)
+    columns = [*([data.group] if data.group else []), *data.categorical]
+    parts: list[Part] = []
+    for column in dict.fromkeys(columns):
+        cells = competition.train[column].to_numpy(dtype=str)
+        values, counts = np.unique(cells, return_counts=True)
+        large = values[counts >= FEWEST_ROWS]
+        if len(large) < 2:
+            continue
+        scored = []
+        for value in large:
+            rows = cells == value
+            score = project.metric.score(competition.targets[rows], decided[rows], inputs.task)
+            scored.append((value or "(blank)", int(rows.sum()), score))
+        scored.sort(key=lambda entry: inputs.summary.sign * np.nan_to_num(entry[2], nan=np.inf))
+        rows = [[name, f"{number:,}", number_text(score)] for name, number, score in scored]
+        few = len(values) - len(large)
         look = (
-            f"Confident learning estimates that {label_errors.share:.1%} of labels are wrong. A "
-            "model that confuses two classes counts its own errors as wrong labels, so look at the "
-            "images first. All pairs are in wrong_labels.csv."
+            "Worst first. The score of a small group varies by chance; a large group far below the "
+            "others needs data or a member of its own."
+            + (f" The {GROUPS} worst of {len(rows)} are shown." if len(rows) > GROUPS else "")
+            + (f" {few:,} with fewer than {FEWEST_ROWS} rows are left out." if few else "")
         )
-        columns = ["label", "likely", "images with the label", "of them wrong", "share"]
-        parts.append(Table("Estimated wrong labels", look, columns, rows, words=["likely"]))
+        title = f"{project.metric.name} by {column}"
+        parts.append(Table(title, look, [column, "rows", "score"], rows[:GROUPS]))
     return parts
 
 
-def _label_and_likely(cell: Any) -> tuple[str, str]:
-    if np.isnan(cell.probability):
-        return f"label {cell.label}", f"predicted {cell.likely}"
-    return (
-        f"label {cell.label} ({cell.label_probability:.2f})",
-        f"likely {cell.likely} ({cell.probability:.2f})",
+def _importances(inputs: PageInputs) -> list[Part]:
+    """Return what each metadata column is worth to the best learner that sees them."""
+    learners = metadata_learners(inputs.project)
+    ranked = [entry.name for entry in _best_first(inputs) if entry.name in learners]
+    if not ranked:
+        return []
+    by_column = metadata_importance(inputs.project, ranked[0])
+    order = sorted(by_column, key=lambda column: -by_column[column])
+    rows = [[column, f"{by_column[column]:+.4f}"] for column in order]
+    look = (
+        f"How much worse {ranked[0]} scores ({inputs.project.metric.name}, its models' held-out "
+        "rows) where a column's cells are shuffled. Near 0: the column is not used, or does not "
+        "help."
     )
+    return [Table("Importance of metadata columns", look, ["column", "loss of score"], rows)]
+
+
+def _best_first(inputs: PageInputs) -> list:
+    entries = [entry for entry in inputs.summary.contestants if entry.score is not None]
+    return sorted(entries, key=lambda entry: -inputs.summary.sign * entry.score)
 
 
 def _confusion(inputs: PageInputs) -> list[Part]:
     labels, predicted = inputs.targets.argmax(axis=1), decide(inputs.decided_oof, inputs.task)
     matrix = confusion_matrix(labels, predicted, len(inputs.classes))
-    picture = figures.confusion(matrix[np.ix_(inputs.shown, inputs.shown)], inputs.shown_names)
+    shown = most_confused(matrix, MATRIX)
+    names = [inputs.classes[column] for column in shown]
+    picture = figures.confusion(matrix[np.ix_(shown, shown)], names)
     look = "Rows are labels, columns predictions; dark cells off the diagonal are confusions."
+    if len(shown) < len(matrix):
+        look += f" The {MATRIX} classes with the most errors are shown."
     if inputs.task.is_ordinal:
         look += " Predicted is the level nearest to the expected one."
     parts: list[Part] = [Picture("Confusion matrix", look, picture, "Confusion matrix")]
@@ -118,7 +135,7 @@ def _scatter(inputs: PageInputs) -> Part:
         levels = inputs.project.competition.levels
         expected, labels = inputs.oof @ levels, inputs.targets.argmax(axis=1)
         groups = [expected[labels == column] for column in range(len(levels))]
-        picture = figures.boxes(groups, inputs.classes, label="expected level", below="label")
+        picture = figures.boxes(groups, inputs.classes, label="expected level of each label")
         look = "Boxes should rise with the label and overlap little."
         return Picture("Predicted against true", look, picture, "Boxes per level")
     rng = stream(inputs.project.config.seed, "report", "scatter")
@@ -128,7 +145,9 @@ def _scatter(inputs: PageInputs) -> Part:
         for column, name in list(enumerate(inputs.classes))[:6]
     }
     look = "Dots should lie along the dashed line; a flatter slope means shrunk predictions."
-    picture = figures.predicted_against_true(columns)
+    picture = figures.predicted_against_true(
+        columns, log=inputs.project.competition.scale == "log1p"
+    )
     return Picture("Predicted against true", look, picture, "Scatter plot per target")
 
 
@@ -145,24 +164,27 @@ def _scores_per_column(inputs: PageInputs) -> Table:
             for name, of_target in zip(inputs.classes, scores, strict=True)
         ]
         look = "R² near 0: the mean would score as well."
-        return Table("Per target", look, columns, rows)
-    truth, chosen = inputs.targets >= 0.5, inputs.chosen(inputs.decided_oof)
-    columns = ["class", "rows", "precision", "recall", "AP", "AUC"]
-    rows = []
-    for column in inputs.shown:
-        both = (truth[:, column] & chosen[:, column]).sum()
-        scores = [
-            both / chosen[:, column].sum() if chosen[:, column].any() else np.nan,
-            both / truth[:, column].sum() if truth[:, column].any() else np.nan,
-            *ranking_scores(truth[:, column], inputs.oof[:, column]),
-        ]
-        name, count = inputs.classes[column], int(truth[:, column].sum())
-        rows.append([name, f"{count:,}", *(number_text(score, digits=3) for score in scores)])
+        return Table("Scores per target", look, columns, rows)
+    thresholds = effective_thresholds(inputs.test, inputs.decided_test, inputs.task)
+    columns = ["class", "rows", "F1", "precision", "recall", "AP", "AUC"]
+    scores = class_scores(inputs.targets >= 0.5, inputs.chosen(inputs.decided_oof), inputs.oof)
+    rows = [
+        [inputs.classes[c], f"{int(inputs.targets[:, c].sum()):,}"]
+        + [number_text(score, digits=3) for score in scores[c]]
+        for c in inputs.shown
+    ]
     look = (
         "One class against all others. Low AUC: not recognised. High AUC with low recall: "
         "recognised, but rarely chosen. AP of a random guess is the share of the class."
     )
-    return Table("Per class", look, columns, rows)
+    if thresholds is not None:
+        columns.append("threshold")
+        look += " Threshold: the probability from which test images get the class."
+        rows = [
+            [*row, number_text(thresholds[c], digits=3)]
+            for row, c in zip(rows, inputs.shown, strict=True)
+        ]
+    return Table("Scores per class", look, columns, rows)
 
 
 def _reliability(inputs: PageInputs) -> Picture:

@@ -1,7 +1,7 @@
 """Target leaks section: what the leak checks found, with images to judge it by."""
 
 from pipeline.core.finding import PERMUTATION_TEST, Finding, worst_first
-from pipeline.report.page import Gallery, Part, Section, Table, Text
+from pipeline.report.page import Folded, Gallery, Part, Section, Table, Text
 from pipeline.report.page_inputs import PageInputs
 from pipeline.report.tables import in_words
 
@@ -13,29 +13,29 @@ def leaks_section(inputs: PageInputs) -> Section:
     labels += ["test"] * len(inputs.test)
     paths = inputs.project.index.paths.tolist()
     rows = {path: (row, labels[row]) for row, path in enumerate(paths)}
-    parts: list[Part] = [_table(findings)]
-    parts += [
-        _details(inputs, finding, rows)
-        for finding in findings
-        if finding.images or finding.grade != "quiet"
-    ]
-    num_found = sum(finding.grade != "quiet" for finding in findings)
+    loud = [finding for finding in findings if finding.grade != "quiet"]
+    quiet = [finding for finding in findings if finding.grade == "quiet"]
+    parts: list[Part] = [_table("Findings", loud)] if loud else []
+    parts += [_details(inputs, finding, rows) for finding in loud]
+    if quiet:
+        images = [_details(inputs, finding, rows) for finding in quiet if finding.images]
+        title = f"{len(quiet)} checks that found nothing"
+        parts.append(Folded(title, [_table("Quiet checks", quiet), *images]))
     look = (
-        f"{num_found} of {len(findings)} checks found something. A suspicious finding needs an "
+        f"{len(loud)} of {len(findings)} checks found something. A suspicious finding needs an "
         "answer before the estimate is trusted; a note may be harmless."
     )
     if all(finding.name != PERMUTATION_TEST for finding in findings):
         look += " `make audit` also checks frozen features and runs a permutation test."
-    return Section("Target leaks", look, parts)
+    return Section("Leakage checks", look, parts)
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(title: str, findings: list[Finding]) -> Table:
     rows = [[finding.grade, finding.name, finding.seen] for finding in findings]
     marked = [(row, 0) for row, finding in enumerate(findings) if finding.grade == "suspicious"]
-    bold = [row for row, finding in enumerate(findings) if finding.grade != "quiet"]
     look = "A check is quiet if what it finds is no more than chance, or than images without leaks."
     columns = ["grade", "check", "finding"]
-    return Table("Checks", look, columns, rows, bold=bold, marked=marked, words=columns[1:])
+    return Table(title, look, columns, rows, marked=marked, words=columns[1:])
 
 
 def _details(inputs: PageInputs, finding: Finding, rows: dict[str, tuple[int, str]]) -> Part:
@@ -45,7 +45,7 @@ def _details(inputs: PageInputs, finding: Finding, rows: dict[str, tuple[int, st
         rows: position and label of each image's path.
     """
     title = finding.name if finding.grade == "quiet" else f"{finding.grade}: {finding.name}"
-    look = f"{finding.seen[:1].upper()}{finding.seen[1:]}. {finding.advice}"
+    look = finding.advice or f"{finding.seen[:1].upper()}{finding.seen[1:]}."
     if not finding.images:
         return Text(title, look, "\n".join(finding.examples))
     groups = [

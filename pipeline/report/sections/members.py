@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.report import figures, wording
-from pipeline.report.page import Part, Picture, Section, Table, Text
+from pipeline.report.page import Folded, Part, Picture, Section, Table, Text
 from pipeline.report.page_inputs import PageInputs
 
 
@@ -77,6 +77,13 @@ def _diversity(inputs: PageInputs) -> list[Part]:
     by_name = diversity.error_correlation
     matrix = np.array([[by_name[one][other] for other in names] for one in names])
     return [
+        Picture(
+            "Correlation of members' errors",
+            "The lower the correlation of two good members' errors, the more their blend gains; "
+            "near 1.00, one of them may be left out.",
+            figures.heat_map(matrix, names),
+            f"Correlation of out-of-fold errors of {', '.join(names)}",
+        ),
         Table(
             "Without each member",
             f"Out-of-fold {summary.metric} of {diversity.left_out_of}: "
@@ -87,13 +94,6 @@ def _diversity(inputs: PageInputs) -> list[Part]:
                 [name, f"{score:.4f}", f"{change:+.4f}"]
                 for name, score, change in wording.without_each(summary)
             ],
-        ),
-        Picture(
-            "Correlation of members' errors",
-            "The lower the correlation of two good members' errors, the more their blend gains; "
-            "near 1.00, one of them may be left out.",
-            figures.heat_map(matrix, names),
-            f"Correlation of out-of-fold errors of {', '.join(names)}",
         ),
     ]
 
@@ -124,7 +124,7 @@ def _view_decision(inputs: PageInputs) -> list[Part]:
     if decision is None:
         return []
     look = f"Decided by tests on frozen features: {decision.sentence()}."
-    return [Text("Views and augmentation", look)]
+    return [Folded("How views and augmentation were decided", [Text("", look)])]
 
 
 def _view_scores(inputs: PageInputs) -> list[Part]:

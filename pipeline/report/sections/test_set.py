@@ -37,9 +37,10 @@ def test_set_section(inputs: PageInputs) -> Section:
     )
     if inputs.task.is_regression:
         look += " Confident: folds' models and members agree, in units of the target's spread."
-    parts = [Gallery("Most and least confident", look, groups), *_distributions(inputs, confidence)]
+    gallery = Gallery("Most and least confident", look, groups)
+    parts = [gallery, *_distributions(inputs, confidence, name)]
     look = "There are no labels here; look for predictions that differ from those on train."
-    return Section("Test set", look, parts)
+    return Section("Test predictions", look, parts)
 
 
 def _confidence(inputs: PageInputs) -> tuple[np.ndarray, str]:
@@ -51,7 +52,7 @@ def _confidence(inputs: PageInputs) -> tuple[np.ndarray, str]:
     return inputs.test.max(axis=1), "probability"
 
 
-def _distributions(inputs: PageInputs, confidence: np.ndarray) -> list[Part]:
+def _distributions(inputs: PageInputs, confidence: np.ndarray, name: str) -> list[Part]:
     if inputs.task.is_regression:
         panels = inputs.columns(inputs.oof, inputs.test)
         figure = figures.histograms(panels, ("train, out of fold", "test"))
@@ -61,7 +62,7 @@ def _distributions(inputs: PageInputs, confidence: np.ndarray) -> list[Part]:
     of_train = (
         np.maximum(inputs.oof, 1 - inputs.oof).mean(axis=1) if multilabel else inputs.oof.max(1)
     )
-    figure = figures.histograms({"": (of_train, confidence)}, ("train, out of fold", "test"))
+    figure = figures.histograms({name: (of_train, confidence)}, ("train, out of fold", "test"))
     look = "If test is left of train, test images are harder or of another kind."
     parts: list[Part] = [Picture("Confidence", look, figure, "Histogram of confidence")]
     chosen = inputs.chosen(inputs.decided_test)
@@ -70,8 +71,8 @@ def _distributions(inputs: PageInputs, confidence: np.ndarray) -> list[Part]:
         for column in inputs.shown
     ]
     names = [
-        f"{name}\n{int(chosen[:, column].sum())}" if len(inputs.shown) <= 14 else name
-        for name, column in zip(inputs.shown_names, inputs.shown, strict=True)
+        f"{of_class} ({int(chosen[:, column].sum())})"
+        for of_class, column in zip(inputs.shown_names, inputs.shown, strict=True)
     ]
     look = (
         "Each label's probabilities over all test images; the number counts those above the "

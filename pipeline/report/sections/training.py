@@ -36,8 +36,8 @@ def _curves(inputs: PageInputs, member: str) -> Picture | None:
     metrics = {(read_meta(folder) or {}).get("metric") for folder in folders.values()}
     epochs = max(len(table) for table in logs.values())
     look = (
-        f"{epochs} epochs. If validation loss rises while training loss falls, train less or "
-        "augment more; if the score still improves at the end, train longer."
+        f"{epochs} epoch{'s' if epochs > 1 else ''}. If validation loss rises while training loss "
+        "falls, train less or augment more; if the score still improves at the end, train longer."
     )
     picture = figures.curves(logs, metric=" or ".join(sorted(filter(None, metrics))))
     return Picture(member, look, picture, f"Training curves of {member}")
