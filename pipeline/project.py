@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.config.network import auto_epochs
 from pipeline.config.schema import Config, Learner, Network, Transform
+from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import is_current
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable, read_folds
@@ -174,7 +175,8 @@ def open_project(config: Config, root: Path) -> Project:
     """
     task_metric(config.task)  # refuses before the CSVs are read
     workspace = Workspace(root, config.competition)
-    competition = read_competition(workspace.input, config.task, config.data)
+    folder = with_unpacked(workspace, config.data)
+    competition = read_competition(folder, config.task, config.data)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     metric = task_metric(config.task, competition.classes)

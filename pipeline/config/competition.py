@@ -145,10 +145,17 @@ class Data(Section):
     id: str = Field("id", description="column that identifies a row, the same in every CSV")
     train_images: str = Field(
         "train/{id}",
-        description="path of a training image; any column of train.csv may stand in braces",
+        description="path of a training image; any column of train.csv may stand in braces. This "
+        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png",
     )
     test_images: str = Field("test/{id}", description="the same for test.csv")
     train_csv: str = Field("train.csv", description="training rows with targets")
+    class_folders: str | None = Field(
+        None,
+        description="in place of train_csv: a folder with one folder for each class. Ids are paths "
+        "below it (cat/1.jpg), the target column is the folder's name; without a test.csv and a "
+        "sample, test rows are the images in the folder of test_images",
+    )
     test_csv: str = Field(
         "test.csv", description="test rows; where the file is absent, the sample's ids are taken"
     )

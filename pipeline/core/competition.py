@@ -168,9 +168,10 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
         )
     problems: list[str] = []
     notes: list[str] = []
-    train, test, sample, separator = read_tables(folder, data, problems, notes)
+    train, test, sample, separator = read_tables(folder, task, data, problems, notes)
     _refuse(problems)
-    train_path, sample_path = folder / data.train_csv, folder / data.sample_submission
+    train_path = folder / (data.class_folders or data.train_csv)
+    sample_path = folder / data.sample_submission
     test_path = sample_path if test is sample else folder / data.test_csv
     problems += missing_columns(folder, task, data, train, test, sample)
     _refuse(problems)

@@ -7,6 +7,7 @@ from string import Formatter
 
 import pandas as pd
 
+from pipeline.core.archives import is_archive, names_in
 from pipeline.core.targets import examples
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
@@ -54,11 +55,26 @@ def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], 
 def missing_images(folder: Path, missing: list[str], *, of: int) -> Iterator[str]:
     """Yield a message about missing images: how many, and where one of them might be."""
     if missing:
+        first = PurePosixPath(missing[0])
         yield (
             f"{folder}: {len(missing)} of {of} images are not there, e.g. "
             f"{examples(missing)}. `data.train_images` and `data.test_images` say where "
-            f"they are.{_hint(folder, PurePosixPath(missing[0]))}"
+            f"they are.{_in_archive(folder, first) or _hint(folder, first)}"
         )
+
+
+def _in_archive(folder: Path, path: PurePosixPath) -> str:
+    """Return the line to write where an archive holds a missing image; else empty."""
+    stem = path.stem if path.suffix.lower() in IMAGE_ENDINGS else path.name
+    for archive in sorted(file for file in folder.iterdir() if is_archive(file.name)):
+        for name in map(PurePosixPath, names_in(archive)):
+            if name.stem == stem and name.suffix.lower() in IMAGE_ENDINGS:
+                where = (PurePosixPath(archive.name) / name).as_posix()
+                return (
+                    f" {archive.name} holds {name}: with a path such as "
+                    f'"{where.replace(stem, "{id}")}" it is unpacked and read.'
+                )
+    return ""
 
 
 def _hint(folder: Path, path: PurePosixPath) -> str:

@@ -1,11 +1,12 @@
 """A competition's three CSVs, read and checked for the columns that the config names."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from pipeline.config.schema import Data, Task
+from pipeline.core.class_folders import rows_of_class_folders, rows_of_folder
 from pipeline.core.csv_files import CsvFile, offered, read_csv
 from pipeline.core.id_checks import other_id_column
 from pipeline.core.image_files import columns_in_braces
@@ -13,13 +14,19 @@ from pipeline.errors import did_you_mean
 
 
 def read_tables(
-    folder: Path, data: Data, problems: list[str], notes: list[str]
+    folder: Path, task: Task, data: Data, problems: list[str], notes: list[str]
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None, str]:
     """Read the rows of train, test and the sample, and the sample's separator.
 
     Without a test.csv, test is the sample; a file of another name than the default must be there.
     """
-    train = _read(folder, data, "train_csv", problems, notes)
+    if data.class_folders is None:
+        train = _read(folder, data, "train_csv", problems, notes)
+    else:
+        rows = rows_of_class_folders(
+            folder / data.class_folders, data.id, task.targets[0], problems
+        )
+        train = None if rows is None else CsvFile(rows, ",", "utf-8")
     configured = {
         key for key, field in Data.model_fields.items() if getattr(data, key) != field.default
     }
@@ -35,7 +42,12 @@ def read_tables(
             f"that they are the competition's."
             f"{offered(sample_path, 'data.sample_submission', others=False)}"
         )
-    if test_path.exists() or "test_csv" in configured or sample is None:
+    test_folder = folder / PurePosixPath(data.test_images).parent
+    is_listed = data.class_folders is not None and "test_csv" not in configured
+    if is_listed and sample is None and not test_path.exists() and test_folder.is_dir():
+        test = CsvFile(rows_of_folder(test_folder, data.id), ",", "utf-8")
+        notes.append(f"{test_path}: no such file; test rows are the images in {test_folder}")
+    elif test_path.exists() or "test_csv" in configured or sample is None:
         test = _read(folder, data, "test_csv", problems, notes)
     elif test_path.name != data.sample_submission:
         notes.append(

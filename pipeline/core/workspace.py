@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "features" / self.competition
 
     @property
+    def unpacked(self) -> Path:
+        """Return the folder of the competition's files with its archives unpacked."""
+        return self.features / "unpacked"
+
+    @property
     def models(self) -> Path:
         """Return the folder of members' weights and predictions."""
         return self.root / "models" / self.competition

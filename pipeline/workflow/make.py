@@ -10,6 +10,7 @@ from pipeline.config.dependencies import blocks_of
 from pipeline.config.difference import difference, without_decided
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config
+from pipeline.core.archives import with_unpacked
 from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, find_submission, last_of, stem
 from pipeline.core.ledger import read_ledger, update_ledger
@@ -127,7 +128,7 @@ def doctor(config_name: str, overrides: list[str]) -> bool:
     try:
         config = load_config(config_name, overrides)
         ready &= stage.print_checks(stage.check_config(config, root))
-        folder = Workspace(root, config.competition).input
+        folder = with_unpacked(Workspace(root, config.competition), config.data)
         competition = read_competition(folder, config.task, config.data)
         ready &= stage.print_checks(stage.check_data(competition))
         if ready:
