@@ -8,18 +8,22 @@ SET ?=
 MEMBER ?=
 FOLD ?=
 BUDGET ?=
+COMPETITION ?=
+TARGET ?=
+METRIC ?=
+OUT ?=
 
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET
+export CONFIG SET MEMBER FOLD BUDGET COMPETITION TARGET METRIC OUT
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
+.PHONY: help install demo new folds audit weights features plan check train infer ensemble report config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +41,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain on them
 	@$(STAGE) demo --set "$$SET"
+
+new: $(READY) ## Write a config for input/COMPETITION (TARGET=, METRIC=, BUDGET=, OUT= decide)
+	@$(STAGE) new "$$COMPETITION" --target "$$TARGET" --metric "$$METRIC" $(TIME) --out "$$OUT"
 
 folds: $(READY) ## Check files, find duplicates, hold out K folds
 	@$(STAGE) folds $(CHOSEN)

@@ -70,8 +70,13 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
 
 
 def find_config(name: str) -> Path:
-    """Return the file of a path or of a shipped config's name."""
-    candidates = [Path(name), CONFIGS / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml"]
+    """Return the file of a path, with or without `.yaml`, or of a shipped config's name."""
+    candidates = [
+        Path(name),
+        Path(f"{name}.yaml"),
+        CONFIGS / f"{name}.yaml",
+        CONFIGS / "presets" / f"{name}.yaml",
+    ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
