@@ -84,9 +84,9 @@ def _is_secondary(folder: str) -> bool:
 
 
 def _are_classes(folder: str, names: ImageNames) -> bool:
-    """Return whether a folder's images all lie in folders below it, at least two of them or train's.
+    """Return whether a folder's images all lie in folders below it, which may be classes.
 
-    Images in the folder itself have no class.
+    There are two at least, or the folder is called train.
     """
     prefix = f"{folder}/" if folder else ""
     if names.by_folder.get(folder):

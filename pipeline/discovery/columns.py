@@ -72,7 +72,8 @@ def _group(rows: pd.DataFrame, groups: list[str], named: list[str]) -> Guess | N
     if named:
         best = max(named, key=lambda name: rows[name].nunique())
         number = rows[best].nunique()
-        others = tuple(name for name in groups if name != best)[:SHOWN]
+        others = [n for n in groups if n != best and rows[n].nunique() >= FEWEST_GROUPS]
+        others = tuple(n for n in others if not _are_numbers(rows[n], rows[n]))[:SHOWN]
         if number >= FEWEST_GROUPS:
             reason = f"{number:,} groups stay whole in a fold, as if the test had new ones"
             return Guess(best, "likely", reason, others)

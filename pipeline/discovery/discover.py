@@ -9,15 +9,15 @@ import pandas as pd
 from pipeline.discovery.class_folders import ClassFolders, classes_in_names, find_class_folders
 from pipeline.discovery.columns import find_columns
 from pipeline.discovery.files import UNREAD, Listing, list_files
-from pipeline.discovery.guess import Guess
+from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.ids import find_rows
-from pipeline.discovery.image_names import ImageNames
-from pipeline.discovery.metric import find_metric, unknown_metric
+from pipeline.discovery.image_names import ImageNames, is_of_split
+from pipeline.discovery.metric import USUAL, find_metric, unknown_metric
 from pipeline.discovery.pixels import look_at
 from pipeline.discovery.presets import find_preset
 from pipeline.discovery.sample_form import SampleForm, columns_per_class, find_form
 from pipeline.discovery.tables import Tables, find_tables
-from pipeline.discovery.target import Target, find_target
+from pipeline.discovery.target import Target, find_target, parts_splits
 from pipeline.discovery.target_kind import find_kind, fitting_kind
 from pipeline.errors import UserError
 from pipeline.metrics.kaggle_names import kinds_of
@@ -68,16 +68,20 @@ def discover(root: Path, competition: str, asked: Asked) -> Discovery:
     elif classes is not None:
         decisions, notes = _of_folders(classes, tables, form, names, asked)
     else:
-        decisions, notes = _without_labels(listing, asked)
+        decisions, notes = _without_labels(names, tables, form, asked)
     pixels = look_at(listing, listing.images)
     packed = f", in {', '.join(listing.archives[:4])}" if listing.archives else ""
     facts = [f"{len(listing.images):,} images{packed}: {pixels.text}"]
     if pixels.is_deep:
         decisions["data.pixel_range"] = Guess(
-            None, "a guess", "default: measured on the training images", ("[0, 65535]",)
+            None,
+            "a guess",
+            "left out, the range is measured on the training images",
+            ("[0, 65535]",),
         )
     if pixels.broken:
-        notes.append(f"{len(pixels.broken)} images cannot be opened, e.g. {pixels.broken[0]}")
+        number = counted(len(pixels.broken), "image")
+        notes.append(f"{number} of those tried cannot be opened, e.g. {pixels.broken[0]}")
     found = {"extends": find_preset(len(listing.images), asked.budget), **decisions}
     return Discovery(competition, found, facts, [*notes, *tables.notes, *_about_files(listing)])
 
@@ -112,7 +116,7 @@ def _of_rows(
     cells = tables.train.rows[target.columns[0]] if len(target.columns) == 1 else None
     task, notes = _task(target, form, cells, asked)
     further = find_columns(tables.train, rows.test, tables.sample, target.columns, rows.id)
-    notes = [*rows.notes, *target.notes, *notes]
+    notes = [*rows.notes, *notes]
     if cells is not None and task["task.kind"].value in ("binary", "multiclass", "ordinal"):
         notes += _rare_classes(cells)
     if rows.test is None:
@@ -120,6 +124,12 @@ def _of_rows(
             f"no test rows: write a CSV with a column `{rows.id}` of the test images' ids and name "
             "it in data.test_csv, or data.sample_submission"
         )
+    for name in tables.train.columns:
+        if parts_splits(tables.train.rows[name]):
+            notes.append(
+                f"the column `{name}` of {tables.train.path} parts train from test: save the rows "
+                "of each as a CSV, and name them in data.train_csv and data.test_csv"
+            )
     of_data = {key: guess for key, guess in target.decisions.items() if key.startswith("data.")}
     return task | rows.decisions | of_data | further, notes
 
@@ -139,7 +149,7 @@ def _of_folders(
     decisions["data.class_folders"] = Guess(
         classes.folder,
         "sure" if len(classes.classes) > 1 else "a guess",
-        f"{number:,} images in {len(classes.classes):,} folders, one per class",
+        f"{counted(number, 'image')} in {counted(len(classes.classes), 'folder')}, one per class",
     )
     if test is not None:
         key = form.id or test.image or test.columns[0]
@@ -151,7 +161,7 @@ def _of_folders(
         found = names.find_template(test.rows, test.image, "test") if test.image else None
         if found:
             decisions["data.test_images"] = Guess(
-                found.text, "sure", f"finds {found.share:.0%} of the images tried", found.others
+                found.text, "sure", f"finds {found.share:.0%} of those tried", found.others
             )
     elif classes.test_folder:
         images = len(names.by_folder[classes.test_folder])
@@ -163,7 +173,7 @@ def _of_folders(
             "no test images: put them into a folder test, or name their folder in data.test_images"
         )
     if classes.others:
-        notes.append(f"{', '.join(classes.others)} has folders per class, too, and is not used")
+        notes.append(f"folders per class that are not used: {', '.join(classes.others)}")
     return decisions, [*notes, *_rare_classes(classes.labels)]
 
 
@@ -192,40 +202,56 @@ def _task(
     return {"task.kind": kind, **of_task, "task.metric": found}, notes
 
 
-def _without_labels(listing: Listing, asked: Asked) -> tuple[dict[str, Guess], list[str]]:
+def _without_labels(
+    names: ImageNames, tables: Tables, form: SampleForm, asked: Asked
+) -> tuple[dict[str, Guess], list[str]]:
     """Decide where no labels are found: keys to fill in, and how to make a train.csv."""
+    test = tables.sample or tables.test
+    key, target = form.id or "id", asked.target or form.column or "label"
+    folder = max(names.by_folder, key=lambda f: (is_of_split(f, "train"), len(names.by_folder[f])))
+    where = f"{folder}/{{{key}}}" if folder else f"{{{key}}}"
+    page = "the competition's page says which"
     decisions = {
         "task.kind": Guess("multiclass", "a guess", "no labels were found"),
-        "task.target": Guess(asked.target or "label", "a guess", "a column of your train.csv"),
-        "task.metric": Guess("accuracy", "a guess", "the competition's page says which"),
-        "data.train_csv": Guess("train.csv", "a guess", "not there: columns id and label"),
+        "task.target": Guess(target, "a guess", "a column of the train.csv to be written"),
+        "task.metric": Guess("accuracy", "a guess", page, USUAL["multiclass"][1:]),
+        "data.id": Guess(key, "a guess", "a column of the train.csv to be written"),
+        "data.train_images": Guess(
+            where, "a guess", counted(len(names.by_folder[folder]), "image")
+        ),
     }
-    first = Path(listing.images[0])
-    where = f"{first.parent.as_posix()}/{{id}}" if first.parent.name else "{id}"
-    decisions["data.train_images"] = Guess(where, "a guess", "where the first image lies")
-    classes = classes_in_names(listing.images)
     notes = [
-        "no labels were found, neither in a CSV whose cells name images nor as a folder per class: "
-        "write train.csv (columns id and label, a row per training image) and test.csv (column id) "
-        "into the folder, and run `make new` again"
+        "no labels were found, neither in a CSV whose cells name images nor as a folder per class. "
+        f"Write train.csv (columns {key} and {target}, a row for each training image)"
     ]
-    if classes:
+    if test is None:
+        notes[0] += f" and test.csv (column {key})"
+    else:
+        decisions["data.sample_submission"] = Guess(test.path, "likely", "test rows")
+        found = names.find_template(test.rows, test.image, "test") if test.image else None
+        if found:
+            decisions["data.test_images"] = Guess(found.text, "likely", "finds test images")
+    notes[0] += " into the folder, and run `make new` with OUT= again"
+    if classes := classes_in_names(names.by_folder[folder]):
+        few = ", ".join(classes[:4])
         notes.append(
-            f"images' names begin with what may be classes ({', '.join(classes[:4])}): a line of "
-            "Python can write them into train.csv's column label"
+            f"names in {folder or '.'} begin with what may be classes ({few}). Python writes them: "
+            "`pandas.DataFrame([(name, re.match('[^0-9_.-]+', name)[0]) for name in "
+            f"os.listdir(FOLDER)], columns=['{key}', '{target}']).to_csv('train.csv', index=False)`"
         )
     return decisions, notes
 
 
 def _rare_classes(labels: Sequence[str]) -> list[str]:
     """Return a note on classes with fewer rows than folds."""
-    counts = pd.Series(labels).value_counts()
+    counts = pd.Series(labels).value_counts().drop("", errors="ignore")
     rare = counts[counts < FEW_ROWS]
     if len(counts) == 1:
         return [f"one class only, {counts.index[0]!r}: there is nothing to learn"]
     if not len(rare):
         return []
-    return [f"{len(rare)} classes have fewer than {FEW_ROWS} rows, e.g. {rare.index[0]!r}"]
+    few = f"fewer rows than folds ({FEW_ROWS}), e.g. {rare.index[0]!r}"
+    return [f"{counted(len(rare), 'class')} with {few}"]
 
 
 def _about_files(listing: Listing) -> list[str]:

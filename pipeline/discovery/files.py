@@ -96,7 +96,7 @@ def read_table(listing: Listing, path: str) -> tuple[pd.DataFrame | None, str]:
             file.write_bytes(read_packed(listing.root / packed[0], packed[1]))
         found = read_csv(file, problems, [])
     if found is None or found.rows.empty:
-        return None, problems[0].rpartition(f"{file}: ")[2] if problems else "no rows"
+        return None, problems[0].rpartition(f"{file}: ")[2].rstrip(".") if problems else "no rows"
     return found.rows, ""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pipeline.discovery.guess import Guess
-from pipeline.discovery.image_names import ENOUGH, ImageNames, Template
+from pipeline.discovery.image_names import ENOUGH, ImageNames, Template, is_of_split
 from pipeline.discovery.sample_form import SampleForm
 from pipeline.discovery.tables import Table, Tables
 
@@ -50,20 +50,20 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     if tables.sample is not None:
         what = f"{len(tables.sample.rows):,} rows, columns {_few(tables.sample.columns)}"
         decisions["data.sample_submission"] = Guess(tables.sample.path, "sure", what)
-    for table in (test, tables.sample):
-        if table is not None and key.value not in table.columns:
-            notes.append(
-                f"{table.path} has no column `{key.value}` of {train.path}: ids have one name in "
-                f"every CSV. Save a copy of it whose column of ids is called `{key.value}`, and "
-                f"name the copy in the `data` section"
-            )
+    used = dict.fromkeys(t.path for t in (test, tables.sample) if t and key.value not in t.columns)
+    if used:
+        notes.append(
+            f"{' and '.join(used)} have no column `{key.value}`, the ids of {train.path}: ids have "
+            f"one name in every CSV. Save copies whose column of ids is called `{key.value}`, and "
+            "name them in data.test_csv and data.sample_submission"
+        )
     templates = {
         "train": _template(train, "train", names),
         "test": _template(test, "test", names),
     }
     for split, table in (("train", train), ("test", test)):
         found = templates[split]
-        decisions[WHERE[split]] = _where(found, table, split, names)
+        decisions[WHERE[split]] = _where(found, table, split, key.value, names)
     shared = _shared_ids(train, test, key.value)
     if shared and templates["train"] and templates["test"]:
         if templates["train"].text != templates["test"].text:
@@ -94,9 +94,7 @@ def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None
     """Return the CSV of test rows, and the decision; the sample where test.csv has other ids."""
     test, sample = tables.test, tables.sample
     if test is None and sample is None:
-        return None, Guess(
-            None, "a guess", "no CSV of test rows was found", ("a CSV with a column of test ids",)
-        )
+        return None, Guess(None, "sure", "no CSV of test rows was found")
     if test is None:
         return sample, Guess(None, "sure", f"test rows are those of {sample.path}")
     rows = f"{len(test.rows):,} rows, columns {_few(test.columns)}"
@@ -117,12 +115,16 @@ def _template(table: Table | None, split: str, names: ImageNames) -> Template | 
     return None
 
 
-def _where(found: Template | None, table: Table | None, split: str, names: ImageNames) -> Guess:
+def _where(
+    found: Template | None, table: Table | None, split: str, key: str, names: ImageNames
+) -> Guess:
     """Return the decision on a template of paths."""
     if found is None:
-        folders = ", ".join(sorted(names.by_folder)[:4]) or "none"
+        folders = sorted(names.by_folder, key=lambda f: (not is_of_split(f, split), f))
         what = "no test rows are known" if table is None else f"{table.path} names no image"
-        return Guess(None, "a guess", f"{what}; images lie in: {folders}")
+        others = ", ".join(folder or "." for folder in folders[:4])
+        folder = f"{folders[0]}/" if folders[0] else ""
+        return Guess(f"{folder}{{{key}}}", "a guess", f"{what}; images lie in: {others}")
     missing = 1 - found.share
     if missing > 0:
         reason = f"finds {found.share:.0%} of the images tried"

@@ -117,9 +117,13 @@ class ImageNames:
         if not ranked or ranked[0].share == 0:
             return None
         best = ranked[0]
+        other_split = "test" if split == "train" else "train"
+        is_named = is_of_split(_folder(best.text), split)
         folders = {PurePosixPath(best.text).parent}
         others = []
         for other in ranked[1:]:
+            if is_named and is_of_split(_folder(other.text), other_split):
+                continue
             if other.share >= best.share - 0.01 and PurePosixPath(other.text).parent not in folders:
                 folders.add(PurePosixPath(other.text).parent)
                 others.append(other.text)
@@ -182,8 +186,12 @@ def is_of_split(path: str, split: str) -> bool:
     return False
 
 
+def _folder(template: str) -> str:
+    return template.rpartition("/")[0]
+
+
 def _rank(found: Template, split: str) -> tuple:
-    folder = found.text.rpartition("/")[0]
+    folder = _folder(found.text)
     other = "test" if split == "train" else "train"
     return (
         round(found.share, 2),

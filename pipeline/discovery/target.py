@@ -15,6 +15,7 @@ from pipeline.errors import UserError, did_you_mean
 # Words in the name of a target's column, the most usual first.
 TARGET_WORDS = ("target", "label", "labels", "class", "category", "species", "breed", "tags")
 TARGET_WORDS += ("diagnosis", "grade", "level", "severity", "type", "score", "rating", "y")
+SPLIT_VALUES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 MAX_COLUMNS = 100  # columns of 0 and 1 that are taken as targets without a sample
 
 
@@ -32,7 +33,6 @@ class Target:
     kind: Guess
     per_class: bool
     decisions: dict[str, Guess] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def find_target(
@@ -51,7 +51,7 @@ def find_target(
     assert train is not None, "folders per class have a target of their own"
     candidates = _candidates(train, test, tables.sample, key)
     columns, found = _asked(asked, train) if asked else _columns(train, form, tables, candidates)
-    rows, notes = train.rows, []
+    rows = train.rows
     if repeated := _rows_per_label(rows, key, columns):
         values = rows[columns[0]].nunique()
         decisions = {"task.target": found, "data.rows": Guess("label", "likely", repeated)}
@@ -71,14 +71,9 @@ def find_target(
     if kind.value == "multilabel" and joint != " ":
         reason = f"between labels of a cell, {len(labels_in(values, joint)):,} different ones"
         decisions["task.separator"] = Guess(joint, "likely", reason)
-    if kind.value != "multilabel" and (blank := int((cells.str.strip() == "").sum())):
-        notes.append(
-            f"{blank:,} rows of {train.path} have no `{columns[0]}`: leave them out of a copy, and "
-            "name that in data.train_csv"
-        )
     if kind.value == "binary":
         decisions |= _positive(values, form)
-    return Target(columns, kind, per_class, decisions, notes)
+    return Target(columns, kind, per_class, decisions)
 
 
 def _asked(asked: str, train: Table) -> tuple[list[str], Guess]:
@@ -108,12 +103,19 @@ def _candidates(train: Table, test: Table | None, sample: Table | None, key: str
         return best, -train.columns.index(name)  # else the last column
 
     columns = [name for name in train.columns if name not in known]
+    columns = [name for name in columns if not parts_splits(train.rows[name])]
     repeated = [
         n
         for n in columns
         if train.rows[n].nunique() <= len(train.rows) / 2 or _is_number(train.rows[n])
     ]
     return sorted(repeated or columns or train.columns[-1:], key=rank)
+
+
+def parts_splits(cells: pd.Series) -> bool:
+    """Return whether a column says which rows are for training and which for testing."""
+    values = {cell.strip().lower() for cell in cells.unique()}
+    return values <= SPLIT_VALUES and len(values) > 1
 
 
 def _is_number(cells: pd.Series) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.config.schema import Kind
 from pipeline.core.labels import likely_separator
 from pipeline.core.targets import TRUTH_VALUES
-from pipeline.discovery.guess import Guess
+from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.sample_form import SampleForm
 from pipeline.discovery.tables import words_of
 
@@ -22,9 +22,10 @@ AMOUNTS |= {"temperature", "percent", "percentage", "ratio", "probability", "den
 AMOUNTS |= {"biomass", "yield", "volume", "speed", "time", "months", "days", "score", "value"}
 NAMES = {"label", "labels", "class", "classes", "category", "species", "breed", "type", "digit"}
 NAMES |= {"identity", "individual", "genus", "family", "kind", "variety", "brand", "cultivar"}
+NAMES |= {"id", "landmark", "hotel", "whale", "character", "letter", "symbol", "gesture"}
 FEW_LEVELS = 7  # integers 0 to 6 may well be an order
 FEW_NUMBERS = 10  # different fractions may be levels
-MANY_ROWS = 5  # rows that a class has on average, at least
+MANY_ROWS = 5  # rows that each of a few levels has on average, at least
 
 
 def find_kind(name: str, cells: pd.Series, form: SampleForm, per_class: bool) -> Guess:
@@ -51,7 +52,8 @@ def find_kind(name: str, cells: pd.Series, form: SampleForm, per_class: bool) ->
         return Guess("multiclass", "a guess", f"{len(values):,} values in {len(cells):,} rows")
     if len(values) == 2 and not per_class:
         return Guess("binary", "sure", f"two values: {_few(values)}")
-    return Guess("multiclass", "sure", f"{len(values):,} values: {_few(values)}")
+    certainty = "sure" if len(values) > 1 else "a guess"
+    return Guess("multiclass", certainty, f"{counted(len(values), 'value')}: {_few(values)}")
 
 
 def separator_of(cells: pd.Series, form: SampleForm) -> str | None:
@@ -102,7 +104,7 @@ def _of_numbers(
         return Guess("regression", "likely", levels, classes)
     if number <= FEW_LEVELS and gapless:
         return Guess("ordinal", "a guess", levels, classes)
-    if gapless and rows >= MANY_ROWS * number:
+    if gapless and rows >= 2 * number:  # amounts leave gaps where they are rare
         return Guess("multiclass", "a guess", levels, ("regression, if they are amounts",))
     return Guess("regression", "a guess", levels, classes)
 

@@ -21,11 +21,7 @@ DEFAULTS = {f"data.{key}": field.default for key, field in Data.model_fields.ite
 def yaml_text(found: Discovery) -> str:
     """Return the config's text."""
     lines = [(f"competition: {_scalar(found.competition)}", "the folder under input/")]
-    entries = [
-        (key, guess)
-        for key, guess in found.decisions.items()
-        if guess.value is None or DEFAULTS.get(key) != guess.value
-    ]
+    entries = [(key, guess) for key, guess in found.decisions.items() if not _is_silent(key, guess)]
     below: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
     for key, guess in entries:
         section, _, name = key.rpartition(".")
@@ -40,29 +36,37 @@ def yaml_text(found: Discovery) -> str:
         # A section of comments alone would be read as null.
         lines.append((f"{section}:" if is_open else f"# {section}:", ""))
         lines += inside
-    name = _one_line(found.competition)
+    name = one_line(found.competition)
     head = [
-        f"# {name}: written by `make new`; check what is not marked `sure`. Then: `make ensemble "
-        f"CONFIG={name}`.",
-        *(f"# {_one_line(fact)}." for fact in found.facts),
-        *(f"# Check: {_one_line(note)}." for note in found.notes),
+        f"# make ensemble CONFIG={name}",
+        "# Written by `make new`: check what is not marked `sure`.",
+        *(f"# {one_line(fact)}." for fact in found.facts),
+        *(f"# Check: {one_line(note)}." for note in found.notes),
     ]
     wrapped = [part for line in head for part in _wrapped(line)]
     return "\n".join([*wrapped, *_aligned(lines)]) + "\n"
 
 
+def _is_silent(key: str, guess: Guess) -> bool:
+    """Return whether a decision is a default, or a remark that changes nothing."""
+    is_default = key in DEFAULTS and DEFAULTS[key] == guess.value
+    return guess.certainty == "sure" if guess.value is None else is_default
+
+
 def comment_of(guess: Guess) -> str:
     """Return a decision's certainty, its reason and what else it may be."""
+    if guess.is_remark:
+        return one_line(guess.reason)
     others = guess.alternatives if guess.value is not None else guess.alternatives[1:]
     more = f". Or: {', '.join(others)}" if others else ""
-    return _one_line(f"{guess.certainty}: {guess.reason}{more}")
+    return one_line(f"{guess.certainty}: {guess.reason}{more}")
 
 
 def _written(key: str, guess: Guess) -> str:
     """Return `key: value`; as a comment where a person decides, empty for a remark."""
     if guess.value is not None:
         return f"{key}: {_value(guess.value, indent=len(key) + 4)}"
-    if not guess.alternatives:
+    if guess.is_remark:
         return ""
     text = guess.alternatives[0]
     is_written = text.startswith(("[", '"'))
@@ -122,6 +126,6 @@ def _wrapped(line: str) -> list[str]:
     )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return a text without what would end a comment's line."""
     return "".join(c if c.isprintable() else " " for c in text)
