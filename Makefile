@@ -19,12 +19,15 @@ MESSAGE =
 WAIT =
 A =
 B =
+COMPETITION =
+TARGET =
+METRIC =
 
 VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION TARGET METRIC
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
@@ -43,7 +46,7 @@ endef
 export READ_EXTRAS
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo doctor folds audit weights features plan check train infer ensemble report ledger diff restore board submit config test lint gpu-check bench
+.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore board submit config test lint gpu-check bench
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -64,6 +67,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Digits of scikit-learn as a competition, and the whole chain on them
 	@$(STAGE) demo --set "$$SET"
+
+new: $(READY) ## Write a config for input/COMPETITION (TARGET=, METRIC=, BUDGET=, OUT= decide)
+	@$(STAGE) new "$$COMPETITION" --target "$$TARGET" --metric "$$METRIC" $(TIME) --out "$$OUT"
 
 doctor: $(READY) ## Is this machine ready, and (CONFIG=) a competition? With times and disk
 	@$(STAGE) doctor $(CHOSEN)

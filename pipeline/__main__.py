@@ -221,6 +221,23 @@ def _demo(overrides: Overrides = None, more: SetOption = "") -> None:
     make.demo(_split(overrides, more))
 
 
+def _new(
+    competition: Annotated[str, typer.Argument(help="The folder under input/.")] = "",
+    target: Annotated[str, typer.Option("--target", help="Target columns: label or a,b,c.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="Our name of it, or Kaggle's.")] = "",
+    budget: Annotated[str, typer.Option("--budget", help="Time for a first run: 30m, 6h.")] = "",
+    out: Annotated[str, typer.Option("--out", help="File to write; default: NAME.yaml.")] = "",
+) -> None:
+    from pipeline.discovery.discover import Asked
+    from pipeline.stages.new import write_config
+    from pipeline.workflow.budget import parse_budget
+
+    if not competition:
+        raise UserError("which competition? Say COMPETITION=name, the folder under input/.")
+    seconds = parse_budget(budget) if budget else None
+    write_config(Path.cwd(), competition, Asked(target, metric.strip(), seconds), out)
+
+
 def _config(
     config: ConfigOption = "",
     overrides: Overrides = None,
@@ -239,6 +256,7 @@ def _config(
 
 
 COMMANDS = {  # name: function, help
+    "new": (_new, "Look at input/NAME and write a commented config for it."),
     "doctor": (
         _doctor,
         "Look whether this machine, a config and its files are ready; exit code 1 if not.",

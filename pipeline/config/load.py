@@ -71,9 +71,15 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def find_config(name: str) -> Path:
-    """Return the file of a path or of a shipped config's name."""
-    candidates = [Path(name), CONFIGS / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml"]
+def find_config(name: str, *, own: bool = True) -> Path:
+    """Return the file of a path or of a shipped config's name.
+
+    Args:
+        own: whether NAME.yaml here goes before a shipped one of this name; `extends: quick` in
+            quick.yaml means the shipped one.
+    """
+    shipped = [CONFIGS / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml"]
+    candidates = [Path(name), *([Path(f"{name}.yaml")] if own else []), *shipped]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -158,7 +164,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, T
     if base_name is None:
         return raw, places, texts
     sibling = path.parent / str(base_name)
-    base_path = sibling if sibling.is_file() else find_config(str(base_name))
+    base_path = sibling if sibling.is_file() else find_config(str(base_name), own=False)
     base, base_places, base_texts = _read(base_path, (*above, path.resolve()))
     merged, inherited = merge(base, raw), base.get("members")
     if isinstance(inherited, dict) and isinstance(merged["members"], dict):

@@ -1,0 +1,265 @@
+"""Everything that is found out about a competition's folder, as guesses by key of the config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.discovery.class_folders import ClassFolders, classes_in_names, find_class_folders
+from pipeline.discovery.columns import find_columns
+from pipeline.discovery.files import UNREAD, Listing, list_files
+from pipeline.discovery.guess import Guess, counted
+from pipeline.discovery.ids import find_rows
+from pipeline.discovery.image_names import ImageNames, is_of_split
+from pipeline.discovery.metric import USUAL, find_metric, unknown_metric
+from pipeline.discovery.pixels import look_at
+from pipeline.discovery.presets import find_preset
+from pipeline.discovery.sample_form import SampleForm, columns_per_class, find_form
+from pipeline.discovery.tables import Tables, find_tables
+from pipeline.discovery.target import Target, find_target, parts_splits
+from pipeline.discovery.target_kind import find_kind, fitting_kind
+from pipeline.errors import UserError
+from pipeline.metrics.kaggle_names import kinds_of
+
+FEW_ROWS = 5  # of a class, fewer than folds
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user decides: TARGET=, METRIC=, and BUDGET= in seconds."""
+
+    target: str = ""
+    metric: str = ""
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Guesses by key of the config, in the order of the file.
+
+    Attributes:
+        facts: on the images, one line each.
+        notes: what a person should check or do.
+    """
+
+    competition: str
+    decisions: dict[str, Guess]
+    facts: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def discover(root: Path, competition: str, asked: Asked) -> Discovery:
+    """Look at input/<competition> and decide on every key.
+
+    Raises:
+        UserError: if the folder is not there or holds no images, or TARGET= names no column.
+    """
+    folder = root / "input" / competition
+    listing = list_files(_checked(folder))
+    if not listing.images:
+        raise UserError(f"{folder}: no images were found.{_instead(listing)}")
+    names = ImageNames(listing.images)
+    tables = find_tables(listing, names)
+    form = find_form(tables.sample, tables.train, names)
+    classes = None if tables.train else find_class_folders(names)
+    if tables.train is not None:
+        decisions, notes = _of_rows(tables, form, names, asked)
+    elif classes is not None:
+        decisions, notes = _of_folders(classes, tables, form, names, asked)
+    else:
+        decisions, notes = _without_labels(names, tables, form, asked)
+    pixels = look_at(listing, listing.images)
+    packed = f", in {', '.join(listing.archives[:4])}" if listing.archives else ""
+    facts = [f"{len(listing.images):,} images{packed}: {pixels.text}"]
+    if pixels.is_deep:
+        decisions["data.pixel_range"] = Guess(
+            None,
+            "a guess",
+            "left out, the range is measured on the training images",
+            ("[0, 65535]",),
+        )
+    if pixels.broken:
+        number = counted(len(pixels.broken), "image")
+        notes.append(f"{number} of those tried cannot be opened, e.g. {pixels.broken[0]}")
+    found = {"extends": find_preset(len(listing.images), asked.budget), **decisions}
+    return Discovery(competition, found, facts, [*notes, *tables.notes, *_about_files(listing)])
+
+
+def _checked(folder: Path) -> Path:
+    if folder.is_dir():
+        return folder
+    beside = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
+    there = f" There are: {', '.join(beside[:6])}." if beside else ""
+    raise UserError(
+        f"{folder}: no such folder.{there} Link the competition's files there: "
+        f"`ln -s /path/to/{folder.name} {folder}`, or unpack them: "
+        f"`unzip {folder.name}.zip -d {folder}`."
+    )
+
+
+def _instead(listing: Listing) -> str:
+    """Return what a folder without images holds, and what to do."""
+    held = [f"{number:,} {ending}" for ending, number in sorted(listing.unread.items())]
+    advice = [UNREAD[ending] for ending in sorted(listing.unread)]
+    what = f" It holds {', '.join(held)} files ({'; '.join(advice)})." if held else ""
+    problems = "".join(f" {problem}." for problem in listing.problems)
+    return f"{what}{problems} JPEG, PNG, TIFF, WebP, BMP, GIF and JPEG 2000 are read."
+
+
+def _of_rows(
+    tables: Tables, form: SampleForm, names: ImageNames, asked: Asked
+) -> tuple[dict[str, Guess], list[str]]:
+    """Decide where there is a CSV of training rows."""
+    rows = find_rows(tables, form, names)
+    target = find_target(tables, rows.test, form, rows.id, asked.target)
+    cells = tables.train.rows[target.columns[0]] if len(target.columns) == 1 else None
+    task, notes = _task(target, form, cells, asked)
+    further = find_columns(tables.train, rows.test, tables.sample, target.columns, rows.id)
+    notes = [*rows.notes, *notes]
+    if cells is not None and task["task.kind"].value in ("binary", "multiclass", "ordinal"):
+        notes += _rare_classes(cells)
+    if rows.test is None:
+        notes.append(
+            f"no test rows: write a CSV with a column `{rows.id}` of the test images' ids and name "
+            "it in data.test_csv, or data.sample_submission"
+        )
+    for name in tables.train.columns:
+        if parts_splits(tables.train.rows[name]):
+            notes.append(
+                f"the column `{name}` of {tables.train.path} parts train from test: save the rows "
+                "of each as a CSV, and name them in data.train_csv and data.test_csv"
+            )
+    of_data = {key: guess for key, guess in target.decisions.items() if key.startswith("data.")}
+    return task | rows.decisions | of_data | further, notes
+
+
+def _of_folders(
+    classes: ClassFolders, tables: Tables, form: SampleForm, names: ImageNames, asked: Asked
+) -> tuple[dict[str, Guess], list[str]]:
+    """Decide where there is a folder per class."""
+    test = tables.test or tables.sample
+    name = form.column or "label"
+    per_class = columns_per_class(form, sorted(classes.classes))
+    kind = find_kind("label", classes.labels, form, per_class)
+    guess = Guess(name, "sure" if form.column else "likely", "the folders' names, under this name")
+    target = Target([name], kind, per_class, {"task.target": guess})
+    decisions, notes = _task(target, form, classes.labels, asked)
+    number = len(classes.labels)
+    decisions["data.class_folders"] = Guess(
+        classes.folder,
+        "sure" if len(classes.classes) > 1 else "a guess",
+        f"{counted(number, 'image')} in {counted(len(classes.classes), 'folder')}, one per class",
+    )
+    if test is not None:
+        key = form.id or test.image or test.columns[0]
+        decisions["data.id"] = Guess(key, "sure", f"the first column of {test.path}")
+        if tables.test is not None:
+            decisions["data.test_csv"] = Guess(tables.test.path, "likely", "test rows")
+        if tables.sample is not None:
+            decisions["data.sample_submission"] = Guess(tables.sample.path, "sure", "the sample")
+        found = names.find_template(test.rows, test.image, "test") if test.image else None
+        if found:
+            decisions["data.test_images"] = Guess(
+                found.text, "sure", f"finds {found.share:.0%} of those tried", found.others
+            )
+    elif classes.test_folder:
+        images = len(names.by_folder[classes.test_folder])
+        decisions["data.test_images"] = Guess(
+            f"{classes.test_folder}/{{id}}", "likely", f"{images:,} images, all are test rows"
+        )
+    else:
+        notes.append(
+            "no test images: put them into a folder test, or name their folder in data.test_images"
+        )
+    if classes.others:
+        notes.append(f"folders per class that are not used: {', '.join(classes.others)}")
+    return decisions, [*notes, *_rare_classes(classes.labels)]
+
+
+def _task(
+    target: Target, form: SampleForm, cells: pd.Series | None, asked: Asked
+) -> tuple[dict[str, Guess], list[str]]:
+    """Decide on kind and metric, each in view of the other."""
+    kind, metric, notes = target.kind, asked.metric, []
+    if metric and ":" not in metric:
+        fitting = fitting_kind(kind, kinds_of(metric), cells)
+        if fitting is None:
+            notes.append(unknown_metric(metric, kind.value))
+            metric = ""
+        else:
+            kind = fitting
+    found = find_metric(kind.value, form, target.per_class, metric)
+    if asked.metric and not metric:
+        found = Guess(
+            found.value, "a guess", f"METRIC={asked.metric} is not known", found.alternatives
+        )
+    of_task = {key: guess for key, guess in target.decisions.items() if key.startswith("task.")}
+    if kind.value != "binary":
+        of_task.pop("task.positive", None)
+    if kind.value != "multilabel":
+        of_task.pop("task.separator", None)
+    return {"task.kind": kind, **of_task, "task.metric": found}, notes
+
+
+def _without_labels(
+    names: ImageNames, tables: Tables, form: SampleForm, asked: Asked
+) -> tuple[dict[str, Guess], list[str]]:
+    """Decide where no labels are found: keys to fill in, and how to make a train.csv."""
+    test = tables.sample or tables.test
+    key, target = form.id or "id", asked.target or form.column or "label"
+    folder = max(names.by_folder, key=lambda f: (is_of_split(f, "train"), len(names.by_folder[f])))
+    where = f"{folder}/{{{key}}}" if folder else f"{{{key}}}"
+    page = "the competition's page says which"
+    decisions = {
+        "task.kind": Guess("multiclass", "a guess", "no labels were found"),
+        "task.target": Guess(target, "a guess", "a column of the train.csv to be written"),
+        "task.metric": Guess("accuracy", "a guess", page, USUAL["multiclass"][1:]),
+        "data.id": Guess(key, "a guess", "a column of the train.csv to be written"),
+        "data.train_images": Guess(
+            where, "a guess", counted(len(names.by_folder[folder]), "image")
+        ),
+    }
+    notes = [
+        "no labels were found, neither in a CSV whose cells name images nor as a folder per class. "
+        f"Write train.csv (columns {key} and {target}, a row for each training image)"
+    ]
+    if test is None:
+        notes[0] += f" and test.csv (column {key})"
+    else:
+        decisions["data.sample_submission"] = Guess(test.path, "likely", "test rows")
+        found = names.find_template(test.rows, test.image, "test") if test.image else None
+        if found:
+            decisions["data.test_images"] = Guess(found.text, "likely", "finds test images")
+    notes[0] += " into the folder, and run `make new` with OUT= again"
+    if classes := classes_in_names(names.by_folder[folder]):
+        few = ", ".join(classes[:4])
+        notes.append(
+            f"names in {folder or '.'} begin with what may be classes ({few}). Python writes them: "
+            "`pandas.DataFrame([(name, re.match('[^0-9_.-]+', name)[0]) for name in "
+            f"os.listdir(FOLDER)], columns=['{key}', '{target}']).to_csv('train.csv', index=False)`"
+        )
+    return decisions, notes
+
+
+def _rare_classes(labels: Sequence[str]) -> list[str]:
+    """Return a note on classes with fewer rows than folds."""
+    counts = pd.Series(labels).value_counts().drop("", errors="ignore")
+    rare = counts[counts < FEW_ROWS]
+    if len(counts) == 1:
+        return [f"one class only, {counts.index[0]!r}: there is nothing to learn"]
+    if not len(rare):
+        return []
+    few = f"fewer rows than folds ({FEW_ROWS}), e.g. {rare.index[0]!r}"
+    return [f"{counted(len(rare), 'class')} with {few}"]
+
+
+def _about_files(listing: Listing) -> list[str]:
+    """Return notes on files that are not read."""
+    return [
+        *(
+            f"{number:,} {ending} files are not read ({UNREAD[ending]})"
+            for ending, number in listing.unread.items()
+        ),
+        *listing.problems,
+    ]

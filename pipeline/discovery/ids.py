@@ -1,0 +1,145 @@
+"""Which column identifies rows, which CSV names the test rows, and which template finds images."""
+
+from dataclasses import dataclass, field
+
+from pipeline.discovery.guess import Guess
+from pipeline.discovery.image_names import ENOUGH, ImageNames, Template, is_of_split
+from pipeline.discovery.sample_form import SampleForm
+from pipeline.discovery.tables import Table, Tables
+
+Decisions = dict[str, Guess]
+DEFAULTS = {
+    "data.train_csv": "train.csv",
+    "data.test_csv": "test.csv",
+    "data.sample_submission": "sample_submission.csv",
+}
+WHERE = {"train": "data.train_images", "test": "data.test_images"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows are and what identifies them.
+
+    Attributes:
+        id: column.
+        test: the CSV of test rows; None where there is none.
+        decisions: keys of `data`.
+        notes: what a person should know.
+    """
+
+    id: str
+    test: Table | None
+    decisions: Decisions
+    notes: list[str] = field(default_factory=list)
+
+
+def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
+    """Decide on ids, CSVs and templates of paths of a competition with a train.csv."""
+    train = tables.train
+    assert train is not None, "class_folders.py decides where there is no train.csv"
+    notes: list[str] = []
+    key = _id_column(train, tables, form)
+    test, test_guess = _test_rows(tables, form, key.value)
+    decisions: Decisions = {"data.id": key}
+    decisions["data.train_csv"] = Guess(
+        train.path,
+        "sure" if tables.certain else "likely",
+        f"{len(train.rows):,} rows, columns {_few(train.columns)}",
+    )
+    decisions["data.test_csv"] = test_guess
+    if tables.sample is not None:
+        what = f"{len(tables.sample.rows):,} rows, columns {_few(tables.sample.columns)}"
+        decisions["data.sample_submission"] = Guess(tables.sample.path, "sure", what)
+    used = dict.fromkeys(t.path for t in (test, tables.sample) if t and key.value not in t.columns)
+    if used:
+        notes.append(
+            f"{' and '.join(used)} have no column `{key.value}`, the ids of {train.path}: ids have "
+            f"one name in every CSV. Save copies whose column of ids is called `{key.value}`, and "
+            "name them in data.test_csv and data.sample_submission"
+        )
+    templates = {
+        "train": _template(train, "train", names),
+        "test": _template(test, "test", names),
+    }
+    for split, table in (("train", train), ("test", test)):
+        found = templates[split]
+        decisions[WHERE[split]] = _where(found, table, split, key.value, names)
+    shared = _shared_ids(train, test, key.value)
+    if shared and templates["train"] and templates["test"]:
+        if templates["train"].text != templates["test"].text:
+            decisions["data.allow_shared_ids"] = Guess(
+                True, "likely", f"{shared:,} ids are in both splits, of images in other folders"
+            )
+        else:
+            notes.append(f"{shared:,} ids of {train.path} are test rows, too, with the same image")
+    return Rows(key.value, test, decisions, notes)
+
+
+def _id_column(train: Table, tables: Tables, form: SampleForm) -> Guess:
+    """Return the column of ids, best one that every CSV has."""
+    image = train.image
+    others = [table for table in (tables.test, tables.sample) if table is not None]
+    shared = [name for name in train.columns if all(name in table.columns for table in others)]
+    if form.id in shared:
+        unique = train.rows[form.id].is_unique
+        reason = "the sample's first column" if unique else "the sample's; several rows of one id"
+        return Guess(form.id, "sure" if unique else "likely", reason)
+    if image in shared or not shared:
+        return Guess(image, "sure" if image in shared and others else "likely", "it names images")
+    unique = [name for name in shared if train.rows[name].is_unique]
+    return Guess((unique or [image])[0], "likely", "differs in every row, and every CSV has it")
+
+
+def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None, Guess]:
+    """Return the CSV of test rows, and the decision; the sample where test.csv has other ids."""
+    test, sample = tables.test, tables.sample
+    if test is None and sample is None:
+        return None, Guess(None, "sure", "no CSV of test rows was found")
+    if test is None:
+        return sample, Guess(None, "sure", f"test rows are those of {sample.path}")
+    rows = f"{len(test.rows):,} rows, columns {_few(test.columns)}"
+    if sample is None or form.is_long or key not in test.columns or key not in sample.columns:
+        return test, Guess(test.path, "sure" if test.role == "test" else "likely", rows)
+    if test.cells(key) == sample.cells(key):
+        return test, Guess(test.path, "sure", f"{rows}, the sample's ids")
+    return sample, Guess(
+        sample.path, "likely", f"the sample's ids, which are not those of {test.path}"
+    )
+
+
+def _template(table: Table | None, split: str, names: ImageNames) -> Template | None:
+    if table is None:
+        return None
+    if table.image:
+        return names.find_template(table.rows, table.image, split)
+    return None
+
+
+def _where(
+    found: Template | None, table: Table | None, split: str, key: str, names: ImageNames
+) -> Guess:
+    """Return the decision on a template of paths."""
+    if found is None:
+        folders = sorted(names.by_folder, key=lambda f: (not is_of_split(f, split), f))
+        what = "no test rows are known" if table is None else f"{table.path} names no image"
+        others = ", ".join(folder or "." for folder in folders[:4])
+        folder = f"{folders[0]}/" if folders[0] else ""
+        return Guess(f"{folder}{{{key}}}", "a guess", f"{what}; images lie in: {others}")
+    missing = 1 - found.share
+    if missing > 0:
+        reason = f"finds {found.share:.0%} of the images tried"
+    else:
+        reason = "finds every image tried" + ("" if found.exact == 1 else ", endings differ")
+    sure = found.share == 1 and not found.others
+    certainty = "sure" if sure else "likely" if found.share > ENOUGH else "a guess"
+    return Guess(found.text, certainty, reason, found.others)
+
+
+def _shared_ids(train: Table, test: Table | None, key: str) -> int:
+    if test is None or key not in test.columns:
+        return 0
+    return len(train.cells(key) & test.cells(key))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
