@@ -13,7 +13,7 @@ ROOT = Path(pipeline.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # From the street inwards: a room may import itself and those further down.
 ROOMS = [
-    *("__main__", "workflow", "stages", "report", "leaks", "members", "ensembles", "estimates"),
+    *("__main__", "workflow", "stages", "report", "discovery", "leaks", "members", "ensembles", "estimates"),
     *("learners", "networks", "backbones", "splitting", "project", "images", "submission"),
     *("plugins", "metrics", "core", "config", "errors"),
 ]
@@ -34,6 +34,8 @@ STAGES = {
     "submit",
     "demo",
     "weights",
+    "doctor",
+    "new",
 }
 HEAVY = {"torch", "timm", "torchvision", "lightning", "albumentations"}
 

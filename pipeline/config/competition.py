@@ -150,6 +150,11 @@ class Data(Section):
     )
     test_images: str = Field("test/{id}", description="the same for test.csv")
     train_csv: str = Field("train.csv", description="training rows with targets")
+    rows: Literal["image", "label"] = Field(
+        "image",
+        description="label: train_csv has a row for each label of an image (multilabel); rows of "
+        "one id are joined",
+    )
     class_folders: str | None = Field(
         None,
         description="in place of train_csv: a folder with one folder for each class. Ids are paths "
@@ -181,6 +186,14 @@ class Data(Section):
         [],
         description="columns that learners see, one-hot; times mlp's first layer an embedding",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_are_in_class_folders(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("class_folders") and "train_images" not in raw:
+            template = f"{raw['class_folders']}/{{{raw.get('id', 'id')}}}"
+            raw = {**raw, "train_images": template}
+        return raw
 
     @field_validator("pixel_range")
     @classmethod

@@ -14,6 +14,7 @@ from pipeline.core.artifacts import fingerprint
 from pipeline.core.id_checks import bad_ids, shared_ids, strange_sample
 from pipeline.core.image_files import image_paths, missing_images, with_other_endings
 from pipeline.core.labels import named_like
+from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
 from pipeline.core.scale import to_scale
 from pipeline.core.tables import missing_columns, read_tables
 from pipeline.core.targets import encode_targets, read_numbers, strange_labels
@@ -27,7 +28,7 @@ class Competition:
     Attributes:
         folder: input/<competition>.
         train, test: rows; test comes from the sample where there is no test.csv.
-        sample: sample_submission.csv, or None where there is none.
+        sample: sample_submission.csv, a row for each id, or None where there is none.
         classes: C names: classes (binary: the positive one last), levels in ascending order, or
             target columns.
         targets: (N, C): one-hot, 0/1 per column (multilabel), or values (regression), on `scale`.
@@ -35,6 +36,7 @@ class Competition:
         endings: the templates' paths without a file, and the image taken for each.
         notes: messages about how the files were read.
         scale: of regression's `targets`; the CSVs hold the target's own unit.
+        long_sample: how the sample is written, where it has a row for each id and class.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Competition:
     endings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     scale: Scale = "none"
+    long_sample: LongSample | None = None
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -170,6 +173,15 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     notes: list[str] = []
     train, test, sample, separator = read_tables(folder, task, data, problems, notes)
     _refuse(problems)
+    long_sample = None
+    if data.rows == "label":
+        joint = (data.id, task.targets[0], task.separator)
+        train, differing = join_labels(train, *joint, folder / data.train_csv)
+        problems += differing
+    if sample is not None and test is not sample and data.id in test:
+        long_sample = find_long_sample(sample, test[data.id].tolist(), data.id)
+        if long_sample is not None:
+            sample = long_sample.wide(data.id)
     train_path = folder / (data.class_folders or data.train_csv)
     sample_path = folder / data.sample_submission
     test_path = sample_path if test is sample else folder / data.test_csv
@@ -190,7 +202,9 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
         for rows, path in ((train, train_path), (test, test_path)):
             read_numbers(rows[column], path, problems, blank_allowed=True)
     competition = Competition(
-        *(folder, task, data, train, test, sample, classes, targets), separator=separator
+        *(folder, task, data, train, test, sample, classes, targets),
+        separator=separator,
+        long_sample=long_sample,
     )
     endings, missing = with_other_endings(folder, competition.paths)
     competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))

@@ -35,6 +35,8 @@ def write_submission(
         UserError: if the sample's columns cannot be filled from the task's classes.
     """
     table = submission_table(values, competition=competition, metric=metric, settings=settings)
+    if competition.long_sample is not None:
+        table = competition.long_sample.fill(table, competition.data.id)
     with replacing(path) as temporary:
         table.to_csv(
             temporary,
