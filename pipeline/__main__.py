@@ -309,7 +309,7 @@ TAKEN_BY = {
         'SET="submission.blend=NAME"; to fit one: make train MEMBER=NAME.',
     ),
     "FOLD": (("train", "infer"), "To fit one fold: make train FOLD=0; a blend needs all folds."),
-    "BUDGET": (("plan", "ensemble", "report"), "It leaves members out of the blend."),
+    "BUDGET": (("new", "plan", "ensemble", "report"), "It leaves members out of the blend."),
     "RUN": (
         (
             *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
@@ -321,7 +321,10 @@ TAKEN_BY = {
         ("ensemble", "report", "ledger"),
         'On a submission that is there: make ledger RUN=last NOTE="...".',
     ),
-    "OUT": (("restore",), "make restore RUN=last OUT=again.yaml names the file that it writes."),
+    "OUT": (("new", "restore"), "It names the YAML file that is written."),
+    "COMPETITION": (("new",), "CONFIG= names a config."),
+    "TARGET": (("new",), "The config names it: SET=task.target=NAME."),
+    "METRIC": (("new",), "The config names it: SET=task.metric=NAME."),
     "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),
     "MESSAGE": (("submit",), "A note on a submission is NOTE=."),
     "WAIT": (("submit",), "make submit WAIT=600 waits so many seconds for the score."),

@@ -13,7 +13,17 @@ ROOT = Path(pipeline.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # From the street inwards: a room may import itself and those further down.
 ROOMS = [
-    *("__main__", "workflow", "stages", "report", "discovery", "leaks", "members", "ensembles", "estimates"),
+    *(
+        "__main__",
+        "workflow",
+        "stages",
+        "report",
+        "discovery",
+        "leaks",
+        "members",
+        "ensembles",
+        "estimates",
+    ),
     *("learners", "networks", "backbones", "splitting", "project", "images", "submission"),
     *("plugins", "metrics", "core", "config", "errors"),
 ]

@@ -11,7 +11,8 @@ from pipeline.config.schema import Data
 from pipeline.core.targets import examples
 
 _LONG = (
-    "It looks like the long form, a row for each id and class. That is not written yet: save a "
+    "It looks like a long form. One with a row for each id and class is written, where ids are "
+    "those of test.csv, as ID_CLASS or in columns of their own; this one is not understood. Save a "
     "sample with one row per id and a column per class beside it, name it in "
     "`data.sample_submission`, and bring the submission into the long form with pandas' `melt`."
 )

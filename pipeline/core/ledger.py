@@ -4,6 +4,7 @@ A line is written once, by the ensemble stage. A note, and what Kaggle says of a
 added to it later. Keys outside of KEYS may be absent: older versions did not write them.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from pipeline.core.workspace import Workspace
 log = logging.getLogger(__name__)
 
 KEYS = {"time", "submission", "blend", "metric", "score", "low", "high", "members", "fingerprint"}
+ADDED_LATER = {"note", "public_score", "private_score", "sent"}  # to a line, also by hand
+DIGEST = "digest"  # of all other keys: settings are restored from a line
 Entry = dict[str, Any]
 
 
@@ -64,11 +67,14 @@ def add_to_ledger(
         "config": summary.config.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
 
+    entry = without_nan(entry)
+    entry[DIGEST] = _digest(entry)
+
     def added(lines: list[str]) -> list[str]:
         known = [other for line in lines if (other := _parsed(line)) is not None]
         if any(other["fingerprint"] == summary.fingerprint for other in known):
             return lines
-        return [*lines, json.dumps(without_nan(entry))]
+        return [*lines, json.dumps(entry)]
 
     _rewrite(workspace, added)
 
@@ -122,7 +128,14 @@ def _parsed(line: str) -> Entry | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and entry.keys() >= KEYS else None
+    if not isinstance(entry, dict) or not entry.keys() >= KEYS:
+        return None
+    return entry if entry.get(DIGEST, digest := _digest(entry)) == digest else None
+
+
+def _digest(entry: Entry) -> str:
+    kept = {key: entry[key] for key in entry.keys() - ADDED_LATER - {DIGEST}}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _lines(path: Path) -> list[str]:

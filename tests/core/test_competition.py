@@ -531,21 +531,11 @@ WRONG = {
         {},
         r"1 repeated\. Save a copy without the repeated rows and name it in",
     ),
-    "long form": (
-        {
-            "sample_submission": pd.DataFrame(
-                {"id": [f"{name}_{label}" for name in TEST for label in "xy"], "label": 0}
-            )
-        },
-        Y,
-        {},
-        r"its ids are not those.* It looks like the long form.* pandas' `melt`",
-    ),
     "long form with repeated ids": (
         {"sample_submission": pd.DataFrame({"id": np.repeat(TEST, 3), "label": 0})},
         Y,
         {},
-        r"8 repeated\. It looks like the long form",
+        r"8 repeated\. It looks like a long form",
     ),
     "long form under another name": (
         {
@@ -555,7 +545,7 @@ WRONG = {
         },
         Y,
         {},
-        r"no column 'id'.* It looks like the long form",
+        r"no column 'id'.* It looks like a long form",
     ),
     "part of the test rows": (
         {"sample_submission": pd.DataFrame({"id": TEST[:2], "label": "x"})},

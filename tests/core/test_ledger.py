@@ -211,3 +211,14 @@ def test_what_cannot_be_written_is_refused(workspace, given, said):
     with pytest.raises(UserError, match=re.escape(said)):
         show_ledger(workspace, **given)
     assert workspace.ledger.read_bytes() == before
+
+
+def test_a_line_whose_settings_changed_is_damaged_but_a_note_by_hand_is_not(workspace, caplog):
+    text = workspace.ledger.read_text()
+    workspace.ledger.write_text(text.replace('"learner": "ridge"', '"learner": "rodge"', 1))
+    assert [entry["score"] for entry in read_ledger(workspace.ledger)] == [0.7, 0.8]
+    assert "line 2 is damaged" in caplog.text
+    workspace.ledger.write_text(text.replace('"time"', '"note": "by hand", "time"', 2))
+    assert [entry.get("note") for entry in read_ledger(workspace.ledger)] == ["by hand"] * 2 + [
+        None
+    ]
