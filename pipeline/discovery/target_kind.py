@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import Kind
-from pipeline.core.labels import likely_separator
+from pipeline.core.labels import JOINTS, likely_separator
 from pipeline.core.targets import TRUTH_VALUES
 from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.sample_form import SampleForm
@@ -61,6 +61,10 @@ def separator_of(cells: pd.Series, form: SampleForm) -> str | None:
     if joint := likely_separator(cells.unique(), None):
         return joint
     values = [cell for cell in cells.unique() if cell.strip()]
+    for joint in JOINTS:  # few labels make many combinations; words of a name seldom do
+        parts = {part for cell in values for part in cell.split(joint)}
+        if any(joint in cell for cell in values) and 2 * len(parts) <= len(values):
+            return joint
     labels = {label for cell in values for label in cell.split(form.joint)}
     listed = form.holds == "lists" and form.number == 1
     return form.joint if listed and len(labels) < len(values) else None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config.load import load_config
+from pipeline.core.archives import with_unpacked
 from pipeline.core.competition import read_competition
 from pipeline.core.workspace import Workspace
 from pipeline.discovery.discover import Asked, Discovery, discover
@@ -55,7 +56,7 @@ def _problems(path: Path, root: Path) -> list[str]:
     """Return what `make folds` would refuse, one line each, without the line's number."""
     try:
         config = load_config(str(path))
-        folder = Workspace(root, config.competition).input
+        folder = with_unpacked(Workspace(root, config.competition), config.data)
         competition = read_competition(folder, config.task, config.data)
         find_form(competition, task_metric(config.task, competition.classes), config.submission)
     except UserError as error:
