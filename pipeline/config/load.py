@@ -173,7 +173,31 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Place, T
             for name, member in merged["members"].items()
             if member is not None or name not in inherited
         }
+    _remove_backbones(merged, raw.get("backbones"), base)
     return merged, base_places | places, base_texts | texts
+
+
+def _remove_backbones(merged: dict[str, Any], own: Any, base: dict[str, Any]) -> None:
+    """Take inherited backbones that a file sets to null out, also of the blocks of members."""
+    inherited = base.get("backbones")
+    if not (isinstance(own, dict) and isinstance(inherited, dict)):
+        return
+    for name in [name for name in own if own[name] is None and name in inherited]:
+        _take_out(merged, name)
+
+
+def _take_out(raw: dict[str, Any], backbone: str) -> None:
+    """Remove a backbone and its place in members' blocks."""
+    raw["backbones"] = {name: b for name, b in raw["backbones"].items() if name != backbone}
+    if isinstance(members := raw.get("members"), dict):
+        raw["members"] = {name: _without_block(m, backbone) for name, m in members.items()}
+
+
+def _without_block(member: Any, backbone: str) -> Any:
+    if not (isinstance(member, dict) and isinstance(member.get("blocks"), dict)):
+        return member
+    blocks = {name: weight for name, weight in member["blocks"].items() if name != backbone}
+    return member | {"blocks": blocks}
 
 
 def _expand_backbones(raw: dict[str, Any], places: Place, path: Path) -> None:
@@ -220,6 +244,8 @@ def _override(raw: dict[str, Any], override: str, places: Place, texts: Texts) -
         del section[keys[-1]]  # `members.trees=null` removes a member
     for known in [known for known in places if known[: len(keys)] == keys]:
         del places[known]  # of the value that is replaced
+    if keys[:-1] == ("backbones",) and section[keys[-1]] is None:
+        _take_out(raw, keys[-1])
     for depth in range(1, len(keys) + 1):
         places.setdefault(keys[:depth], f"SET {override}")
     places[keys] = f"SET {override}"
