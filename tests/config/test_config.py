@@ -717,7 +717,7 @@ def test_null_takes_a_backbone_out_of_a_preset_and_of_its_members(by, tmp_path, 
     text = "extends: quick\ncompetition: clothing\ntask: {kind: multiclass, target: label}\n"
     text += "members: {mine: {learner: ridge, blocks: {lite0: 1.0}}}\n"
     text += "backbones: {lite1: null}\n" if by == "file" else ""
-    Path("own.yaml").write_text(text)
+    Path("own.yaml").write_text(text, encoding="utf-8")
     config = load_config("own", ["backbones.lite1=null"] if by == "SET" else [])
     assert list(config.backbones) == ["lite0", "lite2", "whole"]
     assert list(config.members["linear"].blocks) == ["lite0", "lite2", "whole"]
