@@ -23,8 +23,8 @@ def warnings(summary: Summary, findings: list[Finding]) -> list[str]:
     found = [
         wording.no_signal(summary),
         wording.file_warnings(summary),
-        wording.shifted(summary),
         wording.suspicious_findings(findings),
+        wording.shifted(summary),  # the first line says it, too
         wording.no_better_members(summary),
         wording.growing_errors(summary),
     ]

@@ -130,8 +130,8 @@ def test_weights_that_have_seen_the_rows_that_decide_are_named(
     project = project_of(right_and_wrong[0], f"members.late={late}")
     for member in ("patient_2", "late"):
         training_data(project, member, fold_data(project, member, 0))
-    assert "train late: the weights that it starts from have seen" in caplog.text
-    assert "train patient_2" not in caplog.text
+    assert "the weights that late starts from have seen" in caplog.text
+    assert "patient_2 starts" not in caplog.text
 
 
 @pytest.mark.slow

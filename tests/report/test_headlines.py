@@ -70,7 +70,7 @@ def test_the_worst_warning_comes_first_and_the_others_are_counted() -> None:
     no_signal = replace(calm.against_constant, low=-0.1)
     bad = replace(calm, against_constant=no_signal, shift=shift)
     found = warnings(bad, [finding])
-    assert [text.partition(" ")[0] for text in found] == ["No", "Test", "1"]
+    assert [text.partition(" ")[0] for text in found] == ["No", "1", "Test"]
     assert headlines(bad, [finding])["Warning"] == (
         f"{found[0]} (2 more in the report, or with VERBOSE=1)"
     )

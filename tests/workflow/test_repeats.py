@@ -63,7 +63,8 @@ def oof_of_repeat(root: Path, member: str, repeat: int) -> np.ndarray:
     return oof
 
 
-def test_more_repeats_train_new_models_only(tmp_path: Path, capsys) -> None:
+def test_more_repeats_train_new_models_only(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("VERBOSE", "1")
     members = {
         "linear": LINEAR | {"all_rows": True},
         "net": NETWORK | {"all_rows": True, "patience": 1, "epochs": 2},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from itertools import cycle
@@ -14,6 +15,7 @@ from tiny_project import CONFIG, NETWORK, load, run, submission, write_competiti
 
 from pipeline.config.load import load_config
 from pipeline.core import artifacts, predictions
+from pipeline.core.log_lines import JobFormatter
 from pipeline.networks import training_run
 from pipeline.project import open_project
 from pipeline.stages import infer
@@ -36,11 +38,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jobs(caplog: pytest.LogCaptureFixture):
     """Names of the jobs that were done since the last call."""
     caplog.set_level("INFO", logger="pipeline.workflow")
+    caplog.handler.setFormatter(JobFormatter())
 
     def done() -> list[str]:
-        names = [text.split("] ")[1] for text in caplog.messages if text.startswith("[")]
+        lines = re.findall(r"^\[\d+/\d+\] ([^·\n]+)", caplog.text, re.MULTILINE)
         caplog.clear()
-        return names
+        return list(dict.fromkeys(name.strip() for name in lines))
 
     return done
 
