@@ -12,7 +12,7 @@ def headlines(summary: Summary, findings: list[Finding]) -> dict[str, str]:
     return {
         "Expected": _expected(summary),
         "Best member": _best_member(summary),
-        "Submission": f"{file} {wording.form(summary)}".strip(),
+        "Submission": ". ".join(filter(None, (file, wording.form(summary)))),
         "Warning": _first_of(warnings(summary, findings)) or "none",
         "Try next": advice[0] if advice else "more members, folds or epochs; see the report",
     }

@@ -66,7 +66,8 @@ def _shorter_views(summary: Summary) -> list[str]:
 def _add_a_network(summary: Summary) -> str:
     if any(isinstance(member, Network) for member in summary.config.members.values()):
         return ""
-    return "fine-tune a backbone: add `net: {network: NAME}` to `members`."
+    name = next(iter(summary.config.backbones), "NAME")
+    return f"fine-tune a backbone: add `net: {{network: {name}}}` to `members`."
 
 
 def _add_pseudo_labels(summary: Summary) -> str:

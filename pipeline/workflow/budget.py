@@ -20,9 +20,9 @@ from pipeline.workflow.plan import Plan
 
 SPARE = 0.9  # share of the budget that predictions may fill
 BLENDS = "pipeline.stages.ensemble:blend_members"
-# What a blend's loss rises by without a member of the kind, in percent, on the shared competitions
-# (docs/results.md).
-WORTH = {Network: 6.0, Learner: 1.5}
+# What a blend's loss rises by without a member of the kind, in percent: medians over four
+# competitions (docs/results.md).
+WORTH = {Network: 20.0, Learner: 1.5}
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CostOf = Callable[[Job], Any]  # a Cost of stages/plan.py
 BringUpToDate = Callable[..., int]  # (project, jobs, deadline=...): does what is pending of them
