@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.schema import Config
+from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import file_digest
 from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, csv_of, find_submission, stem
@@ -107,7 +108,8 @@ def _show(parcel: Parcel, workspace: Workspace) -> None:
     if not csv.is_file():
         raise UserError(f"{csv}: no such file. `make ensemble RUN=...` writes it again.")
     made_with = config_of(entry, workspace)
-    competition = read_competition(workspace.input, made_with.task, made_with.data)
+    folder = with_unpacked(workspace, made_with.data)
+    competition = read_competition(folder, made_with.task, made_with.data)
     rows = check_file(csv, competition, task_metric(made_with.task, competition.classes))
     expected = expected_of(entry, workspace)
     interval = wording.interval_text(entry["low"], entry["high"])

@@ -23,14 +23,18 @@ def check_file(path: Path, competition: Competition, metric: Metric) -> int:
     found = read_csv(path, problems, [])
     if found is None or problems:
         raise UserError("\n".join(problems) or f"{path}: not readable.")
-    sample, id_column = sample_of(competition, metric), competition.data.id
+    sample, keys = sample_of(competition, metric), [competition.data.id]
+    if (long := competition.long_sample) is not None:
+        sample, keys = long.rows, list(long.rows.columns.drop(long.value))
     if list(found.rows.columns) != list(sample.columns):
         raise UserError(
             f"{path}: columns {list(found.rows.columns)}, expected {list(sample.columns)} as in "
             f"{competition.data.sample_submission}. Run `make ensemble` again."
         )
-    problems += _wrong_ids(path, found.rows[id_column], sample[id_column])
-    for column in sample.columns.drop(id_column):
+    problems += _wrong_ids(
+        path, *(rows[keys].agg(" ".join, axis=1) for rows in (found.rows, sample))
+    )
+    for column in sample.columns.drop(keys):
         problems += _wrong_cells(path, found.rows[column], sample[column])
     if problems:
         raise UserError("\n".join([*problems, "Run `make ensemble` to write the file again."]))

@@ -3,11 +3,17 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from tiny_project import CLASSES, run, submission, write_competition
 
+from pipeline.config.load import load_config
 from pipeline.core.long_forms import find_long_sample, join_labels
+from pipeline.errors import UserError
+from pipeline.project import open_project
+from pipeline.submission.check_file import check_file
+from pipeline.submission.mixing import read_submission
 
 
 def test_a_row_for_each_label_becomes_a_row_for_each_id() -> None:
@@ -76,6 +82,13 @@ def test_a_long_sample_is_submitted_as_it_is_asked_for(tmp_path) -> None:
     assert long["id"].tolist() == sample["id"].tolist()
     expected = [wide.loc[row_id, name] for row_id, name in pairs]
     assert long["probability"].tolist() == pytest.approx(expected, rel=1e-6)
+    project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
+    assert check_file(submission(tmp_path), project.competition, project.metric) == len(pairs)
+    ours = read_submission(submission(tmp_path), project.competition, project.form)
+    np.testing.assert_allclose(ours, wide.loc[rows, sorted(CLASSES)], rtol=1e-6)
+    long[1:].to_csv(tmp_path / "part.csv", index=False)
+    with pytest.raises(UserError, match=f"1 missing .*{pairs[0][0]}_{pairs[0][1]}"):
+        check_file(tmp_path / "part.csv", project.competition, project.metric)
 
 
 @pytest.mark.slow
