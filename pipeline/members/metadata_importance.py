@@ -11,7 +11,7 @@ from pipeline.core.runtime import stream
 from pipeline.members.learner import LearnerMember
 from pipeline.project import Project
 
-MOST_ROWS = 2000  # held-out rows that are predicted, of all folds together
+MOST_ROWS = 1000  # held-out rows that are predicted, of all folds together
 MOST_COLUMNS = 12
 
 

@@ -14,6 +14,9 @@ from pipeline.networks.network import ImageNetwork
 def grad_cam(network: ImageNetwork, images: torch.Tensor, columns: np.ndarray) -> np.ndarray | None:
     """Return heat (B, h, w), 0 to 1, of each image's class; None where no maps are pooled.
 
+    The network's weights no longer want gradients after it: they start at the pooled maps, so that
+    the backbone keeps nothing for them.
+
     Args:
         images: (B, 3, H, W) in 0 to 255.
         columns: (B,) of the raw outputs.
@@ -22,10 +25,15 @@ def grad_cam(network: ImageNetwork, images: torch.Tensor, columns: np.ndarray) -
     if pool is None:
         return None
     seen: list[torch.Tensor] = []
-    hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+    def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        seen.append(inputs[0].detach().requires_grad_())
+        return seen[-1], *inputs[1:]
+
+    hook = pool.register_forward_pre_hook(keep)
     try:
         with torch.enable_grad():
-            outputs = network(images.float().requires_grad_())
+            outputs = network.requires_grad_(False)(images)
     finally:
         hook.remove()
     if not seen or seen[-1].ndim != 4 or min(seen[-1].shape[2:]) < 2:
