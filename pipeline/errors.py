@@ -1,7 +1,7 @@
 """Exceptions for what a user can cause; the command line prints them without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -11,6 +11,18 @@ class UserError(Exception):
 
 class JobFailed(UserError):
     """A job cannot be done for a reason of its own, such as a loss that is not finite."""
+
+
+class JobsFailed(UserError):
+    """Some of a run's jobs failed, and others were done.
+
+    Attributes:
+        reasons: why members' own jobs failed, by member.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 def did_you_mean(wrong: Any, known: Iterable[str], *, most: int = 1, list_all: bool = True) -> str:

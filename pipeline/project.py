@@ -1,6 +1,7 @@
 """What every stage opens first: the config, the competition's rows, the index of its images."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Project:
         config: without `auto`; it stands for the default until `decision` is known.
         other_folds: looked at in place of folds.csv.
         decision: what `auto` stands for; None where the config says it nowhere.
+        failed: why members could not be made, by their names; they are not in `config`.
     """
 
     config: Config
@@ -47,6 +49,7 @@ class Project:
     index: ImageIndex
     other_folds: FoldTable | None = None
     decision: ViewDecision | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_train(self) -> int:
@@ -132,6 +135,15 @@ class Project:
         if isinstance(settings, Network) and settings.epochs == "auto":
             known["epochs"] = auto_epochs(self.num_train)
         return settings.model_copy(update=known)
+
+    def with_members(self, names: Iterable[str]) -> "Project":
+        """Return the project with some of its members, in the config's order."""
+        config, names, submission = self.config, set(names), self.config.submission
+        members = {name: member for name, member in config.members.items() if name in names}
+        if submission.blend in config.members and submission.blend not in members:
+            submission = submission.model_copy(update={"blend": "best"})
+        changed = config.model_copy(update={"members": members, "submission": submission})
+        return replace(self, config=changed)
 
     def metadata(self, learner: str, *, held_out: np.ndarray) -> np.ndarray | None:
         """CSV columns that a learner sees, encoded without rows held out: (N + N_test, P)."""

@@ -1,26 +1,40 @@
 """The five lines that a run ends with. The statistics in full: the report, and VERBOSE=1."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from pipeline.core.finding import Finding
 from pipeline.core.summary import Summary
 from pipeline.report import wording
 from pipeline.report.hints import hints
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
-def headlines(summary: Summary, findings: list[Finding]) -> dict[str, str]:
-    """Return the lines by their titles: what to expect, the gain, the file, a warning, advice."""
+
+def headlines(
+    summary: Summary, findings: list[Finding], failed: Mapping[str, str] = NOTHING
+) -> dict[str, str]:
+    """Return the lines by their titles: what to expect, the gain, the file, a warning, advice.
+
+    Args:
+        failed: members that could not be made, and why.
+    """
     advice, file = hints(summary), f"{summary.submission} ({summary.test_rows} rows)"
     return {
         "Expected": _expected(summary),
         "Best member": _best_member(summary),
         "Submission": ". ".join(filter(None, (file, wording.form(summary)))),
-        "Warning": _first_of(warnings(summary, findings)) or "none",
+        "Warning": _first_of(warnings(summary, findings, failed)) or "none",
         "Try next": advice[0] if advice else "more members, folds or epochs; see the report",
     }
 
 
-def warnings(summary: Summary, findings: list[Finding]) -> list[str]:
+def warnings(
+    summary: Summary, findings: list[Finding], failed: Mapping[str, str] = NOTHING
+) -> list[str]:
     """Return what may make the estimate or the file wrong, the worst first."""
     found = [
+        wording.failed_members(failed),
         wording.no_signal(summary),
         wording.file_warnings(summary),
         wording.suspicious_findings(findings),

@@ -1,5 +1,6 @@
 """The summary on the terminal: the estimate, members and blends, where the submission lies."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -14,7 +15,7 @@ from pipeline.core.summary import Summary, path_of_last
 from pipeline.core.workspace import Workspace
 from pipeline.images.view_decision import ViewDecision
 from pipeline.report import wording
-from pipeline.report.headlines import headlines, warnings
+from pipeline.report.headlines import NOTHING, headlines, warnings
 from pipeline.report.hints import hints
 
 SENTENCES = (
@@ -29,23 +30,30 @@ SENTENCES = (
 )
 
 
-def print_summary(submissions: Path, root: Path, decision: ViewDecision | None = None) -> None:
+def print_summary(
+    submissions: Path,
+    root: Path,
+    decision: ViewDecision | None = None,
+    *,
+    failed: Mapping[str, str] = NOTHING,
+) -> None:
     """Print what the last ensemble of a competition found: scores, then five lines.
 
     With VERBOSE=1, the statistics in full come before them.
 
     Args:
         decision: on views and augmentation, where the config says `auto`.
+        failed: members that could not be made, and why.
     """
     summary = Summary.read(path_of_last(submissions))
     console, findings = Console(highlight=False), _findings(submissions, root)
     console.print(_contestants(summary, with_weights=is_verbose()))
     if is_verbose():
-        _print_statistics(console, summary, findings, decision)
+        _print_statistics(console, summary, warnings(summary, findings, failed), decision)
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="bold", no_wrap=True)
     lines.add_column()
-    for title, text in headlines(summary, findings).items():
+    for title, text in headlines(summary, findings, failed).items():
         lines.add_row(title, Text(text, style=_style(title, text)))
     console.print(lines)
 
@@ -57,12 +65,12 @@ def _style(title: str, text: str) -> str:
 
 
 def _print_statistics(
-    console: Console, summary: Summary, findings: list[Finding], decision: ViewDecision | None
+    console: Console, summary: Summary, warned: list[str], decision: ViewDecision | None
 ) -> None:
     """Print all sentences about a submission, and the rounds of pseudo-labels."""
     estimate = summary.estimate
     console.print(wording.expected(summary), style="bold", markup=False)
-    for text in warnings(summary, findings):
+    for text in warned:
         console.print(text, style="bold red", markup=False)
     console.print(
         f"Out of fold: {summary.metric} {estimate.score:.4f}, {estimate.kind} {estimate.name}, "

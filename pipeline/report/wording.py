@@ -1,6 +1,7 @@
 """The summary in words: sentences and cells that the terminal and the page share."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -45,6 +46,14 @@ def shifted(summary: Summary) -> str:
     if not summary.shift.differs:
         return ""
     return f"Test images differ from training images ({signals})"
+
+
+def failed_members(failed: Mapping[str, str]) -> str:
+    """Return which members the blend goes without, and why; empty where all were made."""
+    if not failed:
+        return ""
+    reasons = "; ".join(f"{name}: {reason.rstrip('. ')}" for name, reason in failed.items())
+    return f"Without {', '.join(failed)}, which failed ({reasons})."
 
 
 def no_signal(summary: Summary) -> str:

@@ -49,29 +49,3 @@ def mark_failed(job: Job, error: Exception) -> str:
         artifacts.write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
     artifacts.write_json(job.folder / FAILED, {"reason": reason})
     return reason
-
-
-def failure_message(failed: dict[str, list[Job]], *, num_jobs: int, num_left_out: int) -> str:
-    """Return one message about all failed jobs, a line for each reason.
-
-    Args:
-        failed: jobs by reason.
-        num_left_out: how many jobs were not tried because they need failed ones.
-    """
-    jobs = [job for alike in failed.values() for job in alike]
-    lines = []
-    for reason, alike in failed.items():
-        path = alike[0].folder / TRACEBACK
-        names = "" if reason.startswith(alike[0].name) else ", ".join(job.name for job in alike)
-        where = f" (traceback: {path})" if path.exists() else ""
-        lines.append(f"{names}: {reason}{where}".removeprefix(": "))
-    if num_jobs == 1:
-        return lines[0].removeprefix(f"{jobs[0].name}: ")
-    members = dict.fromkeys(str(job.arguments.get("member", "")) for job in jobs)
-    if all(members):
-        without = " ".join(f"members.{member}=null" for member in members)
-        lines.append(f'To go on without: SET="{without}".')
-    return (
-        f"{len(jobs)} of {num_jobs} jobs failed; {num_left_out} that need them were left out, the "
-        "rest is done and kept. Failed:\n" + "\n".join(lines)
-    )

@@ -13,8 +13,9 @@ from typing import Any
 
 from pipeline.config.schema import AnyMember, Config, Learner, Network
 from pipeline.core.runtime import duration
-from pipeline.errors import UserError
+from pipeline.errors import JobsFailed, UserError
 from pipeline.project import Project
+from pipeline.workflow.failures import without_failed
 from pipeline.workflow.jobs import Job, pending, resolve
 from pipeline.workflow.plan import Plan
 
@@ -93,13 +94,18 @@ def train_within(project: Project, ends: float, bring_up_to_date: BringUpToDate)
     """
     cost_of, late = _predictor(project), set[str]()
     while True:
-        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=late)
+        but = late | project.failed.keys()
+        chosen = choose_members(project, SPARE * (ends - time.monotonic()), cost_of, but=but)
         log.info("plan:\n%s", plan_table(project, chosen, cost_of))
         plan = Plan(chosen)
         predicted = {job.folder: cost_of(job).seconds for job in jobs_of(chosen)}
         deadline = Deadline(ends - predicted.get(plan.ensemble().folder, 0.0), predicted)
         joined = [plan.join(name) for name in chosen.config.members]
-        bring_up_to_date(chosen, joined, deadline=deadline)
+        try:
+            bring_up_to_date(chosen, joined, deadline=deadline)
+        except JobsFailed as error:
+            chosen = without_failed(chosen, error)
+            project = replace(project, failed=chosen.failed)
         if not deadline.late:
             return chosen
         late |= deadline.late
@@ -111,16 +117,6 @@ def _predictor(project: Project) -> CostOf:
     log.info("predicting times by a few batches of each kind")
     predictor = resolve("pipeline.stages.plan:Predictor")(project)
     return lambda job: predictor.cost(job.function, job.arguments)
-
-
-def with_members(project: Project, names: Iterable[str]) -> Project:
-    """Return the project with some of its members, in the config's order."""
-    config, names, submission = project.config, set(names), project.config.submission
-    members = {name: member for name, member in config.members.items() if name in names}
-    if submission.blend in config.members and submission.blend not in members:
-        submission = submission.model_copy(update={"blend": "best"})
-    changed = config.model_copy(update={"members": members, "submission": submission})
-    return replace(project, config=changed)
 
 
 def choose_members(
@@ -139,7 +135,7 @@ def choose_members(
     left = [name for name in project.config.members if name not in but]
     while left:
         totals = {
-            name: _total(with_members(project, [*chosen, name]), cost_of)
+            name: _total(project.with_members([*chosen, name]), cost_of)
             for name in left
             if _has_all_it_needs(project.config, name, chosen)
         }
@@ -147,7 +143,7 @@ def choose_members(
         rates = {
             name: _worth(project.config, name, chosen) / max(total - spent, 1e-6)
             for name, total in totals.items()
-            if total <= seconds or _is_done(with_members(project, [*chosen, name]))
+            if total <= seconds or _is_done(project.with_members([*chosen, name]))
         }
         if not rates:
             break
@@ -160,7 +156,7 @@ def choose_members(
             f"BUDGET: no member fits into the {duration(max(seconds, 0))} left; the quickest needs "
             f"{duration(shortest)}. Give more time, or fewer rows: SET=data.subset=0.2."
         )
-    return with_members(project, chosen)
+    return project.with_members(chosen)
 
 
 def _total(project: Project, cost_of: CostOf) -> float:

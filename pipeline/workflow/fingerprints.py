@@ -214,6 +214,7 @@ def of_report(project: Project, *, ensemble: str) -> str:
         ensemble=ensemble,
         audits=[file_digest(path) for path in audits if path.exists()],
         **decided,
+        **({"failed": dict(project.failed)} if project.failed else {}),
         **({"sections": sections} if sections else {}),
     )
 

@@ -59,7 +59,7 @@ class Executor(Protocol):
         Args:
             jobs: as `pending` lists them.
         Raises:
-            UserError: at the end, with the reason of each job that failed.
+            JobsFailed: at the end, with the reason of each job that failed.
         """
 
 

@@ -12,9 +12,10 @@ from pipeline.core.locks import Run
 from pipeline.core.log_lines import lines_of_job, log_progress
 from pipeline.core.runtime import duration
 from pipeline.core.timing import write_timing
-from pipeline.errors import UserError
-from pipeline.workflow.attempts import failure_message, make_artifact, mark_failed
+from pipeline.errors import JobsFailed
+from pipeline.workflow.attempts import make_artifact, mark_failed
 from pipeline.workflow.budget import Deadline
+from pipeline.workflow.failures import failure_message, reasons_of_members
 from pipeline.workflow.jobs import Job
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,12 @@ class LocalExecutor:
         execution.work_through(jobs)
         if execution.failed:
             num_failed = sum(map(len, execution.failed.values()))
-            raise UserError(
-                failure_message(
-                    execution.failed,
-                    num_jobs=len(jobs),
-                    num_left_out=len(execution.missing) - num_failed,
-                )
+            message = failure_message(
+                execution.failed,
+                num_jobs=len(jobs),
+                num_left_out=len(execution.missing) - num_failed,
             )
+            raise JobsFailed(message, reasons_of_members(execution.failed))
 
 
 class _Execution:

@@ -16,7 +16,7 @@ from pipeline.core.find_submission import config_of, find_submission, last_of, s
 from pipeline.core.ledger import read_ledger, update_ledger
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace
-from pipeline.errors import UserError
+from pipeline.errors import JobsFailed, UserError
 from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_decision
 from pipeline.project import Project, open_project
 from pipeline.report.summary import print_summary
@@ -29,6 +29,7 @@ from pipeline.workflow.config_checks import (
     networks_of,
     try_out,
 )
+from pipeline.workflow.failures import without_failed
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
 from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import Plan
@@ -85,7 +86,9 @@ def run(
         if ends is not None:
             plan = Plan(train_within(project, ends, partial(_bring_up_to_date, run=run)))
         if stage in ("ensemble", "report"):
-            done += _bring_up_to_date(plan.project, [plan.ensemble()], run)
+            project, predicted = _predict_with_members(plan.project, run)
+            plan = Plan(project)
+            done += predicted + _bring_up_to_date(project, [plan.ensemble()], run)
             done += _check_scenes(plan, run)
         if stage != "folds":
             done += _bring_up_to_date(plan.project, _targets(stage, plan, members, folds), run)
@@ -94,7 +97,12 @@ def run(
         if stage in ("ensemble", "report"):
             if note:
                 update_ledger(project.workspace, plan.ensemble().fingerprint, note=note)
-            print_summary(project.workspace.submissions, Path.cwd(), project.decision)
+            print_summary(
+                project.workspace.submissions,
+                Path.cwd(),
+                project.decision,
+                failed=project.failed,
+            )
 
 
 def demo(overrides: list[str]) -> None:
@@ -233,6 +241,20 @@ def _log_differences(config: Config) -> None:
             "settings differ from the last submission's, %s (RUN=last repeats them): %s",
             *(stem(entry), "; ".join(texts)),
         )
+
+
+def _predict_with_members(project: Project, run: Run) -> tuple[Project, int]:
+    """Bring the predictions of all members up to date; a blend goes on without those that fail.
+
+    Returns:
+        The project of the members that are there, and the number of jobs.
+    """
+    plan = Plan(project)
+    try:
+        joined = [plan.join(name) for name in project.config.members]
+        return project, _bring_up_to_date(project, joined, run)
+    except JobsFailed as error:
+        return without_failed(project, error), 1
 
 
 def _targets(stage: str, plan: Plan, members: str, folds: str) -> list[Job]:

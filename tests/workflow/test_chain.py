@@ -310,9 +310,9 @@ def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkey
     monkeypatch.setattr(Trainer, "gradients", poisoned)
     members = CONFIG["members"] | {"net": NETWORK}
     with pytest.raises(
-        UserError, match=r"(?s)1 of \d+ jobs failed; 3 that need.*net fold 1 epoch 1"
+        UserError, match=r"(?s)1 of \d+ jobs failed; 2 that need.*net fold 1 epoch 1"
     ):
-        run(tmp_path, members=members)
+        run(tmp_path, "infer", members=members)
     folder = tmp_path / "models" / "tiny" / "net"
     assert "loss is nan" in json.loads((folder / "fold1" / "failed.json").read_text())["reason"]
     assert (folder / "fold1" / "failed_batch.pt").exists()
@@ -324,15 +324,44 @@ def test_a_fold_that_fails_is_marked_and_the_others_go_on(tmp_path: Path, monkey
     assert not (folder / "fold1" / "failed.json").exists()
 
 
+def test_a_blend_goes_on_without_members_that_fail_and_says_so(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """The file is that of a config without them; a later run tries them again."""
+    write_competition(tmp_path)
+    original = Trainer.gradients
+
+    def poisoned(self, images, targets, weights):
+        return original(self, images, targets * float("nan"), weights)
+
+    monkeypatch.setattr(Trainer, "gradients", poisoned)
+    student = {"extends": "linear", "pseudo": {"teacher": "net"}}
+    members = CONFIG["members"] | {"net": NETWORK, "student": student}
+    run(tmp_path, "report", members=members)
+    warned = " ".join(capsys.readouterr().out.split())
+    assert "Warning Without net, student, which failed (net: train net fold 0 epoch 1" in warned
+    assert "Without net, student, which failed" in submission(tmp_path).with_name(
+        "report.html"
+    ).read_text(encoding="utf-8")
+    without = submission(tmp_path).read_bytes()
+    monkeypatch.setattr(Trainer, "gradients", original)
+    run(tmp_path, "report", overrides=("members.student=null", "members.net=null"), members=members)
+    assert submission(tmp_path).read_bytes() == without
+    assert "which failed" not in capsys.readouterr().out
+    run(tmp_path, members=members)
+    summary = json.loads(submission(tmp_path).with_suffix(".json").read_text(encoding="utf-8"))
+    assert list(summary["members"]) == list(members)
+
+
 def test_params_that_a_library_refuses_fail_their_member_alone(tmp_path: Path) -> None:
     write_competition(tmp_path)
     trees = {"learner": "lightgbm", "blocks": {"small": 1.0}, "params": {"objective": "nonsense"}}
     members = {"trees": trees} | CONFIG["members"]
     with pytest.raises(UserError) as caught:
-        run(tmp_path, members=members)
+        run(tmp_path, "infer", members=members)
     models = tmp_path / "models" / "tiny"
     said = (
-        r"(?s)3 of \d+ jobs failed; 5 that need them were left out.*"
+        r"(?s)3 of \d+ jobs failed; 4 that need them were left out.*"
         r"train trees fold 0, train trees fold 1, train trees fold 2: lightgbm does not take "
         r"`params` \{'objective': 'nonsense'\}: .*traceback: .*trees.fold0.traceback\.txt"
         r'.*To go on without: SET="members\.trees=null"\.'
@@ -358,7 +387,7 @@ def test_predictions_that_are_not_finite_fail_their_member_alone(tmp_path, monke
     with pytest.raises(
         UserError, match=r"infer knn fold 2: 1 of 18 rows have NaN or infinite predictions"
     ):
-        run(tmp_path, members=members)
+        run(tmp_path, "infer", members=members)
     assert (tmp_path / "models" / "tiny" / "linear" / "oof.npz").exists()
 
 

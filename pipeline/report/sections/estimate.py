@@ -9,6 +9,7 @@ def estimate_section(inputs: PageInputs) -> Section:
     """Return the estimate, its warnings and comparisons, and the shake-up."""
     summary = inputs.summary
     first = [
+        wording.failed_members(inputs.project.failed),
         wording.no_signal(summary),
         wording.expected(summary),
         wording.file_warnings(summary),
