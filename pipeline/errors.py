@@ -14,7 +14,7 @@ class JobFailed(UserError):
 
 
 class JobsFailed(UserError):
-    """Some of a run's jobs failed, and others were done.
+    """Some of a run's jobs failed, none of them by wrong input, and others were done.
 
     Attributes:
         reasons: why members' own jobs failed, by member.

@@ -216,3 +216,15 @@ def test_damaged_predictions_are_refused_or_the_same(position, bit, cut, tmp_pat
     assert found.ids.tolist() == ids.tolist()
     assert np.array_equal(found.values, saved.values)
     assert np.array_equal(found.folds, saved.folds)
+
+
+def test_an_entry_with_a_damaged_name_is_not_taken_for_absent(tmp_path):
+    """Found by the fuzzing above: without its folds, oof counted as of no fold."""
+    path = tmp_path / "oof.npz"
+    saved = Predictions(np.array(["a"]), np.ones((1, 1)), ("x",), folds=np.zeros(1, dtype=int))
+    saved.save(path)
+    content = path.read_bytes()
+    at = content.rindex(b"folds.npy")
+    path.write_bytes(content[:at] + b"g" + content[at + 1 :])
+    with pytest.raises(UserError, match="not readable as predictions"):
+        predictions.load(path)

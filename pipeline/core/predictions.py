@@ -15,6 +15,8 @@ from pipeline.config.competition import Scale
 from pipeline.core.artifacts import replacing
 from pipeline.errors import UserError
 
+ENTRIES = {"ids", "values", "classes", "folds", "meta"}  # of the file
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -104,6 +106,8 @@ def load(
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if unknown := {*arrays.files} - ENTRIES:
+                raise ValueError(f"unknown entries {sorted(unknown)}")
             found = Predictions(
                 ids=arrays["ids"],
                 values=arrays["values"],

@@ -59,7 +59,8 @@ class Executor(Protocol):
         Args:
             jobs: as `pending` lists them.
         Raises:
-            JobsFailed: at the end, with the reason of each job that failed.
+            UserError: at the end, with the reason of each job that failed; JobsFailed if none of
+                them failed by wrong input.
         """
 
 

@@ -12,7 +12,7 @@ from pipeline.core.locks import Run
 from pipeline.core.log_lines import lines_of_job, log_progress
 from pipeline.core.runtime import duration
 from pipeline.core.timing import write_timing
-from pipeline.errors import JobsFailed
+from pipeline.errors import JobFailed, JobsFailed, UserError
 from pipeline.workflow.attempts import make_artifact, mark_failed
 from pipeline.workflow.budget import Deadline
 from pipeline.workflow.failures import failure_message, reasons_of_members
@@ -44,6 +44,8 @@ class LocalExecutor:
                 num_jobs=len(jobs),
                 num_left_out=len(execution.missing) - num_failed,
             )
+            if execution.wrong_input:
+                raise UserError(message)
             raise JobsFailed(message, reasons_of_members(execution.failed))
 
 
@@ -54,6 +56,7 @@ class _Execution:
         self.total, self.run, self.deadline = total, run, deadline
         self.seconds: dict[tuple, list[float]] = {}  # by kind of job
         self.failed: dict[str, list[Job]] = {}  # by reason
+        self.wrong_input = False  # whether a job failed by it
         self.missing: set[Path] = set()  # folders of jobs that failed or were left out
 
     def work_through(self, jobs: list[Job]) -> None:
@@ -112,6 +115,7 @@ class _Execution:
             except RuntimeError:  # torch reports by a signal, at any time, that a worker ended
                 reason = mark_failed(job, error)
             log.error("%s failed: %s", job.name, reason)
+            self.wrong_input |= isinstance(error, UserError) and not isinstance(error, JobFailed)
             self.failed.setdefault(reason, []).append(job)
             self.missing.add(job.folder)
             return
