@@ -20,6 +20,7 @@ WAIT =
 A =
 B =
 COMPETITION =
+KEEP =
 TARGET =
 METRIC =
 
@@ -27,7 +28,7 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION TARGET METRIC
+export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION KEEP TARGET METRIC
 CHOSEN = --config "$$CONFIG" --set "$$SET"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
@@ -46,7 +47,7 @@ endef
 export READ_EXTRAS
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore board submit config test lint gpu-check bench
+.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean board submit config test lint gpu-check bench torture
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -113,6 +114,12 @@ diff: $(READY) ## What differs between two submissions (A= and B=, else the last
 restore: $(READY) ## The settings of a submission as a YAML file (RUN=last, OUT=file.yaml)
 	@$(STAGE) restore $(CHOSEN) $(AGAIN) --out "$$OUT"
 
+reproduce: $(READY) ## A submission once more, from its settings alone: the same bytes? (RUN=last)
+	@$(STAGE) reproduce $(CHOSEN) $(AGAIN)
+
+clean: $(READY) ## Disk that COMPETITION= takes; KEEP=submissions removes all else
+	@$(STAGE) clean "$$COMPETITION" --keep "$$KEEP"
+
 board: $(READY) ## TensorBoard over all networks (PORT=6006)
 	@$(STAGE) board $(CHOSEN) --port "$$PORT"
 
@@ -135,3 +142,7 @@ gpu-check: $(READY) ## Tests of the GPU paths, and their speed against the bare 
 
 bench: $(READY) ## Speed of features against bare forward passes
 	$(VENV)/bin/python tests/bench/features.py
+
+N = 100
+torture: $(READY) ## N kills at random moments, N/5 pairs of processes, N/2 damaged files
+	PYTHONPATH=.:tests $(VENV)/bin/python tests/torture.py $(N)

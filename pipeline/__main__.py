@@ -181,6 +181,31 @@ def _restore(
     restore(_workspace(config, overrides, more), run=run, out=out)
 
 
+def _reproduce(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+) -> None:
+    from pipeline.workflow.reproduce import reproduce
+
+    if not reproduce(_workspace(config, overrides, more), run=run):
+        raise typer.Exit(1)
+
+
+def _clean(
+    competition: Annotated[str, typer.Argument(help="The folder under input/.")] = "",
+    keep: Annotated[
+        str, typer.Option("--keep", help="Parts that stay: submissions,models or nothing.")
+    ] = "",
+) -> None:
+    from pipeline.stages.clean import clean
+
+    if not competition:
+        raise UserError("which competition? Say COMPETITION=name, a folder under features/.")
+    clean(Workspace(Path.cwd(), competition), keep)
+
+
 def _board(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
@@ -288,6 +313,11 @@ COMMANDS = {  # name: function, help
     "ledger": (_ledger, "Print submissions, the best first; write a note or a public score."),
     "diff": (_diff, "Print what differs between two submissions."),
     "restore": (_restore, "Write a submission's settings as a YAML file that runs."),
+    "reproduce": (
+        _reproduce,
+        "Make a submission again from its settings alone; exit code 1 if its file differs.",
+    ),
+    "clean": (_clean, "Say what a competition's artifacts hold; with --keep, remove the others."),
     "board": (_board, "Open TensorBoard over the training logs of all networks."),
     "submit": (_submit, "Send a submission to Kaggle and wait for its public score."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
@@ -313,7 +343,7 @@ TAKEN_BY = {
     "RUN": (
         (
             *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
-            *("ledger", "restore", "submit"),
+            *("ledger", "restore", "reproduce", "submit"),
         ),
         "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
     ),
@@ -322,7 +352,8 @@ TAKEN_BY = {
         'On a submission that is there: make ledger RUN=last NOTE="...".',
     ),
     "OUT": (("new", "restore"), "It names the YAML file that is written."),
-    "COMPETITION": (("new",), "CONFIG= names a config."),
+    "COMPETITION": (("new", "clean"), "CONFIG= names a config."),
+    "KEEP": (("clean",), "It names what `make clean` does not remove."),
     "TARGET": (("new",), "The config names it: SET=task.target=NAME."),
     "METRIC": (("new",), "The config names it: SET=task.metric=NAME."),
     "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),

@@ -126,6 +126,11 @@ class Run:
             owner.unlink(missing_ok=True)
             lock.release()
 
+    def others(self) -> list[str]:
+        """Describe the other runs that work on the competition now."""
+        with FileLock(self._folder / "gate.lock"):
+            return [_describe(record) for record in self._records_of_others()]
+
     def holder_of(self, folder: Path) -> str:
         """Describe who holds the lock of one artifact."""
         return _describe(self._owner_of(folder))

@@ -36,9 +36,9 @@ def read_seconds(folder: Path, fingerprint: str | None) -> float | None:
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of all files in a folder and below; 0 where there is none."""
-    sizes = 0
+def disk_bytes(folder: Path) -> int:
+    """Return the size of a file, or of all files in a folder and below; 0 where there is none."""
+    sizes = folder.stat().st_size if folder.is_file() and not folder.is_symlink() else 0
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)

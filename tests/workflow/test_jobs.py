@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.core import artifacts
 from pipeline.core.log_lines import JobFormatter
-from pipeline.core.timing import TIMING, folder_bytes, read_seconds
+from pipeline.core.timing import TIMING, disk_bytes, read_seconds
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
 from pipeline.workflow.jobs import Job, pending, resolve
@@ -91,8 +91,8 @@ def test_the_disk_of_a_folder_counts_all_below_but_no_links(tmp_path):
     (tmp_path / "a" / "one").write_bytes(b"12345")
     (tmp_path / "a" / "b" / "two").write_bytes(b"123")
     (tmp_path / "a" / "link").symlink_to(tmp_path / "a" / "one")
-    assert folder_bytes(tmp_path / "a") == 8
-    assert folder_bytes(tmp_path / "absent") == 0
+    assert disk_bytes(tmp_path / "a") == 8
+    assert disk_bytes(tmp_path / "absent") == 0
 
 
 def test_a_second_run_does_nothing(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.config.schema import External
 from pipeline.core.artifacts import fingerprint_of
-from pipeline.core.timing import folder_bytes, read_seconds
+from pipeline.core.timing import disk_bytes, read_seconds
 from pipeline.report.page import Section, Table
 from pipeline.report.page_inputs import PageInputs
 
@@ -61,4 +61,4 @@ def _seconds(folders: Iterable[Path]) -> str:
 
 
 def _megabytes(folders: Iterable[Path]) -> str:
-    return f"{sum(map(folder_bytes, folders)) / MEGABYTE:,.1f}"
+    return f"{sum(map(disk_bytes, folders)) / MEGABYTE:,.1f}"
