@@ -1,6 +1,5 @@
 """From Python: load a submission's blend or a member; read out-of-fold predictions."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,19 +18,11 @@ from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.scale import from_scale
 from pipeline.core.summary import Summary
 from pipeline.core.workspace import Workspace
-from pipeline.ensembles.choice import mean_by_fold
-from pipeline.ensembles.contestants import cross_fit_members, single
-from pipeline.ensembles.cross_fit import CrossFitted
-from pipeline.ensembles.fitting import BlendFitting
 from pipeline.errors import UserError
 from pipeline.members.outputs import read_members, read_repeat
 from pipeline.project import Project, open_project
-from pipeline.serving.model import Model, refuse_external
+from pipeline.serving.model import Model
 from pipeline.serving.root import in_root
-
-log = logging.getLogger(__name__)
-
-TOLERANCE = 1e-4  # between out-of-fold predictions of the submission and of the blend fitted again
 
 
 def load(
@@ -65,13 +56,14 @@ def load(
         _refuse_replaced(workspace, summary, settings.members if member is None else [member])
         members = read_members(project)
         by_fold = names_by_fold(summary) if member is None else [[member]] * summary.folds
-        fitted = refit(project, members, by_fold)
-        prior, submission = members.oof.mean(axis=1), Path(summary.submission)
-        model = Model(project, fitted, prior, submission.stem, member)
-        refuse_external(project, fitted)
+        csv = workspace.root / summary.submission
+        model = Model.fit(project, members, by_fold, submission=csv.stem, member=member)
+        model.refuse_external()
         _refuse_other_models(project, summary, members, model.members)
         if member is None:
-            check_refit(fitted, project, workspace.root / submission)
+            saved = predictions.load(csv.with_suffix(".npz"), scale=None)
+            saved = saved.in_order_of(project.competition.ids)
+            model.warn_of_other_fit(saved.values, csv)
         return model
 
 
@@ -121,38 +113,6 @@ def names_by_fold(summary: Summary) -> list[list[str]]:
     if summary.choice is None:
         return [[summary.estimate.name]] * summary.folds
     return summary.choice.by_fold
-
-
-def refit(project: Project, members: MemberPredictions, by_fold: list[list[str]]) -> CrossFitted:
-    """Fit a submission's blends again, to the same out-of-fold predictions and with the same seeds.
-
-    Fitted blends are not kept: to fit them takes seconds, and reading functions runs code.
-
-    Args:
-        by_fold: K, names of blends, or of a member alone.
-    """
-    names, fitting = list(project.config.members), BlendFitting.of(project)
-    fits = {
-        name: single(project, members, names.index(name))
-        if name in names
-        else cross_fit_members(project, name, members, fitting)
-        for name in {name for of_fold in by_fold for name in of_fold}
-    }
-    return mean_by_fold(fits, by_fold, project.folds.folds)
-
-
-def check_refit(fitted: CrossFitted, project: Project, csv: Path) -> None:
-    """Log where a blend that was fitted again is not the submission's, out of fold."""
-    path = csv.with_suffix(".npz")
-    before = predictions.load(path, scale=None).in_order_of(project.competition.ids).values
-    scale = np.abs(before).max() if project.task.is_regression else 1.0
-    difference = np.abs(fitted.oof - before).max() / scale
-    if difference > TOLERANCE:
-        log.warning(
-            "%s: the blend, fitted again, differs from the submission's by up to %.1g out of fold: "
-            "another version of a library, or of the pipeline, fitted it",
-            *(path, difference),
-        )
 
 
 def _submission(config: str, run: str) -> tuple[Workspace, Config, Summary]:

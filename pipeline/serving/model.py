@@ -1,6 +1,7 @@
 """Model: the members and the blend of a submission, ready to predict new images."""
 
 import contextlib
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,22 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import External, Learner
+from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.scale import from_scale
 from pipeline.core.targets import examples
+from pipeline.ensembles.choice import mean_by_fold
+from pipeline.ensembles.contestants import cross_fit_members, single
 from pipeline.ensembles.cross_fit import CrossFitted
+from pipeline.ensembles.fitting import BlendFitting
 from pipeline.errors import UserError
 from pipeline.project import Project
 from pipeline.serving.given import GivenRows, Images, read_given
 from pipeline.serving.new_rows import NewRows, predict_layers
 from pipeline.submission.writing import submitted_cells
 
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4  # between out-of-fold predictions of the submission and of the blend fitted again
 CHUNK = 1024  # rows whose features and resized images are there at a time
 
 
@@ -26,25 +34,84 @@ class Model:
     """The blend of a submission, or one of its members.
 
     Attributes:
+        predictions: the members' out of fold, which the blend is fitted to.
+        by_fold: K, names of the blends that each fold takes the mean of.
         fitted: the blend, as it made the submission; its `oof` are the training rows' predictions.
-        prior: (M, C) the mean of each member's out-of-fold predictions.
         submission: its name.
         member: the only one; None for the blend.
     """
 
     project: Project
+    predictions: MemberPredictions
+    by_fold: list[list[str]]
     fitted: CrossFitted
-    prior: np.ndarray
     submission: str
     member: str | None = None
 
+    @classmethod
+    def fit(
+        cls,
+        project: Project,
+        predictions: MemberPredictions,
+        by_fold: list[list[str]],
+        *,
+        submission: str,
+        member: str | None = None,
+    ) -> "Model":
+        """Fit a submission's blends again, to the same predictions and with the same seeds.
+
+        Fitted blends are not kept: to fit them takes seconds, and to read functions runs code.
+
+        Args:
+            by_fold: may name a member, which stands alone.
+        """
+        names, fitting = list(project.config.members), BlendFitting.of(project)
+        fits = {
+            name: single(project, predictions, names.index(name))
+            if name in names
+            else cross_fit_members(project, name, predictions, fitting)
+            for name in {name for of_fold in by_fold for name in of_fold}
+        }
+        fitted = mean_by_fold(fits, by_fold, project.folds.folds)
+        return cls(project, predictions.without_test(), by_fold, fitted, submission, member)
+
     def __repr__(self) -> str:
         return f"Model({self.submission!r}, classes={list(self.classes)}, members={self.members})"
+
+    def refuse_external(self) -> None:
+        """Refuse members that were predicted elsewhere: new images cannot be.
+
+        Raises:
+            UserError: naming them.
+        """
+        settings = self.project.config.members
+        if external := [name for name in self.members if isinstance(settings[name], External)]:
+            raise UserError(
+                f"members {examples(external)}: their predictions were made elsewhere, so new "
+                'images cannot be predicted. Say member="NAME" for one that was trained here, or '
+                'make a submission without them: SET="members.NAME=null".'
+            )
+
+    def warn_of_other_fit(self, oof: np.ndarray, where: Path) -> None:
+        """Log it if the blend is not the submission's, whose out-of-fold predictions are (N, C)."""
+        scale = np.abs(oof).max() if self.project.task.is_regression else 1.0
+        difference = np.abs(self.fitted.oof - oof).max() / scale
+        if difference > TOLERANCE:
+            log.warning(
+                "%s: the blend, fitted again, differs from the submission's by up to %.1g out of "
+                "fold: another version of a library, or of the pipeline, fitted it",
+                *(where, difference),
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the columns of predictions: classes, levels, or target columns."""
         return self.project.competition.classes
+
+    @property
+    def prior(self) -> np.ndarray:
+        """(M, C) the mean of each member's out-of-fold predictions."""
+        return self.predictions.oof.mean(axis=1)
 
     @property
     def members(self) -> list[str]:
@@ -153,19 +220,3 @@ class Model:
         unreadable = rows.new_images.unreadable
         layers[:, :, list(unreadable)] = self.prior[:, None, None]
         return layers, unreadable
-
-
-def refuse_external(project: Project, fitted: CrossFitted) -> None:
-    """Refuse a blend with members that were predicted elsewhere: new images cannot be.
-
-    Raises:
-        UserError: naming them.
-    """
-    pairs = zip(project.config.members.items(), fitted.uses, strict=True)
-    external = [name for (name, one), used in pairs if used and isinstance(one, External)]
-    if external:
-        raise UserError(
-            f"members {examples(external)}: their predictions were made elsewhere, so new images "
-            'cannot be predicted. Say member="NAME" for one that was trained here, or make a '
-            'submission without them: SET="members.NAME=null".'
-        )
