@@ -19,6 +19,7 @@ from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
+from pipeline.images.cache import ImageCache
 from pipeline.images.decoding import ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
 from pipeline.images.view_decision import DEFAULT, ViewDecision, with_decision
@@ -111,6 +112,10 @@ class Project:
     def cached_side(self, member: str) -> int:
         """Short side of the cached images that a network is trained on."""
         return round(self.image_size(member) * CACHE_MARGIN)
+
+    def cache(self, network: str) -> ImageCache:
+        """Return the resized images that a network sees, training rows' first."""
+        return ImageCache(self.workspace.image_cache(self.cached_side(network)))
 
     def current_blocks(self, fingerprints: dict[str, str]) -> list[str]:
         """Return the backbones whose blocks lie whole on disk, made by these fingerprints."""

@@ -17,6 +17,7 @@ ROOMS = [
         "__main__",
         "workflow",
         "stages",
+        "serving",
         "report",
         "discovery",
         "leaks",

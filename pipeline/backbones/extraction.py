@@ -59,23 +59,15 @@ def extract_block(
         how: fingerprint of architecture, weights, size, cut and pooling.
         images: the original files of N images.
     """
-    device, precision, digests = hardware.device, hardware.precision, images.digests
+    digests = images.digests
     known = _known_features(folder, how)
-    chunks = _chunks(digests, views, known, size=BATCH[device.type] * BATCHES_PER_PART)
+    chunks = _chunks(digests, views, known, size=BATCH[hardware.device.type] * BATCHES_PER_PART)
     parts = folder / "parts"
     missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
     if missing:
-        model = prepare_frozen(backbone, device)
+        model = prepare_frozen(backbone, hardware.device)
         for chunk in _with_progress(missing):
-            run = partial(compute_features, model, backbone, images, chunk, device=device)
-            features = run(precision=precision)
-            if precision != "32" and not np.isfinite(features).all():
-                log.warning(
-                    "precision %s overflows on some images of %s; this part is computed in 32",
-                    *(precision, folder.name),
-                )
-                features = run(precision="32")
-            _check_finite(features, [images.paths[row] for row in chunk[1]])
+            features = finite_features(model, backbone, images, chunk, hardware)
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
@@ -140,6 +132,26 @@ def prepare_frozen(backbone: Backbone, device: torch.device) -> nn.Module:
     side = backbone.image_size
     probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
     return fold_batch_norm(model, probe)
+
+
+def finite_features(
+    model: nn.Module, backbone: Backbone, images: ImageFiles, chunk: Chunk, hardware: Hardware
+) -> np.ndarray:
+    """Compute features (n, len(views), D) of a chunk, in 32 bits where less overflow.
+
+    Raises:
+        JobFailed: for features that are not finite.
+    """
+    run = partial(compute_features, model, backbone, images, chunk, device=hardware.device)
+    features = run(precision=hardware.precision)
+    if hardware.precision != "32" and not np.isfinite(features).all():
+        log.warning(
+            "precision %s overflows on some images of %s; this part is computed in 32",
+            *(hardware.precision, backbone.arch),
+        )
+        features = run(precision="32")
+    _check_finite(features, [images.paths[row] for row in chunk[1]])
+    return features
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from pipeline.core.image_files import image_paths, missing_images, with_other_en
 from pipeline.core.labels import named_like
 from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
 from pipeline.core.scale import to_scale
-from pipeline.core.tables import missing_columns, read_tables
+from pipeline.core.tables import missing_columns, read_tables, read_test
 from pipeline.core.targets import encode_targets, read_numbers, strange_labels
 from pipeline.errors import UserError
 
@@ -173,25 +173,18 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     notes: list[str] = []
     train, test, sample, separator = read_tables(folder, task, data, problems, notes)
     _refuse(problems)
-    long_sample = None
     if data.rows == "label":
         joint = (data.id, task.targets[0], task.separator)
         train, differing = join_labels(train, *joint, folder / data.train_csv)
         problems += differing
-    if sample is not None and test is not sample and data.id in test:
-        long_sample = find_long_sample(sample, test[data.id].tolist(), data.id)
-        if long_sample is not None:
-            sample = long_sample.wide(data.id)
+    sample, long_sample = _wide(sample, test, data)
     train_path = folder / (data.class_folders or data.train_csv)
-    sample_path = folder / data.sample_submission
-    test_path = sample_path if test is sample else folder / data.test_csv
+    test_path = _path_of_test(folder, data, test, sample)
     problems += missing_columns(folder, task, data, train, test, sample)
     _refuse(problems)
     problems += bad_ids(train, train_path, data, is_train=True)
-    problems += bad_ids(test, test_path, data, is_train=False)
+    problems += _bad_test_ids(folder, data, test, sample)
     problems += shared_ids(train, test, folder, test_path.name, data)
-    if sample is not None and test is not sample:
-        problems += strange_sample(test, sample, sample_path, data)
     classes, targets = encode_targets(
         *(train, task, train_path, problems),
         ids=train[data.id],
@@ -211,6 +204,64 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     problems += missing_images(folder, missing, of=len(competition.paths))
     _refuse(problems)
     return competition
+
+
+def with_test_rows(known: Competition, folder: Path) -> Competition:
+    """Return a competition with the test rows and the sample that lie in a folder now.
+
+    They may be other ones, more, or none. Cells of numeric columns that hold no number are noted,
+    and count as blank. Images are not looked for.
+
+    Raises:
+        UserError: with every problem found, one line each.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+    data = known.data
+    test, sample, separator = read_test(folder, data, problems, notes, may_be_empty=True)
+    _refuse(problems)
+    sample, long_sample = _wide(sample, test, data)
+    problems += missing_columns(folder, known.task, data, known.train, test, sample)
+    _refuse(problems)
+    _refuse(list(_bad_test_ids(folder, data, test, sample)))
+    for column in data.numeric:
+        read_numbers(
+            test[column], _path_of_test(folder, data, test, sample), notes, blank_allowed=True
+        )
+    return replace(
+        known,
+        folder=folder,
+        test=test,
+        sample=sample,
+        long_sample=long_sample,
+        separator=separator,
+        endings={},
+        notes=tuple(notes),
+    )
+
+
+def _wide(
+    sample: pd.DataFrame | None, test: pd.DataFrame, data: Data
+) -> tuple[pd.DataFrame | None, LongSample | None]:
+    """Return a sample with a row for each id, and how it is written where that is otherwise."""
+    if sample is None or test is sample or data.id not in test:
+        return sample, None
+    long_sample = find_long_sample(sample, test[data.id].tolist(), data.id)
+    return (sample, None) if long_sample is None else (long_sample.wide(data.id), long_sample)
+
+
+def _path_of_test(
+    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
+) -> Path:
+    return folder / (data.sample_submission if test is sample else data.test_csv)
+
+
+def _bad_test_ids(
+    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
+) -> Iterator[str]:
+    yield from bad_ids(test, _path_of_test(folder, data, test, sample), data, is_train=False)
+    if sample is not None and test is not sample:
+        yield from strange_sample(test, sample, folder / data.sample_submission, data)
 
 
 def _refuse(problems: list[str]) -> None:

@@ -32,12 +32,15 @@ class CsvFile:
     encoding: str
 
 
-def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | None:
+def read_csv(
+    path: Path, problems: list[str], notes: list[str], *, may_be_empty: bool = False
+) -> CsvFile | None:
     """Read a CSV file; return None if it is not readable.
 
     Args:
         problems: gets why it is not readable.
         notes: gets what is unusual about how it was read.
+        may_be_empty: whether a header alone is no problem.
     """
     try:
         raw = path.read_bytes()
@@ -68,7 +71,7 @@ def read_csv(path: Path, problems: list[str], notes: list[str]) -> CsvFile | Non
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         problems.append(f"{path}: not readable as CSV: {str(error).strip()}.")
         return None
-    if rows.empty:
+    if rows.empty and not may_be_empty:
         problems.append(f"{path}: no rows below the header.")
     unusual = [
         *([f"in {encoding}"] if not encoding.startswith("utf-8") else []),

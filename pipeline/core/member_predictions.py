@@ -1,6 +1,6 @@
 """All members' predictions, as blends take them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,4 +24,14 @@ class MemberPredictions:
 
     def only(self, m: int) -> "MemberPredictions":
         """Return those of one member, at position m."""
-        return MemberPredictions(self.oof[[m]], self.test[[m]], self.base_levels[[m]], self.meta)
+        return self.take([m])
+
+    def take(self, chosen: list[int]) -> "MemberPredictions":
+        """Return those of some members, by position."""
+        kept = (self.oof[chosen], self.test[chosen], self.base_levels[chosen])
+        return MemberPredictions(*kept, self.meta)
+
+    def without_test(self) -> "MemberPredictions":
+        """Return them with one row in place of the test rows; a blend wants a layer per fold."""
+        layers = np.repeat(self.oof[:, None, :1], self.base_levels.shape[1], axis=1)
+        return replace(self, test=layers)

@@ -16,10 +16,7 @@ from pipeline.errors import did_you_mean
 def read_tables(
     folder: Path, task: Task, data: Data, problems: list[str], notes: list[str]
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None, str]:
-    """Read the rows of train, test and the sample, and the sample's separator.
-
-    Without a test.csv, test is the sample; a file of another name than the default must be there.
-    """
+    """Read the rows of train, test and the sample, and the sample's separator; see `read_test`."""
     if data.class_folders is None:
         train = _read(folder, data, "train_csv", problems, notes)
     else:
@@ -27,13 +24,29 @@ def read_tables(
             folder / data.class_folders, data.id, task.targets[0], problems
         )
         train = None if rows is None else CsvFile(rows, ",", "utf-8")
+    test, sample, separator = read_test(folder, data, problems, notes)
+    return None if train is None else train.rows, test, sample, separator
+
+
+def read_test(
+    folder: Path,
+    data: Data,
+    problems: list[str],
+    notes: list[str],
+    *,
+    may_be_empty: bool = False,
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None, str]:
+    """Read the rows of test and of the sample, and the sample's separator.
+
+    Without a test.csv, test is the sample; a file of another name than the default must be there.
+    """
     configured = {
         key for key, field in Data.model_fields.items() if getattr(data, key) != field.default
     }
     sample_path, test_path = folder / data.sample_submission, folder / data.test_csv
     sample = test = None
     if sample_path.exists() or "sample_submission" in configured:
-        sample = _read(folder, data, "sample_submission", problems, notes)
+        sample = _read(folder, data, "sample_submission", problems, notes, may_be_empty)
         if sample is not None and not sample.encoding.startswith("utf-8"):
             notes.append(f"the submission is written in UTF-8, {sample_path.name} is not")
     else:
@@ -48,22 +61,27 @@ def read_tables(
         test = CsvFile(rows_of_folder(test_folder, data.id), ",", "utf-8")
         notes.append(f"{test_path}: no such file; test rows are the images in {test_folder}")
     elif test_path.exists() or "test_csv" in configured or sample is None:
-        test = _read(folder, data, "test_csv", problems, notes)
+        test = _read(folder, data, "test_csv", problems, notes, may_be_empty)
     elif test_path.name != data.sample_submission:
         notes.append(
             f"{test_path}: no such file; test rows are those of {data.sample_submission}."
             f"{offered(test_path, 'data.test_csv', others=False)}"
         )
-    rows = [None if found is None else found.rows for found in (train, test or sample, sample)]
+    rows = [None if found is None else found.rows for found in (test or sample, sample)]
     return *rows, "," if sample is None else sample.separator
 
 
 def _read(
-    folder: Path, data: Data, key: str, problems: list[str], notes: list[str]
+    folder: Path,
+    data: Data,
+    key: str,
+    problems: list[str],
+    notes: list[str],
+    may_be_empty: bool = False,
 ) -> CsvFile | None:
     path = folder / getattr(data, key)
     if path.exists():
-        return read_csv(path, problems, notes)
+        return read_csv(path, problems, notes, may_be_empty=may_be_empty)
     problems.append(
         f"{path}: no such file. The config's `data` section names the CSVs."
         f"{offered(path, f'data.{key}')}"

@@ -120,6 +120,7 @@ class Blend:
         weights: (M,) shares of the members, sum 1; None where the blend has no such thing.
         first: (M,) the member that each is a near-copy of, its own position if it takes part.
         useless: (M,) whether a member is left out, for it is no better than a constant.
+        uses: (M,) whether `combine` looks at a member.
         is_equal: whether it is a soft vote because the fitted blend did not gain.
     """
 
@@ -128,6 +129,7 @@ class Blend:
     weights: np.ndarray | None
     first: np.ndarray
     useless: np.ndarray
+    uses: np.ndarray
     is_equal: bool = False
 
     def apply(self, member_values: np.ndarray) -> np.ndarray:
@@ -179,7 +181,7 @@ def fit_blend(
         # On noise, calibration keeps the members that rank these rows well by luck.
         fitting = replace(fitting, calibrate="none")
         prepared = prepare(raw, targets, fitting)
-    shares = None
+    shares, uses = None, np.ones(len(raw), dtype=bool)
     if blend_kind == TWO_LEVEL:  # each of its blends prepares the members itself
         combine = stacking.fit_two_level(
             lambda kind, *rows: _inside(kind, fitting)(*rows), raw, targets, folds, fitting.smooth
@@ -187,7 +189,8 @@ def fit_blend(
     else:
         members = prepared(raw)
         mix = _fit_mix(blend_kind, members, targets, fitting)
-        shares, finish = mix.weights, np.asarray
+        shares, finish = prepared.shares(mix.weights), np.asarray
+        uses = prepared.kept if shares is None else shares > 0
         # Members that err apart are, in their mean, right more often than their mean probability.
         if fitting.calibrate != "none" and blend_kind not in STACKS:
             finish = fit_calibration("temperature", mix.combine(members), targets, fitting.smooth)
@@ -203,7 +206,7 @@ def fit_blend(
         honest = inner_oof(_inside(blend_kind, fitting), raw, targets, folds)
         rng = stream(fitting.seed, "decisions")
         rule = decisions.fit_rule(honest, targets, fitting.metric, fitting.task, rng=rng)
-    return Blend(limited, rule, prepared.shares(shares), prepared.first, prepared.useless, is_equal)
+    return Blend(limited, rule, shares, prepared.first, prepared.useless, uses, is_equal)
 
 
 def _is_vote(blend_kind: BlendKind) -> bool:

@@ -63,7 +63,7 @@ def choose_by_fold(
         else:
             of_others = {name: loss[others] for name, loss in losses.items()}
             by_fold.append(_near_the_least(of_others, None if groups is None else groups[others]))
-    return _mean_by_fold([[blends[name] for name in names] for names in by_fold], folds), by_fold
+    return mean_by_fold(blends, by_fold, folds), by_fold
 
 
 def _near_the_least(losses: dict[str, np.ndarray], groups: np.ndarray | None) -> list[str]:
@@ -80,8 +80,15 @@ def _rows(fit: CrossFitted, rows: np.ndarray) -> CrossFitted:
     return CrossFitted(fit.scored_oof[rows], fit.test, None)
 
 
-def _mean_by_fold(chosen: list[list[CrossFitted]], folds: np.ndarray) -> CrossFitted:
-    """Return the mean of each fold's blends on that fold's rows, and in that fold's test layer."""
+def mean_by_fold(
+    blends: dict[str, CrossFitted], by_fold: list[list[str]], folds: np.ndarray
+) -> CrossFitted:
+    """Return the mean of each fold's blends on that fold's rows, and in that fold's test layer.
+
+    Args:
+        by_fold: names of the blends of each fold.
+    """
+    chosen = [[blends[name] for name in names] for names in by_fold]
 
     def rows(field: str) -> np.ndarray | None:
         of_folds = [_mean(fits, field) for fits in chosen]
@@ -105,6 +112,10 @@ def _mean_by_fold(chosen: list[list[CrossFitted]], folds: np.ndarray) -> CrossFi
         decided_oof=rows("decided_oof"),
         decided_test=layers("decided_test"),
         fill=chosen[0][0].fill,
+        blends=tuple(
+            tuple(one for fit in fits for of_fold in fit.blends[fold : fold + 1] for one in of_fold)
+            for fold, fits in enumerate(chosen)
+        ),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.config.schema import BlendKind
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.results import Comparison, Contestant, Diversity
-from pipeline.ensembles.cross_fit import CrossFitted, cross_fit
+from pipeline.ensembles.cross_fit import CrossFitted, FoldBlend, cross_fit
 from pipeline.ensembles.diversity import error_correlation
 from pipeline.ensembles.fitting import BlendFitting
 from pipeline.ensembles.rounds import without
@@ -45,7 +45,11 @@ def single(project: Project, members: MemberPredictions, m: int) -> CrossFitted:
     """Return a member on its own, calibrated and decided as blends are, for a fair comparison."""
     fitting = replace(BlendFitting.of(project), series=())
     alone = cross_fit_members(project, "soft_vote", members.only(m), fitting)
-    return replace(alone, weights=None)
+    among_all = tuple(
+        tuple(FoldBlend(one.blend, len(members.oof), np.array([m])) for one in of_fold)
+        for of_fold in alone.blends
+    )
+    return replace(alone, weights=None, blends=among_all)
 
 
 def cross_fit_members(

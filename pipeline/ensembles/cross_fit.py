@@ -13,6 +13,32 @@ from pipeline.ensembles.rounds import while_gaining
 
 
 @dataclass(frozen=True)
+class FoldBlend:
+    """A blend that was fitted without one fold.
+
+    Attributes:
+        members: how many there are, M.
+        taken: (m,) positions of those that the blend was fitted to.
+    """
+
+    blend: Blend
+    members: int
+    taken: np.ndarray
+
+    @property
+    def uses(self) -> np.ndarray:
+        """(M,) whether the blend's values depend on a member."""
+        uses = np.zeros(self.members, dtype=bool)
+        uses[self.taken] = self.blend.uses
+        return uses
+
+    def __call__(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Blend all members' values (M, n, C): (n, C), and (n, C) moved by fitted decisions."""
+        blended = self.blend.apply(values[self.taken])
+        return blended, self.blend.decide(blended)
+
+
+@dataclass(frozen=True)
 class CrossFitted:
     """What K blends, one per fold, predict.
 
@@ -29,6 +55,7 @@ class CrossFitted:
             level for metrics that rank; None where neither is done.
         fill: (N, C) -> (N, C), gives rows without a label the one that the file gives them; None
             where it gives none.
+        blends: K, the blends that each fold takes the mean of; () where nothing was fitted.
     """
 
     oof: np.ndarray
@@ -41,6 +68,7 @@ class CrossFitted:
     decided_oof: np.ndarray | None = None
     decided_test: np.ndarray | None = None
     fill: Fill | None = None
+    blends: tuple[tuple[FoldBlend, ...], ...] = ()
 
     @property
     def scored_oof(self) -> np.ndarray:
@@ -56,6 +84,24 @@ class CrossFitted:
     def submitted(self) -> np.ndarray:
         """(N_test, C) the submission's: the mean of the layers, each row with a label."""
         return self._filled(self.submitted_test.mean(axis=0))
+
+    @property
+    def uses(self) -> np.ndarray:
+        """(M,) whether any fold's blend looks at a member."""
+        return np.any([one.uses for of_fold in self.blends for one in of_fold], axis=0)
+
+    def apply(self, layers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict rows as test rows are: (n, C) as the mean of `test`, (n, C) as `submitted`.
+
+        Args:
+            layers: (M, K, n, C) members' predictions, one layer per fold's model.
+        """
+        by_fold = [
+            np.mean([one(layers[:, fold]) for one in of_fold], axis=0)
+            for fold, of_fold in enumerate(self.blends)
+        ]
+        blended, decided = np.mean(by_fold, axis=0)
+        return blended, self._filled(decided)
 
     def _filled(self, values: np.ndarray) -> np.ndarray:
         return values if self.fill is None else self.fill(values)
@@ -92,17 +138,16 @@ def cross_fit(
         base_levels = model_levels(test, task=task)
     blended_oof, decided_oof = np.empty(oof.shape[1:]), np.empty(oof.shape[1:])
     blended_test, decided_test = np.empty(test.shape[1:]), np.empty(test.shape[1:])
-    blends, stays = [], np.ones((num_folds, len(oof)), dtype=bool)
+    blends, applied, stays = [], [], np.ones((num_folds, len(oof)), dtype=bool)
     for fold in range(num_folds):
         held_out = folds == fold
         known = move_to_level_of(fold, oof[:, ~held_out], folds[~held_out], base_levels, task=task)
         blend, stays[fold] = _fit_without(fold, blend_kind, known, targets, folds, fitting)
-        used = np.flatnonzero(stays[fold])
-        blended_oof[held_out] = blend.apply(oof[np.ix_(used, held_out)])
-        blended_test[fold] = blend.apply(test[used, fold])
-        decided_oof[held_out] = blend.decide(blended_oof[held_out])
-        decided_test[fold] = blend.decide(blended_test[fold])
+        apply = FoldBlend(blend, len(oof), np.flatnonzero(stays[fold]))
+        blended_oof[held_out], decided_oof[held_out] = apply(oof[:, held_out])
+        blended_test[fold], decided_test[fold] = apply(test[:, fold])
         blends.append(blend)
+        applied.append((apply,))
     has_weights = all(blend.weights is not None for blend in blends)
     is_moved = blends[0].rule is not None
     if metric.ranks:
@@ -119,6 +164,7 @@ def cross_fit(
         decided_oof if is_moved else None,
         decided_test if is_moved else None,
         fitting.fill,
+        tuple(applied),
     )
 
 

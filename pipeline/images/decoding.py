@@ -69,11 +69,11 @@ class ImageFiles:
     """Original image files.
 
     Attributes:
-        paths: of N images. digests: of their pixels, (N,).
+        paths: of N images; or their pixels, (H, W, 3) uint8. digests: of their pixels, (N,).
         pixel_range: for those of more than 8 bits.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[Path | np.ndarray]
     digests: Sequence[str] = ()
     pixel_range: PixelRange | None = None
 
@@ -85,7 +85,8 @@ class ImageFiles:
 
     def read(self, position: int) -> np.ndarray:
         """Decode one image into (H, W, 3) uint8 RGB, see `read_image`."""
-        return read_image(self.paths[position], self.pixel_range)
+        image = self.paths[position]
+        return image if isinstance(image, np.ndarray) else read_image(image, self.pixel_range)
 
 
 def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.core import artifacts
-from pipeline.images.cache import ImageCache, fit_square
+from pipeline.images.cache import fit_square
 from pipeline.networks.grad_cam import grad_cam
 from pipeline.networks.network import WEIGHTS, load_network
 from pipeline.project import Project
@@ -46,7 +46,7 @@ def images_with_attention(
         num_classes=len(project.competition.classes),
         task=project.task,
     )
-    cache = ImageCache(project.workspace.image_cache(project.cached_side(member)))
+    cache = project.cache(member)
     side = project.image_size(member)
     images = torch.stack([fit_square(cache[row], side, backbone.cut) for row in rows.tolist()])
     heat = grad_cam(network, images, columns)

@@ -15,7 +15,6 @@ from pipeline.core.averaging import average_values
 from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
 from pipeline.errors import UserError
-from pipeline.images.cache import ImageCache
 from pipeline.learners.linear_probe import fit_linear_probe
 from pipeline.members.member import FoldData, inner_groups
 from pipeline.networks.inference import predict_views
@@ -63,7 +62,7 @@ class NetworkMember:
         )
         view_values = predict_views(
             network,
-            ImageCache(project.workspace.image_cache(project.cached_side(self.name))),
+            project.cache(self.name),
             rows,
             config.tta.views,
             image_size=project.image_size(self.name),
@@ -90,7 +89,7 @@ def training_data(project: Project, member: str, data: FoldData) -> TrainingData
     inner = _deciding_rows(project, member, data)
     learnt, start = data.rows[~inner], settings.start
     return TrainingData(
-        cache=ImageCache(project.workspace.image_cache(project.cached_side(member))),
+        cache=project.cache(member),
         image_size=project.image_size(member),
         cut=project.config.backbones[settings.network].cut,
         task=project.task,

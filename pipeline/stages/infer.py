@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.schema import Network
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.core.scale import clip_logs
-from pipeline.errors import JobFailed
 from pipeline.members.external import read_external
-from pipeline.members.get_member import get_member
+from pipeline.members.get_member import predict_rows
 from pipeline.members.outputs import (
     ALL_ROWS_TEST,
     TRAINED_ON,
@@ -35,12 +32,7 @@ def predict_fold(
     competition = project.competition
     held_out = np.flatnonzero(project.folds.held_out(fold))
     rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
-    values, view_values = get_member(project, member).predict(fold, rows)
-    _check_finite(project, member, values)
-    trained = competition.targets[~project.folds.held_out(fold)]
-    values, view_values = (
-        clip_logs(made, trained, competition.scale) for made in (values, view_values)
-    )
+    values, view_values = predict_rows(project, member, fold, rows)
     meta = _meta(project, member, fingerprint)
     meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}
     oof = Predictions(
@@ -90,17 +82,6 @@ def adopt_external(folder: Path, fingerprint: str, *, project: Project, member: 
     meta = _meta(project, member, fingerprint) | {"views": [], "average": None}
     oof, test = read_external(source, project.competition, project.folds, meta=meta)
     _finish_member(folder, fingerprint, project, member, oof, test)
-
-
-def _check_finite(project: Project, member: str, values: np.ndarray) -> None:
-    """Refuse predictions (n, C) that a submission cannot hold."""
-    if wrong := int((~np.isfinite(values)).any(axis=1).sum()):
-        is_network = isinstance(project.config.members[member], Network)
-        advice = "a lower `lr`" if is_network else "other `params`, or a larger `strength`"
-        raise JobFailed(
-            f"{wrong} of {len(values)} rows have NaN or infinite predictions: the training "
-            f"diverged. Give {member} {advice}."
-        )
 
 
 def _finish_member(

@@ -52,17 +52,30 @@ def submission_table(
     values: np.ndarray, *, competition: Competition, metric: Metric, settings: Submission
 ) -> pd.DataFrame:
     """Return predictions as a table with the sample's columns and rows."""
-    assert np.isfinite(values).all(), "a prediction is NaN or infinite"
     id_column = competition.data.id
     sample = sample_of(competition, metric)
     form = find_form(competition, metric, settings)
     order = pd.Index(competition.test_ids).get_indexer(sample[id_column])
-    values = values[order]
+    cells = submitted_cells(
+        values[order], competition=competition, metric=metric, form=form, settings=settings
+    )
+    table = pd.DataFrame({id_column: sample[id_column], **cells})
+    return table[list(sample.columns)]
+
+
+def submitted_cells(
+    values: np.ndarray,
+    *,
+    competition: Competition,
+    metric: Metric,
+    form: Form,
+    settings: Submission,
+) -> dict[str, np.ndarray]:
+    """Return the sample's columns, without the id, as a file of predictions (n, C) holds them."""
+    assert np.isfinite(values).all(), "a prediction is NaN or infinite"
     if competition.task.is_regression:
         values = metric.clip(values)
-    filled = fill_columns(values, competition, form, threshold=settings.threshold)
-    table = pd.DataFrame({id_column: sample[id_column], **filled})
-    return table[list(sample.columns)]
+    return fill_columns(values, competition, form, threshold=settings.threshold)
 
 
 def check_submission(path: Path, table: pd.DataFrame, competition: Competition) -> None:
