@@ -20,7 +20,7 @@ from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
-from pipeline.images.decoding import ImageFiles
+from pipeline.images.decoding import UNREADABLE, ImageFiles
 from pipeline.images.index import ImageIndex, refresh_index
 from pipeline.images.view_decision import DEFAULT, ViewDecision, with_decision
 from pipeline.metrics.find_metric import Metric, scale_of, task_metric
@@ -208,7 +208,11 @@ def open_project(config: Config, root: Path) -> Project:
         competition.paths,
         num_train=len(competition.ids),
         pixel_range=config.data.pixel_range,
+        skip_unreadable=config.data.unreadable == "skip",
     )
+    unreadable = index.has_remark(UNREADABLE)
+    kept = ~unreadable | (np.arange(len(unreadable)) >= len(competition.ids))
+    competition, index = competition.without_unreadable(unreadable), index.take(kept)
     return Project(with_decision(config, DEFAULT), workspace, competition, index)
 
 

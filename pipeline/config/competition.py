@@ -181,6 +181,11 @@ class Data(Section):
         description="pixel values that become black and white, for images of more than 8 bits: "
         "[0, 4095]; default: measured on the training images",
     )
+    unreadable: Literal["stop", "skip"] = Field(
+        "stop",
+        description="images that are missing or cannot be decoded. skip: training rows are left "
+        "out, test rows get the mean of the training targets, both are listed in audit.json",
+    )
     numeric: list[str] = Field([], description="columns that learners see, scaled to [-1, 1]")
     categorical: list[str] = Field(
         [],

@@ -17,8 +17,10 @@ from pipeline.core.labels import named_like
 from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
 from pipeline.core.scale import to_scale
 from pipeline.core.tables import missing_columns, read_tables, read_test
-from pipeline.core.targets import encode_targets, read_numbers, strange_labels
+from pipeline.core.targets import encode_targets, examples, read_numbers, strange_labels
 from pipeline.errors import UserError
+
+MOST_UNREADABLE = 0.5  # of the images; of more, the paths are wrong
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Competition:
         notes: messages about how the files were read.
         scale: of regression's `targets`; the CSVs hold the target's own unit.
         long_sample: how the sample is written, where it has a row for each id and class.
+        left_out: images of training rows that are not here, for they cannot be read.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class Competition:
     notes: tuple[str, ...] = ()
     scale: Scale = "none"
     long_sample: LongSample | None = None
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -153,9 +157,42 @@ class Competition:
         order = rng.permutation(len(self.ids))
         order = order[np.lexsort(self.targets[order].T[::-1])]
         positions = (np.arange(number) + 0.5) * len(order) / number
-        chosen = np.sort(order[positions.astype(int)])
-        train = self.train.iloc[chosen].reset_index(drop=True)
-        return replace(self, train=train, targets=self.targets[chosen])
+        return self.take(np.sort(order[positions.astype(int)]))
+
+    def take(self, rows: np.ndarray) -> "Competition":
+        """Return the competition with some of its training rows, by position."""
+        train = self.train.iloc[rows].reset_index(drop=True)
+        return replace(self, train=train, targets=self.targets[rows])
+
+    def without_unreadable(self, unreadable: np.ndarray) -> "Competition":
+        """Return the competition without training rows whose image cannot be read, with notes.
+
+        Args:
+            unreadable: (N + N_test,) of training rows, then of test rows.
+        Raises:
+            UserError: if most are.
+        """
+        if not unreadable.any():
+            return self
+        paths, is_train = np.array(self.paths), np.arange(len(unreadable)) < len(self.ids)
+        if unreadable.mean() > MOST_UNREADABLE:
+            raise UserError(
+                f"{self.folder}: {unreadable.sum()} of {len(paths)} images cannot be read, e.g. "
+                f"{examples(paths[unreadable])}: too many for `data.unreadable: skip`. "
+                "`data.train_images` and `data.test_images` say where they are."
+            )
+        train, test = (paths[unreadable & part] for part in (is_train, ~is_train))
+        notes = [
+            f"{len(of_part)} {what}, e.g. {examples(of_part)} (data.unreadable: skip; all are "
+            "listed in audit.json)"
+            for of_part, what in (
+                (train, "training rows are left out, for their images cannot be read"),
+                (test, "test images cannot be read and get the mean of the training targets"),
+            )
+            if len(of_part)
+        ]
+        readable = self.take(np.flatnonzero(~unreadable[is_train]))
+        return replace(readable, notes=(*self.notes, *notes), left_out=tuple(train.tolist()))
 
 
 def read_competition(folder: Path, task: Task, data: Data) -> Competition:
@@ -201,7 +238,8 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     )
     endings, missing = with_other_endings(folder, competition.paths)
     competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
-    problems += missing_images(folder, missing, of=len(competition.paths))
+    if data.unreadable == "stop":
+        problems += missing_images(folder, missing, of=len(competition.paths))
     _refuse(problems)
     return competition
 

@@ -31,6 +31,8 @@ JPEG_END = b"\xff\xd9"
 HOT_PIXELS = 0.1  # per cent of the darkest and brightest pixels that do not set a file's range
 # Remarks on how a file was read.
 TRANSPARENT, NOT_FINITE, FRAMES = "transparent", "not finite", "frames"
+UNREADABLE = "unreadable"  # a remark, and the digest of such an image
+GREY = np.full((8, 8, 3), 128, np.uint8)  # in place of an image that cannot be read
 
 # Refused only at twice the size that is warned of.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -84,7 +86,9 @@ class ImageFiles:
         return replace(self, paths=paths, digests=digests)
 
     def read(self, position: int) -> np.ndarray:
-        """Decode one image into (H, W, 3) uint8 RGB, see `read_image`."""
+        """Decode one image into (H, W, 3) uint8 RGB, see `read_image`; GREY for UNREADABLE."""
+        if self.digests and self.digests[position] == UNREADABLE:
+            return GREY
         image = self.paths[position]
         return image if isinstance(image, np.ndarray) else read_image(image, self.pixel_range)
 

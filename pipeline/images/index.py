@@ -27,11 +27,21 @@ from pipeline.core.artifacts import (
 from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import duration, num_threads
 from pipeline.errors import UserError
-from pipeline.images.decoding import PixelDepth, PixelRange, decode, in_threads, measure_depth
+from pipeline.images.decoding import (
+    GREY,
+    UNREADABLE,
+    PixelDepth,
+    PixelRange,
+    decode,
+    in_threads,
+    measure_depth,
+)
 from pipeline.images.pixel_range import find_pixel_range
 from pipeline.images.thumbnails import perceptual_hash, thumbnail
 
 log = logging.getLogger(__name__)
+NOT_THERE = [0, 0, 0]  # the stamp of a missing file
+NO_LIMITS = (np.nan, np.nan)
 SAVE_EVERY = 5000  # images
 BLANK = "blank"  # the remark on an image with nothing to see
 BLANK_LEVELS = 8  # of 255; no channel of a blank image varies by more
@@ -98,6 +108,7 @@ def refresh_index(
     *,
     num_train: int | None = None,
     pixel_range: tuple[float, float] | None = None,
+    skip_unreadable: bool = False,
 ) -> ImageIndex:
     """Return the index of these images; only new or changed files are opened.
 
@@ -106,12 +117,14 @@ def refresh_index(
         folder: input/<competition>.
         num_train: the first ones, which are training images; default: all.
         pixel_range: `data.pixel_range` of the config.
+        skip_unreadable: whether images that cannot be read get the remark UNREADABLE. They are
+            tried again each time.
     Raises:
         UserError: naming every image that cannot be decoded, or whose range cannot be known.
     """
     known = load_index(path)
     row_of = {name: row for row, name in enumerate(known.paths.tolist())}
-    stamps = {name: file_stamp(folder / name) for name in image_paths}
+    stamps = {name: _stamp(folder / name, may_miss=skip_unreadable) for name in image_paths}
     changed = [
         name
         for name in stamps
@@ -119,7 +132,9 @@ def refresh_index(
         and (known.stamps[row_of[name]].tolist() != stamps[name] or verifies_everything())
     ]
     same = _of_same_content(known, folder, changed, row_of)
-    new = [name for name in stamps if name not in row_of] + sorted({*changed} - {*same})
+    unread = {*known.paths[known.has_remark(UNREADABLE)].tolist()} & stamps.keys()
+    new = [name for name in stamps if name not in row_of]
+    new += sorted(({*changed} - {*same}) | unread)
     for name in same:
         known.stamps[row_of[name]] = stamps[name]
     depths = dict(zip(known.paths.tolist(), known.pixel_depths, strict=True)) | _measure(
@@ -134,13 +149,17 @@ def refresh_index(
     scaled_otherwise = (known.depths != "uint8") & (known.ranges != np.array(scale)).any(axis=1)
     new += sorted({*known.paths[scaled_otherwise].tolist()} & stamps.keys() - {*new})
     if new:
-        known = _extend(known, path, folder, new, stamps, depths, scale)
+        known = _extend(known, path, folder, new, stamps, depths, scale, skip_unreadable)
         row_of = {name: row for row, name in enumerate(known.paths.tolist())}
     elif same:
         with suppress(OSError):  # a read-only copy is compared every time
             _save(known, path)
     found = known.take(np.array([row_of[name] for name in image_paths], dtype=int))
     return replace(found, digests=_digests_of_pixels(found))
+
+
+def _stamp(file: Path, *, may_miss: bool) -> list[int]:
+    return NOT_THERE if may_miss and not file.is_file() else file_stamp(file)
 
 
 def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
@@ -211,6 +230,7 @@ def _extend(
     stamps: dict[str, list[int]],
     depths: dict[str, PixelDepth],
     scale: PixelRange | None,
+    skip_unreadable: bool,
 ) -> ImageIndex:
     """Add new files in threads, saving now and then."""
     log.info("looking at %d images of %s", len(new), folder)
@@ -222,11 +242,13 @@ def _extend(
         try:
             image, remarks = decode(folder / name, scale)
         except UserError as error:
-            return error
+            if not skip_unreadable:
+                return error
+            return name, stamps[name], *_row_of_unreadable()
         small = thumbnail(image)
         digest = file_digest(folder / name)
         dtype, *limits = depths[name]
-        used = (np.nan, np.nan) if dtype == "uint8" else scale
+        used = NO_LIMITS if dtype == "uint8" else scale
         remarks = ",".join([*remarks, *([BLANK] if is_blank(image, small) else [])])
         look = (name, stamps[name], digest, image.shape[:2], perceptual_hash(small), small)
         return *look, dtype, limits, used, remarks
@@ -245,6 +267,13 @@ def _extend(
     if problems:
         raise UserError("\n".join(problems))
     return known
+
+
+def _row_of_unreadable() -> tuple:
+    """Return the columns after an image's path and stamp, for one that cannot be read."""
+    small = thumbnail(GREY)
+    looks = (UNREADABLE, GREY.shape[:2], perceptual_hash(small), small)
+    return *looks, "uint8", NO_LIMITS, NO_LIMITS, UNREADABLE
 
 
 def is_blank(image: np.ndarray, small: np.ndarray) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.core.finding import Finding
 from pipeline.core.targets import examples
-from pipeline.images.decoding import FRAMES, NOT_FINITE, TRANSPARENT
+from pipeline.images.decoding import FRAMES, NOT_FINITE, TRANSPARENT, UNREADABLE
 from pipeline.images.index import BLANK, BLANK_LEVELS, ImageIndex
 from pipeline.images.pixel_range import describe_pixel_range
 
@@ -28,6 +28,11 @@ SORTS = {
         "pixels without a value",
         "have pixels that are NaN or infinite, which became black (+infinity: white)",
         "If such pixels mark what was not measured, their share may predict the target.",
+    ),
+    UNREADABLE: (
+        "unreadable images",
+        "cannot be read",
+        "These test rows get the mean of the training targets (data.unreadable: skip).",
     ),
     FRAMES: (
         "frames",
@@ -61,7 +66,7 @@ def find_unusual_images(
             f"{in_train} of {num_train} training images and {len(rows) - in_train} of "
             f"{len(index.paths) - num_train} test images {what}, e.g. {examples(paths)}"
         )
-        much = remark == BLANK and in_train > MANY_BLANK * num_train
+        much = remark == UNREADABLE or (remark == BLANK and in_train > MANY_BLANK * num_train)
         grade = "suspicious" if much else "note"
         findings.append(Finding(name, grade, seen, advice, examples=paths[:NUM_EXAMPLES]))
     return findings

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.core.runtime import num_threads
-from pipeline.images.decoding import PixelRange, in_threads, read_image
+from pipeline.errors import UserError
+from pipeline.images.decoding import GREY, PixelRange, in_threads, read_image
 from pipeline.report.drawing import svg
 
 GALLERY = 24  # images in a gallery
@@ -182,7 +183,11 @@ def encode(path: Path, side: int, pixel_range: PixelRange | None = None) -> str:
     A LARGE one has OPENED pixels, so that it can be opened; tiny ones keep their own, for the
     browser to enlarge.
     """
-    image = Image.fromarray(read_image(path, pixel_range))
+    try:
+        pixels = read_image(path, pixel_range)
+    except UserError:  # `data.unreadable: skip`
+        pixels = GREY
+    image = Image.fromarray(pixels)
     if max(image.size) <= PIXEL_ART:
         return data_uri(image, "PNG")
     pixels = OPENED if side == LARGE else side

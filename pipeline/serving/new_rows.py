@@ -11,12 +11,10 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache, build_cache
-from pipeline.images.decoding import ImageFiles
+from pipeline.images.decoding import GREY, ImageFiles
 from pipeline.members.get_member import predict_rows
 from pipeline.project import Project
 from pipeline.serving.given import GivenRows
-
-GREY = np.full((8, 8, 3), 128, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pipeline.config.dependencies import backbone_of_scenes
 from pipeline.config.schema import Folds
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
+from pipeline.images.decoding import UNREADABLE
 from pipeline.images.index import BLANK
 from pipeline.project import Project
 from pipeline.splitting.duplicates import clusters, find_duplicates
@@ -81,7 +82,7 @@ def find_copies(project: Project) -> pd.DataFrame:
     """Return pairs of images, of train and test, that show the same; without blank images."""
     index = project.index
     pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
-    blank = index.has_remark(BLANK)
+    blank = index.has_remark(BLANK) | index.has_remark(UNREADABLE)
     return pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
 
 

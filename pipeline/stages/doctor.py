@@ -83,7 +83,8 @@ def check_data(competition: Competition) -> list[Check]:
             scale = find_pixel_range([depth], [], competition.data.pixel_range)
             sizes.append(decode(file, scale)[0].shape[:2])
         except UserError as error:
-            problems.append(Check("images", str(error), "problem"))
+            skips = competition.data.unreadable == "skip"
+            problems.append(Check("images", str(error), "warning" if skips else "problem"))
     if sizes:
         heights, widths = zip(*sizes, strict=True)
         text = f"{len(sizes)} of {len(paths)} opened, {min(widths)} x {min(heights)} to "

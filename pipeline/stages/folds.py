@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.core import artifacts
 from pipeline.core.finding import GRADES, Finding, notes_of
 from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
+from pipeline.images.decoding import UNREADABLE
 from pipeline.images.remarks import find_unusual_images
 from pipeline.leaks.target_leaks import find_target_leaks
 from pipeline.leaks.train_test_shift import find_shift
@@ -114,7 +115,9 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
                 f"repeats {one + 1} and {other + 1} hold out the same rows together: there are "
                 "few groups to split; fewer folds.repeats give the same"
             )
+    unreadable = [*project.competition.left_out, *paths[project.index.has_remark(UNREADABLE)]]
     return {
+        **({"unreadable": list(map(str, unreadable))} if unreadable else {}),
         "notes": notes,
         "duplicates": _listed(in_train, paths),
         "train_test_twins": _listed(across, paths),
