@@ -65,6 +65,7 @@ class Trainer:
         check_schedule(settings)
         self.fabric, self.settings, self.folder = fabric, settings, folder
         self.name, self.seed = name, seed
+        self.accumulate = settings.accumulate  # more once memory has run out
         self.on_step: Callable[[int, dict[str, float]], None] = lambda step, numbers: None
         task, targets = data.task, data.targets
         drawn = data.epoch_weights(settings)  # classes counted as often as sampling draws them
@@ -177,7 +178,36 @@ class Trainer:
     def gradients(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[float, float]:
-        """Compute a batch's gradients, part by part; return its loss and the gradients' norm."""
+        """Compute a batch's gradients, part by part; return its loss and the gradients' norm.
+
+        Where memory runs out, batches are split in twice as many parts from then on: the batch that
+        an optimiser step sees stays the same, the one that BatchNorm sees is smaller.
+
+        Raises:
+            torch.OutOfMemoryError: if two images do not fit.
+        """
+        random_state = torch.get_rng_state()
+        while True:
+            try:
+                return self._sum_of_parts(images, targets, weights)
+            except torch.OutOfMemoryError:
+                if self.accumulate >= len(images) // 2:
+                    raise
+            # Outside `except`, whose traceback would hold on to what filled the memory.
+            self.accumulate *= 2
+            self.stepper.zero_grad()
+            torch.set_rng_state(random_state)
+            if self.fabric.device.type == "cuda":
+                torch.cuda.empty_cache()
+            log.warning(
+                "out of memory with batches of %d: they are computed in %d parts from now on. "
+                "accumulate: %d in the config begins so",
+                *(len(images), self.accumulate, self.accumulate),
+            )
+
+    def _sum_of_parts(
+        self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[float, float]:
         losses = []
         for part in self._parts(images):
             loss = self.loss_of(images[part], targets[part], weights[part]) / len(images)
@@ -194,7 +224,7 @@ class Trainer:
 
     def _parts(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield indices of the parts that a batch is split in."""
-        num_parts = max(1, min(self.settings.accumulate, len(images) // 2))
+        num_parts = max(1, min(self.accumulate, len(images) // 2))
         yield from torch.arange(len(images), device=images.device).tensor_split(num_parts)
 
     def loss_of(
@@ -280,6 +310,7 @@ class Trainer:
             "mean": self.mean.state_dict() if self.mean is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "accumulate": self.accumulate,
         }
 
     def _continue_from(self, checkpoint: dict[str, Any]) -> None:
@@ -288,6 +319,7 @@ class Trainer:
         if self.mean is not None:
             self.mean.load_state_dict(checkpoint["mean"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.accumulate = checkpoint.get("accumulate", self.accumulate)  # of older versions
         self.fabric.strategy.precision.load_state_dict(checkpoint["precision"])
 
 

@@ -195,6 +195,55 @@ def test_parts_of_a_batch_add_up_to_its_gradient():
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
 
+@pytest.fixture
+def full_memory(monkeypatch):
+    """Memory for four images; return how many were asked for, each time."""
+    original, asked = Trainer.loss_of, []
+
+    def loss_of(trainer, images, targets, weights):
+        asked.append(len(images))
+        if len(images) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return original(trainer, images, targets, weights)
+
+    monkeypatch.setattr(Trainer, "loss_of", loss_of)
+    return asked
+
+
+def test_a_batch_that_does_not_fit_is_split_from_then_on_and_trains_the_same(
+    full_memory, tmp_path, caplog
+):
+    fit(tmp_path / "split", batch_size=16)
+    # Of 45 rows there are three batches of 15; the first finds the number of parts.
+    assert full_memory[:6] == [15, 8, 4, 4, 4, 3]
+    assert max(full_memory[2:]) == 4
+    assert len([text for text in caplog.messages if "out of memory" in text]) == 2
+    assert "computed in 4 parts from now on. accumulate: 4" in caplog.messages[-1]
+    fit(tmp_path / "asked", batch_size=16, accumulate=4)
+    names = ("weights.safetensors", "log.csv")
+    for name in names:
+        assert (tmp_path / "split" / name).read_bytes() == (tmp_path / "asked" / name).read_bytes()
+
+
+def test_a_resumed_run_knows_that_memory_ran_out(full_memory, dying, tmp_path):
+    mend = dying(Trainer, "train_epoch", 2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, batch_size=16)
+    mend()
+    del full_memory[:]
+    fit(tmp_path, batch_size=16)
+    assert max(full_memory) == 4
+
+
+def test_two_images_that_do_not_fit_end_the_fold(monkeypatch, tmp_path):
+    def loss_of(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "loss_of", loss_of)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(tmp_path, batch_size=16)
+
+
 def test_gradients_are_clipped_to_their_norm():
     images = torch.randint(0, 256, (8, 3, SIZE, SIZE), generator=torch.manual_seed(0))
     trainer = new_trainer(clip_norm=0.01)
