@@ -12,7 +12,7 @@ from pipeline.discovery.files import UNREAD, Listing, list_files
 from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.ids import find_rows
 from pipeline.discovery.image_names import ImageNames, is_of_split
-from pipeline.discovery.metric import USUAL, find_metric, unknown_metric
+from pipeline.discovery.metric import USUAL, find_metric, kinds_of, unknown_metric
 from pipeline.discovery.pixels import look_at
 from pipeline.discovery.presets import find_preset
 from pipeline.discovery.sample_form import SampleForm, columns_per_class, find_form
@@ -20,7 +20,6 @@ from pipeline.discovery.tables import Tables, find_tables
 from pipeline.discovery.target import Target, find_target, parts_splits
 from pipeline.discovery.target_kind import find_kind, fitting_kind
 from pipeline.errors import UserError
-from pipeline.metrics.kaggle_names import kinds_of
 
 FEW_ROWS = 5  # of a class, fewer than folds
 
