@@ -145,7 +145,7 @@ def _averages(name: str, kind: Kind) -> str:
 
 
 def _unknown(name: str, kind: Kind) -> str:
-    if ours := kaggle_name(name, kind):
+    if depends_on_kind(name) and (ours := kaggle_name(name, kind)):
         return (
             f"task.metric: {name!r} has several forms; did you mean `{ours}`, or another of them "
             "(`make config` lists all metrics)?"
