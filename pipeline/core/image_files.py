@@ -1,5 +1,6 @@
 """Paths of images: from the config's templates, with other endings; messages about missing ones."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,12 @@ def image_paths(rows: pd.DataFrame, template: str) -> list[str]:
     names = columns_in_braces(template)
     cells = rows[names].to_dict("records") if names else [{}] * len(rows)
     return [template.format_map(row) for row in cells]
+
+
+def without_ending(path: str) -> str:
+    """Return a path without the ending of an image; `v1.5` keeps its point."""
+    stem, ending = os.path.splitext(path)
+    return stem if ending.lower() in IMAGE_ENDINGS else path
 
 
 def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], list[str]]:
