@@ -163,8 +163,8 @@ class Data(Section):
     )
     test_csv: str = Field(
         "test.csv",
-        description="test rows; where the file is absent, the sample's ids are taken. A folder: its "
-        "images that no training row has, their ids as test_images spells them",
+        description="test rows; where the file is absent, the sample's ids are taken. A folder: "
+        "its images that are no training rows', with ids as test_images spells them",
     )
     sample_submission: str = Field(
         "sample_submission.csv", description="the file whose columns and rows are copied"

@@ -94,8 +94,8 @@ def _rows_of_folder(
             f"{data.test_images}`."
         )
     notes.append(
-        f"test rows are the {len(rows)} images in {folder / listed}, as no CSV names them: see that "
-        "the ids are spelled as the competition wants them"
+        f"test rows are the {len(rows)} images in {folder / listed}, as no CSV names them: see "
+        "that their ids are spelled as the competition wants them"
     )
     return CsvFile(rows, ",", "utf-8")
 
@@ -122,18 +122,21 @@ def missing_columns(
     sample: pd.DataFrame | None,
 ) -> Iterator[str]:
     """Yield a message for each column that the config names and a CSV does not have."""
-    shared = _columns(data, ("id", "numeric", "categorical"))
-    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **shared}
+    of_both = _columns(data, ("id", "numeric", "categorical"))
+    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **of_both}
+    tables = [rows for rows in (train, test, sample) if rows is not None]
+    shared = [
+        name for name in train if all(name in rows and rows[name].is_unique for rows in tables)
+    ]
+    where = (folder, data, shared)
     images = ("data.train_images", data.train_images)
-    yield from _missing_in(train, "data.train_csv", folder, data, of_train, images)
+    yield from _missing_in(train, "data.train_csv", *where, of_train, images)
     images = ("data.test_images", data.test_images)
     key = "data.test_csv" if test is not sample else "data.sample_submission"
-    yield from _missing_in(test, key, folder, data, shared, images)
+    yield from _missing_in(test, key, *where, of_both, images)
     if sample is not None and test is not sample:
         of_sample = _columns(data, ("id",))
-        yield from _missing_in(
-            *(sample, "data.sample_submission", folder, data, of_sample), test=test
-        )
+        yield from _missing_in(sample, "data.sample_submission", *where, of_sample, test=test)
 
 
 def _columns(section: Task | Data, keys: tuple[str, ...]) -> dict[str, str]:
@@ -151,6 +154,7 @@ def _missing_in(
     key: str,
     folder: Path,
     data: Data,
+    shared: list[str],
     columns: dict[str, str],
     images: tuple[str, str] = ("", ""),
     test: pd.DataFrame | None = None,
@@ -159,6 +163,7 @@ def _missing_in(
 
     Args:
         key: of the config, that names the CSV.
+        shared: columns that may identify rows in every CSV.
         columns: required ones: the key of the config that names each.
         images: a key, and its template of paths.
         test: rows of test.csv, where `rows` are the sample's.
@@ -175,5 +180,5 @@ def _missing_in(
             continue
         if columns[column] == "data.id":
             known = test if test is not None and data.id in test else None
-            has += other_id_column(rows, key, data, known)
+            has += other_id_column(rows, key, data, known, shared)
         yield f"{path}: no column {column!r} ({columns[column]}); {has}"

@@ -1,6 +1,6 @@
 """Which column identifies rows, which CSV names the test rows, and which template finds images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.discovery.guess import Guess
 from pipeline.discovery.image_names import ENOUGH, ImageNames, Template, is_of_split
@@ -49,13 +49,14 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     decisions["data.test_csv"] = test_guess
     if tables.sample is not None:
         what = f"{len(tables.sample.rows):,} rows, columns {_few(tables.sample.columns)}"
-        decisions["data.sample_submission"] = Guess(tables.sample.path, "sure", what)
-    used = dict.fromkeys(t.path for t in (test, tables.sample) if t and key.value not in t.columns)
-    if used:
-        notes.append(
-            f"{' and '.join(used)} have no column `{key.value}`, the ids of {train.path}: ids have "
-            f"one name in every CSV. Save copies whose column of ids is called `{key.value}`, and "
-            "name them in data.test_csv and data.sample_submission"
+        certainty = "likely" if tables.samples else "sure"
+        decisions["data.sample_submission"] = Guess(
+            tables.sample.path, certainty, what, tables.samples
+        )
+    if test is not None and key.value not in test.columns and test.image:
+        # As the ids of a copy will be called, which `make folds` asks for.
+        test = replace(
+            test, rows=test.rows.rename(columns={test.image: key.value}), image=key.value
         )
     templates = {
         "train": _template(train, "train", names),
@@ -84,10 +85,12 @@ def _id_column(train: Table, tables: Tables, form: SampleForm) -> Guess:
         unique = train.rows[form.id].is_unique
         reason = "the sample's first column" if unique else "the sample's; several rows of one id"
         return Guess(form.id, "sure" if unique else "likely", reason)
-    if image in shared or not shared:
-        return Guess(image, "sure" if image in shared and others else "likely", "it names images")
+    if image in shared:
+        return Guess(image, "sure" if others else "likely", "it names images")
     unique = [name for name in shared if train.rows[name].is_unique]
-    return Guess((unique or [image])[0], "likely", "differs in every row, and every CSV has it")
+    if not unique:
+        return Guess(image, "a guess", "it names images; other CSVs lack it")
+    return Guess(unique[0], "likely", "differs in every row, and every CSV has it")
 
 
 def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None, Guess]:

@@ -523,7 +523,23 @@ WRONG = {
         {"train": pd.DataFrame({"ID": TRAIN, "label": "x"})},
         Y,
         {},
-        r"train\.csv: no column 'id'.* 'ID' seems to be it.*name it in `data\.train_csv`",
+        r"train\.csv: no column 'id'.* 'ID' seems to be it.*`data\.train_csv: train\.renamed\.csv`",
+    ),
+    "ids that every CSV names otherwise": (
+        {
+            "train": pd.DataFrame({"image": TRAIN, "row": TRAIN, "label": "a"}),
+            "test": pd.DataFrame({"row": TEST}),
+            "sample_submission": pd.DataFrame({"row": TEST, "label": "a"}),
+        },
+        Y,
+        {"id": "image"},
+        r"test\.csv: no column 'image'.* Every CSV has 'row'.*: say `data\.id: row`",
+    ),
+    "a sample in place of test.csv that names ids otherwise": (
+        {"test": None, "sample_submission": pd.DataFrame({"image": TEST, "label": "x"})},
+        Y,
+        {},
+        r"'image' seems to be it.*\(and 'image' back.*submission: sample_submission\.renamed\.csv`",
     ),
     "ids repeated in the sample": (
         {"sample_submission": pd.DataFrame({"id": [*TEST, TEST[0]], "label": "x"})},
