@@ -9,7 +9,7 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.class_folders import rows_of_class_folders, rows_of_folder
 from pipeline.core.csv_files import TEXT, CsvFile, offered, read_csv
 from pipeline.core.id_checks import other_id_column
-from pipeline.core.image_files import columns_in_braces, image_paths, without_ending
+from pipeline.core.image_files import UNREADABLE, columns_in_braces, image_paths, without_ending
 from pipeline.errors import did_you_mean
 
 
@@ -126,7 +126,10 @@ def missing_columns(
     of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **of_both}
     tables = [rows for rows in (train, test, sample) if rows is not None]
     shared = [
-        name for name in train if all(name in rows and rows[name].is_unique for rows in tables)
+        name
+        for name in train
+        if not UNREADABLE & set(name)
+        and all(name in rows and rows[name].is_unique for rows in tables)
     ]
     where = (folder, data, shared)
     images = ("data.train_images", data.train_images)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
-from pipeline.discovery.guess import Guess
+from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.image_names import ENOUGH, ImageNames, Template, is_of_split
+from pipeline.discovery.image_problems import image_problems
 from pipeline.discovery.sample_form import SampleForm
 from pipeline.discovery.tables import Table, Tables
+from pipeline.discovery.unlisted_images import UnlistedImages, find_unlisted
 
 Decisions = dict[str, Guess]
 DEFAULTS = {
@@ -65,6 +67,9 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     for split, table in (("train", train), ("test", test)):
         found = templates[split]
         decisions[WHERE[split]] = _where(found, table, split, key.value, names)
+        notes += [] if table is None else image_problems(table, found, names)
+    if test is None and (unlisted := find_unlisted(train, templates["train"], names)):
+        decisions |= _of_unlisted(unlisted, key.value)
     shared = _shared_ids(train, test, key.value)
     if shared and templates["train"] and templates["test"]:
         if templates["train"].text != templates["test"].text:
@@ -108,6 +113,18 @@ def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None
     return sample, Guess(
         sample.path, "likely", f"the sample's ids, which are not those of {test.path}"
     )
+
+
+def _of_unlisted(images: UnlistedImages, key: str) -> Decisions:
+    """Decide on test images that no CSV names."""
+    certainty = "likely" if images.is_named else "a guess"
+    count = counted(images.count, "image")
+    what = f"no CSV names test rows: {count} there {'is' if images.count == 1 else 'are'} no"
+    template = f"{images.folder}/{{{key}}}{images.ending}"
+    return {
+        "data.test_csv": Guess(images.folder, certainty, f"{what} training row's"),
+        "data.test_images": Guess(template, certainty, "see that ids are spelled as wanted"),
+    }
 
 
 def _template(table: Table | None, split: str, names: ImageNames) -> Template | None:

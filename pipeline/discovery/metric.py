@@ -74,7 +74,7 @@ def _by_form(kind: Kind, form: SampleForm, per_class: bool) -> tuple[str, str]:
     """Return the metric that a sample's form speaks for, and why; the kind's default otherwise."""
     if kind == "multiclass" and form.number > 1:
         return f"map_at_{form.number}", f"the sample has {form.number} labels in each cell"
-    if kind == "multiclass" and (per_class or len(form.columns) > 1):
+    if kind == "multiclass" and per_class and len(form.columns) > 1:
         return "log_loss", "the sample has a column per class"
     if kind == "binary" and form.holds == "words":
         return "accuracy", "the sample holds labels"

@@ -1,14 +1,14 @@
 """Which CSV is what: training rows, test rows, the sample, and others."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import pandas as pd
 
+from pipeline.core.image_files import UNREADABLE
 from pipeline.discovery.files import Listing, read_table
-from pipeline.discovery.image_names import ENOUGH, UNREADABLE, ImageNames
+from pipeline.discovery.image_names import ENOUGH, ImageNames, words_of
 
 MAX_TABLES = 40
 # Words in a CSV's name, the first role that has one of them is taken.
@@ -131,12 +131,6 @@ def image_column(rows: pd.DataFrame, names: ImageNames) -> tuple[str, float]:
         if worth > best_worth:
             best, best_worth, best_share = column, worth, share
     return best, best_share
-
-
-def words_of(name: str) -> list[str]:
-    """Return the lower-case words of a column's name: patientId as patient and id."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
 
 
 def _any_in(words: Iterable[str], text: str) -> bool:

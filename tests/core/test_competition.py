@@ -166,7 +166,7 @@ def test_images_are_found_with_the_endings_that_they_have(make_competition, temp
     competition = read_competition(folder, MULTICLASS, Data(train_images=template))
     assert competition.paths[:4] == [f"train/{name}" for name in names]
     (note,) = competition.notes
-    said = "images have another ending than the template says"
+    said = "images have another name or ending than the template says"
     assert re.match(rf"{4 if template.endswith('}') else 3} {said} \(.*1 \.JPG", note)
     part = competition.subset(0.5, rng=np.random.default_rng(0))
     assert set(part.paths) <= set(competition.paths)
