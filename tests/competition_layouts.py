@@ -323,12 +323,3 @@ def long_sample(folder: Path) -> dict[str, Any]:
     ids = [f"{name}_{word}" for name in TEST for word in WORDS]
     csv(folder, "sample_submission.csv", id=ids, probability=0.5)
     return {"task.kind": "multilabel", "task.target": WORDS}
-
-
-NEED_DATA_LAYER = {
-    "folder_per_class",
-    "folder_per_class_and_sample",
-    "archives",
-    "row_per_label",
-    "long_sample",
-}

@@ -162,7 +162,9 @@ class Data(Section):
         "sample, test rows are the images in the folder of test_images",
     )
     test_csv: str = Field(
-        "test.csv", description="test rows; where the file is absent, the sample's ids are taken"
+        "test.csv",
+        description="test rows; where the file is absent, the sample's ids are taken. A folder: "
+        "its images that are no training rows', with ids as test_images spells them",
     )
     sample_submission: str = Field(
         "sample_submission.csv", description="the file whose columns and rows are copied"

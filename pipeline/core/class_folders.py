@@ -2,17 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from pipeline.core.image_files import IMAGE_ENDINGS
+from pipeline.core.image_files import IMAGE_ENDINGS, without_ending
 from pipeline.core.targets import examples
 
 
 def rows_of_class_folders(
-    folder: Path, id_column: str, target: str, problems: list[str]
+    folder: Path, id_column: str, target: str, problems: list[str], *, but: Path
 ) -> pd.DataFrame | None:
     """Return a row for each image below a folder of classes: its path there, and its class.
 
@@ -20,6 +20,7 @@ def rows_of_class_folders(
 
     Args:
         problems: gets why there are none.
+        but: the folder of test images, which is no class where it lies among the classes.
     """
     if not folder.is_dir():
         beside = sorted(child.name for child in folder.parent.glob("*") if child.is_dir())
@@ -28,7 +29,12 @@ def rows_of_class_folders(
             f"for each class; there are {examples(beside)}."
         )
         return None
-    paths = [path for path in images_below(folder) if len(PurePosixPath(path).parts) > 1]
+    among = but != folder and but.is_relative_to(folder)
+    paths = [
+        path
+        for path in images_below(folder)
+        if "/" in path and not (among and (folder / path).is_relative_to(but))
+    ]
     if not paths:
         problems.append(f"{folder}: no images in folders of classes, such as cat/1.jpg.")
         return None
@@ -37,9 +43,24 @@ def rows_of_class_folders(
     return pd.DataFrame({id_column: paths, target: classes}, dtype=str)
 
 
-def rows_of_folder(folder: Path, id_column: str) -> pd.DataFrame:
-    """Return a row for each image below a folder: its path there, sorted."""
-    return pd.DataFrame({id_column: sorted(images_below(folder))}, dtype=str)
+def rows_of_folder(
+    root: Path, folder: str, *, template: str, id_column: str, taken: Collection[str]
+) -> pd.DataFrame:
+    """Return a row for each image below a folder that a template of paths leads to, sorted by id.
+
+    Args:
+        root: that both the folder's path and the template start at.
+        template: `test/{id}.jpg`: then ids are paths below test without their ending.
+        taken: images of other rows, without endings; they are left out.
+    """
+    before, _, after = template.partition(f"{{{id_column}}}")
+    paths = [PurePosixPath(folder, path).as_posix() for path in images_below(root / folder)]
+    found = [
+        path[len(before) : len(path) - len(after)]
+        for path in paths
+        if path.startswith(before) and path.endswith(after) and without_ending(path) not in taken
+    ]
+    return pd.DataFrame({id_column: sorted(found)}, dtype=str)
 
 
 def images_below(folder: Path) -> Iterator[str]:

@@ -318,6 +318,6 @@ def _endings_note(endings: Mapping[str, str]) -> Iterator[str]:
         counts = ", ".join(f"{number} {ending}" for ending, number in found.most_common())
         first = next(iter(endings))
         yield (
-            f"{len(endings)} images have another ending than the template says ({counts}), e.g. "
-            f"{endings[first]} for {first}"
+            f"{len(endings)} images have another name or ending than the template says "
+            f"({counts}), e.g. {endings[first]} for {first}"
         )

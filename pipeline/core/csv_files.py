@@ -51,7 +51,11 @@ def read_csv(
         problems.append(f"{path}: not readable as CSV: it is packed ({packed}). Unpack it.")
         return None
     encoding = _encoding(raw)
-    text = raw.decode(encoding)
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        problems.append(f"{path}: not readable as CSV: it is no text. Download it again.")
+        return None
     if "\0" in text:
         problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
         return None

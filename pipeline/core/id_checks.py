@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 
@@ -142,13 +142,19 @@ def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-def other_id_column(rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame | None) -> str:
+def other_id_column(
+    rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame | None, shared: list[str]
+) -> str:
     """Return what follows "no column": the column that seems to hold the ids, and what to do.
 
     Args:
         key: of the config, that names this CSV.
         test: rows of test.csv, where this is the sample and they have ids.
+        shared: columns that every CSV has, and that differ in every row.
     """
+    if shared:
+        found = shared[0]
+        return f" Every CSV has {found!r}, with another value in each row: say `data.id: {found}`."
     ids = set() if test is None else set(test[data.id])
     for name in rows.columns if ids else []:
         if _is_long(rows[name].tolist(), ids):
@@ -162,10 +168,13 @@ def other_id_column(rows: pd.DataFrame, key: str, data: Data, test: pd.DataFrame
             )
     close = [name for name in rows.columns if name.lower().strip() == data.id.lower()]
     holding = [name for name in rows.columns if ids and set(rows[name]) == ids]
-    if found := [*holding, *close]:
-        back = f" (and {found[0]!r} back into the submission's header)" if ids else ""
+    unique = [name for name in rows.columns[:1] if not ids and rows[name].is_unique]
+    if found := [*holding, *close, *unique]:
+        is_sample = key == "data.sample_submission"
+        back = f" (and {found[0]!r} back into the submission's header)" if is_sample else ""
+        copy = PurePath(getattr(data, key.removeprefix("data."))).with_suffix(".renamed.csv")
         return (
             f" {found[0]!r} seems to be it: ids have the same name in every CSV. Save a copy "
-            f"beside it with {data.id!r} in its header{back}, and name it in `{key}`."
+            f"beside it with {data.id!r} in its header{back}, and say `{key}: {copy}`."
         )
     return ""

@@ -1,5 +1,7 @@
 """Paths of images: from the config's templates, with other endings; messages about missing ones."""
 
+import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,8 @@ from pipeline.core.archives import is_archive, names_in
 from pipeline.core.targets import examples
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
+
+UNREADABLE = frozenset("{}[].!:")  # a template cannot name a column that has one of them
 
 
 def columns_in_braces(template: str) -> list[str]:
@@ -25,10 +29,17 @@ def image_paths(rows: pd.DataFrame, template: str) -> list[str]:
     return [template.format_map(row) for row in cells]
 
 
+def without_ending(path: str) -> str:
+    """Return a path without the ending of an image; `v1.5` keeps its point."""
+    stem, ending = os.path.splitext(path)
+    return stem if ending.lower() in IMAGE_ENDINGS else path
+
+
 def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], list[str]]:
     """Find the image of each path without a file: the only one that differs only by its ending.
 
     `train/a1` and `train/a1.jpg` stand for `train/a1.JPG`, where it is the only one and no row's.
+    Letters such as `ü` are the same, written as one character or as two (macOS does that).
 
     Returns:
         The images by path, and the paths without any.
@@ -43,7 +54,7 @@ def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], 
         by_stem = _images_by_stem(folder / parent)
         for path in of_parent:
             name = PurePosixPath(path)
-            stem = name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name
+            stem = _stem(name.name)
             names = [name for name in by_stem.get(stem, []) if str(parent / name) not in taken]
             if len(names) == 1:
                 found[path] = str(parent / names[0])
@@ -68,7 +79,8 @@ def _in_archive(folder: Path, path: PurePosixPath) -> str:
     stem = path.stem if path.suffix.lower() in IMAGE_ENDINGS else path.name
     for archive in sorted(file for file in folder.iterdir() if is_archive(file.name)):
         for name in map(PurePosixPath, names_in(archive)):
-            if name.stem == stem and name.suffix.lower() in IMAGE_ENDINGS:
+            is_inside = ".." not in name.parts
+            if is_inside and name.stem == stem and name.suffix.lower() in IMAGE_ENDINGS:
                 where = (PurePosixPath(archive.name) / name).as_posix()
                 return (
                     f" {archive.name} holds {name}: with a path such as "
@@ -82,7 +94,7 @@ def _hint(folder: Path, path: PurePosixPath) -> str:
     if not parent.is_dir():
         has = sorted(child.name for child in folder.iterdir() if child.is_dir())
         return f" There is no folder {path.parent}; there are {examples(has)}."
-    stem = path.stem if path.suffix.lower() in IMAGE_ENDINGS else path.name
+    stem = _stem(path.name)
     if len(names := _images_by_stem(parent).get(stem, [])) > 1:
         return f" There are {' and '.join(names)}: say the ending in the template."
     below = [child for child in parent.iterdir() if child.is_dir() and (child / path.name).exists()]
@@ -94,10 +106,14 @@ def _hint(folder: Path, path: PurePosixPath) -> str:
     return ""
 
 
+def _stem(name: str) -> str:
+    return unicodedata.normalize("NFC", without_ending(name))
+
+
 def _images_by_stem(folder: Path) -> dict[str, list[str]]:
     by_stem: dict[str, list[str]] = defaultdict(list)
     if folder.is_dir():
         for file in folder.iterdir():
             if file.suffix.lower() in IMAGE_ENDINGS:
-                by_stem[file.stem].append(file.name)
+                by_stem[_stem(file.name)].append(file.name)
     return {stem: sorted(names) for stem, names in by_stem.items()}

@@ -7,9 +7,9 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Task
 from pipeline.core.class_folders import rows_of_class_folders, rows_of_folder
-from pipeline.core.csv_files import CsvFile, offered, read_csv
+from pipeline.core.csv_files import TEXT, CsvFile, offered, read_csv
 from pipeline.core.id_checks import other_id_column
-from pipeline.core.image_files import columns_in_braces
+from pipeline.core.image_files import UNREADABLE, columns_in_braces, image_paths, without_ending
 from pipeline.errors import did_you_mean
 
 
@@ -21,7 +21,11 @@ def read_tables(
         train = _read(folder, data, "train_csv", problems, notes)
     else:
         rows = rows_of_class_folders(
-            folder / data.class_folders, data.id, task.targets[0], problems
+            folder / data.class_folders,
+            data.id,
+            task.targets[0],
+            problems,
+            but=folder / PurePosixPath(data.test_images).parent,
         )
         train = None if rows is None else CsvFile(rows, ",", "utf-8")
     test, sample, separator = read_test(folder, data, problems, notes)
@@ -55,11 +59,8 @@ def read_test(
             f"that they are the competition's."
             f"{offered(sample_path, 'data.sample_submission', others=False)}"
         )
-    test_folder = folder / PurePosixPath(data.test_images).parent
-    is_listed = data.class_folders is not None and "test_csv" not in configured
-    if is_listed and sample is None and not test_path.exists() and test_folder.is_dir():
-        test = CsvFile(rows_of_folder(test_folder, data.id), ",", "utf-8")
-        notes.append(f"{test_path}: no such file; test rows are the images in {test_folder}")
+    if listed := _test_folder(folder, data, is_sampled=sample is not None):
+        test = _rows_of_folder(folder, listed, data, train, problems, notes)
     elif test_path.exists() or "test_csv" in configured or sample is None:
         test = _read(folder, data, "test_csv", problems, notes, may_be_empty)
     elif test_path.name != data.sample_submission:
@@ -69,6 +70,47 @@ def read_test(
         )
     rows = [None if found is None else found.rows for found in (test or sample, sample)]
     return *rows, "," if sample is None else sample.separator
+
+
+def _test_folder(folder: Path, data: Data, *, is_sampled: bool) -> str:
+    """Return the folder whose images are the test rows; empty where a CSV has them."""
+    path = folder / data.test_csv
+    if path.is_dir() and path.suffix.lower() not in TEXT:
+        return data.test_csv
+    below = PurePosixPath(data.test_images).parent.as_posix()
+    is_default = data.test_csv == Data.model_fields["test_csv"].default and not path.exists()
+    is_meant = data.class_folders is not None and is_default and not is_sampled
+    return below if is_meant and (folder / below).is_dir() else ""
+
+
+def _rows_of_folder(
+    folder: Path,
+    listed: str,
+    data: Data,
+    train: CsvFile | None,
+    problems: list[str],
+    notes: list[str],
+) -> CsvFile:
+    """Return the images of a folder as test rows, but those of training rows."""
+    used = columns_in_braces(data.train_images)
+    is_known = train is not None and {*used} <= {*train.rows}
+    taken = image_paths(train.rows, data.train_images) if is_known else []
+    rows = rows_of_folder(
+        *(folder, listed),
+        template=data.test_images,
+        id_column=data.id,
+        taken={*map(without_ending, taken)},
+    )
+    if rows.empty:
+        problems.append(
+            f"{folder / listed}: no images for test rows, whose paths are `data.test_images: "
+            f"{data.test_images}`."
+        )
+    notes.append(
+        f"test rows are the {len(rows)} images in {folder / listed}, as no CSV names them: see "
+        "that their ids are spelled as the competition wants them"
+    )
+    return CsvFile(rows, ",", "utf-8")
 
 
 def _read(
@@ -98,18 +140,24 @@ def missing_columns(
     sample: pd.DataFrame | None,
 ) -> Iterator[str]:
     """Yield a message for each column that the config names and a CSV does not have."""
-    shared = _columns(data, ("id", "numeric", "categorical"))
-    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **shared}
+    of_both = _columns(data, ("id", "numeric", "categorical"))
+    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **of_both}
+    tables = [rows for rows in (train, test, sample) if rows is not None]
+    shared = [
+        name
+        for name in train
+        if not UNREADABLE & set(name)
+        and all(name in rows and rows[name].is_unique for rows in tables)
+    ]
+    where = (folder, data, shared)
     images = ("data.train_images", data.train_images)
-    yield from _missing_in(train, "data.train_csv", folder, data, of_train, images)
+    yield from _missing_in(train, "data.train_csv", *where, of_train, images)
     images = ("data.test_images", data.test_images)
     key = "data.test_csv" if test is not sample else "data.sample_submission"
-    yield from _missing_in(test, key, folder, data, shared, images)
+    yield from _missing_in(test, key, *where, of_both, images)
     if sample is not None and test is not sample:
         of_sample = _columns(data, ("id",))
-        yield from _missing_in(
-            *(sample, "data.sample_submission", folder, data, of_sample), test=test
-        )
+        yield from _missing_in(sample, "data.sample_submission", *where, of_sample, test=test)
 
 
 def _columns(section: Task | Data, keys: tuple[str, ...]) -> dict[str, str]:
@@ -127,6 +175,7 @@ def _missing_in(
     key: str,
     folder: Path,
     data: Data,
+    shared: list[str],
     columns: dict[str, str],
     images: tuple[str, str] = ("", ""),
     test: pd.DataFrame | None = None,
@@ -135,6 +184,7 @@ def _missing_in(
 
     Args:
         key: of the config, that names the CSV.
+        shared: columns that may identify rows in every CSV.
         columns: required ones: the key of the config that names each.
         images: a key, and its template of paths.
         test: rows of test.csv, where `rows` are the sample's.
@@ -151,5 +201,5 @@ def _missing_in(
             continue
         if columns[column] == "data.id":
             known = test if test is not None and data.id in test else None
-            has += other_id_column(rows, key, data, known)
+            has += other_id_column(rows, key, data, known, shared)
         yield f"{path}: no column {column!r} ({columns[column]}); {has}"

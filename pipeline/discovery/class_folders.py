@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from pipeline.discovery.image_names import SECONDARY, SPLITS, ImageNames, is_of_split
+from pipeline.discovery.unlisted_images import find_test_folder
 
 NO_CLASS = {"images", "image", "img", "imgs", "val", "valid", "validation", "data", "jpg", "png"}
-NO_CLASS |= {word for words in SPLITS.values() for word in words} | {"training", "testing"}
+NO_CLASS |= {word for words in SPLITS.values() for word in words} | {"training", "testing", "dev"}
 CLASS_IN_NAME = re.compile(r"([^\W\d]+)[\W_]*\d+")  # cat.12, dog_7
 MOST_CLASSES = 100
 
@@ -68,13 +69,17 @@ def find_class_folders(names: ImageNames) -> ClassFolders | None:
     ]
     if best == "":
         outside = [folder for folder in names.by_folder if folder.split("/")[0] not in found[best]]
-    tests = [f for f in outside if is_of_split(f, "test")] or [
-        f for f in outside if not is_of_split(f, "train") and not _is_secondary(f)
-    ]
-    tests = [f for f in tests if PurePosixPath(f).parent.as_posix() not in found]
-    test = max(tests, key=lambda folder: len(names.by_folder[folder]), default="")
+    test = find_test_folder(outside)
+    if not test:
+        plain = [f for f in outside if not is_of_split(f, "train") and not _is_secondary(f)]
+        plain = [f for f in plain if PurePosixPath(f).parent.as_posix() not in found]
+        test = max(plain, key=lambda folder: len(names.by_folder[folder]), default="")
     others = tuple(
-        sorted(folder or "." for folder in found if folder != best and len(found[folder]) > 1)
+        sorted(
+            folder or "."
+            for folder in found
+            if folder not in (best, test) and len(found[folder]) > 1
+        )
     )
     return ClassFolders(best or ".", pd.Series(labels, dtype=str), test, others[:3])
 

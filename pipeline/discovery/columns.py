@@ -6,7 +6,8 @@ import warnings
 import pandas as pd
 
 from pipeline.discovery.guess import Guess
-from pipeline.discovery.tables import Table, words_of
+from pipeline.discovery.image_names import words_of
+from pipeline.discovery.tables import Table
 
 # Words in the name of a column whose rows belong together.
 GROUP_WORDS = {"patient", "subject", "person", "signer", "site", "hospital", "scene", "session"}

@@ -1,26 +1,29 @@
 """Everything that is found out about a competition's folder, as guesses by key of the config."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.core.image_files import UNREADABLE
 from pipeline.discovery.class_folders import ClassFolders, classes_in_names, find_class_folders
 from pipeline.discovery.columns import find_columns
 from pipeline.discovery.files import UNREAD, Listing, list_files
 from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.ids import find_rows
 from pipeline.discovery.image_names import ImageNames, is_of_split
-from pipeline.discovery.metric import USUAL, find_metric, unknown_metric
+from pipeline.discovery.image_problems import image_problems, other_images
+from pipeline.discovery.metric import USUAL, find_metric, kinds_of, unknown_metric
 from pipeline.discovery.pixels import look_at
 from pipeline.discovery.presets import find_preset
 from pipeline.discovery.sample_form import SampleForm, columns_per_class, find_form
 from pipeline.discovery.tables import Tables, find_tables
 from pipeline.discovery.target import Target, find_target, parts_splits
 from pipeline.discovery.target_kind import find_kind, fitting_kind
+from pipeline.discovery.unlisted_images import find_test_folder
 from pipeline.errors import UserError
-from pipeline.metrics.kaggle_names import kinds_of
 
 FEW_ROWS = 5  # of a class, fewer than folds
 
@@ -59,7 +62,7 @@ def discover(root: Path, competition: str, asked: Asked) -> Discovery:
     listing = list_files(_checked(folder))
     if not listing.images:
         raise UserError(f"{folder}: no images were found.{_instead(listing)}")
-    names = ImageNames(listing.images)
+    names = ImageNames([unicodedata.normalize("NFC", path) for path in listing.images])
     tables = find_tables(listing, names)
     form = find_form(tables.sample, tables.train, names)
     classes = None if tables.train else find_class_folders(names)
@@ -89,6 +92,13 @@ def discover(root: Path, competition: str, asked: Asked) -> Discovery:
 def _checked(folder: Path) -> Path:
     if folder.is_dir():
         return folder
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder}: a link to {folder.readlink()}, which is no folder. Link the one that holds "
+            f"the competition's files: `ln -sfn /path/to/{folder.name} {folder}`."
+        )
+    if folder.exists():
+        raise UserError(f"{folder}: a file, not a folder. Move it into a folder of that name.")
     beside = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
     there = f" There are: {', '.join(beside[:6])}." if beside else ""
     raise UserError(
@@ -103,6 +113,8 @@ def _instead(listing: Listing) -> str:
     held = [f"{number:,} {ending}" for ending, number in sorted(listing.unread.items())]
     advice = [UNREAD[ending] for ending in sorted(listing.unread)]
     what = f" It holds {', '.join(held)} files ({'; '.join(advice)})." if held else ""
+    if not any(listing.root.iterdir()):
+        what = " The folder is empty: put the competition's files there, or a link to them."
     problems = "".join(f" {problem}." for problem in listing.problems)
     return f"{what}{problems} JPEG, PNG, TIFF, WebP, BMP, GIF and JPEG 2000 are read."
 
@@ -115,14 +127,27 @@ def _of_rows(
     target = find_target(tables, rows.test, form, rows.id, asked.target)
     cells = tables.train.rows[target.columns[0]] if len(target.columns) == 1 else None
     task, notes = _task(target, form, cells, asked)
-    further = find_columns(tables.train, rows.test, tables.sample, target.columns, rows.id)
+    pictures = other_images(tables.train, names)
+    further = find_columns(
+        tables.train, rows.test, tables.sample, [*target.columns, *pictures], rows.id
+    )
     notes = [*rows.notes, *notes]
+    if pictures:
+        notes.append(
+            f"{tables.train.path} names images in {', '.join(pictures)}, too: only those of "
+            f"`{tables.train.image}` are looked at"
+        )
+    if blank := [] if cells is None else int((cells.str.strip() == "").sum()):
+        notes.append(
+            f"{blank:,} of {len(cells):,} rows of {tables.train.path} have no `{cells.name}`: if "
+            "they are the test rows, save them as test.csv, and the others as train.csv"
+        )
     if cells is not None and task["task.kind"].value in ("binary", "multiclass", "ordinal"):
         notes += _rare_classes(cells)
-    if rows.test is None:
+    elif rows.test is None and not rows.decisions["data.test_csv"].value:
         notes.append(
-            f"no test rows: write a CSV with a column `{rows.id}` of the test images' ids and name "
-            "it in data.test_csv, or data.sample_submission"
+            f"no test images: put them into a folder test, or name a CSV with a column `{rows.id}` "
+            "of their ids in data.test_csv"
         )
     for name in tables.train.columns:
         if parts_splits(tables.train.rows[name]):
@@ -164,9 +189,9 @@ def _of_folders(
                 found.text, "sure", f"finds {found.share:.0%} of those tried", found.others
             )
     elif classes.test_folder:
-        images = len(names.by_folder[classes.test_folder])
+        below = [path for path in names.paths if path.startswith(f"{classes.test_folder}/")]
         decisions["data.test_images"] = Guess(
-            f"{classes.test_folder}/{{id}}", "likely", f"{images:,} images, all are test rows"
+            f"{classes.test_folder}/{{id}}", "likely", f"{len(below):,} images, all are test rows"
         )
     else:
         notes.append(
@@ -189,7 +214,8 @@ def _task(
             metric = ""
         else:
             kind = fitting
-    found = find_metric(kind.value, form, target.per_class, metric)
+    per_class = target.per_class or len(target.columns) > 1
+    found = find_metric(kind.value, form, per_class, metric)
     if asked.metric and not metric:
         found = Guess(
             found.value, "a guess", f"METRIC={asked.metric} is not known", found.alternatives
@@ -208,6 +234,7 @@ def _without_labels(
     """Decide where no labels are found: keys to fill in, and how to make a train.csv."""
     test = tables.sample or tables.test
     key, target = form.id or "id", asked.target or form.column or "label"
+    key = "id" if UNREADABLE & set(key) else key
     folder = max(names.by_folder, key=lambda f: (is_of_split(f, "train"), len(names.by_folder[f])))
     where = f"{folder}/{{{key}}}" if folder else f"{{{key}}}"
     page = "the competition's page says which"
@@ -220,18 +247,29 @@ def _without_labels(
             where, "a guess", counted(len(names.by_folder[folder]), "image")
         ),
     }
-    notes = [
+    asking = (
         "no labels were found, neither in a CSV whose cells name images nor as a folder per class. "
         f"Write train.csv (columns {key} and {target}, a row for each training image)"
-    ]
-    if test is None:
-        notes[0] += f" and test.csv (column {key})"
-    else:
+    )
+    folder_of_test = find_test_folder(names.by_folder)
+    if test is not None:
         decisions["data.sample_submission"] = Guess(test.path, "likely", "test rows")
-        found = names.find_template(test.rows, test.image, "test") if test.image else None
-        if found:
-            decisions["data.test_images"] = Guess(found.text, "likely", "finds test images")
-    notes[0] += " into the folder, and run `make new` with OUT= again"
+    elif folder_of_test:
+        decisions["data.test_csv"] = Guess(folder_of_test, "likely", "its images are test rows")
+    else:
+        asking += f" and test.csv (column {key})"
+    found = test and test.image and names.find_template(test.rows, test.image, "test")
+    if found:
+        decisions["data.test_images"] = Guess(found.text, "likely", "finds test images")
+    elif folder_of_test:
+        decisions["data.test_images"] = Guess(f"{folder_of_test}/{{{key}}}", "a guess", "its name")
+    unused = [table for table in (*tables.others, tables.sample, tables.test) if table is not None]
+    notes = [
+        note
+        for table in unused
+        if not table.image and table.role != "answers"
+        for note in image_problems(table, None, names)
+    ] or [f"{asking} into the folder, and run `make new` with OUT= again"]
     if classes := classes_in_names(names.by_folder[folder]):
         few = ", ".join(classes[:4])
         notes.append(

@@ -2,10 +2,12 @@
 
 import os
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -97,7 +99,7 @@ def read_table(listing: Listing, path: str) -> tuple[pd.DataFrame | None, str]:
         found = read_csv(file, problems, [])
     if found is None or found.rows.empty:
         return None, problems[0].rpartition(f"{file}: ")[2].rstrip(".") if problems else "no rows"
-    return found.rows, ""
+    return found.rows.map(partial(unicodedata.normalize, "NFC")), ""
 
 
 def archive_of(listing: Listing, path: str) -> tuple[str, str] | None:

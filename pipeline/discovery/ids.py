@@ -1,11 +1,13 @@
 """Which column identifies rows, which CSV names the test rows, and which template finds images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pipeline.discovery.guess import Guess
+from pipeline.discovery.guess import Guess, counted
 from pipeline.discovery.image_names import ENOUGH, ImageNames, Template, is_of_split
+from pipeline.discovery.image_problems import image_problems
 from pipeline.discovery.sample_form import SampleForm
 from pipeline.discovery.tables import Table, Tables
+from pipeline.discovery.unlisted_images import UnlistedImages, find_unlisted
 
 Decisions = dict[str, Guess]
 DEFAULTS = {
@@ -49,13 +51,14 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     decisions["data.test_csv"] = test_guess
     if tables.sample is not None:
         what = f"{len(tables.sample.rows):,} rows, columns {_few(tables.sample.columns)}"
-        decisions["data.sample_submission"] = Guess(tables.sample.path, "sure", what)
-    used = dict.fromkeys(t.path for t in (test, tables.sample) if t and key.value not in t.columns)
-    if used:
-        notes.append(
-            f"{' and '.join(used)} have no column `{key.value}`, the ids of {train.path}: ids have "
-            f"one name in every CSV. Save copies whose column of ids is called `{key.value}`, and "
-            "name them in data.test_csv and data.sample_submission"
+        certainty = "likely" if tables.samples else "sure"
+        decisions["data.sample_submission"] = Guess(
+            tables.sample.path, certainty, what, tables.samples
+        )
+    if test is not None and key.value not in test.columns and test.image:
+        # As the ids of a copy will be called, which `make folds` asks for.
+        test = replace(
+            test, rows=test.rows.rename(columns={test.image: key.value}), image=key.value
         )
     templates = {
         "train": _template(train, "train", names),
@@ -64,6 +67,9 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     for split, table in (("train", train), ("test", test)):
         found = templates[split]
         decisions[WHERE[split]] = _where(found, table, split, key.value, names)
+        notes += [] if table is None else image_problems(table, found, names)
+    if test is None and (unlisted := find_unlisted(train, templates["train"], names)):
+        decisions |= _of_unlisted(unlisted, key.value)
     shared = _shared_ids(train, test, key.value)
     if shared and templates["train"] and templates["test"]:
         if templates["train"].text != templates["test"].text:
@@ -84,10 +90,12 @@ def _id_column(train: Table, tables: Tables, form: SampleForm) -> Guess:
         unique = train.rows[form.id].is_unique
         reason = "the sample's first column" if unique else "the sample's; several rows of one id"
         return Guess(form.id, "sure" if unique else "likely", reason)
-    if image in shared or not shared:
-        return Guess(image, "sure" if image in shared and others else "likely", "it names images")
+    if image in shared:
+        return Guess(image, "sure" if others else "likely", "it names images")
     unique = [name for name in shared if train.rows[name].is_unique]
-    return Guess((unique or [image])[0], "likely", "differs in every row, and every CSV has it")
+    if not unique:
+        return Guess(image, "a guess", "it names images; other CSVs lack it")
+    return Guess(unique[0], "likely", "differs in every row, and every CSV has it")
 
 
 def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None, Guess]:
@@ -105,6 +113,18 @@ def _test_rows(tables: Tables, form: SampleForm, key: str) -> tuple[Table | None
     return sample, Guess(
         sample.path, "likely", f"the sample's ids, which are not those of {test.path}"
     )
+
+
+def _of_unlisted(images: UnlistedImages, key: str) -> Decisions:
+    """Decide on test images that no CSV names."""
+    certainty = "likely" if images.is_named else "a guess"
+    count = counted(images.count, "image")
+    what = f"no CSV names test rows: {count} there {'is' if images.count == 1 else 'are'} no"
+    template = f"{images.folder}/{{{key}}}{images.ending}"
+    return {
+        "data.test_csv": Guess(images.folder, certainty, f"{what} training row's"),
+        "data.test_images": Guess(template, certainty, "see that ids are spelled as wanted"),
+    }
 
 
 def _template(table: Table | None, split: str, names: ImageNames) -> Template | None:

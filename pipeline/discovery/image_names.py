@@ -1,6 +1,7 @@
 """Where images are: the template of paths that finds a table's images."""
 
 import os
+import re
 import string
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,15 +13,15 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from pipeline.core.image_files import IMAGE_ENDINGS
+from pipeline.core.image_files import UNREADABLE, without_ending
 
 SAMPLED = 400  # rows that a template is tried on
 DERIVED = 12  # rows whose images templates are read off
 MAX_TEMPLATES = 60
 ENOUGH = 0.5  # share of cells that name an image, for a column to name images
-UNREADABLE = set("{}[].!:")  # in a column's name, a template cannot name it
-# Words in folders' names: what their images are for, and images that are no pictures of a row.
-SPLITS = {"train": ("train", "dev"), "test": ("test", "holdout", "unlabel", "predict", "eval")}
+# So begin words in the names of folders that say what their images are for.
+SPLITS = {"train": ("train", "develop"), "test": ("test", "holdout", "unlabel", "predict", "eval")}
+# And parts of the names of folders whose images are no pictures of a row.
 SECONDARY = ("mask", "segm", "annot", "thumb", "resized", "small", "preview", "heatmap", "depth")
 
 
@@ -41,7 +42,11 @@ class Template:
 
 @dataclass(frozen=True)
 class ImageNames:
-    """Images by the parts of their names that a CSV may hold."""
+    """Images by the parts of their names that a CSV may hold.
+
+    Attributes:
+        paths: in Unicode's form NFC, as cells are, whichever the files' names are in.
+    """
 
     paths: Sequence[str]
     _affixes: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -92,9 +97,9 @@ class ImageNames:
         last = cell.replace("\\", "/").rpartition("/")[2]
         if not last.strip():
             return 0.0
-        for path in self.by_key.get(last, []) + self.by_key.get(_stem(last), []):
+        for path in self.by_key.get(last, []) + self.by_key.get(without_ending(last), []):
             name = path.rpartition("/")[2]
-            if name == last or _stem(name) == _stem(last):
+            if name == last or without_ending(name) == without_ending(last):
                 return 1.0
         return 0.8 if last in self.by_key else 0.0
 
@@ -133,7 +138,7 @@ class ImageNames:
         """Yield templates that lead from a row to images that its cell may name."""
         cell = row[column]
         last = cell.rpartition("/")[2]
-        paths = self.by_key.get(last, []) + self.by_key.get(_stem(last), [])
+        paths = self.by_key.get(last, []) + self.by_key.get(without_ending(last), [])
         for path in dict.fromkeys(paths[:20]):
             folder, _, name = path.rpartition("/")
             if "/" in cell:
@@ -149,7 +154,7 @@ class ImageNames:
     def _names(self, cell: str, name: str, folder: str, column: str) -> Iterator[str]:
         """Yield the last part of a template."""
         stem, ending = os.path.splitext(name)
-        if name == cell or _stem(cell) != cell:
+        if name == cell or without_ending(cell) != cell:
             yield f"{{{column}}}"
         elif stem == cell:
             yield f"{{{column}}}{ending}"
@@ -163,7 +168,7 @@ class ImageNames:
         paths = [template.format_map(row) for row in rows]
         exact = np.array([path in self.known for path in paths])
         # As the pipeline does, take the image of another ending.
-        near = np.array([_stem(path) in self.known_stems for path in paths])
+        near = np.array([without_ending(path) in self.known_stems for path in paths])
         return Template(template, float((exact | near).mean()), float(exact.mean()))
 
 
@@ -179,11 +184,18 @@ def spread(cells: pd.Series, most: int = SAMPLED) -> list[str]:
 
 def is_of_split(path: str, split: str) -> bool:
     """Return whether a path's folders are named like a split; the last that says so decides."""
-    for part in reversed(path.lower().split("/")):
-        for name, words in SPLITS.items():
-            if any(word in part for word in words):
+    for part in reversed(path.split("/")):
+        parts = words_of(part)
+        for name, begun in SPLITS.items():
+            if any(word.startswith(begun) for word in parts):
                 return name == split
     return False
+
+
+def words_of(name: str) -> list[str]:
+    """Return the lower-case words of a name: patientId as patient and id."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
 
 
 def _folder(template: str) -> str:
@@ -238,12 +250,6 @@ def _core(stem: str, affixes: tuple[str, str]) -> str:
 
 def _plain_number(text: str) -> str:
     return (text.lstrip("0") or "0") if text.isascii() and text.isdecimal() else text
-
-
-def _stem(name: str) -> str:
-    """Return a name without the ending of an image; `v1.5` keeps its point."""
-    stem, ending = os.path.splitext(name)
-    return stem if ending.lower() in IMAGE_ENDINGS else name
 
 
 def _escaped(text: str) -> str:

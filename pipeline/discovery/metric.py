@@ -1,11 +1,13 @@
 """Which metric: asked for, or the usual one of the task's kind and the sample's form."""
 
+from typing import get_args
+
 from pipeline.config.schema import DEFAULT_METRICS, Kind
 from pipeline.discovery.guess import Guess
 from pipeline.discovery.sample_form import SampleForm
-from pipeline.errors import did_you_mean
+from pipeline.errors import UserError, did_you_mean
 from pipeline.metrics.find_metric import METRICS_OF_KIND, get_metric
-from pipeline.metrics.kaggle_names import our_name
+from pipeline.metrics.kaggle_names import kaggle_name
 
 # Metrics that competitions of a kind use most; the first is what is guessed without more.
 USUAL: dict[str, tuple[str, ...]] = {
@@ -37,13 +39,26 @@ def find_metric(kind: Kind, form: SampleForm, per_class: bool, asked: str) -> Gu
 
 def _asked_for(asked: str, kind: Kind) -> Guess:
     """Return the metric of a name; one that needs weights of classes without them."""
-    name = our_name(asked, kind)
-    if not get_metric(name, kind).needs_weights:
+    metric = get_metric(kaggle_name(asked, kind) or asked, kind)
+    name = metric.name
+    if not metric.needs_weights:
         return Guess(name, "sure", f"METRIC={asked}")
     plain = name.replace("balanced_", "").replace("weighted_", "")
     plain = plain if plain in METRICS_OF_KIND[kind] else DEFAULT_METRICS[kind]
     reason = f"{name} needs the weight of each class: task.class_weights: {{NAME: 2.0}}"
     return Guess(plain, "a guess", reason, (name,))
+
+
+def kinds_of(asked: str) -> list[Kind]:
+    """Return the kinds of task that a metric is for; none where its name is unknown."""
+    kinds = []
+    for kind in get_args(Kind):
+        try:
+            get_metric(kaggle_name(asked, kind) or asked, kind)
+        except UserError:
+            continue
+        kinds.append(kind)
+    return kinds
 
 
 def unknown_metric(asked: str, kind: Kind) -> str:
@@ -59,7 +74,7 @@ def _by_form(kind: Kind, form: SampleForm, per_class: bool) -> tuple[str, str]:
     """Return the metric that a sample's form speaks for, and why; the kind's default otherwise."""
     if kind == "multiclass" and form.number > 1:
         return f"map_at_{form.number}", f"the sample has {form.number} labels in each cell"
-    if kind == "multiclass" and (per_class or len(form.columns) > 1):
+    if kind == "multiclass" and per_class and len(form.columns) > 1:
         return "log_loss", "the sample has a column per class"
     if kind == "binary" and form.holds == "words":
         return "accuracy", "the sample holds labels"

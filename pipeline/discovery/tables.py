@@ -1,14 +1,14 @@
 """Which CSV is what: training rows, test rows, the sample, and others."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import pandas as pd
 
+from pipeline.core.image_files import UNREADABLE
 from pipeline.discovery.files import Listing, read_table
-from pipeline.discovery.image_names import ENOUGH, UNREADABLE, ImageNames
+from pipeline.discovery.image_names import ENOUGH, ImageNames, words_of
 
 MAX_TABLES = 40
 # Words in a CSV's name, the first role that has one of them is taken.
@@ -54,6 +54,7 @@ class Tables:
 
     Attributes:
         certain: whether names or contents left no choice.
+        samples: CSVs besides `sample` that are named like one.
         others: tables that are not used.
         notes: what a person should know about them.
     """
@@ -63,33 +64,45 @@ class Tables:
     sample: Table | None = None
     others: tuple[Table, ...] = ()
     certain: bool = True
+    samples: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
 def find_tables(listing: Listing, names: ImageNames) -> Tables:
     """Read all CSVs and find out which is what."""
     notes: list[str] = []
-    tables = []
-    for path in sorted(listing.tables, key=lambda path: (path.count("/"), path))[:MAX_TABLES]:
-        rows, problem = read_table(listing, path)
-        if rows is not None:
-            tables.append(_described(path, rows, names))
-        elif not path.lower().endswith(".txt"):
-            notes.append(f"{path} is not used: {problem}")
-    if len(listing.tables) > MAX_TABLES:
-        notes.append(f"{len(listing.tables) - MAX_TABLES} more CSVs were not looked at")
-    tables = [table for table in tables if _is_table(table)]
-    sample = _find_sample(tables)
+    tables = _read_tables(listing, names, notes)
+    sample, *more_samples = _find_samples(tables) or [None]
     rest = [table for table in tables if table is not sample and table.role != "answers"]
     train, certain = _find_train(rest, sample)
     rest = [table for table in rest if table is not train]
     if sample is None and train is not None:
         sample = _sample_by_content(rest, train)
-    test = _find_test([table for table in rest if table is not sample], train, sample)
+    asked = [table for table in rest if table is not sample and table.role != "sample"]
+    test = _find_test(asked, train, sample)
     used = (train, test, sample)
     others = tuple(table for table in tables if table not in used)
     notes += [_about_other(table, train) for table in others]
-    return Tables(train, test, sample, others, certain, notes)
+    return Tables(train, test, sample, others, certain, tuple(t.path for t in more_samples), notes)
+
+
+def _read_tables(listing: Listing, names: ImageNames, notes: list[str]) -> list[Table]:
+    """Read the CSVs that may be of use; add to `notes` why others are not."""
+    tables = []
+    for path in sorted(listing.tables, key=lambda path: (path.count("/"), path))[:MAX_TABLES]:
+        rows, problem = read_table(listing, path)
+        if rows is not None:
+            table = _described(path, rows, names)
+            if table.image and names.share_named(pd.Series([table.image])) == 1:
+                begins = ", ".join(table.columns[:4])
+                problem = f"its first line, {begins}, is no header; save a copy with one"
+            elif _is_table(table):
+                tables.append(table)
+        if problem and not path.lower().endswith(".txt"):
+            notes.append(f"{path} is not used: {problem}")
+    if len(listing.tables) > MAX_TABLES:
+        notes.append(f"{len(listing.tables) - MAX_TABLES} more CSVs were not looked at")
+    return tables
 
 
 def _described(path: str, rows: pd.DataFrame, names: ImageNames) -> Table:
@@ -109,19 +122,15 @@ def image_column(rows: pd.DataFrame, names: ImageNames) -> tuple[str, float]:
         if UNREADABLE & set(column):
             continue
         share = names.share_named(rows[column])
-        if share < ENOUGH:
+        # Labels that are numbers fit names by chance, where zeros and prefixes do not count.
+        are_few = 2 * rows[column].nunique() < len(rows) and rows[column].str.isdecimal().all()
+        if share < ENOUGH or (share < 1 and are_few):
             continue
         named = any(word in ID_WORDS for word in words_of(column))
         worth = share + 0.5 * rows[column].nunique() / len(rows) + 0.2 * named
         if worth > best_worth:
             best, best_worth, best_share = column, worth, share
     return best, best_share
-
-
-def words_of(name: str) -> list[str]:
-    """Return the lower-case words of a column's name: patientId as patient and id."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
 
 
 def _any_in(words: Iterable[str], text: str) -> bool:
@@ -136,10 +145,20 @@ def _is_table(table: Table) -> bool:
     return bool(table.role) and len(table.columns) > 1 and not is_text
 
 
-def _find_sample(tables: list[Table]) -> Table | None:
-    """Return the CSV named like a sample, the one nearest to the folder's root."""
+def _find_samples(tables: list[Table]) -> list[Table]:
+    """Return the CSVs named like a sample, the likeliest first.
+
+    A file of the competition says `sample`, lies near the root and repeats few values; submissions
+    that somebody left there do not.
+    """
     named = [table for table in tables if table.role == "sample" and len(table.columns) > 1]
-    return min(named, key=lambda table: (table.path.count("/"), table.path), default=None)
+
+    def rank(table: Table) -> tuple:
+        name = PurePosixPath(table.path).name.lower()
+        is_varied = _constancy(table.rows.drop(columns=table.columns[0])) < CONSTANT
+        return "sample" not in name, is_varied, table.path.count("/"), table.path
+
+    return sorted(named, key=rank)
 
 
 def _find_train(rest: list[Table], sample: Table | None) -> tuple[Table | None, bool]:
@@ -194,10 +213,14 @@ def _sample_by_content(rest: list[Table], train: Table) -> Table | None:
             continue
         cells = table.rows.drop(columns=table.image or table.columns[0])
         shared = set(cells.columns) <= set(train.columns) or len(cells.columns) > 1
-        constant = (cells.apply(lambda column: column.value_counts().iloc[0]) / len(cells)).min()
-        if shared and constant >= CONSTANT and len(cells) > 1:
+        if shared and _constancy(cells) >= CONSTANT and len(cells) > 1:
             return table
     return None
+
+
+def _constancy(cells: pd.DataFrame) -> float:
+    """Return the share of the most frequent value, of the column where it is least."""
+    return min(cells[name].value_counts(normalize=True).iloc[0] for name in cells)
 
 
 def _shares_images(table: Table, other: Table) -> bool:

@@ -7,8 +7,9 @@ import pandas as pd
 
 from pipeline.core.labels import labels_in
 from pipeline.discovery.guess import Guess
+from pipeline.discovery.image_names import words_of
 from pipeline.discovery.sample_form import SampleForm, columns_per_class, long_labels
-from pipeline.discovery.tables import Table, Tables, words_of
+from pipeline.discovery.tables import Table, Tables
 from pipeline.discovery.target_kind import find_kind, kind_of_columns, separator_of
 from pipeline.errors import UserError, did_you_mean
 
@@ -16,6 +17,7 @@ from pipeline.errors import UserError, did_you_mean
 TARGET_WORDS = ("target", "label", "labels", "class", "category", "species", "breed", "tags")
 TARGET_WORDS += ("diagnosis", "grade", "level", "severity", "type", "score", "rating", "y")
 SPLIT_VALUES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+FEW_REPEATED = 0.9  # images per row, where rows are labels
 MAX_COLUMNS = 100  # columns of 0 and 1 that are taken as targets without a sample
 
 
@@ -151,7 +153,8 @@ def _columns(
             ):
                 return [name], Guess(name, "likely", "it holds the sample's labels", others)
         reason = f"the sample's column `{form.column}` is none of train's"
-        return candidates[:1], Guess(candidates[0], "likely", reason, others)
+        certainty = "a guess" if others else "likely"
+        return candidates[:1], Guess(candidates[0], certainty, reason, others)
     flags = [name for name in candidates if train.cells(name) <= {"0", "1", "0.0", "1.0"}]
     if 1 < len(flags) <= MAX_COLUMNS and candidates[0] in flags:
         columns = [name for name in train.columns if name in flags]
@@ -171,8 +174,8 @@ def _labels(train: Table, name: str) -> set[str]:
 
 def _rows_per_label(rows: pd.DataFrame, key: str, columns: list[str]) -> str:
     """Return a reason, if rows of one id name different labels of it."""
-    if rows[key].is_unique or len(columns) != 1:
-        return ""
+    if len(columns) != 1 or rows[key].nunique() > FEW_REPEATED * len(rows):
+        return ""  # a few ids twice are mistakes
     pairs = rows[[key, columns[0]]].drop_duplicates()
     if len(pairs) < len(rows) * 0.9:
         return ""

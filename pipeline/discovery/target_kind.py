@@ -10,8 +10,8 @@ from pipeline.config.schema import Kind
 from pipeline.core.labels import JOINTS, likely_separator
 from pipeline.core.targets import TRUTH_VALUES
 from pipeline.discovery.guess import Guess, counted
+from pipeline.discovery.image_names import words_of
 from pipeline.discovery.sample_form import SampleForm
-from pipeline.discovery.tables import words_of
 
 # Words in a column's name that tell integers apart: levels in order, amounts, names of classes.
 ORDERED = {"grade", "grading", "level", "severity", "stage", "rating", "quality", "degree", "isup"}
@@ -23,6 +23,7 @@ AMOUNTS |= {"biomass", "yield", "volume", "speed", "time", "months", "days", "sc
 NAMES = {"label", "labels", "class", "classes", "category", "species", "breed", "type", "digit"}
 NAMES |= {"identity", "individual", "genus", "family", "kind", "variety", "brand", "cultivar"}
 NAMES |= {"id", "landmark", "hotel", "whale", "character", "letter", "symbol", "gesture"}
+SEPARATING = ("|", ";", ",")  # seldom in the name of a class
 FEW_LEVELS = 7  # integers 0 to 6 may well be an order
 FEW_NUMBERS = 10  # different fractions may be levels
 MANY_ROWS = 5  # rows that each of a few levels has on average, at least
@@ -41,6 +42,10 @@ def find_kind(name: str, cells: pd.Series, form: SampleForm, per_class: bool) ->
         return Guess("multiclass", "a guess", f"`{name}` is empty")
     if numbers.notna().all() and not values <= set(TRUTH_VALUES):
         return _of_numbers(name, numbers.sort_values().to_numpy(), len(cells), form, per_class)
+    if _have_commas(values):
+        reason = "numbers with commas: save a copy with points, and name it in data.train_csv"
+        other = "multilabel, if commas separate labels"
+        return Guess("regression", "a guess", reason, (other,))
     if joint := separator_of(cells, form):
         return Guess(
             "multilabel",
@@ -48,6 +53,10 @@ def find_kind(name: str, cells: pd.Series, form: SampleForm, per_class: bool) ->
             f"cells of `{name}` are lists, separated by {joint!r}",
             ("multiclass, if each cell is one label",),
         )
+    if joint := next((joint for joint in SEPARATING if any(joint in v for v in values)), ""):
+        reason = f"{len(values):,} values: {_few(values)}"
+        other = f"multilabel, if {joint!r} separates labels: then task.separator is {joint!r}"
+        return Guess("multiclass", "a guess", reason, (other,))
     if len(values) > max(len(cells) / 2, 2):
         return Guess("multiclass", "a guess", f"{len(values):,} values in {len(cells):,} rows")
     if len(values) == 2 and not per_class:
@@ -63,11 +72,19 @@ def separator_of(cells: pd.Series, form: SampleForm) -> str | None:
     values = [cell for cell in cells.unique() if cell.strip()]
     for joint in JOINTS:  # few labels make many combinations; words of a name seldom do
         parts = {part for cell in values for part in cell.split(joint)}
-        if any(joint in cell for cell in values) and 2 * len(parts) <= len(values):
+        enough = len(parts) + 1 if "|" in joint else 2 * len(parts)  # no name of a class has a bar
+        if any(joint in cell for cell in values) and enough <= len(values):
             return joint
     labels = {label for cell in values for label in cell.split(form.joint)}
     listed = form.holds == "lists" and form.number == 1
     return form.joint if listed and len(labels) < len(values) else None
+
+
+def _have_commas(values: Collection[str]) -> bool:
+    """Return whether values are numbers, and most are written with a comma in place of a point."""
+    points = pd.Series(sorted(values), dtype=str).str.replace(",", ".")
+    are_numbers = pd.to_numeric(points, errors="coerce").notna().all()
+    return bool(are_numbers) and 2 * sum("," in cell for cell in values) > len(values)
 
 
 def _of_numbers(

@@ -13,6 +13,7 @@ from pipeline.config.own_parts import ITEMS
 from pipeline.config.schema import Kind, Scale, Task
 from pipeline.core.scale import logs_are_symmetric
 from pipeline.errors import UserError, did_you_mean
+from pipeline.metrics.kaggle_names import depends_on_kind, kaggle_name
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.own import import_metric, metric_digest
 from pipeline.metrics.patterns import ALIASES, PATTERNS
@@ -90,7 +91,7 @@ def scale_of(task: Task, metric: Metric, targets: np.ndarray) -> Scale:
 def get_metric(
     name: str, kind: Kind, *, greater_is_better: bool | None = None, wants: str | None = None
 ) -> Metric:
-    """Find a metric by its name, an alias, a plugin's name, or `module:function`.
+    """Find a metric by its name, an alias, Kaggle's name, a plugin's, or `module:function`.
 
     Args:
         greater_is_better, wants: what the config declares of a function of the user's own, see
@@ -102,6 +103,8 @@ def get_metric(
     if ":" in name or name in ITEMS["metric"]:
         return import_metric(name, kind, greater_is_better=greater_is_better, wants=wants)
     metric = _of_registry(name)
+    if metric is None and not depends_on_kind(name):
+        metric = _of_registry(kaggle_name(name, kind))
     if metric is None:
         raise UserError(_unknown(name, kind))
     if kind not in metric.kinds:
@@ -142,6 +145,11 @@ def _averages(name: str, kind: Kind) -> str:
 
 
 def _unknown(name: str, kind: Kind) -> str:
+    if depends_on_kind(name) and (ours := kaggle_name(name, kind)):
+        return (
+            f"task.metric: {name!r} has several forms; did you mean `{ours}`, or another of them "
+            "(`make config` lists all metrics)?"
+        )
     shown = [pattern.shown.replace("_K", "_3") for pattern in PATTERNS]
     known = [*METRICS, *ALIASES, *ITEMS["metric"], *shown]
     return (

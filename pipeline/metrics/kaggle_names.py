@@ -4,8 +4,6 @@ import re
 from typing import get_args
 
 from pipeline.config.schema import Kind
-from pipeline.errors import UserError
-from pipeline.metrics.find_metric import get_metric
 
 # A name in lower case without punctuation: ours, or ours by the kind of task ("": other kinds).
 # Spaces do not count, as Kaggle writes QuadraticWeightedKappa, too.
@@ -106,33 +104,16 @@ KAGGLE_PATTERNS = (
 _SQUEEZED = {name.replace(" ", ""): ours for name, ours in KAGGLE_NAMES.items()}
 
 
-def our_name(text: str, kind: Kind) -> str:
-    """Return our name of a metric, in any of our spellings or Kaggle's.
-
-    Raises:
-        UserError: if it is unknown, or not for this kind of task.
-    """
-    plain = _plain(text)
+def kaggle_name(text: str, kind: Kind) -> str:
+    """Return our name of a metric that Kaggle's pages call so, for a kind of task; else empty."""
+    plain = re.sub(r"\([^)]*\)|[^a-z0-9]", "", text.lower())  # (multi-class) goes, too
     known = _SQUEEZED.get(plain, "")
-    name = known if isinstance(known, str) else known.get(kind, known[""])
-    for pattern, ours in KAGGLE_PATTERNS:
-        if not name and (found := re.fullmatch(pattern, plain)):
-            name = found.expand(ours)
-    return get_metric(name or text, kind).name
+    if known:
+        return known if isinstance(known, str) else known.get(kind, known[""])
+    found = ((re.fullmatch(pattern, plain), ours) for pattern, ours in KAGGLE_PATTERNS)
+    return next((match.expand(ours) for match, ours in found if match), "")
 
 
-def kinds_of(text: str) -> list[Kind]:
-    """Return the kinds of task that a metric is for; none where its name is unknown."""
-    kinds = []
-    for kind in get_args(Kind):
-        try:
-            our_name(text, kind)
-        except UserError:
-            continue
-        kinds.append(kind)
-    return kinds
-
-
-def _plain(text: str) -> str:
-    """Return a name's lower-case letters and digits; what is in brackets goes: `(multi-class)`."""
-    return re.sub(r"\([^)]*\)|[^a-z0-9]", "", text.lower())
+def depends_on_kind(text: str) -> bool:
+    """Return whether a name of Kaggle's stands for several of ours, which a person must choose."""
+    return len({kaggle_name(text, kind) for kind in get_args(Kind)}) > 1

@@ -208,3 +208,31 @@ def test_folders_of_classes_in_an_archive_go_to_a_submission(tmp_path) -> None:
     assert len(written) == len(
         list((tmp_path / "features/tiny/unpacked/all.tar.gz/test").iterdir())
     )
+
+
+def test_a_folder_of_test_images_among_those_of_classes_is_no_class(tmp_path) -> None:
+    folder = write_class_folders(tmp_path)
+    for child in list((folder / "photos").iterdir()):
+        child.rename(folder / child.name)
+    competition = read_competition(
+        folder, TASK, Data(class_folders=".", train_images="{id}", test_images="test/{id}")
+    )
+    assert "test" not in competition.classes
+    assert len(competition.test_ids) == len(list((folder / "test").iterdir()))
+
+
+def test_a_folder_stands_for_a_csv_of_test_rows(tmp_path) -> None:
+    write_competition(tmp_path)
+    folder = tmp_path / "input" / "tiny"
+    ids = pd.read_csv(folder / "test.csv", dtype=str)["id"].tolist()
+    for name in ("test.csv", "sample_submission.csv"):
+        (folder / name).unlink()
+    without_ending = Data(test_csv="test", test_images="test/{id}.png")
+    competition = read_competition(folder, TASK, without_ending)
+    assert [f"{name}.png" for name in competition.test_ids] == sorted(ids)
+    for file in (folder / "test").iterdir():
+        file.rename(folder / "train" / file.name)
+    among_training_images = Data(test_csv="train", test_images="train/{id}")
+    assert sorted(read_competition(folder, TASK, among_training_images).test_ids) == sorted(ids)
+    with pytest.raises(UserError, match=r"no images for test rows.*`data\.test_images: test/\{id"):
+        read_competition(folder, TASK, Data(test_csv="train"))

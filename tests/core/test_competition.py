@@ -166,7 +166,7 @@ def test_images_are_found_with_the_endings_that_they_have(make_competition, temp
     competition = read_competition(folder, MULTICLASS, Data(train_images=template))
     assert competition.paths[:4] == [f"train/{name}" for name in names]
     (note,) = competition.notes
-    said = "images have another ending than the template says"
+    said = "images have another name or ending than the template says"
     assert re.match(rf"{4 if template.endswith('}') else 3} {said} \(.*1 \.JPG", note)
     part = competition.subset(0.5, rng=np.random.default_rng(0))
     assert set(part.paths) <= set(competition.paths)
@@ -523,7 +523,23 @@ WRONG = {
         {"train": pd.DataFrame({"ID": TRAIN, "label": "x"})},
         Y,
         {},
-        r"train\.csv: no column 'id'.* 'ID' seems to be it.*name it in `data\.train_csv`",
+        r"train\.csv: no column 'id'.* 'ID' seems to be it.*`data\.train_csv: train\.renamed\.csv`",
+    ),
+    "ids that every CSV names otherwise": (
+        {
+            "train": pd.DataFrame({"image": TRAIN, "row": TRAIN, "label": "a"}),
+            "test": pd.DataFrame({"row": TEST}),
+            "sample_submission": pd.DataFrame({"row": TEST, "label": "a"}),
+        },
+        Y,
+        {"id": "image"},
+        r"test\.csv: no column 'image'.* Every CSV has 'row'.*: say `data\.id: row`",
+    ),
+    "a sample in place of test.csv that names ids otherwise": (
+        {"test": None, "sample_submission": pd.DataFrame({"image": TEST, "label": "x"})},
+        Y,
+        {},
+        r"'image' seems to be it.*\(and 'image' back.*submission: sample_submission\.renamed\.csv`",
     ),
     "ids repeated in the sample": (
         {"sample_submission": pd.DataFrame({"id": [*TEST, TEST[0]], "label": "x"})},

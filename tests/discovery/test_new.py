@@ -1,16 +1,17 @@
 """make new: what it finds in each layout, and that `make folds` takes what it writes."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
-from competition_layouts import LAYOUTS, NEED_DATA_LAYER
+from competition_layouts import LAYOUTS
+from odd_layouts import ODD, QUESTIONS
 
-from pipeline.config.competition import Data
 from pipeline.discovery.discover import Asked, discover
+from pipeline.errors import UserError
 from pipeline.stages.new import write_config
 from pipeline.workflow import make
-
-NOT_THERE = "class_folders" not in Data.model_fields
 
 
 @pytest.fixture
@@ -19,17 +20,56 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+def stamps(folder: Path) -> dict[str, int]:
+    """Times of change of all that lies in a folder."""
+    return {str(path): path.lstat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.mark.parametrize("name", [*LAYOUTS, *ODD])
 def test_a_layout_is_recognised_and_folds_take_the_config(name: str, root: Path, capsys) -> None:
     folder = root / "input" / name
     folder.mkdir(parents=True)
-    expected = LAYOUTS[name](folder)
+    expected = (LAYOUTS | ODD)[name](folder)
+    before = stamps(folder)
     found = discover(root, name, Asked())
     known = {key: guess.value for key, guess in found.decisions.items() if key in expected}
     assert known == expected
     write_config(root, name, Asked())
-    if name in NEED_DATA_LAYER and NOT_THERE:
-        pytest.skip("the layers below do not read this layout yet")
-    assert "would refuse" not in capsys.readouterr().out
+    assert "refuses" not in capsys.readouterr().out
     make.run("folds", name, [])
     assert (root / "features" / name / "folds.csv").exists()
+    assert stamps(folder) == before
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_cannot_be_known_is_asked(name: str, root: Path) -> None:
+    folder = root / "input" / name
+    folder.mkdir(parents=True)
+    said = QUESTIONS[name](folder)
+    before = stamps(folder)
+    text = write_config(root, name, Asked()).read_text(encoding="utf-8")
+    flat = re.sub(r"\s*\n *# +", " ", text)  # wrapped comments in one line
+    assert re.search(said, flat, re.DOTALL), flat
+    assert stamps(folder) == before
+
+
+NO_FOLDERS = {
+    "empty": (lambda folder: folder.mkdir(), "The folder is empty"),
+    "a link to nothing": (lambda folder: folder.symlink_to("/not/there"), "a link to /not/there"),
+    "a file": (lambda folder: folder.write_text(""), "a file, not a folder"),
+    "missing": (lambda _: None, r"no such folder.*ln -s /path/to/it"),
+    "DICOM": (
+        lambda folder: (folder.mkdir(), (folder / "a.dcm").touch()),
+        "1 .dcm files .*save them as 16-bit PNG",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_FOLDERS)
+def test_a_folder_without_images_is_refused_with_the_next_step(kind: str, root: Path) -> None:
+    write, said = NO_FOLDERS[kind]
+    os.mkdir(root / "input")
+    write(root / "input" / "it")
+    with pytest.raises(UserError, match=said):
+        write_config(root, "it", Asked())
+    assert not (root / "it.yaml").exists()
