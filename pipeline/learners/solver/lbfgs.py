@@ -149,10 +149,18 @@ class Curvature:
         for steps, changes, rates in reversed(self.pairs):
             shares.append(rates * dots(steps, rest))
             rest -= times(shares[-1], changes)
-        rest = precondition(rest)
+        rest = times(self._scale(precondition), precondition(rest))
         for (steps, changes, rates), share in zip(self.pairs, reversed(shares), strict=True):
             rest += times(share - rates * dots(changes, rest), steps)
         return -rest
+
+    def _scale(self, precondition: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | float:
+        """(P,) how much longer the last step was than its gradient's change foretells."""
+        if not self.pairs:
+            return np.ones(1)
+        _, changes, rates = self.pairs[-1]
+        foretold = dots(changes, precondition(changes))
+        return np.divide(1, rates * foretold, out=np.ones_like(rates), where=rates * foretold > 0)
 
 
 def times(factors: np.ndarray, arrays: np.ndarray) -> np.ndarray:

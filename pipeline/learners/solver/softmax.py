@@ -68,9 +68,11 @@ def softmax_path(
         Each strength, from the strongest on, and coefs (P, D, C) and intercepts (P, C).
     """
     mean = weights.sum(axis=0) @ features / weights.sum()
+    seen = weights.any(axis=0)  # a single problem's held-out rows would only cost time
+    weights = weights[:, seen]
     # Centred features decouple the intercept; otherwise L-BFGS zigzags between it and W.
-    centred = features - mean.astype(features.dtype)
-    columns = np.ascontiguousarray(targets.T, dtype=features.dtype)
+    centred = features[seen] - mean.astype(features.dtype)
+    columns = np.ascontiguousarray(targets[seen].T, dtype=features.dtype)
     masses = weights.sum(axis=1)
     shares = (weights / masses[:, None]).astype(features.dtype)
     axes = LeadingAxes.of(centred, shares.mean(axis=0))
