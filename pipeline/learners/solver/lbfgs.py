@@ -123,7 +123,7 @@ class Curvature:
 
     A pair that rounding has spoilt in one problem counts for nothing there.
 
-    Source: Nocedal & Wright 2006, algorithm 7.4; ours takes a new preconditioner in every iteration.
+    Source: Nocedal & Wright 2006, algorithm 7.4; the preconditioner is new in every iteration.
     """
 
     def __init__(self) -> None:

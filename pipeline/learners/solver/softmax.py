@@ -25,14 +25,18 @@ def softmax_regression(
     targets: np.ndarray,
     weights: np.ndarray,
     strengths: Sequence[float],
-    **how,
+    *,
+    link: Link = "softmax",
+    tolerance: float = 1e-9,
 ) -> Solution:
     """Solve `softmax_path` to its end.
 
     Returns:
         coefs (S, P, D, C) and intercepts (S, P, C), in the order of `strengths`.
     """
-    solved = dict(softmax_path(features, targets, weights, strengths, **how))
+    solved = dict(
+        softmax_path(features, targets, weights, strengths, link=link, tolerance=tolerance)
+    )
     coefs, intercepts = zip(*(solved[strength] for strength in strengths), strict=True)
     return np.stack(coefs), np.stack(intercepts)
 
@@ -44,7 +48,7 @@ def softmax_path(
     strengths: Sequence[float],
     *,
     link: Link = "softmax",
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-9,
     max_iter: int = 500,
     start: Solution | None = None,
 ) -> Iterator[tuple[float, Solution]]:
@@ -82,9 +86,7 @@ def softmax_path(
         solutions = []
         for first in range(0, len(weights), at_once):
             some = slice(first, first + at_once)
-            problems = Problems(
-                centred, axes, columns, shares[some], strength / masses[some], link
-            )
+            problems = Problems(centred, axes, columns, shares[some], strength / masses[some], link)
             if known:
                 parts = path_weights([one for one, _ in known], strength)
                 near = sum(part * of[some] for part, (_, of) in zip(parts, known, strict=True))
