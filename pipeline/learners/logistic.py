@@ -1,18 +1,25 @@
 """Linear classifiers: logistic regression and linear SVM, solved for all inner folds at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.numerics import standard_error
 from pipeline.errors import UserError
 from pipeline.learners.linear import LinearModel, best_temperature, log_loss
 from pipeline.learners.projection import rotate
 from pipeline.learners.rows import TrainingRows, held_out_parts
-from pipeline.learners.solver.softmax import softmax_regression
+from pipeline.learners.solver.softmax import Solution, softmax_path
 from pipeline.learners.solver.softmax_loss import Link
 
-MOST_AXES = 6000  # beyond, finding the principal axes would cost more than it saves
-PATH_TOLERANCE = 1e-6  # enough to compare penalties
+FEWER_ROWS = 3000  # than this, and than dimensions: their own axes are found quickly
+PATH_TOLERANCE = 1e-5  # enough to compare penalties
+SURELY_WORSE = 3.0  # standard errors; weaker penalties would be worse still
+
+# Scores (n, C) and targets (n, C) of held-out rows, and their shares -> a factor on scores, and the
+# loss of each row (n,) with it.
+Rating = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
 
 def fit_logistic(
@@ -23,22 +30,14 @@ def fit_logistic(
     Args:
         strengths: penalties; of several, the one with the lowest cross-validated log loss.
         seed: unused, nothing is drawn.
-        params: `tolerance` and `max_iter` of softmax_regression.
+        params: `tolerance` and `max_iter` of softmax_path.
     """
     output = _output(rows, "logistic")
-    learned, coefs, intercepts = _undecided(rows, output)
-    strength = strengths[0]
-    if learned.any():
-        axes = Axes(rows)
-        if len(strengths) > 1:
-            of_rows, scores = held_out_scores(axes, rows, learned, strengths, link=output)
-            share, targets = rows.weights[of_rows], rows.targets[of_rows][:, learned]
-            losses = [share @ log_loss(one, targets, output) for one in scores]
-            strength = strengths[int(np.argmin(losses))]
-        coefs[:, learned], intercepts[learned] = axes.solve(
-            rows.targets[:, learned], rows.weights, strength, link=output, **params
-        )
-    return LinearModel(coefs, intercepts, output, None, np.array([strength]))
+
+    def rate(scores: np.ndarray, targets: np.ndarray, share: np.ndarray) -> tuple:
+        return 1.0, log_loss(scores, targets, output)
+
+    return _fit(rows, strengths, output, output, rate if len(strengths) > 1 else None, params)
 
 
 def fit_svm(
@@ -52,74 +51,110 @@ def fit_svm(
     Args: as fit_logistic's.
     """
     output = _output(rows, "svm")
+
+    def rate(scores: np.ndarray, targets: np.ndarray, share: np.ndarray) -> tuple:
+        factor, _ = best_temperature(scores, targets, share, link=output)
+        return factor, log_loss(factor * scores, targets, output)
+
+    return _fit(rows, strengths, output, "hinge", rate, params)
+
+
+def _fit(
+    rows: TrainingRows,
+    strengths: Sequence[float],
+    output: Link,
+    link: Link,
+    rate: Rating | None,
+    params: dict[str, float],
+) -> LinearModel:
+    """Choose a penalty where there is something to rate, and fit all rows with it."""
     learned, coefs, intercepts = _undecided(rows, output)
-    strength = strengths[0]
+    choice = Choice(strengths[0])
     if learned.any():
-        axes = Axes(rows)
-        of_rows, scores = held_out_scores(axes, rows, learned, strengths, link="hinge")
-        share, targets = rows.weights[of_rows], rows.targets[of_rows][:, learned]
-        share = share / share.sum()
-        found = [best_temperature(one, targets, share, link=output) for one in scores]
-        factor, _ = min(found, key=lambda pair: pair[1])
-        strength = strengths[found.index((factor, _))]
-        solution = axes.solve(
-            rows.targets[:, learned], rows.weights, strength, link="hinge", **params
-        )
-        coefs[:, learned], intercepts[learned] = (factor * part for part in solution)
-    return LinearModel(coefs, intercepts, output, None, np.array([strength]))
+        axes, targets = Axes(rows), rows.targets[:, learned]
+        if rate is not None:
+            choice = choose_strength(axes, rows, targets, strengths, link=link, rate=rate)
+        solution = axes.solve(targets, rows.weights, choice, link=link, **params)
+        coefs[:, learned], intercepts[learned] = (choice.factor * part for part in solution)
+    return LinearModel(coefs, intercepts, output, None, np.array([choice.strength]))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A penalty, a factor on its scores, and a solution (D, C), (C,) near that of all rows."""
+
+    strength: float
+    factor: float = 1.0
+    start: Solution | None = None
 
 
 class Axes:
-    """Training rows in principal axes, which suit the solver; solutions are the same in all.
+    """Centred training rows; where they are few, in the axes that they span, which are fewer.
 
-    So held-out rows take no part in them.
+    Solutions are the same in all axes, so held-out rows take no part in them.
     """
 
     def __init__(self, rows: TrainingRows) -> None:
         self.mean = rows.weights @ rows.features / rows.weights.sum()
         self.features = rows.features - self.mean.astype(rows.features.dtype)
         self.back: np.ndarray | None = None
-        if min(self.features.shape) <= MOST_AXES:
+        if len(self.features) < min(FEWER_ROWS, self.features.shape[1]):
             self.features, self.back = rotate(self.features)
 
     def solve(
-        self, targets: np.ndarray, weights: np.ndarray, strength: float, *, link: Link, **params
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, targets: np.ndarray, weights: np.ndarray, choice: Choice, *, link: Link, **params
+    ) -> Solution:
         """Coefs (D, C) and intercepts (C,) for the features as they were."""
-        ((coefs,),), ((intercepts,),) = softmax_regression(
-            self.features, targets, weights[None], [strength], link=link, **params
+        ((_, ((coefs,), (intercepts,))),) = softmax_path(
+            *(self.features, targets, weights[None], [choice.strength]),
+            link=link,
+            start=choice.start,
+            **params,
         )
         coefs = coefs if self.back is None else self.back @ coefs
         return coefs, intercepts - self.mean @ coefs
 
 
-def held_out_scores(
+def choose_strength(
     axes: Axes,
     rows: TrainingRows,
-    learned: np.ndarray,
+    targets: np.ndarray,
     strengths: Sequence[float],
     *,
     link: Link,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of rows by models that did not see their fold, over as many folds as it takes.
+    rate: Rating,
+) -> Choice:
+    """Choose the penalty by rows that inner folds hold out, over as many folds as it takes.
 
-    Returns:
-        rows (n,) and their scores (S, n, C) at each penalty.
+    Penalties are tried from the strongest on, until one is surely worse than the best before.
+
+    Args:
+        targets: (N, C) of the columns to learn.
     """
-    held_out = held_out_parts(rows.folds)
-    coefs, intercepts = softmax_regression(
-        axes.features,
-        rows.targets[:, learned],
-        np.where(held_out, 0, rows.weights),
-        strengths,
+    parts = held_out_parts(rows.folds)
+    held_out = np.concatenate([np.flatnonzero(part) for part in parts])
+    share = rows.weights[held_out] / rows.weights[held_out].sum()
+    best, least = Choice(strengths[0]), None
+    for strength, (coefs, intercepts) in softmax_path(
+        *(axes.features, targets, np.where(parts, 0, rows.weights), strengths),
         link=link,
         tolerance=PATH_TOLERANCE,
-    )
-    scores = [
-        axes.features[mine] @ coefs[:, fold] + intercepts[:, fold, None]
-        for fold, mine in enumerate(held_out)
-    ]
-    return np.concatenate([np.flatnonzero(mine) for mine in held_out]), np.concatenate(scores, 1)
+    ):
+        scores = np.concatenate(
+            [
+                axes.features[part] @ of_fold + constants
+                for part, of_fold, constants in zip(parts, coefs, intercepts, strict=True)
+            ]
+        )
+        factor, losses = rate(scores, targets[held_out], share)
+        if least is None or share @ losses < share @ least:
+            start = coefs.mean(axis=0), intercepts.mean(axis=0)
+            best, least = Choice(strength, factor, start), losses
+            continue
+        error, _ = standard_error(losses - least, weights=share)
+        if share @ (losses - least) > SURELY_WORSE * error:
+            break
+    return best
 
 
 def _output(rows: TrainingRows, learner: str) -> str:

@@ -40,11 +40,14 @@ FORMAT = {
     "block": 3,
     "views": 1,
     "train": 4,
+    "linear": 2,  # logistic regressions and SVMs: other steps end elsewhere within the tolerance
     "predict": 2,
     "blend": 5,  # predictions of a blend that is a teacher
     "ensemble": 13,
     "report": 10,
 }
+
+LINEAR = ("logistic", "svm")  # learners
 
 
 def of_folds(project: Project, *, blocks: list[str]) -> str:
@@ -237,8 +240,10 @@ def network_recipe(project: Project, member: str, settings: Network) -> dict[str
     }
     if settings.stages and settings.pool == "auto":
         recipe["last"] = "as the backbone pools it"  # earlier versions: its plain average
-    if settings.init == "linear_probe" and project.folds.groups_digest is not None:
-        recipe["groups"] = project.folds.groups_digest  # of the probe's inner folds
+    if settings.init == "linear_probe":
+        recipe["linear"] = FORMAT["linear"]
+        if project.folds.groups_digest is not None:
+            recipe["groups"] = project.folds.groups_digest  # of the probe's inner folds
     if settings.patience:
         recipe["stopped_by"] = {
             "rows": "inner rows",  # earlier versions: the held-out rows
@@ -258,6 +263,8 @@ def learner_recipe(project: Project, settings: Learner) -> dict[str, Any]:
     if [name for name in settings.blocks if name in recipe] != list(recipe):
         recipe["concatenated"] = "by name"  # earlier versions: fitted otherwise than read back
     recipe["views"] = config.tta.views
+    if settings.learner in LINEAR:
+        recipe["linear"] = FORMAT["linear"]
     if settings.stacks:
         recipe["average"] = config.tta.average  # of the stacked learners' views
     if project.folds.groups_digest is not None:

@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from pipeline.learners.projection import rotate
-from pipeline.learners.solver import softmax
+from pipeline.learners.solver import leading_axes, softmax
+from pipeline.learners.solver.leading_axes import LeadingAxes
 from pipeline.learners.solver.softmax import path_weights, softmax_regression
 from pipeline.learners.solver.softmax_loss import Problems, dots
 
@@ -128,7 +129,8 @@ def test_the_gradient_is_the_losses_slope(link):
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(7, 4)), rng.dirichlet(np.ones(3), size=7).T
     shares = rng.dirichlet(np.ones(7), size=2)
-    problems = Problems(features, targets, shares, np.array([0.4, 2.0]), link)
+    axes = LeadingAxes.of(features, shares.mean(axis=0))
+    problems = Problems(features, axes, targets, shares, np.array([0.4, 2.0]), link)
     solutions, directions = rng.normal(size=(2, 2, 3, 5))
 
     def losses(at: np.ndarray) -> np.ndarray:
@@ -138,6 +140,19 @@ def test_the_gradient_is_the_losses_slope(link):
     _, of_rows = problems.fits(problems.scores(solutions))
     expected = dots(problems.gradients(of_rows, solutions), directions)
     np.testing.assert_allclose(slopes, expected, rtol=1e-6)
+
+
+def test_steps_divide_by_energy_times_curvature_plus_penalty_and_by_the_mean_of_other_axes(
+    monkeypatch,
+):
+    monkeypatch.setattr(leading_axes, "MOST_AXES", 1)
+    rows = np.repeat(np.diag([6.0, 3.0, 2.0, 1.0]), 2, axis=0)
+    axes = LeadingAxes.of(rows, np.full(8, 1 / 8))  # mean squares: 9, 2.25, 1 and 0.25
+    np.testing.assert_allclose(axes.energies, [9])
+    gradients = np.array([[[9.7, 1.8666666, 0, 0, 2.0], [2.5, 0, 0, 0.9333333, 4.0]]])
+    steps = axes.newton_step(gradients, np.array([[1.0, 0.2]]), np.array([0.7]))
+    # The others' mean is 3.5 / 3; the intercept has no penalty.
+    np.testing.assert_allclose(steps, [[[1, 1, 0, 0, 2], [1, 0, 0, 1, 20]]], atol=1e-6)
 
 
 def test_columns_of_sigmoids_are_solved_as_if_alone():

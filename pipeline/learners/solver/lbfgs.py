@@ -1,6 +1,8 @@
 """L-BFGS for many linear models at once, each with its own steps and its own end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -8,7 +10,6 @@ from pipeline.learners.solver.softmax_loss import Problems, dots
 
 MEMORY = 10  # pairs of steps and gradients' changes
 SMALLEST_COSINE = 1e-7  # between a step and its gradient's change; below it rounding speaks
-SMALLEST_CURVATURE = 1e-6  # in the preconditioner
 HALVINGS = 12  # of a step; a direction that needs more is rounding
 SUFFICIENT = 1e-4  # share of the promised decrease that a step must bring (Armijo)
 
@@ -19,9 +20,8 @@ def minimise(
     """Minimise all problems' penalised losses; a problem that has arrived leaves the batch.
 
     An iteration costs two products with the features, for all problems together. Scores are linear
-    in the solution, so that the line search costs none. The preconditioner is the Hessian's
-    diagonal, were all rows alike: the loss's curvature in a score x energy + penalty. It says most
-    where features are uncorrelated.
+    in the solution, so that the line search costs none. The preconditioner is the Hessian, were all
+    rows alike, along the features' leading axes; see `LeadingAxes`.
 
     Args:
         start: (P, C, D + 1).
@@ -31,14 +31,12 @@ def minimise(
         (P, C, D + 1).
     """
     final, active = start.copy(), np.arange(len(start))
-    energies, curvature = problems.energies(), Curvature()
+    curvature = Curvature()
     point = Point.at(problems, start, problems.scores(start))
     gradients = problems.gradients(point.slopes, start)
     for _ in range(max_iter):
-        curvatures = np.maximum(problems.curvatures(point.slopes), SMALLEST_CURVATURE)
-        pull = problems.penalty_of(np.ones_like(start[: len(active), :1]))
-        directions = curvature.newton_step(
-            gradients, 1 / (curvatures[:, None, None] * energies + pull)
+        directions = curvature.direction(
+            gradients, partial(problems.newton_step, slopes=point.slopes)
         )
         slopes = dots(gradients, directions)
         steps, point = line_search(problems, point, directions, slopes)
@@ -125,7 +123,7 @@ class Curvature:
 
     A pair that rounding has spoilt in one problem counts for nothing there.
 
-    Source: Nocedal & Wright 2006, algorithm 7.4; ours takes a new diagonal in every iteration.
+    Source: Nocedal & Wright 2006, algorithm 7.4; the preconditioner is new in every iteration.
     """
 
     def __init__(self) -> None:
@@ -143,16 +141,26 @@ class Curvature:
         """Forget the other problems (a mask)."""
         self.pairs = [tuple(part[problems] for part in pair) for pair in self.pairs]
 
-    def newton_step(self, gradients: np.ndarray, preconditioner: np.ndarray) -> np.ndarray:
-        """-H gradients; `preconditioner` is the H of no memory, a diagonal."""
+    def direction(
+        self, gradients: np.ndarray, precondition: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """-H gradients; `precondition` multiplies by the H of no memory."""
         rest, shares = gradients.copy(), []
         for steps, changes, rates in reversed(self.pairs):
             shares.append(rates * dots(steps, rest))
             rest -= times(shares[-1], changes)
-        rest *= preconditioner
+        rest = times(self._scale(precondition), precondition(rest))
         for (steps, changes, rates), share in zip(self.pairs, reversed(shares), strict=True):
             rest += times(share - rates * dots(changes, rest), steps)
         return -rest
+
+    def _scale(self, precondition: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | float:
+        """(P,) how much longer the last step was than its gradient's change foretells."""
+        if not self.pairs:
+            return np.ones(1)
+        _, changes, rates = self.pairs[-1]
+        foretold = dots(changes, precondition(changes))
+        return np.divide(1, rates * foretold, out=np.ones_like(rates), where=rates * foretold > 0)
 
 
 def times(factors: np.ndarray, arrays: np.ndarray) -> np.ndarray:

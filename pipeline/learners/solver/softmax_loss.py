@@ -1,10 +1,14 @@
 """Losses of many linear models on the same rows: scores, losses and gradients at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import expit
+
+from pipeline.learners.solver.leading_axes import LeadingAxes
+
+SMALLEST_CURVATURE = 1e-6
 
 Link = Literal["softmax", "sigmoid", "hinge"]
 
@@ -17,13 +21,14 @@ class Problems:
     features' precision, sums over rows float64's.
 
     Attributes:
-        features: (N, D) centred. targets: (C, N) probabilities.
+        features: (N, D) centred. axes: their leading ones. targets: (C, N) probabilities.
         shares: (P, N) row weights, each problem's sum to 1. penalties: (P,) on the mean loss.
         link: softmax: cross-entropy, one class per row; sigmoid: of C independent columns;
             hinge: squared, of C columns (Chang & Lin 2008, L2-loss SVM).
     """
 
     features: np.ndarray
+    axes: LeadingAxes
     targets: np.ndarray
     shares: np.ndarray
     penalties: np.ndarray
@@ -31,9 +36,7 @@ class Problems:
 
     def of(self, chosen: np.ndarray) -> "Problems":
         """Return some of the problems: a mask or positions."""
-        return Problems(
-            self.features, self.targets, self.shares[chosen], self.penalties[chosen], self.link
-        )
+        return replace(self, shares=self.shares[chosen], penalties=self.penalties[chosen])
 
     def constants(self) -> np.ndarray:
         """Return the best solution without features: the targets' prior."""
@@ -45,11 +48,6 @@ class Problems:
             odds = prior if self.link == "softmax" else prior / (1 - prior)
             solution[:, :, -1] = np.log(odds)
         return solution
-
-    def energies(self) -> np.ndarray:
-        """(D + 1,) mean square of each feature, and of the intercept's 1."""
-        mean_share = self.shares.mean(axis=0, dtype=np.float64).astype(self.features.dtype)
-        return np.append(mean_share @ self.features**2, mean_share.sum())
 
     def penalty_of(self, solutions: np.ndarray) -> np.ndarray:
         """Return the penalties' gradient: penalty x solution, 0 for intercepts."""
@@ -89,14 +87,26 @@ class Problems:
         gradients = np.append(weighted @ self.features, weighted.sum(axis=1)[:, None], axis=1)
         return gradients.reshape(solutions.shape) + self.penalty_of(solutions)
 
+    def newton_step(self, gradients: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Divide gradients (P, C, D + 1) by the Hessian as if all rows were alike.
+
+        Args:
+            slopes: (P, C, N) where the gradients were taken.
+        """
+        curvatures = np.maximum(self.curvatures(slopes), SMALLEST_CURVATURE)
+        steps = self.axes.newton_step(gradients, curvatures, self.penalties)
+        if self.link == "softmax":  # the same for all columns changes no prediction
+            steps -= steps.mean(axis=1, keepdims=True)
+        return steps
+
     def curvatures(self, slopes: np.ndarray) -> np.ndarray:
-        """(P,) second derivative of the loss in a score, the mean of rows and columns."""
+        """(P, C) second derivatives of the loss in a column's score, the mean of rows."""
         if self.link == "hinge":
             of_cells = 2 * (slopes != 0).astype(slopes.dtype)
         else:
             probs = slopes + self.targets
             of_cells = probs * (1 - probs)
-        return (of_cells.mean(axis=1) * self.shares).sum(axis=1)
+        return np.einsum("pcn,pn->pc", of_cells, self.shares)
 
 
 def dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
