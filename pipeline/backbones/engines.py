@@ -4,8 +4,8 @@
     compiled   torch.compile; starts slowly, and needs a compiler
     openvino   Intel's library, on CPUs of any maker; `make install EXTRAS=openvino`
 
-Measured on one core with AVX-512 (tf_efficientnet_lite0, 224 px): OpenVINO takes 0.60 of the time of
-eager passes in 32 bits, 0.52 in bf16. A start takes two seconds.
+Measured on one core with AVX-512 (tf_efficientnet_lite0 at 224 px): OpenVINO takes 0.6 of the time
+of eager passes in 32 bits and 0.5 in bf16. A start takes two seconds.
 """
 
 import importlib.util

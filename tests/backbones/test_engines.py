@@ -146,7 +146,10 @@ def test_an_engine_that_fails_is_not_used(monkeypatch, caplog):
     engine = make_engine(model, replace(CPU, engine="compiled"), passes=1)
     for _ in range(2):
         assert torch.equal(engine(images(2)), model(images(2)))
-    assert caplog.text.count("does not run this network (RuntimeError: no compiler); eager is used") == 1
+    assert (
+        caplog.text.count("does not run this network (RuntimeError: no compiler); eager is used")
+        == 1
+    )
 
 
 @torch.inference_mode()

