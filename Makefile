@@ -23,6 +23,7 @@ COMPETITION =
 KEEP =
 TARGET =
 METRIC =
+BENCH = features
 
 VENV := .venv
 READY := $(VENV)/.installed
@@ -140,8 +141,8 @@ gpu-check: $(READY) ## Tests of the GPU paths, and their speed against the bare 
 	$(VENV)/bin/python -m pytest tests/test_gpu.py
 	PYTHONPATH=. $(VENV)/bin/python tests/bench/gpu.py
 
-bench: $(READY) ## Speed of features against bare forward passes
-	$(VENV)/bin/python tests/bench/features.py
+bench: $(READY) ## Speed beside a plain loop, into tests/bench/RESULTS.md (BENCH=features, learners, all)
+	PYTHONPATH=. $(VENV)/bin/python tests/bench/results.py "$(BENCH)"
 
 N = 100
 torture: $(READY) ## N kills at random moments, N/5 pairs of processes, N/2 damaged files

@@ -103,8 +103,7 @@ def test_training_learns_and_predicts_as_the_cpu_does(
             VIEWS,
             image_size=96,
             cut="crop",
-            device=choose_device(name),
-            precision="32",
+            hardware=Hardware(choose_device(name), "32"),
         )
     assert (said["cuda"][0].argmax(1) == targets[36:].argmax(1)).mean() > 0.8  # chance: 0.33
     assert np.abs(said["cpu"] - said["cuda"]).max() < 0.01  # convolutions may use TF32

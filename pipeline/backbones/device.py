@@ -24,11 +24,13 @@ class Hardware:
     Attributes:
         precision: 32, bf16, 16, or a name of Fabric's.
         workers: processes that read images; 0: none.
+        engine: of networks that are not being trained, as in the config.
     """
 
     device: torch.device
     precision: str
     workers: int = 0
+    engine: str = "auto"
 
     @classmethod
     def of(cls, runtime: Runtime, *, trains: bool = True) -> "Hardware":
@@ -39,7 +41,7 @@ class Hardware:
         """
         device = choose_device(runtime.device)
         precision = choose_precision(runtime.precision, device, trains=trains)
-        return cls(device, precision, choose_workers(runtime.workers, device))
+        return cls(device, precision, choose_workers(runtime.workers, device), runtime.engine)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +21,11 @@ from pipeline.backbones.create import normalisation
 from pipeline.backbones.device import (
     BATCH,
     Hardware,
-    autocast,
     batches_ahead,
     normalise,
     wait_for,
 )
+from pipeline.backbones.engines import Engine, make_engine
 from pipeline.backbones.folding import fold_batch_norm
 from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import Backbone
@@ -66,8 +67,10 @@ def extract_block(
     missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
     if missing:
         model = prepare_frozen(backbone, hardware.device)
+        # Of the whole block, so that a run that continues another computes as that did.
+        engine = make_engine(model, hardware, passes=len(digests) * len(views))
         for chunk in _with_progress(missing):
-            features = finite_features(model, backbone, images, chunk, hardware)
+            features = finite_features(model, backbone, images, chunk, hardware, engine=engine)
             with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
                 np.save(temporary, features)
     block = _assemble(digests, views, known, chunks, parts, how)
@@ -135,21 +138,31 @@ def prepare_frozen(backbone: Backbone, device: torch.device) -> nn.Module:
 
 
 def finite_features(
-    model: nn.Module, backbone: Backbone, images: ImageFiles, chunk: Chunk, hardware: Hardware
+    model: nn.Module,
+    backbone: Backbone,
+    images: ImageFiles,
+    chunk: Chunk,
+    hardware: Hardware,
+    *,
+    engine: Engine | None = None,
 ) -> np.ndarray:
     """Compute features (n, len(views), D) of a chunk, in 32 bits where less overflow.
 
+    Args:
+        engine: of the model; default: one for this chunk.
     Raises:
         JobFailed: for features that are not finite.
     """
     run = partial(compute_features, model, backbone, images, chunk, device=hardware.device)
-    features = run(precision=hardware.precision)
+    passes = len(chunk[0]) * len(chunk[1])
+    features = run(engine=engine or make_engine(model, hardware, passes=passes))
     if hardware.precision != "32" and not np.isfinite(features).all():
         log.warning(
             "precision %s overflows on some images of %s; this part is computed in 32",
             *(hardware.precision, backbone.arch),
         )
-        features = run(precision="32")
+        exact = replace(hardware, precision="32", engine="eager")
+        features = run(engine=make_engine(model, exact, passes=passes))
     _check_finite(features, [images.paths[row] for row in chunk[1]])
     return features
 
@@ -161,8 +174,8 @@ def compute_features(
     images: ImageFiles,
     chunk: Chunk,
     *,
+    engine: Engine,
     device: torch.device,
-    precision: str,
 ) -> np.ndarray:
     """Compute pooled features (n, len(views), D) of a chunk, decoded ahead of the model."""
     views, rows = chunk
@@ -174,8 +187,7 @@ def compute_features(
     features = []
     for batch in batches:
         pixels = normalise(batch, mean, std)
-        with autocast(device, precision):
-            of_views = [model(view(pixels)).float() for view in view_functions]
+        of_views = [engine(view(pixels)) for view in view_functions]
         features.append(torch.stack(of_views, dim=1).to("cpu", non_blocking=True))
     wait_for(device)
     return torch.cat(features).numpy()

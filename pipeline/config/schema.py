@@ -214,12 +214,17 @@ class Submission(Section):
 
 
 class Runtime(Section):
-    """The machine; nothing here changes what is computed, only where and how fast."""
+    """The machine: where networks run, and how fast; only `precision` changes what is computed."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
     precision: Literal["auto", "32", "bf16", "16"] = Field(
         "auto",
         description="auto: on a GPU 16 for frozen features and bf16 or 16 to train, 32 elsewhere",
+    )
+    engine: Literal["auto", "eager", "compiled", "openvino"] = Field(
+        "auto",
+        description="of frozen and of trained networks' forward passes; auto: OpenVINO for many "
+        "images on a CPU, if it is installed (`make install EXTRAS=openvino`), else eager torch",
     )
     workers: int | None = Field(
         None, ge=0, le=256, description="processes that read images; default: auto"

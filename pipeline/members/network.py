@@ -67,8 +67,7 @@ class NetworkMember:
             config.tta.views,
             image_size=project.image_size(self.name),
             cut=backbone.cut,
-            device=hardware.device,
-            precision=hardware.precision,
+            hardware=hardware,
         )
         average = average_values(view_values, config.tta.average, task=project.task)
         return average, view_values

@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from pipeline.backbones.device import autocast, batches_ahead, wait_for
+from pipeline.backbones.device import Hardware, batches_ahead, wait_for
+from pipeline.backbones.engines import make_engine
+from pipeline.backbones.folding import fold_batch_norm
 from pipeline.images.batches import Cache
 from pipeline.images.cache import fit_square
 from pipeline.images.tta import get_view
@@ -19,11 +21,13 @@ def predict_views(
     *,
     image_size: int,
     cut: str,
-    device: torch.device,
-    precision: str,
+    hardware: Hardware,
 ) -> np.ndarray:
     """Predict (V, N, C) float64 of rows of the cache; views are made on the device."""
-    network = network.eval().to(device)
+    device = hardware.device
+    probe = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    network = fold_batch_norm(network.eval().to(device), 255 * probe.to(device))
+    engine = make_engine(network, hardware, passes=len(rows) * len(views))
     batches = batches_ahead(
         lambda row: fit_square(cache[row], image_size, cut), rows.tolist(), device
     )
@@ -31,8 +35,7 @@ def predict_views(
     predicted = []
     for batch in batches:
         images = batch.float()
-        with autocast(device, precision):
-            values = [network.predict_values(view(images)) for view in view_functions]
+        values = [network.values_of(engine(view(images))) for view in view_functions]
         predicted.append(torch.stack(values).to("cpu", non_blocking=True))
     wait_for(device)
     return torch.cat(predicted, dim=1).double().numpy()

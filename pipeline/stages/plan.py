@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backbones.device import BATCH, Hardware
+from pipeline.backbones.engines import make_engine
 from pipeline.backbones.extraction import compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
 from pipeline.core.runtime import num_threads, stream
@@ -143,9 +144,11 @@ class Predictor:
         config, hardware = self.project.config, self._hardware
         started, settings = time.monotonic(), config.backbones[backbone]
         model = prepare_frozen(settings, hardware.device)
+        passes = len(self.project.images.paths) * len(config.tta.views)
+        engine = make_engine(model, hardware, passes=passes)
         rows = self._sampled(3 * BATCH[hardware.device.type])
         chunk = tuple(config.tta.views), list(range(len(rows)))
-        how = {"device": hardware.device, "precision": hardware.precision}
+        how = {"device": hardware.device, "engine": engine}
         images = self.project.images.take(rows)
         compute_features(model, settings, images, (chunk[0], [0]), **how)
         created = time.monotonic()
@@ -208,8 +211,7 @@ class Predictor:
                 cache,
                 np.arange(len(rows)),
                 ["original"],
-                device=hardware.device,
-                precision=hardware.precision,
+                hardware=hardware,
                 **view,
             )
         predict = (time.monotonic() - started) / len(rows)

@@ -26,6 +26,7 @@ from pipeline.workflow.recipes import (
     code_recipe,
     folds_recipe,
     metric_recipe,
+    precision_recipe,
     scoring_recipe,
     settings_recipe,
     task_recipe,
@@ -74,9 +75,11 @@ def of_folds(project: Project, *, blocks: list[str]) -> str:
     )
 
 
-def of_features(settings: Backbone) -> str:
+def of_features(settings: Backbone, precision: str = "32") -> str:
     """Return the fingerprint of one image's features, without the image and the view."""
-    return fingerprint(format=FORMAT["block"], **backbone_recipe(settings))
+    return fingerprint(
+        format=FORMAT["block"], **backbone_recipe(settings), **precision_recipe(precision)
+    )
 
 
 def of_block(project: Project, *, features: str) -> str:
@@ -135,14 +138,19 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
     )
 
 
-def of_fold_predictions(project: Project, *, model: str) -> str:
-    """Return the fingerprint of what one fold's model predicts for held-out and test rows."""
+def of_fold_predictions(project: Project, *, model: str, precision: str = "32") -> str:
+    """Return the fingerprint of what one fold's model predicts for held-out and test rows.
+
+    Args:
+        precision: of a network's forward passes.
+    """
     return fingerprint(
         format=FORMAT["predict"],
         trained=model,
         tta=project.config.tta.model_dump(),
         images=project.test_index.digest,
         rows=project.competition.test_digest,
+        **precision_recipe(precision),
     )
 
 
@@ -258,7 +266,8 @@ def learner_recipe(project: Project, settings: Learner) -> dict[str, Any]:
     """Return what a learner's model is made from, besides its settings and rows."""
     config = project.config
     recipe: dict[str, Any] = {
-        name: of_features(config.backbones[name]) for name in settings.backbones
+        name: of_features(config.backbones[name], config.runtime.precision)
+        for name in settings.backbones
     }
     if [name for name in settings.blocks if name in recipe] != list(recipe):
         recipe["concatenated"] = "by name"  # earlier versions: fitted otherwise than read back

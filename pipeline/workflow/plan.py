@@ -9,7 +9,7 @@ from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 from pipeline.config.dependencies import backbone_of_scenes, backbone_of_views, blocks_of
-from pipeline.config.schema import External, Learner
+from pipeline.config.schema import External, Learner, Network
 from pipeline.core.folds import model_name
 from pipeline.errors import UserError
 from pipeline.members.external import FILES
@@ -65,7 +65,9 @@ class Plan:
     @_once
     def block(self, backbone: str) -> Job:
         """Return the job of a backbone's features of all images, train and test."""
-        features = fingerprints.of_features(self.config.backbones[backbone])
+        features = fingerprints.of_features(
+            self.config.backbones[backbone], self.config.runtime.precision
+        )
         return Job(
             name=f"features {backbone}",
             function="pipeline.stages.features:make_block",
@@ -142,11 +144,15 @@ class Plan:
     def predict(self, member: str, fold: int) -> Job:
         """Return the job of one fold's model predicting held-out and test rows."""
         model = self.train(member, fold)
+        is_network = isinstance(self.config.members[member], Network)
+        precision = self.config.runtime.precision if is_network else "32"
         return Job(
             name=f"infer {member} {model_name(fold)}",
             function="pipeline.stages.infer:predict_fold",
             folder=self.project.workspace.fold_predictions(member, fold),
-            fingerprint=fingerprints.of_fold_predictions(self.project, model=model.fingerprint),
+            fingerprint=fingerprints.of_fold_predictions(
+                self.project, model=model.fingerprint, precision=precision
+            ),
             arguments=self._arguments | {"member": member, "fold": fold},
             needs=(model, *self.inputs(member), *self._stacked(member, fold)),
         )

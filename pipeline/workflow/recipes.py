@@ -35,6 +35,14 @@ def backbone_recipe(settings: Backbone) -> dict[str, Any]:
     return _without_added(settings, settings.model_dump()) | weights | code_recipe(settings)
 
 
+def precision_recipe(precision: str) -> dict[str, str]:
+    """Return a precision that changes features and predictions; nothing of the exact one.
+
+    Neither of "auto": a fingerprint does not depend on the machine that it is resolved on.
+    """
+    return {} if precision in ("auto", "32") else {"precision": precision}
+
+
 def code_recipe(settings: Backbone) -> dict[str, str]:
     """Return the code of an architecture that a plugin registered; nothing of timm's own."""
     code = code_of_architecture(settings.arch)

@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.backbones.device import Hardware, choose_device, choose_precision, choose_workers
+from pipeline.backbones.device import Hardware
 from pipeline.config.load import load_config
 from pipeline.config.members import Network
+from pipeline.config.schema import Runtime
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import num_threads, stream, tune_allocator
 from pipeline.core.task import Task
@@ -149,8 +150,7 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
     held_out = np.flatnonzero(project.folds.folds == fold)
     rows = np.sort(stream(seed, "ablation").permutation(others)[:num_rows])
     cache = ImageCache(Plan(project).cache(project.cached_side("net")).folder)
-    device = choose_device("auto")
-    precision = choose_precision("auto", device)
+    hardware = Hardware.of(Runtime())
     kind = competition.task.kind
     view = {"image_size": network.image_size, "cut": backbone.cut}
     data = TrainingData(
@@ -172,15 +172,13 @@ def run(project: Project, settings: dict, *, seed: int, num_rows: int) -> tuple[
             backbone,
             data,
             metric=project.metric,
-            hardware=Hardware(device, precision, choose_workers(None, device)),
+            hardware=hardware,
             name=f"ablation fold {fold}",
         ).train()
         trained = load_network(
             folder, network, backbone, num_classes=len(competition.classes), task=project.task
         )
-    (values,) = predict_views(
-        trained, cache, held_out, ["original"], device=device, precision=precision, **view
-    )
+    (values,) = predict_views(trained, cache, held_out, ["original"], hardware=hardware, **view)
     targets = competition.targets[held_out]
     log_loss = get_metric("log_loss", kind)
     return (

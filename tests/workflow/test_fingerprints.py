@@ -82,3 +82,11 @@ def test_a_probe_depends_on_the_groups_of_its_inner_folds():
 
     assert recipe("a", init="linear_probe") != recipe("b", init="linear_probe")
     assert recipe("a") == recipe("b")
+
+
+def test_a_precision_that_changes_features_changes_the_recipe():
+    backbone = Backbone(**PLAIN)
+    exact = {of_features(backbone, precision) for precision in ("auto", "32")}
+    assert exact == {fingerprint(format=FORMAT["block"], **PLAIN)}  # as before there was a choice
+    others = {of_features(backbone, precision) for precision in ("bf16", "16")}
+    assert len(exact | others) == 3
