@@ -48,7 +48,7 @@ endef
 export READ_EXTRAS
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean board submit config test lint gpu-check bench torture
+.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean board kernel submit config test lint gpu-check bench torture
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -123,6 +123,9 @@ clean: $(READY) ## Disk that COMPETITION= takes; KEEP=submissions removes all el
 
 board: $(READY) ## TensorBoard over all networks (PORT=6006)
 	@$(STAGE) board $(CHOSEN) --port "$$PORT"
+
+kernel: $(READY) ## A folder for a competition whose notebooks run without internet (RUN=last)
+	@$(STAGE) kernel $(CHOSEN) $(AGAIN)
 
 submit: $(READY) ## Send a submission to Kaggle, wait for its score (RUN=last, MESSAGE=)
 	@$(STAGE) submit $(CHOSEN) $(AGAIN) --message "$$MESSAGE" --wait "$$WAIT"

@@ -217,6 +217,19 @@ def _board(
     open_board(_workspace(config, overrides, more), port=port)
 
 
+def _kernel(
+    config: ConfigOption = "digits",
+    overrides: Overrides = None,
+    more: SetOption = "",
+    run: RunOption = "",
+) -> None:
+    from pipeline.stages.kernel import make_kernel
+
+    if _split(overrides, more):
+        raise UserError("kernel: SET= changes nothing of a submission. Use it with make ensemble.")
+    make_kernel(config, _workspace(config, None, ""), run=run)
+
+
 def _submit(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
@@ -319,6 +332,7 @@ COMMANDS = {  # name: function, help
     ),
     "clean": (_clean, "Say what a competition's artifacts hold; with --keep, remove the others."),
     "board": (_board, "Open TensorBoard over the training logs of all networks."),
+    "kernel": (_kernel, "Write a dataset and a notebook that predict where there is no internet."),
     "submit": (_submit, "Send a submission to Kaggle and wait for its public score."),
     "report": (_in_time("report"), "Write a page of figures and tables about all of it."),
     "demo": (_demo, "Run all stages on the handwritten digits of scikit-learn."),
@@ -343,7 +357,7 @@ TAKEN_BY = {
     "RUN": (
         (
             *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
-            *("ledger", "restore", "reproduce", "submit"),
+            *("kernel", "ledger", "restore", "reproduce", "submit"),
         ),
         "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
     ),

@@ -42,6 +42,7 @@ STAGES = {
     "diff",
     "restore",
     "board",
+    "kernel",
     "submit",
     "demo",
     "weights",

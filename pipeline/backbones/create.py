@@ -11,7 +11,7 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,6 +19,7 @@ from pipeline.backbones.hub import from_hub, kept_weights
 from pipeline.backbones.sizes import fit_to_size
 from pipeline.backbones.weights import weights_file
 from pipeline.config.schema import Backbone
+from pipeline.core.artifacts import replacing
 from pipeline.errors import UserError, did_you_mean, first_line
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,27 @@ def create_backbone(
     Raises:
         UserError: unknown architecture, hub out of reach, weights or a size that do not fit.
     """
+    with torch.random.fork_rng(devices=[]):  # building a model must not change other draws
+        settings = {"drop_path_rate": drop_path} if drop_path else {}
+        model, settings = _at_native_size(backbone, settings, weights=weights)
+        side = image_size or backbone.image_size
+        return fit_to_size(model, side, arch=backbone.arch, settings=settings)
+
+
+def save_native_weights(backbone: Backbone, path: Path) -> None:
+    """Write a backbone's weights, at their own size, as a .safetensors that `file:PATH` reads."""
+    with torch.random.fork_rng(devices=[]):
+        model, _ = _at_native_size(backbone, {}, weights=True)
+    # Cloned: safetensors refuses tensors that share memory.
+    state = {name: value.contiguous().clone() for name, value in model.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary)
+
+
+def _at_native_size(
+    backbone: Backbone, settings: dict[str, Any], *, weights: bool
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a model of the size of its weights, and the settings that it was created with."""
     arch = backbone.arch
     if not timm.is_model(arch):
         near = did_you_mean(arch.split(".")[0], timm.list_models(), most=3, list_all=False)
@@ -49,21 +71,19 @@ def create_backbone(
             f"backbone arch {arch!r}: timm {timm.__version__} does not know it"
             f"{near or '; `timm.list_models()` lists what it knows'}"
         )
-    settings = {"num_classes": 0, **({"drop_path_rate": drop_path} if drop_path else {})}
-    with torch.random.fork_rng(devices=[]):  # building a model must not change other draws
-        if weights and backbone.weights == "random":
-            log.warning(
-                "backbone %s has RANDOM weights: its features are not trained on any images", arch
-            )
-            # The same draw each time: a block is made by one model, however often it is resumed.
-            torch.default_generator.manual_seed(0)
-        path = _weights_path(backbone) if weights else None
-        pretrained = weights and backbone.weights == "hub" and path is None
-        with from_hub(arch) if pretrained else nullcontext():
-            model, settings = _create(arch, settings, pretrained=pretrained)
-        if path is not None:
-            _load_weights(model, arch, path)
-        return fit_to_size(model, image_size or backbone.image_size, arch=arch, settings=settings)
+    if weights and backbone.weights == "random":
+        log.warning(
+            "backbone %s has RANDOM weights: its features are not trained on any images", arch
+        )
+        # The same draw each time: a block is made by one model, however often it is resumed.
+        torch.default_generator.manual_seed(0)
+    path = _weights_path(backbone) if weights else None
+    pretrained = weights and backbone.weights == "hub" and path is None
+    with from_hub(arch) if pretrained else nullcontext():
+        model, settings = _create(arch, {"num_classes": 0, **settings}, pretrained=pretrained)
+    if path is not None:
+        _load_weights(model, arch, path)
+    return model, settings
 
 
 def _weights_path(backbone: Backbone) -> Path | None:

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,25 @@ def code_digest(module: str) -> str:
     if len(contents) > 1:
         contents = [hashlib.sha256(content).digest() for content in contents]
     return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def copy_module(module: str, target: Path) -> list[Path]:
+    """Copy a module of the user's own, and what it imports beside it, to be imported from there.
+
+    Returns:
+        The copies; none of an installed module.
+    Raises:
+        ImportError, OSError, ValueError: if there is no such module, or it has no file.
+    """
+    files = own_files(module)
+    folder = files[0].parents[module.count(".") + (files[0].name == "__init__.py")]
+    if folder.name in INSTALLED or PIPELINE in files[0].parents:
+        return []
+    copies = [target / file.relative_to(folder) for file in files]
+    for file, copy in zip(files, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return copies
 
 
 def own_files(module: str) -> list[Path]:

@@ -105,6 +105,7 @@ BLENDS: dict[str, FitMix] = VOTES | {
     "stack_ridge": _stack("stack_ridge"),
     "stack_lightgbm": _stack("stack_lightgbm"),
 }
+OF_ALL_ROWS = ("rank_average",)  # a row's result depends on the rows beside it
 STACKS = ("stack", "stack_ridge", "stack_lightgbm")  # they calibrate themselves
 TWO_LEVEL = "stack_two_level"  # fitted on blends, so it is none of BLENDS
 

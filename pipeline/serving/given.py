@@ -106,12 +106,21 @@ def _of_table(
         unknown = sorted(set(table[name]) - set(competition.train[name]))
         if unknown:
             log.warning("column %s: no training row has %s", name, examples(unknown))
-    paths = image_paths(table, data.test_images)
-    endings, missing = with_other_endings(folder, paths)
-    if missing and len(missing) == len(paths) and pd.api.types.is_numeric_dtype(given[data.id]):
+    rows, missing = rows_of_table(table, competition, folder)
+    if missing and len(missing) == len(rows) and pd.api.types.is_numeric_dtype(given[data.id]):
         raise UserError(
             f"{folder}: no image is there, e.g. {examples(missing)}. If ids begin with zeros, read "
             "the table as text: pd.read_csv(path, dtype=str)."
         )
+    return rows
+
+
+def rows_of_table(
+    table: pd.DataFrame, competition: Competition, folder: Path
+) -> tuple[GivenRows, list[str]]:
+    """Return the rows of a table of text, and the paths of images that are not in the folder."""
+    data = competition.data
+    paths = image_paths(table, data.test_images)
+    endings, missing = with_other_endings(folder, paths)
     images: list[Path | np.ndarray] = [folder / endings.get(path, path) for path in paths]
-    return GivenRows(pd.Index(table[data.id], name=data.id), table, images)
+    return GivenRows(pd.Index(table[data.id], name=data.id), table, images), missing

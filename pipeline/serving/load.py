@@ -38,8 +38,8 @@ def load(
         config: a YAML file, or the name of a shipped config.
         member: one of its members in place of the blend.
         run: which submission: part of its name, last or best.
-        root: the folder that holds input/ and models/; default: the working directory, or where
-            the config lies, whichever has a folder input/; else the repository.
+        root: the folder that holds input/ and models/; default: where the config lies, or the
+            working directory, whichever has a folder input/; else the repository.
     Raises:
         UserError: there is no such submission, its models were replaced since, or a member of the
             blend was predicted elsewhere.

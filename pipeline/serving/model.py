@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -189,34 +190,41 @@ class Model:
         """
         problems, layers = [], []
         for start in range(0, len(given), CHUNK):
-            made, unreadable = self.layers(given.take(start, start + CHUNK))
-            problems += unreadable.values()
-            layers.append(made)
+            with self.new_rows(given.take(start, start + CHUNK)) as rows:
+                layers.append(np.stack([predict_layers(rows, name) for name in self.members]))
+            problems += rows.new_images.unreadable.values()
         if problems:
             raise UserError("\n".join(problems))
         if not layers:
             return np.empty((0, len(self.classes))), np.empty((0, len(self.classes)))
         values = np.concatenate(layers, axis=2)
-        blended, submitted = self.fitted.apply(values)
-        if self.member is not None:
-            blended = values[list(self.project.config.members).index(self.member)].mean(axis=0)
-        return blended, submitted
+        blended, submitted = self.apply(values)
+        return (blended if self.member is None else values[0].mean(axis=0)), submitted
 
-    def layers(self, given: GivenRows) -> tuple[np.ndarray, dict[int, str]]:
-        """Predict rows with each fold's model of each member that the blend uses.
+    def apply(self, layers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Blend predictions of `members`: (n, C), and (n, C) that a submission is made of.
 
-        Returns:
-            (M, K, n, C), the mean of out-of-fold predictions where a member is not used or an
-            image cannot be read; and why it cannot, by position.
+        Args:
+            layers: (m, K, n, C) of each fold's model.
         """
-        project, names = self.project, list(self.project.config.members)
-        shape = (len(names), project.folds.num_folds, len(given), len(self.classes))
-        layers = np.broadcast_to(self.prior[:, None, None], shape).copy()
-        # The weights of backbones may be named relative to the root.
+        oof = self.predictions.oof
+        all_members = np.broadcast_to(self.prior[:, None, None], (len(oof), *layers.shape[1:]))
+        all_members = all_members.copy()
+        all_members[self.fitted.uses] = layers
+        return self.fitted.apply(all_members)
+
+    @contextlib.contextmanager
+    def new_rows(self, given: GivenRows, *, views: list[str] | None = None) -> Iterator[NewRows]:
+        """Yield new rows for members to predict; their resized images are removed afterwards.
+
+        Args:
+            views: in place of the config's.
+        """
+        project = self.project
+        if views is not None:
+            tta = project.config.tta.model_copy(update={"views": views})
+            config = project.config.model_copy(update={"tta": tta})
+            project = replace(project, config=config, other_folds=project.folds)
+        # Paths of weights may start at the root.
         with contextlib.chdir(project.workspace.root), tempfile.TemporaryDirectory() as folder:
-            rows = NewRows.of(project, given, Path(folder))
-            for name in self.members:
-                layers[names.index(name)] = predict_layers(rows, name)
-        unreadable = rows.new_images.unreadable
-        layers[:, :, list(unreadable)] = self.prior[:, None, None]
-        return layers, unreadable
+            yield NewRows.of(project, given, Path(folder))

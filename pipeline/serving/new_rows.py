@@ -11,7 +11,7 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache, build_cache
-from pipeline.images.decoding import GREY, ImageFiles
+from pipeline.images.decoding import GREY, ImageFiles, PixelRange
 from pipeline.members.get_member import predict_rows
 from pipeline.project import Project
 from pipeline.serving.given import GivenRows
@@ -59,7 +59,9 @@ class NewRows(Project):
         known = {part.name: getattr(project, part.name) for part in fields(Project)}
         known["competition"] = replace(project.competition, test=rows.table)
         known["other_folds"] = project.folds
-        images = ReadableImages(rows.images, (), project.index.pixel_range)
+        named = project.config.data.pixel_range
+        pixel_range = project.index.pixel_range or (named and PixelRange(*named))
+        images = ReadableImages(rows.images, (), pixel_range)
         return cls(**known, new_images=images, folder=folder)
 
     def block(self, backbone: str) -> np.ndarray:

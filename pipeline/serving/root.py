@@ -16,7 +16,7 @@ def in_root(config: str | Path, root: str | Path | None) -> Iterator[str]:
 
     Args:
         config: a path, or the name of a file here or of a shipped config.
-        root: default: the working directory, or the folder of the config's file or one above it,
+        root: default: the folder of the config's file, one above it, or the working directory,
             whichever has a folder `input` first; else the repository.
     Raises:
         UserError: if the root is no folder.
@@ -26,7 +26,7 @@ def in_root(config: str | Path, root: str | Path | None) -> Iterator[str]:
     name = str(files[0].resolve()) if files else str(config)
     if root is None:
         parents = Path(name).parents if files else ()
-        folders = (folder for folder in (Path.cwd(), *parents) if (folder / "input").is_dir())
+        folders = (folder for folder in (*parents, Path.cwd()) if (folder / "input").is_dir())
         root = next(folders, REPOSITORY)
     if not Path(root).expanduser().is_dir():
         raise UserError(f"root={root}: no such folder. Name the one that holds input/ and models/.")

@@ -28,13 +28,17 @@ def write_submission(
     competition: Competition,
     metric: Metric,
     settings: Submission,
+    form: Form | None = None,
 ) -> None:
     """Write predictions (N_test, C), in the order of `competition.test_ids`, as the sample asks.
 
+    Args:
+        form: what the columns hold; default: found from the sample.
     Raises:
         UserError: if the sample's columns cannot be filled from the task's classes.
     """
-    table = submission_table(values, competition=competition, metric=metric, settings=settings)
+    about = {"competition": competition, "metric": metric, "settings": settings, "form": form}
+    table = submission_table(values, **about)
     if competition.long_sample is not None:
         table = competition.long_sample.fill(table, competition.data.id)
     with replacing(path) as temporary:
@@ -49,12 +53,17 @@ def write_submission(
 
 
 def submission_table(
-    values: np.ndarray, *, competition: Competition, metric: Metric, settings: Submission
+    values: np.ndarray,
+    *,
+    competition: Competition,
+    metric: Metric,
+    settings: Submission,
+    form: Form | None = None,
 ) -> pd.DataFrame:
     """Return predictions as a table with the sample's columns and rows."""
     id_column = competition.data.id
     sample = sample_of(competition, metric)
-    form = find_form(competition, metric, settings)
+    form = form or find_form(competition, metric, settings)
     order = pd.Index(competition.test_ids).get_indexer(sample[id_column])
     cells = submitted_cells(
         values[order], competition=competition, metric=metric, form=form, settings=settings

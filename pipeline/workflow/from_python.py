@@ -32,8 +32,8 @@ def run(
         set: keys that override the config's, e.g. {"folds.n": 3, "members.net": None}.
         run: a submission whose settings are taken: part of its name, last or best.
         note: on the submission, for the ledger.
-        root: the folder that holds input/ and models/; default: the working directory, or where
-            the config lies, whichever has a folder input/; else the repository.
+        root: the folder that holds input/ and models/; default: where the config lies, or the
+            working directory, whichever has a folder input/; else the repository.
     Returns:
         The summary of the submission after `ensemble` and `report`: score, interval, members.
     Raises:
