@@ -28,8 +28,8 @@ def read_tables(
             but=folder / PurePosixPath(data.test_images).parent,
         )
         train = None if rows is None else CsvFile(rows, ",", "utf-8")
-    test, sample, separator = read_test(folder, data, problems, notes)
-    return None if train is None else train.rows, test, sample, separator
+    train_rows = None if train is None else train.rows
+    return train_rows, *read_test(folder, data, problems, notes, train=train_rows)
 
 
 def read_test(
@@ -38,11 +38,15 @@ def read_test(
     problems: list[str],
     notes: list[str],
     *,
+    train: pd.DataFrame | None = None,
     may_be_empty: bool = False,
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, str]:
     """Read the rows of test and of the sample, and the sample's separator.
 
     Without a test.csv, test is the sample; a file of another name than the default must be there.
+
+    Args:
+        train: training rows, whose images are no test rows where a folder stands for test.csv.
     """
     configured = {
         key for key, field in Data.model_fields.items() if getattr(data, key) != field.default
@@ -87,14 +91,14 @@ def _rows_of_folder(
     folder: Path,
     listed: str,
     data: Data,
-    train: CsvFile | None,
+    train: pd.DataFrame | None,
     problems: list[str],
     notes: list[str],
 ) -> CsvFile:
     """Return the images of a folder as test rows, but those of training rows."""
     used = columns_in_braces(data.train_images)
-    is_known = train is not None and {*used} <= {*train.rows}
-    taken = image_paths(train.rows, data.train_images) if is_known else []
+    is_known = train is not None and {*used} <= {*train}
+    taken = image_paths(train, data.train_images) if is_known else []
     rows = rows_of_folder(
         *(folder, listed),
         template=data.test_images,
