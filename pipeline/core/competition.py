@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Scale, Task
 from pipeline.core.artifacts import fingerprint
-from pipeline.core.id_checks import bad_ids, shared_ids, strange_sample
+from pipeline.core.id_checks import bad_ids, formulas, shared_ids, strange_sample
 from pipeline.core.image_files import image_paths, missing_images, with_other_endings
 from pipeline.core.labels import named_like
 from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
@@ -228,6 +228,8 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
         sample_column=_only_column(sample, data),
     )
     notes += strange_labels(train, task, classes)
+    notes += formulas(test[data.id], "ids", test_path)
+    notes += formulas(classes, "classes", train_path)
     for column in data.numeric:
         for rows, path in ((train, train_path), (test, test_path)):
             read_numbers(rows[column], path, problems, blank_allowed=True)

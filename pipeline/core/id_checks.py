@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 import pandas as pd
@@ -10,6 +10,8 @@ import pandas as pd
 from pipeline.config.schema import Data
 from pipeline.core.targets import examples
 
+_FORMULA = re.compile(r"\s*[=+@-]")
+_NUMBER = re.compile(r"\s*[+-]?[\d.,]+(e[+-]?\d+)?\s*", re.IGNORECASE)
 _LONG = (
     "It looks like a long form. One with a row for each id and class is written, where ids are "
     "those of test.csv, as ID_CLASS or in columns of their own; this one is not understood. Save a "
@@ -29,6 +31,16 @@ def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> It
         yield (
             f"{path}: {repeated.size} ids stand more than once, e.g. {examples(repeated)}. "
             f"Each row needs an id of its own.{_several_rows(rows, data, is_train=is_train)}"
+        )
+
+
+def formulas(cells: Iterable[str], what: str, path: Path) -> Iterator[str]:
+    """Yield a note about cells of the submission that a spreadsheet would run as formulas."""
+    found = [cell for cell in cells if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)]
+    if found:
+        yield (
+            f"{path}: {len(found)} {what} begin like a formula, e.g. {examples(found)}. They are "
+            "written as they are; a spreadsheet that opens the submission would run them."
         )
 
 

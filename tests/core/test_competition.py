@@ -718,3 +718,14 @@ def test_input_may_be_a_link(competition_folder, tmp_path):
     direct = read_competition(competition_folder, MULTICLASS, Data())
     assert linked.rows_digest == direct.rows_digest
     assert np.array_equal(linked.targets, direct.targets)
+
+
+def test_cells_that_a_spreadsheet_would_run_are_named_and_numbers_are_not(make_competition):
+    cells = ["=1+1", "-0.5", "@x", "1e-3"] * 2
+    folder = make_competition(train=train(cells[: len(TRAIN)]))
+    notes = " ".join(read_competition(folder, MULTICLASS, Data()).notes)
+    assert "2 classes begin like a formula, e.g." in notes
+    assert "'=1+1'" in notes
+    assert "'@x'" in notes
+    assert "-0.5" not in notes
+    assert "ids begin like a formula" not in notes
