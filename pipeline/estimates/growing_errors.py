@@ -1,7 +1,6 @@
 """Errors of a regression that grow with the prediction: seen out of fold, and said once."""
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from pipeline.core.results import GrowingErrors
 
@@ -15,6 +14,8 @@ def growth_of_errors(oof: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Args:
         oof, targets: (N, C).
     """
+    from scipy.stats import spearmanr  # a run with nothing to do needs none
+
     found = np.zeros(oof.shape[1])
     for column, (values, truth) in enumerate(zip(oof.T, targets.T, strict=True)):
         errors = np.abs(truth - values)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
 
 SIDE = 32  # pixels of a thumbnail
 
@@ -29,6 +28,8 @@ def perceptual_hash(image: np.ndarray) -> np.uint64:
         64 bits; copies differ in few. 0 where there is nothing to see (flat, or plain stripes).
     Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions.
     """
+    from scipy.fft import dctn  # a run with nothing to do needs none
+
     spectrum = dctn(thumbnail(image).astype(np.float64), norm="ortho")
     # Rounded, or the bits of a flat image would be floating-point noise.
     frequencies = spectrum[1:9, 1:9].ravel().round(6)

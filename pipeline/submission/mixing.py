@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from pipeline.core.competition import Competition
 from pipeline.core.csv_files import read_csv
@@ -93,4 +92,6 @@ def _refuse_cells(rows: pd.DataFrame, path: Path, form: Form) -> None:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Return ranks of each column of (N, C), from 0 to 1."""
+    from scipy.stats import rankdata  # a run with nothing to do needs none
+
     return (rankdata(values, axis=0) - 0.5) / len(values)
