@@ -44,7 +44,7 @@ def make_engine(model: nn.Module, hardware: Hardware, *, passes: int) -> Engine:
     Raises:
         UserError: if `runtime.engine` asks for what is not there.
     """
-    eager = _eager(model, hardware)
+    eager = in_parts(_eager(model, hardware))
     kind = choose_engine(hardware, passes)
     if kind == "eager":
         return eager
@@ -101,6 +101,32 @@ def _checked(
         return engine
     log.warning("%s says something else than eager, which is used", what)
     return None
+
+
+def in_parts(run: Engine) -> Engine:
+    """Return an engine that halves batches for which there is no memory, and those after them.
+
+    Raises:
+        torch.OutOfMemoryError: if one image does not fit.
+    """
+    most: int | None = None
+
+    def engine(images: torch.Tensor) -> torch.Tensor:
+        nonlocal most
+        while True:
+            size = min(most or len(images), len(images))
+            try:
+                return torch.cat([run(part) for part in images.split(size)])
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+            # Outside `except`, whose traceback would hold on to what filled the memory.
+            most = (size + 1) // 2
+            if images.device.type == "cuda":
+                torch.cuda.empty_cache()
+            log.warning("out of memory: %d images are computed at once from now on", most)
+
+    return engine
 
 
 def compare(found: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float]:

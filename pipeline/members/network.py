@@ -1,7 +1,7 @@
 """A network as a member: fine-tuned on the images of one fold."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from pipeline.core import artifacts
 from pipeline.core.averaging import average_values
 from pipeline.core.folds import ALL_ROWS, model_name
 from pipeline.core.runtime import stream_seed
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.learners.linear_probe import fit_linear_probe
 from pipeline.members.member import FoldData, inner_groups
 from pipeline.networks.inference import predict_views
@@ -24,6 +24,8 @@ from pipeline.networks.training_run import CHECKPOINT, FILES, TrainingRun
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
+
+LOST_WORKER = "DataLoader worker"  # in torch's message
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,31 @@ class NetworkMember:
     resumes_from: ClassVar[tuple[str, ...]] = (CHECKPOINT,)
 
     def fit(self, data: FoldData, folder: Path) -> tuple[list[str], dict[str, Any]]:
-        """Fine-tune on the fold's images; a run that was stopped goes on where it was."""
+        """Fine-tune on the fold's images; a run that was stopped goes on where it was.
+
+        Where a process that reads images is killed, most often for lack of memory, half as many
+        go on from the last epoch; their number changes no result.
+        """
         settings, config = self._with_known_epochs(data.fold), self.project.config
-        run = TrainingRun(
-            folder,
-            settings,
-            config.backbones[settings.network],
-            training_data(self.project, self.name, data),
-            metric=self.project.metric,
-            hardware=Hardware.of(config.runtime),
-            name=f"{self.name} {model_name(data.fold)}",
-        )
-        return list(FILES), run.train()
+        hardware = Hardware.of(config.runtime)
+        while True:
+            run = TrainingRun(
+                folder,
+                settings,
+                config.backbones[settings.network],
+                training_data(self.project, self.name, data),
+                metric=self.project.metric,
+                hardware=hardware,
+                name=f"{self.name} {model_name(data.fold)}",
+            )
+            try:
+                return list(FILES), run.train()
+            except RuntimeError as error:
+                if not hardware.workers or LOST_WORKER not in str(error):
+                    raise
+                log.warning("%s", first_line(error))
+            hardware = replace(hardware, workers=hardware.workers // 2)
+            log.warning("going on with runtime.workers: %d", hardware.workers)
 
     def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Predict rows from their cached images."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline.backbones import engines
 from pipeline.backbones.device import Hardware
-from pipeline.backbones.engines import FEW_PASSES, choose_engine, compare, make_engine
+from pipeline.backbones.engines import FEW_PASSES, choose_engine, compare, in_parts, make_engine
 from pipeline.errors import UserError
 
 pytestmark = pytest.mark.numeric
@@ -161,3 +161,29 @@ def test_compiled_fills_up_the_last_batch(monkeypatch):
     for count in (4, 3, 4):
         assert_same(engine(images(count)), model(images(count)))
     assert {*sizes} == {4}
+
+
+def test_batches_that_do_not_fit_are_halved_from_then_on(caplog):
+    asked = []
+
+    def run(images):
+        asked.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images.flatten(1) * 2
+
+    engine, given = in_parts(run), torch.rand(10, 1, 2, 2)
+    torch.testing.assert_close(engine(given), given.flatten(1) * 2)
+    assert asked == [10, 5, 3, 3, 3, 1]
+    del asked[:]
+    engine(given[:4])
+    assert asked == [3, 1]
+    assert "3 images are computed at once" in caplog.text
+
+
+def test_one_image_that_does_not_fit_is_an_error():
+    def run(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        in_parts(run)(torch.rand(2, 1, 2, 2))

@@ -1,5 +1,7 @@
 """The state to continue a training from: there while it is needed, then gone."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,27 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_competition(root)
     run(root, "train", members=MEMBERS)
     return root
+
+
+def test_a_killed_worker_is_replaced_by_fewer_and_changes_no_weight(
+    straight, tmp_path, monkeypatch, caplog
+):
+    write_competition(tmp_path)
+    original, killed = Trainer.train_epoch, []
+
+    def kills(trainer, loader, epoch):
+        if trainer.name == "net fold 1" and epoch == 1 and not killed:
+            killed.append(loader.num_workers)
+            os.kill(loader._iterator._workers[0].pid, signal.SIGKILL)
+        return original(trainer, loader, epoch)
+
+    monkeypatch.setattr(Trainer, "train_epoch", kills)
+    members = {"net": MEMBERS["net"]}
+    run(tmp_path, "train", members=members, runtime={"device": "cpu", "workers": 2})
+    assert killed == [2]
+    assert "going on with runtime.workers: 1" in caplog.text
+    ours, theirs = weights(tmp_path), weights(straight)
+    assert ours == {name: theirs[name] for name in ours}
 
 
 def test_finished_trainings_leave_no_state_also_of_cycles_and_starts(straight):
