@@ -52,6 +52,7 @@ class Tally:
 
     def add(self, fault: str, outcome: str) -> None:
         self.outcomes[fault, outcome] += 1
+        print(f"{self.outcomes.total()} {fault}: {outcome}", file=sys.stderr, flush=True)
 
     def table(self) -> str:
         lines = ["| fault | outcome | times |", "|---|---|---|"]
