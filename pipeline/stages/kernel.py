@@ -23,7 +23,15 @@ NOTEBOOK = Path(__file__).parents[1] / "serving" / "kernel.ipynb"
 # What Kaggle's image lacks, or has in versions whose results may differ; torch is taken as it is.
 PACKAGES = (
     *("albucore", "albumentations", "iterative-stratification", "lightgbm", "lightning"),
-    *("lightning-utilities", "scikit-learn", "simsimd", "stringzilla", "timm", "torchmetrics"),
+    *(
+        "lightning-utilities",
+        "narwhals",
+        "scikit-learn",
+        "simsimd",
+        "stringzilla",
+        "timm",
+        "torchmetrics",
+    ),
 )
 OF_LEARNERS = ("xgboost", "catboost")  # packages that are called as the learners
 PYTHONS = ("3.11", "3.12")  # of Kaggle's images

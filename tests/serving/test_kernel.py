@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,12 @@ for cell in json.load(open(sys.argv[1]))["cells"]:
         exec(compile("".join(cell["source"]), "cell", "exec"), namespace)
 import pipeline
 assert pipeline.__file__.startswith(sys.argv[2]), pipeline.__file__
+"""
+
+SHOW = """
+import some_package
+names = sorted((p.name for p in Path(PACKAGES).glob("some*")), key=len)
+print(some_package.answer, names)
 """
 
 
@@ -298,6 +305,33 @@ def test_the_folder_holds_no_pickle_no_image_and_no_path_of_this_machine(made: P
     metadata = json.loads((kernel_of(made) / "dataset-metadata.json").read_text())
     assert metadata["id"].endswith("/tiny-kernel")
     assert 6 <= len(metadata["title"]) <= 50
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no network namespaces here: unshare -rn")
+def test_the_notebook_installs_wheels_that_the_machine_lacks(tmp_path: Path) -> None:
+    folder = tmp_path / "kaggle" / "tiny-kernel"
+    (folder / "wheels").mkdir(parents=True)
+    about = "some_package-1.5.dist-info"
+    with zipfile.ZipFile(folder / "wheels" / "some_package-1.5-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("some_package.py", "answer = 42\n")
+        wheel.writestr(f"{about}/METADATA", "Name: some_package\nVersion: 1.5\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    packages = {"some-package": "1.5", "pytest": pytest.__version__, "not-there": "2.0"}
+    (folder / "kernel.json").write_text(json.dumps({"packages": packages}))
+    cells = json.loads(stage.NOTEBOOK.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "-c", "\n".join([*code[:2], SHOW])],
+        env={"PATH": os.environ["PATH"], "KERNEL_INPUT": str(tmp_path / "kaggle")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "no wheel of not-there 2.0 for this Python; the one here is none",
+        "42 ['some_package.py', 'some_package-1.5.dist-info']",
+    ]
 
 
 @pytest.mark.slow

@@ -221,3 +221,20 @@ def test_the_package_imports_nothing_before_it_is_asked() -> None:
     assert {"load", "run", "read_oof"} <= {*dir(pipeline)}
     with pytest.raises(AttributeError, match=re.escape("'pipeline' has no attribute 'laod'")):
         pipeline.laod  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_works(tmp_path: Path, monkeypatch) -> None:
+    write_competition(tmp_path)
+    run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for number, path in enumerate(images_of(tmp_path)[:2], start=1):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.copyfile(path, tmp_path / "photos" / f"{number}.jpg")
+    readme = (Path(pipeline.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    namespace: dict = {}
+    shown = block.replace("clothing", "tiny").replace('"folds.n": 3', '"blends": ["soft_vote"]')
+    exec(shown, namespace)
+    assert namespace["model"].members == ["linear"]
+    assert namespace["summary"].config.blends == ["soft_vote"]
