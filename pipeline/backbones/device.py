@@ -107,7 +107,7 @@ def normalise(
     device, images = images.device, images.contiguous(memory_format=torch.channels_last)
     scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
     offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
-    return (images.float() - offset) / scale
+    return images.float().sub_(offset).div_(scale)
 
 
 def batches_ahead(
