@@ -29,8 +29,8 @@ Engine = Callable[[torch.Tensor], torch.Tensor]  # images (B, channels, H, W) ->
 FEW_PASSES = 1000  # a start costs more than it saves
 SLICE = 4  # images in one thread: with more, maps leave the core's cache
 OPENVINO_PRECISIONS = {"32": "f32", "bf16": "bf16"}
-# How far from eager passes in 32 bits an engine may be: in 32 bits, as a share of the largest value;
-# in fewer, in direction, or as a multiple of how far eager passes of the same precision are.
+# How far from eager passes in 32 bits an engine may be. In 32 bits: a share of the largest value;
+# in fewer: a cosine, or a multiple of how far eager passes of that precision are.
 LARGEST_ERROR, LEAST_COSINE, MULTIPLE = 1e-4, 0.998, 2.0
 
 

@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
 
 
 def let_threads_sleep() -> None:
-    """Let OpenMP's threads sleep between two parallel loops, not spin; call it before torch is loaded.
+    """Let OpenMP's threads sleep between two parallel loops, not spin; to call before torch loads.
 
     There are always more threads than cores here: others decode images meanwhile. Measured on two
     cores that other processes shared: forward passes and decoding took a third of the time.
