@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from pipeline.core.artifacts import WRITE_ERRORS
 from pipeline.core.log_lines import start_logging
-from pipeline.core.runtime import tune_allocator
+from pipeline.core.runtime import let_threads_sleep, tune_allocator
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 
@@ -400,6 +400,7 @@ def main() -> None:
     Exit code 2 for these errors, 130 for Ctrl-C.
     """
     tune_allocator()
+    let_threads_sleep()
     start_logging()
     # A class name that a terminal cannot show does not end a run.
     sys.stdout.reconfigure(errors="replace")

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.images.decoding import in_threads
 
 Item = TypeVar("Item")
+Opened = TypeVar("Opened")
 BATCH = {"cpu": 16, "mps": 64, "cuda": 256}  # images per forward pass, where nothing is trained
 
 
@@ -107,7 +108,7 @@ def normalise(
     device, images = images.device, images.contiguous(memory_format=torch.channels_last)
     scale = torch.tensor(std, device=device).mul(255).view(1, -1, 1, 1)
     offset = torch.tensor(mean, device=device).mul(255).view(1, -1, 1, 1)
-    return (images.float() - offset) / scale
+    return images.float().sub_(offset).div_(scale)
 
 
 def batches_ahead(
@@ -115,24 +116,31 @@ def batches_ahead(
 ) -> Iterator[torch.Tensor]:
     """Make the device's next batches in threads while it computes, in order.
 
-    On a CPU few threads do: forward passes need the cores. Each thread resizes without torch's own
-    threads, which would compete with the forward passes.
-
     Args:
         open_square: returns a square (3, S, S) uint8.
     Returns:
         (B, 3, S, S) uint8 on the device, B of BATCH; the last may be smaller.
     """
-    batch = BATCH[device.type]
-    threads = num_threads() if device.type != "cpu" else max(1, num_threads() // 4)
-    squares = in_threads(
-        open_square, items, threads=threads, ahead=2 * batch + threads, initializer=_one_thread
+    for squares in opened_ahead(open_square, items, device):
+        yield stack_on(device, squares)
+
+
+def opened_ahead(
+    open_item: Callable[[Item], Opened], items: Iterable[Item], device: torch.device
+) -> Iterator[list[Opened]]:
+    """Open the items of the next batches in threads while the device computes, in order.
+
+    Each thread resizes without torch's own threads, which would compete with the forward passes.
+    """
+    batch, threads = BATCH[device.type], num_threads()
+    opened = in_threads(
+        open_item, items, threads=threads, ahead=2 * batch + threads, initializer=_one_thread
     )
-    while waiting := list(islice(squares, batch)):
-        yield _stack_on(device, waiting)
+    while waiting := list(islice(opened, batch)):
+        yield waiting
 
 
-def _stack_on(device: torch.device, squares: list[torch.Tensor]) -> torch.Tensor:
+def stack_on(device: torch.device, squares: list[torch.Tensor]) -> torch.Tensor:
     """Stack squares into a batch on the device; a GPU copies pinned memory while it computes."""
     shape = (len(squares), *squares[0].shape)
     batch = torch.empty(shape, dtype=squares[0].dtype, pin_memory=device.type == "cuda")

@@ -8,10 +8,11 @@ order or fewer rows nothing.
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from pipeline.backbones.create import normalisation
 from pipeline.backbones.device import (
     BATCH,
     Hardware,
-    batches_ahead,
     normalise,
+    opened_ahead,
+    stack_on,
     wait_for,
 )
 from pipeline.backbones.engines import Engine, make_engine
@@ -40,8 +42,33 @@ from pipeline.images.tta import get_view
 
 log = logging.getLogger(__name__)
 BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
+MOST_BYTES = 2**30  # of the weights of models that are loaded together
 
 Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a backbone's features are kept, and how they are made: `how` is its fingerprint."""
+
+    folder: Path
+    how: str
+    backbone: Backbone
+
+    def part(self, chunk: Chunk, digests: Sequence[str]) -> Path:
+        """Return the file that a chunk's features wait in until the block is whole."""
+        views, rows = chunk
+        of_rows = [digests[row] for row in rows]
+        name = artifacts.fingerprint(how=self.how, views=views, digests=of_rows)
+        return self.folder / "parts" / f"{name}.npy"
+
+
+class Frozen(NamedTuple):
+    """A block's model, and what runs it."""
+
+    model: nn.Module
+    backbone: Backbone
+    engine: Engine
 
 
 def extract_block(
@@ -53,27 +80,27 @@ def extract_block(
     images: ImageFiles,
     views: list[str],
     hardware: Hardware,
+    beside: Sequence[Block] = (),
 ) -> None:
     """Write `features.npy` (N, V, D) float32 into a folder, and its metadata.
 
     Args:
         how: fingerprint of architecture, weights, size, cut and pooling.
         images: the original files of N images.
+        beside: blocks that will be made next: what they need of the images that are decoded here
+            is computed, too, and waits in their folders.
     """
-    digests = images.digests
+    digests, own = images.digests, Block(folder, how, backbone)
     known = _known_features(folder, how)
     chunks = _chunks(digests, views, known, size=BATCH[hardware.device.type] * BATCHES_PER_PART)
-    parts = folder / "parts"
-    missing = [chunk for chunk in chunks if not _is_there(_part_path(parts, how, chunk, digests))]
+    missing = [chunk for chunk in chunks if not _is_there(own.part(chunk, digests))]
     if missing:
-        model = prepare_frozen(backbone, hardware.device)
         # Of the whole block, so that a run that continues another computes as that did.
-        engine = make_engine(model, hardware, passes=len(digests) * len(views))
+        passes = len(digests) * len(views)
+        loaded = _load_together([own, *_alike(beside, known)], hardware, passes=passes)
         for chunk in _with_progress(missing):
-            features = finite_features(model, backbone, images, chunk, hardware, engine=engine)
-            with artifacts.replacing_checked(_part_path(parts, how, chunk, digests)) as temporary:
-                np.save(temporary, features)
-    block = _assemble(digests, views, known, chunks, parts, how)
+            _compute_part(loaded, images, chunk, hardware)
+    block = _assemble(digests, views, known, chunks, own)
     artifacts.withdraw(folder)
     with artifacts.replacing(folder / BLOCK) as temporary:
         np.save(temporary, block)
@@ -86,7 +113,49 @@ def extract_block(
         digests=digests,
         shape=list(block.shape),
     )
-    shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+
+
+def _alike(beside: Sequence[Block], known: dict) -> list[Block]:
+    """Return the blocks that lack what this one lacks, if it lacks everything."""
+    return [block for block in beside if not known and not _known_features(block.folder, block.how)]
+
+
+def _load_together(
+    blocks: list[Block], hardware: Hardware, *, passes: int
+) -> list[tuple[Block, Frozen]]:
+    """Load the first block's model, and those of the next ones that fit into memory beside it."""
+    loaded: list[tuple[Block, Frozen]] = []
+    total = 0
+    for block in blocks:
+        model = prepare_frozen(block.backbone, hardware.device)
+        total += sum(weight.nbytes for weight in model.state_dict().values())
+        if loaded and total > MOST_BYTES:
+            break
+        engine = make_engine(model, hardware, passes=passes)
+        loaded.append((block, Frozen(model, block.backbone, engine)))
+    return loaded
+
+
+def _compute_part(
+    loaded: list[tuple[Block, Frozen]], images: ImageFiles, chunk: Chunk, hardware: Hardware
+) -> None:
+    """Write a chunk's features of each block that has none.
+
+    Raises:
+        JobFailed: for features of the first block that are not finite; those of others are left to
+            their own jobs, which say so.
+    """
+    parts = [block.part(chunk, images.digests) for block, _ in loaded]
+    absent = [place for place, part in enumerate(parts) if not _is_there(part)]
+    models = [loaded[place][1] for place in absent]
+    found = compute_features(models, images, chunk, device=hardware.device)
+    for place, frozen, features in zip(absent, models, found, strict=True):
+        # Another run may end a block of these, and clear its parts.
+        with nullcontext() if place == 0 else suppress(JobFailed, FileNotFoundError):
+            finite = _made_finite(frozen, features, images, chunk, hardware)
+            with artifacts.replacing_checked(parts[place]) as temporary:
+                np.save(temporary, finite)
 
 
 def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]:
@@ -119,12 +188,6 @@ def _chunks(digests: list[str], views: list[str], known: dict, *, size: int) -> 
     ]
 
 
-def _part_path(parts: Path, how: str, chunk: Chunk, digests: list[str]) -> Path:
-    views, rows = chunk
-    name = artifacts.fingerprint(how=how, views=views, digests=[digests[row] for row in rows])
-    return parts / f"{name}.npy"
-
-
 def _is_there(part: Path) -> bool:
     return part.exists() and artifacts.is_as_written(part)
 
@@ -138,59 +201,62 @@ def prepare_frozen(backbone: Backbone, device: torch.device) -> nn.Module:
 
 
 def finite_features(
-    model: nn.Module,
-    backbone: Backbone,
-    images: ImageFiles,
-    chunk: Chunk,
-    hardware: Hardware,
-    *,
-    engine: Engine | None = None,
+    model: nn.Module, backbone: Backbone, images: ImageFiles, chunk: Chunk, hardware: Hardware
 ) -> np.ndarray:
     """Compute features (n, len(views), D) of a chunk, in 32 bits where less overflow.
 
-    Args:
-        engine: of the model; default: one for this chunk.
     Raises:
         JobFailed: for features that are not finite.
     """
-    run = partial(compute_features, model, backbone, images, chunk, device=hardware.device)
-    passes = len(chunk[0]) * len(chunk[1])
-    features = run(engine=engine or make_engine(model, hardware, passes=passes))
-    if hardware.precision != "32" and not np.isfinite(features).all():
-        log.warning(
-            "precision %s overflows on some images of %s; this part is computed in 32",
-            *(hardware.precision, backbone.arch),
-        )
-        exact = replace(hardware, precision="32", engine="eager")
-        features = run(engine=make_engine(model, exact, passes=passes))
-    _check_finite(features, [images.paths[row] for row in chunk[1]])
-    return features
+    engine = make_engine(model, hardware, passes=len(chunk[0]) * len(chunk[1]))
+    frozen = Frozen(model, backbone, engine)
+    (features,) = compute_features([frozen], images, chunk, device=hardware.device)
+    return _made_finite(frozen, features, images, chunk, hardware)
 
 
 @torch.inference_mode()
 def compute_features(
-    model: nn.Module,
-    backbone: Backbone,
-    images: ImageFiles,
-    chunk: Chunk,
-    *,
-    engine: Engine,
-    device: torch.device,
-) -> np.ndarray:
-    """Compute pooled features (n, len(views), D) of a chunk, decoded ahead of the model."""
+    models: Sequence[Frozen], images: ImageFiles, chunk: Chunk, *, device: torch.device
+) -> list[np.ndarray]:
+    """Compute each model's features (n, len(views), D) of a chunk, decoded once, ahead of them."""
     views, rows = chunk
-    mean, std = normalisation(model)
     view_functions = [get_view(view) for view in views]
-    batches = batches_ahead(
-        lambda row: fit_square(images.read(row), backbone.image_size, backbone.cut), rows, device
-    )
-    features = []
-    for batch in batches:
-        pixels = normalise(batch, mean, std)
-        of_views = [engine(view(pixels)) for view in view_functions]
-        features.append(torch.stack(of_views, dim=1).to("cpu", non_blocking=True))
+    cuts = [(frozen.backbone.image_size, frozen.backbone.cut) for frozen in models]
+    kinds = list(dict.fromkeys(cuts))
+
+    def open_squares(row: int) -> list[torch.Tensor]:
+        image = images.read(row)
+        return [fit_square(image, side, cut) for side, cut in kinds]
+
+    features: list[list[torch.Tensor]] = [[] for _ in models]
+    for opened in opened_ahead(open_squares, rows, device):
+        by_kind = [stack_on(device, list(squares)) for squares in zip(*opened, strict=True)]
+        for frozen, kind, of_model in zip(models, cuts, features, strict=True):
+            pixels = normalise(by_kind[kinds.index(kind)], *normalisation(frozen.model))
+            of_views = [frozen.engine(view(pixels)) for view in view_functions]
+            of_model.append(torch.stack(of_views, dim=1).to("cpu", non_blocking=True))
     wait_for(device)
-    return torch.cat(features).numpy()
+    return [torch.cat(of_model).numpy() for of_model in features]
+
+
+def _made_finite(
+    frozen: Frozen, features: np.ndarray, images: ImageFiles, chunk: Chunk, hardware: Hardware
+) -> np.ndarray:
+    """Return features, computed again in 32 bits where less overflow.
+
+    Raises:
+        JobFailed: for features that are not finite.
+    """
+    if hardware.precision != "32" and not np.isfinite(features).all():
+        log.warning(
+            "precision %s overflows on some images of %s; this part is computed in 32",
+            *(hardware.precision, frozen.backbone.arch),
+        )
+        exact = replace(hardware, precision="32", engine="eager")
+        in_32 = frozen._replace(engine=make_engine(frozen.model, exact, passes=1))
+        (features,) = compute_features([in_32], images, chunk, device=hardware.device)
+    _check_finite(features, [images.paths[row] for row in chunk[1]])
+    return features
 
 
 def _check_finite(features: np.ndarray, paths: list[Path]) -> None:
@@ -208,13 +274,12 @@ def _assemble(
     views: list[str],
     known: dict[tuple[str, str], np.ndarray],
     chunks: list[Chunk],
-    parts: Path,
-    how: str,
+    own: Block,
 ) -> np.ndarray:
     """Join the known and the computed features, in the order of `digests`."""
     features = dict(known)
     for chunk in chunks:
-        part = np.load(_part_path(parts, how, chunk, digests))
+        part = np.load(own.part(chunk, digests))
         for row, row_features in zip(chunk[1], part, strict=True):
             for view, view_features in zip(chunk[0], row_features, strict=True):
                 features[digests[row], view] = view_features

@@ -1,10 +1,12 @@
 """Features stage: reads images, writes blocks of frozen features and the cache for networks."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pipeline.backbones.device import Hardware
-from pipeline.backbones.extraction import extract_block
+from pipeline.backbones.extraction import Block, extract_block
 from pipeline.core.runtime import num_threads
 from pipeline.images.cache import build_cache
 from pipeline.project import Project
@@ -13,10 +15,24 @@ log = logging.getLogger(__name__)
 
 
 def make_block(
-    folder: Path, fingerprint: str, *, project: Project, backbone: str, how: str
+    folder: Path,
+    fingerprint: str,
+    *,
+    project: Project,
+    backbone: str,
+    how: str,
+    beside: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Compute features of one backbone for all images and views, (N_train + N_test, V, D)."""
+    """Compute features of one backbone for all images and views, (N_train + N_test, V, D).
+
+    Args:
+        beside: backbones whose blocks follow, and how they are made; they share the decoding.
+    """
     config = project.config
+    others = [
+        Block(project.workspace.block(name), of_other, config.backbones[name])
+        for name, of_other in beside.items()
+    ]
     extract_block(
         folder,
         fingerprint,
@@ -25,6 +41,7 @@ def make_block(
         images=project.images,
         views=config.tta.views,
         hardware=Hardware.of(config.runtime, trains=False),
+        beside=others,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.backbones.device import BATCH, Hardware
 from pipeline.backbones.engines import make_engine
-from pipeline.backbones.extraction import compute_features, prepare_frozen
+from pipeline.backbones.extraction import Frozen, compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
 from pipeline.core.runtime import num_threads, stream
 from pipeline.images.cache import ImageCache, build_cache
@@ -148,11 +148,11 @@ class Predictor:
         engine = make_engine(model, hardware, passes=passes)
         rows = self._sampled(3 * BATCH[hardware.device.type])
         chunk = tuple(config.tta.views), list(range(len(rows)))
-        how = {"device": hardware.device, "engine": engine}
+        frozen, device = [Frozen(model, settings, engine)], hardware.device
         images = self.project.images.take(rows)
-        compute_features(model, settings, images, (chunk[0], [0]), **how)
+        compute_features(frozen, images, (chunk[0], [0]), device=device)
         created = time.monotonic()
-        features = compute_features(model, settings, images, chunk, **how)
+        (features,) = compute_features(frozen, images, chunk, device=device)
         return created - started, (time.monotonic() - created) / len(rows), features
 
     def _sample_cache(self, short_side: int) -> tuple[ImageCache, float]:

@@ -32,7 +32,7 @@ from pipeline.workflow.config_checks import (
 from pipeline.workflow.failures import without_failed
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
 from pipeline.workflow.local import LocalExecutor
-from pipeline.workflow.plan import Plan
+from pipeline.workflow.plan import Plan, blocks_together
 
 log = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ def _bring_up_to_date(
     """Do what is pending, backbones and networks tried first; return the number of jobs."""
     config = project.config
     run.count_on(all_needed(targets))
-    jobs = pending(targets)
+    jobs = blocks_together(pending(targets))
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
     networks = [n for n, member in config.members.items() if n in used & networks_of(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]

@@ -5,6 +5,7 @@ Jobs are listed in the order of the work. What an artifact's fingerprint depends
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -19,6 +20,23 @@ from pipeline.workflow.jobs import Job
 from pipeline.workflow.sources import distilled_models, models_of, sources_of, stacked_by
 
 Made = TypeVar("Made")
+MAKE_BLOCK = "pipeline.stages.features:make_block"
+
+
+def blocks_together(jobs: list[Job]) -> list[Job]:
+    """Tell the job of each block which blocks follow, so that one decoding serves all of them."""
+    hows = {
+        job.arguments["backbone"]: job.arguments["how"]
+        for job in jobs
+        if job.function == MAKE_BLOCK
+    }
+    told = []
+    for job in jobs:
+        if job.function == MAKE_BLOCK:
+            del hows[job.arguments["backbone"]]
+            job = replace(job, arguments=job.arguments | {"beside": dict(hows)})
+        told.append(job)
+    return told
 
 
 def _once(make: Callable[..., Made]) -> Callable[..., Made]:
@@ -70,7 +88,7 @@ class Plan:
         )
         return Job(
             name=f"features {backbone}",
-            function="pipeline.stages.features:make_block",
+            function=MAKE_BLOCK,
             folder=self.project.workspace.block(backbone),
             fingerprint=fingerprints.of_block(self.project, features=features),
             arguments=self._arguments | {"backbone": backbone, "how": features},

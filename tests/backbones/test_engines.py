@@ -136,6 +136,28 @@ def test_an_engine_that_says_something_else_is_not_used(monkeypatch, caplog):
     assert "compiled at (32, 32) px says something else than eager" in caplog.text
 
 
+class Swaps(Doubles):
+    """Says the features of another image, in part."""
+
+    def __init__(self, model: nn.Module, share: float) -> None:
+        super().__init__(model)
+        self.share = share
+
+    def forward(self, pixels):
+        features = self.model(pixels)
+        return features.lerp(features.roll(1, 1), self.share)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("share", "used"), [(1e-4, True), (0.5, False)])
+def test_in_fewer_bits_the_direction_counts(monkeypatch, share, used):
+    model = network("resnet18")
+    monkeypatch.setattr(engines, "_compiled", lambda model, images, hardware: Swaps(model, share))
+    bf16 = replace(CPU, engine="compiled", precision="bf16")
+    found = make_engine(model, bf16, passes=1)(images(2, 64))
+    assert torch.equal(found, Swaps(model, share)(images(2, 64))) == used
+
+
 @torch.inference_mode()
 def test_an_engine_that_fails_is_not_used(monkeypatch, caplog):
     def fails(model, images, hardware):

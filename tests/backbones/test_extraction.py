@@ -10,7 +10,7 @@ from torch import nn
 from pipeline.backbones import extraction
 from pipeline.backbones.create import normalisation
 from pipeline.backbones.device import Hardware, choose_device, choose_precision, normalise
-from pipeline.backbones.extraction import extract_block
+from pipeline.backbones.extraction import Block, extract_block
 from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
@@ -53,7 +53,15 @@ def _small_parts(monkeypatch):
 
 
 def extract(
-    folder, paths, recipe="r1", *, views=VIEWS, how="how1", backbone=BACKBONE, precision="32"
+    folder,
+    paths,
+    recipe="r1",
+    *,
+    views=VIEWS,
+    how="how1",
+    backbone=BACKBONE,
+    precision="32",
+    beside=(),
 ):
     extract_block(
         folder,
@@ -63,6 +71,7 @@ def extract(
         images=ImageFiles(paths, [file_digest(path) for path in paths]),
         views=views,
         hardware=Hardware(CPU, precision),
+        beside=beside,
     )
     return np.load(folder / "features.npy")
 
@@ -266,6 +275,54 @@ def test_a_bad_image_is_named_and_what_was_done_is_kept(tmp_path, paths, asked):
     asked.clear()
     extract(tmp_path / "b", paths)
     assert sum(asked) == 5 * 2
+
+
+# Several blocks in one pass over the images.
+
+OTHERS = {
+    "same squares": BACKBONE.model_copy(update={"stages": [-2]}),
+    "larger": BACKBONE.model_copy(update={"image_size": 48}),
+}
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Which files were decoded."""
+    names, read = [], ImageFiles.read
+    monkeypatch.setattr(
+        ImageFiles, "read", lambda self, row: names.append(self.paths[row].name) or read(self, row)
+    )
+    return names
+
+
+def test_blocks_beside_each_other_decode_each_image_once(tmp_path, paths, opened):
+    alone = {n: extract(tmp_path / "alone" / n, paths, backbone=b) for n, b in OTHERS.items()}
+    opened.clear()
+    beside = [Block(tmp_path / name, "how1", backbone) for name, backbone in OTHERS.items()]
+    extract(tmp_path / "first", paths, beside=beside)
+    for name, backbone in OTHERS.items():
+        found = extract(tmp_path / name, paths, backbone=backbone)
+        assert found.tobytes() == alone[name].tobytes()
+    assert sorted(opened) == sorted(path.name for path in paths)
+
+
+def test_a_block_beside_another_that_has_some_features_is_left_to_its_own_job(tmp_path, paths):
+    beside = [Block(tmp_path / "other", "how1", OTHERS["larger"])]
+    old = extract(tmp_path / "other", paths[:3], backbone=OTHERS["larger"])
+    extract(tmp_path / "first", paths, beside=beside)
+    assert not (tmp_path / "other" / "parts").exists()
+    new = extract(tmp_path / "other", paths, "r2", backbone=OTHERS["larger"])
+    assert np.array_equal(new[:3], old)
+
+
+def test_models_that_do_not_fit_beside_the_first_are_left_to_their_own_jobs(
+    tmp_path, paths, opened, monkeypatch
+):
+    monkeypatch.setattr(extraction, "MOST_BYTES", 1)
+    beside = [Block(tmp_path / "other", "how1", OTHERS["larger"])]
+    extract(tmp_path / "first", paths, beside=beside)
+    assert len(opened) == len(paths)
+    assert not (tmp_path / "other").exists()
 
 
 # The device.

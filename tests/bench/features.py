@@ -194,9 +194,8 @@ def _print_table(rounds: list[dict[str, Timing]]) -> None:
         clock = [each[first].clock / each[side].clock for each in rounds]
         processor = [each[first].processor / each[side].processor for each in rounds]
         cosine = _least_cosine(timings[-1].features, wanted)
-        print(
-            f"| {side} | {median(speeds):.0f} | {_spread(clock)} | {_spread(processor)} | {cosine} |"
-        )
+        ratios = f"{_spread(clock)} | {_spread(processor)}"
+        print(f"| {side} | {median(speeds):.0f} | {ratios} | {cosine} |")
 
 
 def _spread(values: list[float]) -> str:

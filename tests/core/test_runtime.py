@@ -1,8 +1,10 @@
-"""The process: times in words."""
+"""The process: its threads, times in words."""
+
+import os
 
 import pytest
 
-from pipeline.core.runtime import duration
+from pipeline.core.runtime import duration, let_threads_sleep
 
 
 @pytest.mark.parametrize(
@@ -11,3 +13,13 @@ from pipeline.core.runtime import duration
 )
 def test_times_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_unless_the_environment_says_otherwise(monkeypatch, given, kept):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given) if given else monkeypatch.delenv(
+        "OMP_WAIT_POLICY", raising=False
+    )
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == kept
+    os.environ.pop("OMP_WAIT_POLICY")

@@ -16,6 +16,7 @@ from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
 from pipeline.workflow.jobs import Job, pending, resolve
 from pipeline.workflow.local import LocalExecutor, kind_of, time_left
+from pipeline.workflow.plan import MAKE_BLOCK, blocks_together
 
 PLAN = Path(jobs.__file__).parent.parent / "workflow" / "plan.py"
 DONE: list[str] = []
@@ -287,3 +288,19 @@ def test_listing_jobs_imports_nothing_heavy():
     code = "import sys, pipeline.workflow.plan; print({'torch', 'timm'} & {*sys.modules})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+def test_a_block_is_told_which_blocks_follow(tmp_path):
+    def block(name: str) -> Job:
+        arguments = {"backbone": name, "how": f"how {name}"}
+        return Job(name, MAKE_BLOCK, tmp_path / name, "r", arguments)
+
+    fit = Job("fit", "math:sqrt", tmp_path / "fit", "r", {"backbone": "a"})
+    told = blocks_together([block("a"), fit, block("b"), block("c")])
+    assert [job.arguments.get("beside") for job in told] == [
+        {"b": "how b", "c": "how c"},
+        None,
+        {"c": "how c"},
+        {},
+    ]
+    assert told == [block("a"), fit, block("b"), block("c")]  # but for arguments
