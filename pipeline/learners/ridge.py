@@ -116,13 +116,18 @@ def held_out_residuals(
     """(N, C) residuals of each row under the ridge fitted without its fold, without refitting.
 
     With the hat matrix H of all rows, intercept included, the residuals r of a held-out fold f are
-    (I - H_ff)^-1 r_f, exactly (leave-one-out's identity for blocks: Hastie 2009, 7.10).
+    (I - H_ff)^-1 r_f, exactly (leave-one-out's identity for blocks: Hastie 2009, 7.10). Where the
+    fold has more rows than axes, H_ff = A A' is inverted by A' A (Woodbury).
     """
-    left = rotated / np.sqrt(penalised_energy)
+    left = np.append(rotated / np.sqrt(penalised_energy), root / np.sqrt(np.sum(root**2)), axis=1)
     residuals = centred - rotated @ (moments / penalised_energy[:, None])
     held_out = np.zeros_like(residuals)
     for fold in np.unique(folds):
         mine = folds == fold
-        hat = left[mine] @ left[mine].T + root[mine] @ root[mine].T / np.sum(root**2)
-        held_out[mine] = np.linalg.solve(np.eye(len(hat)) - hat, residuals[mine])
+        part, of_fold = left[mine], residuals[mine]
+        if len(part) <= part.shape[1]:
+            held_out[mine] = np.linalg.solve(np.eye(len(part)) - part @ part.T, of_fold)
+        else:
+            inner = np.linalg.solve(np.eye(part.shape[1]) - part.T @ part, part.T @ of_fold)
+            held_out[mine] = of_fold + part @ inner
     return np.divide(held_out, root, out=np.zeros_like(held_out), where=root > 0)

@@ -308,8 +308,9 @@ def test_ridge_is_scikit_learns(num_dims):
     np.testing.assert_allclose(ours, theirs.predict(rows.features), rtol=1e-6)
 
 
-def test_ridges_held_out_residuals_are_those_of_refitting_without_the_fold():
-    rows = ridge_rows(num_dims=200)
+@pytest.mark.parametrize("num_dims", [12, 200])  # a fold has more rows than axes, or fewer
+def test_ridges_held_out_residuals_are_those_of_refitting_without_the_fold(num_dims):
+    rows = ridge_rows(num_dims=num_dims)
     strengths, losses = [0.01, 10.0, 1e4], []
     root = np.sqrt(rows.weights)[:, None]
     share = rows.weights / rows.weights.sum()
