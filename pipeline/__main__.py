@@ -270,6 +270,7 @@ def _new(
     from pipeline.stages.new import write_config
     from pipeline.workflow.budget import parse_budget
 
+    competition = competition.removeprefix("./").removeprefix("input/").rstrip("/")  # completed
     if not competition:
         raise UserError("which competition? Say COMPETITION=name, the folder under input/.")
     seconds = parse_budget(budget) if budget else None

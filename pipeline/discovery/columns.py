@@ -42,7 +42,7 @@ def find_columns(
     used = {key, train.image, *targets}
     others = [name for name in train.columns if name not in used]
     decisions = {}
-    groups = [name for name in others if _may_group(rows[name])]
+    groups = [name for name in others if _may_group(rows[name]) and not _is_date(name, rows[name])]
     named = [name for name in groups if GROUP_WORDS & set(words_of(name))]
     if group := _group(rows, groups, named):
         decisions["data.group"] = group
@@ -81,7 +81,8 @@ def _group(rows: pd.DataFrame, groups: list[str], named: list[str]) -> Guess | N
     texts = [n for n in groups if rows[n].nunique() >= FEWEST_GROUPS and n not in named]
     candidates = tuple([*named, *(n for n in texts if not _are_numbers(rows[n], rows[n]))][:SHOWN])
     if candidates:
-        return Guess(None, "a guess", "if the test has none of train's", candidates)
+        reason = "rows of one value stay in one fold: right where the test has new values"
+        return Guess(None, "a guess", reason, candidates)
     return None
 
 

@@ -155,7 +155,7 @@ def fitting_kind(kind: Guess, allowed: Collection[str], cells: pd.Series | None)
     named = [text.partition(",")[0] for text in kind.alternatives]
     if cells is not None and pd.to_numeric(cells, errors="coerce").notna().all():
         named += ["ordinal", "regression"] if cells.nunique() <= FEW_NUMBERS else ["regression"]
-        named += ["multiclass"]
+        named += ["multiclass"] if 2 * cells.nunique() <= len(cells) else []
     if kind.value == "binary":
         named += ["multiclass"]
     for other in named:

@@ -1,6 +1,7 @@
 """The YAML of what was found: a key and a comment per decision, aligned; defaults are left out."""
 
 import json
+import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +39,7 @@ def yaml_text(found: Discovery) -> str:
         lines += inside
     name = one_line(found.competition)
     head = [
-        f"# make ensemble CONFIG={name}",
+        f"# make ensemble CONFIG={shlex.quote(name)}",
         "# Written by `make new`: check what is not marked `sure`.",
         *(f"# {one_line(fact)}." for fact in found.facts),
         *(f"# Check: {one_line(note)}." for note in found.notes),

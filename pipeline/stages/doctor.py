@@ -70,8 +70,10 @@ def check_config(config: Config, root: Path) -> list[Check]:
 def check_data(competition: Competition) -> list[Check]:
     """Look at rows, classes, and some images of both train and test."""
     rows = f"{len(competition.ids)} training rows, {len(competition.test_ids)} test rows"
-    what = "targets" if competition.task.is_regression else "classes"
-    found = [Check("data", f"{rows}, {len(competition.classes)} {what}")]
+    number = len(competition.classes)
+    targets = "target" if number == 1 else "targets"
+    what = targets if competition.task.is_regression else "classes"
+    found = [Check("data", f"{rows}, {number} {what}")]
     found += [Check("data", note, "warning") for note in competition.notes]
     paths = competition.paths
     sampled = paths[:: max(1, len(paths) // MOST_IMAGES)][:MOST_IMAGES]

@@ -103,12 +103,12 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
     ]
     notes = []
     if len(across):
-        notes.append(f"{len(across)} pairs of twins, one in train, one in test, see audit.json")
+        notes.append(f"{len(across)} near-duplicates of training images in test, see audit.json")
     if contradicting:
-        notes.append(f"{len(contradicting)} pairs of twins have different targets, see audit.json")
+        notes.append(f"{len(contradicting)} near-duplicates differ in their target, see audit.json")
     straddling = in_train[(repeats[:, in_train.a] != repeats[:, in_train.b]).any(axis=0)]
     if len(straddling):
-        notes.append(f"{len(straddling)} pairs of twins straddle folds")
+        notes.append(f"{len(straddling)} pairs of near-duplicates are in different folds")
     for one, other in combinations(range(len(repeats)), 2):
         if _split_alike(repeats[one], repeats[other]):
             notes.append(
@@ -155,15 +155,15 @@ def _twin_findings(project: Project, audit: dict) -> list[Finding]:
     grades = GRADES[::-1]
     return [
         Finding(
-            "twins across the split",
+            "near-duplicates of training images in test",
             grades[bool(across) + (len(in_test) > MANY_TWINS * num_test)],
-            f"{len(in_test)} of {num_test} test images have a twin in train",
+            f"{len(in_test)} of {num_test} test images have a near-duplicate in train",
             "Their answers are known. A public score that counts them flatters, and says nothing "
             "about the rest of the test; check that the rules allow to use them.",
             examples=[f"{one} = {other}" for one, other, _ in across[:5]],
         ),
         Finding(
-            "twins with different targets",
+            "near-duplicates with different targets",
             grades[bool(contradicting)],
             f"pairs of training images that are the same and contradict: {len(contradicting)}",
             "One of the two is mislabelled, or the image shows both: correct or drop them.",

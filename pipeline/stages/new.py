@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -25,12 +26,14 @@ def write_config(root: Path, competition: str, asked: Asked, out: str = "") -> P
     """Write a commented YAML for a competition, and print what was decided and what to check.
 
     Args:
-        out: the file; empty: <competition>.yaml at the root.
+        out: the file, with or without .yaml; empty: <competition>.yaml at the root.
     Raises:
         UserError: if the file is there already, or the folder is not, or holds no images.
     """
     Workspace(root, competition)  # refuses names that lead elsewhere
-    path = root / (out or f"{competition}.yaml")
+    path = root / f"{(out or competition).removesuffix('.yaml')}.yaml"
+    if not path.parent.is_dir():
+        raise UserError(f"OUT={out}: no folder {path.parent}. Make it, or name a file here.")
     if path.exists():
         raise UserError(
             f"{path.name} is there already and is kept. Write beside it with OUT=other.yaml, or "
@@ -48,7 +51,8 @@ def write_config(root: Path, competition: str, asked: Asked, out: str = "") -> P
         raise UserError(f"{path.name} appeared meanwhile and is kept: OUT=other.yaml.") from None
     finally:
         draft.unlink(missing_ok=True)
-    print(_summary(found, path.name))
+    file = os.path.relpath(path, root)
+    print(_summary(found, file, f"CONFIG={shlex.quote(file.removesuffix('.yaml'))}"))
     return path
 
 
@@ -65,15 +69,19 @@ def _problems(path: Path, root: Path) -> list[str]:
     return []
 
 
-def _summary(found: Discovery, file: str) -> str:
-    """Return the decisions as a table, what to check, and the next command."""
+def _summary(found: Discovery, file: str, chosen: str) -> str:
+    """Return the decisions as a table, what to check, and the next commands.
+
+    Args:
+        chosen: how a command names the file.
+    """
     width = max(shutil.get_terminal_size((110, 24)).columns, 60)
     lines = [f"{found.competition}: {fact}" for fact in found.facts]
     shown = {key: guess for key, guess in found.decisions.items() if guess.value is not None}
     key_width = max(map(len, shown))
     for key, guess in shown.items():
         value = ", ".join(guess.value) if isinstance(guess.value, list) else str(guess.value)
-        value = textwrap.shorten(value, VALUE_WIDTH, placeholder=" ...")
+        value = _cut(value, VALUE_WIDTH)
         text = f"  {key:{key_width}}  {value:<{VALUE_WIDTH}}  {guess.certainty:<8} {guess.reason}"
         lines.append(_cut(one_line(text), width))
     if checks := [*found.notes, *_open_decisions(found)]:
@@ -81,8 +89,7 @@ def _summary(found: Discovery, file: str) -> str:
     for check in checks:
         indented = {"initial_indent": "  - ", "subsequent_indent": "    "}
         lines += textwrap.wrap(one_line(check), width, break_long_words=False, **indented)
-    name = file.removesuffix(".yaml")
-    lines.append(f"wrote {file}; next: make folds CONFIG={name}, then make ensemble CONFIG={name}")
+    lines.append(f"wrote {file}; next: make doctor {chosen}, then make ensemble {chosen}")
     return "\n".join(lines)
 
 

@@ -4,10 +4,12 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from competition_layouts import LAYOUTS
 from odd_layouts import ODD, QUESTIONS
 
+from pipeline.__main__ import _new
 from pipeline.discovery.discover import Asked, discover
 from pipeline.errors import UserError
 from pipeline.stages.new import write_config
@@ -73,3 +75,35 @@ def test_a_folder_without_images_is_refused_with_the_next_step(kind: str, root: 
     with pytest.raises(UserError, match=said):
         write_config(root, "it", Asked())
     assert not (root / "it.yaml").exists()
+
+
+def test_a_completed_name_is_taken_and_names_are_quoted(root: Path, capsys) -> None:
+    folder = root / "input" / "my comp"
+    folder.mkdir(parents=True)
+    LAYOUTS["default"](folder)
+    _new("input/my comp/")  # as a shell completes it
+    assert "next: make doctor CONFIG='my comp', then" in capsys.readouterr().out
+    assert (root / "my comp.yaml").read_text().startswith("# make ensemble CONFIG='my comp'\n")
+    write_config(root, "my comp", Asked(), "other")
+    assert (root / "other.yaml").is_file()
+    with pytest.raises(UserError, match=r"OUT=there/x\.yaml: no folder .*there"):
+        write_config(root, "my comp", Asked(), "there/x.yaml")
+
+
+def test_numbers_are_no_classes_whatever_the_metric(root: Path) -> None:
+    folder = root / "input" / "it"
+    folder.mkdir(parents=True)
+    LAYOUTS["regression_with_metadata"](folder)
+    found = discover(root, "it", Asked(metric="QuadraticWeightedKappa"))
+    assert found.decisions["task.kind"].value == "regression"
+    assert any("is no metric of a regression task" in note for note in found.notes)
+
+
+def test_dates_are_no_groups(root: Path) -> None:
+    folder = root / "input" / "it"
+    folder.mkdir(parents=True)
+    LAYOUTS["default"](folder)
+    rows = pd.read_csv(folder / "train.csv")
+    rows["taken"] = [f"2021-03-{1 + row % 12}" for row in range(len(rows))]
+    rows.to_csv(folder / "train.csv", index=False)
+    assert "data.group" not in discover(root, "it", Asked()).decisions

@@ -90,7 +90,11 @@ def test_folds_write_findings_and_nothing_under_input(tmp_path, caplog):
         ({"plant": by_number}, ["file name", "file number"], []),
         ({"plant": by_border}, ["border pixels"], ["file size"]),  # it is encoded, too
         ({"exif": by_camera}, ["EXIF camera"], []),
-        ({"plant": with_twins}, ["twins across the split"], ["twins with different targets"]),
+        (
+            {"plant": with_twins},
+            ["near-duplicates of training images in test"],
+            ["near-duplicates with different targets"],
+        ),
         ({"scene_of": by_person}, ["scenes across folds", "test against train on thumbnails"], []),
     ],
 )
@@ -116,8 +120,11 @@ def test_twins_across_the_split_are_named(tmp_path):
     Image.open(train[1]).resize((50, 43)).save(test[1], quality=80)
     project = with_folds(tmp_path)
     found = json.loads((project.workspace.features / "audit.json").read_text())["findings"][0]
-    assert (found["name"], found["grade"]) == ("twins across the split", "suspicious")
-    assert found["seen"] == "2 of 60 test images have a twin in train"
+    assert (found["name"], found["grade"]) == (
+        "near-duplicates of training images in test",
+        "suspicious",
+    )
+    assert found["seen"] == "2 of 60 test images have a near-duplicate in train"
     pairs = [f"train/{train[row].name} = test/{test[row].name}" for row in range(2)]
     assert sorted(found["examples"]) == sorted(pairs)
 
