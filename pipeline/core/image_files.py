@@ -12,7 +12,10 @@ import pandas as pd
 from pipeline.core.archives import is_archive, names_in
 from pipeline.core.targets import examples
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2"),
+    *(".dcm", ".dicom", ".heic", ".heif", ".npy"),
+)
 
 UNREADABLE = frozenset("{}[].!:")  # a template cannot name a column that has one of them
 

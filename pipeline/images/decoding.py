@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.errors import UserError
+from pipeline.images.readers import read_by_ending
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -108,6 +109,9 @@ def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:
 
 def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
     """Decode as `read_image` does, with remarks."""
+    array = read_by_ending(path)
+    if array is not None:
+        return _finished(*_to_8_bits(array, path, pixel_range))
     with _opened(path) as image:
         pixels = _plain_jpeg(image, path)
         if pixels is not None:
@@ -115,20 +119,33 @@ def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
         remarks = [FRAMES] if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else []
         deep = _deep_pixels(image, path)
         if deep is not None:
-            if pixel_range is None:
-                raise UserError(f"{path}: {deep.dtype} pixels; say data.pixel_range: [LOW, HIGH].")
-            if not np.isfinite(deep).all():
-                remarks.append(NOT_FINITE)
-            image = Image.fromarray(_scaled(deep, pixel_range))
-        image = ImageOps.exif_transpose(image)
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            if image.getchannel("A").getextrema() == (0, 0):
-                remarks.append(TRANSPARENT)
-            else:
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-        return Decoded(np.asarray(image.convert("RGB")), tuple(remarks))
+            image, found = _to_8_bits(deep, path, pixel_range)
+            remarks += found
+        return _finished(ImageOps.exif_transpose(image), remarks)
+
+
+def _to_8_bits(
+    pixels: np.ndarray, path: Path, pixel_range: PixelRange | None
+) -> tuple[Image.Image, list[str]]:
+    """Return pixels of any type as an image of 8 bits, with remarks."""
+    if pixels.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(pixels)), []
+    if pixel_range is None:
+        raise UserError(f"{path}: {pixels.dtype} pixels; say data.pixel_range: [LOW, HIGH].")
+    remarks = [] if np.isfinite(pixels).all() else [NOT_FINITE]
+    return Image.fromarray(_scaled(pixels, pixel_range)), remarks
+
+
+def _finished(image: Image.Image, remarks: list[str]) -> Decoded:
+    """Lay an upright image on white, and return its colours."""
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() == (0, 0):
+            remarks = [*remarks, TRANSPARENT]
+        else:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+    return Decoded(np.asarray(image.convert("RGB")), tuple(remarks))
 
 
 def measure_depth(path: Path) -> PixelDepth:
@@ -139,9 +156,11 @@ def measure_depth(path: Path) -> PixelDepth:
     Raises:
         UserError: as `read_image`.
     """
-    with _opened(path) as image:
-        deep = _deep_pixels(image, path)
+    deep = read_by_ending(path)
     if deep is None:
+        with _opened(path) as image:
+            deep = _deep_pixels(image, path)
+    if deep is None or deep.dtype == np.uint8:
         return EIGHT_BITS
     colours = deep[..., :3] if deep.ndim == 3 else deep
     finite = colours[np.isfinite(colours)]
