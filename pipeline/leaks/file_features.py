@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.images.decoding import PixelRange, in_threads, read_image
+from pipeline.images.readers import READERS
 
 EXIF_FOLDER, GPS_FOLDER = 0x8769, 0x8825
 GPS = "gps"  # whether the photo has its place
@@ -175,6 +176,8 @@ def _read_file_info(path: Path, pixel_range: PixelRange | None) -> FileInfo:
 
 
 def _read_header(path: Path) -> tuple[dict[int | str, str], tuple[str, str, int]]:
+    if path.suffix.lower() in READERS:
+        return {}, (path.suffix.lower(), "", 0)
     with Image.open(path) as image:
         tables = getattr(image, "quantization", None) or {0: [0]}
         encoding = (image.format or "", image.mode, int(sum(tables[min(tables)])))
