@@ -24,6 +24,7 @@ from pipeline.estimates.association import (
     holm,
     outcome_of,
 )
+from pipeline.images.decoding import UNREADABLE
 from pipeline.images.index import ImageIndex
 from pipeline.leaks.file_features import (
     FileFeature,
@@ -100,6 +101,7 @@ def find_target_leaks(
     rng = stream(seed, "radar")
     train = np.sort(rng.permutation(num_train)[:MAX_TRAIN])
     test = num_train + np.sort(rng.permutation(num_test)[:MAX_TEST])
+    test = test[~index.has_remark(UNREADABLE)[test]]
     features = _all_features(competition, index, np.concatenate([train, test]))
     outcome = outcome_of(
         competition.targets[train],

@@ -48,6 +48,15 @@ def test_rows_without_an_image_are_left_out_or_get_the_prior_and_are_named(tmp_p
     assert len(pd.read_csv(submission(tmp_path))) == 9
 
 
+def test_a_missing_test_image_is_looked_at_by_no_leak_check(tmp_path):
+    """With enough training rows for these, which open files themselves."""
+    folder = write_competition(tmp_path)
+    (folder / "test" / "036.png").unlink()
+    run(tmp_path, "audit", data=SKIP)
+    audit = json.loads((tmp_path / "features" / "tiny" / "audit.json").read_text())
+    assert audit["unreadable"] == ["test/036.png"]
+
+
 def test_the_rest_is_as_if_the_rows_had_never_been_there(tmp_path):
     folders = [write_competition(tmp_path / name) for name in ("damaged", "without")]
     damage(folders[0])
