@@ -18,7 +18,7 @@ from tiny_project import NETWORK, run, submission, write_competition
 import pipeline
 from pipeline.core.workspace import Workspace
 from pipeline.serving import kernel
-from pipeline.serving.kernel import predict_test_set
+from pipeline.serving.kernel import Effort, predict_test_set
 from pipeline.serving.kernel_folder import read_kernel_folder
 from pipeline.stages import kernel as stage
 
@@ -210,6 +210,18 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_what_is_left_out_is_worth_least_for_its_seconds() -> None:
+    worth, seconds = {"slow": 0.8, "quick": 0.1}, {"slow": 10.0, "quick": 1.0}
+    effort = Effort(["original", "mirrored"], worth, seconds)
+    assert effort.seconds_for(2) == 22.0
+    assert effort.shrink() == "views mirrored"
+    assert effort.seconds_for(2) == 11.0
+    assert effort.shrink() == "member slow"
+    assert effort.seconds_for(2) == 1.0
+    assert effort.shrink() == ""
+    assert (effort.views, effort.worth) == (["original"], {"quick": 0.1})
 
 
 SECONDS = {"linear": 1.0, "trees": 1.0, "own": 0.0, "stacking": 1.0, "all": 1.0, "net": 50.0}
