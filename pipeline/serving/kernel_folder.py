@@ -9,8 +9,8 @@ Nothing in it is a pickle, an optimizer's state or an image.
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from pipeline.config.schema import Config, Learner
 from pipeline.config.source_files import PIPELINE, copy_module
 from pipeline.core.artifacts import read_json, read_meta, write_json, write_text
 from pipeline.core.competition import Competition
-from pipeline.core.folds import ALL_ROWS, GROUPS
+from pipeline.core.folds import GROUPS
 from pipeline.core.image_files import columns_in_braces
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.workspace import Workspace
@@ -30,6 +30,7 @@ from pipeline.errors import UserError
 from pipeline.images.index import load_index
 from pipeline.project import Project
 from pipeline.serving.model import Model
+from pipeline.serving.new_rows import models_needed
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,11 @@ def write_kernel_folder(folder: Path, model: Model, packages: Mapping[str, str])
     project, predictions = model.project, model.predictions
     shutil.copytree(PIPELINE, folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     _copy_plugins(folder, project.config)
-    needed = list(dict.fromkeys(_with_stacked(project.config, model.members)))
+    needed = models_needed(project, model.members)
     _copy_models(folder, project, needed)
-    write_text(folder / "config.yaml", as_yaml(_config_for(folder, project, needed)))
+    write_text(
+        folder / "config.yaml", as_yaml(_config_for(folder, project, {name for name, _ in needed}))
+    )
     _write_rows(folder / "rows", project.competition)
     np.savez(
         folder / "arrays.npz",
@@ -101,14 +104,8 @@ def read_kernel_folder(folder: Path) -> Model:
 def _name_of_test(project: Project) -> str:
     """Return the file, relative to the competition's folder, that lists the test rows."""
     data, folder = project.config.data, project.competition.folder
-    names = (data.test_csv, data.sample_submission)
-    return next((name for name in names if (folder / name).exists()), names[0])
-
-
-def _with_stacked(config: Config, names: list[str]) -> Iterator[str]:
-    for name in names:
-        yield name
-        yield from getattr(config.members[name], "stacks", ())
+    names = [data.test_csv, data.sample_submission, PurePosixPath(data.test_images).parts[0]]
+    return next((name for name in names if (folder / name).exists()), data.test_csv)
 
 
 def _copy_plugins(folder: Path, config: Config) -> None:
@@ -118,24 +115,24 @@ def _copy_plugins(folder: Path, config: Config) -> None:
             log.warning("module %s is installed: the kernel's machine must have it, too", module)
 
 
-def _copy_models(folder: Path, project: Project, names: list[str]) -> None:
+def _copy_models(folder: Path, project: Project, models: list[tuple[str, int]]) -> None:
     """Copy what predicts of each model, and the folds."""
     here, there = project.workspace, Workspace(folder, project.config.competition)
-    for name in names:
-        all_rows = [ALL_ROWS] if project.config.members[name].all_rows else []
-        for number in (*project.folds.models, *all_rows):
-            target = there.fold(name, number)
-            target.mkdir(parents=True)
-            files = (read_meta(here.fold(name, number)) or {})["files"]
-            for file in files.keys() - {*NOT_NEEDED}:
-                shutil.copyfile(here.fold(name, number) / file, target / file)
+    for name, number in models:
+        source, target = here.fold(name, number), there.fold(name, number)
+        files = (read_meta(source) or {}).get("files", {}).keys() - {*NOT_NEEDED}
+        if not files:
+            raise UserError(f"{source}: of an older version. Delete it, and `make infer` again.")
+        target.mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(source / file, target / file)
     there.features.mkdir(parents=True)
     for path in (here.folds_csv, here.features / GROUPS):
         if path.exists():
             shutil.copyfile(path, there.features / path.name)
 
 
-def _config_for(folder: Path, project: Project, names: list[str]) -> Config:
+def _config_for(folder: Path, project: Project, names: Iterable[str]) -> Config:
     """Return the settings, where weights are the folder's; write the weights."""
     config = project.config
     learners = [one for name in names if isinstance(one := config.members[name], Learner)]
@@ -154,7 +151,7 @@ def _config_for(folder: Path, project: Project, names: list[str]) -> Config:
 
 def _write_rows(folder: Path, competition: Competition) -> None:
     """Write what learners and blends need of the training rows, and the sample."""
-    data, folder = competition.data, folder
+    data = competition.data
     folder.mkdir()
     columns = [data.id, *competition.task.targets, *data.numeric, *data.categorical]
     columns += columns_in_braces(data.train_images)

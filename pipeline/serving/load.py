@@ -13,7 +13,6 @@ from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import fingerprint_of, is_whole
 from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, find_submission, summary_of
-from pipeline.core.folds import ALL_ROWS
 from pipeline.core.member_predictions import MemberPredictions
 from pipeline.core.scale import from_scale
 from pipeline.core.summary import Summary
@@ -22,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.members.outputs import read_members, read_repeat
 from pipeline.project import Project, open_project
 from pipeline.serving.model import Model
+from pipeline.serving.new_rows import models_needed
 from pipeline.serving.root import in_root
 
 
@@ -138,15 +138,14 @@ def _refuse_other_models(
     project: Project, summary: Summary, members: MemberPredictions, names: Iterable[str]
 ) -> None:
     """Refuse models that are not there, or did not make the members' predictions."""
-    config, folds, workspace = project.config, project.folds, project.workspace
+    workspace, positions = project.workspace, {name: m for m, name in enumerate(members.meta)}
+    for name, number in models_needed(project, names):
+        if not is_whole(workspace.fold(name, number)):
+            raise _replaced(workspace.fold(name, number), summary)
     for name in names:
-        needed = (name, *getattr(config.members[name], "stacks", ()))
-        numbers = [ALL_ROWS] if config.members[name].all_rows else folds.models
-        for folder in (workspace.fold(one, number) for one in needed for number in numbers):
-            if not is_whole(folder):
-                raise _replaced(folder, summary)
-        said = [read_repeat(project, name, repeat)[0] for repeat in range(folds.num_repeats)]
-        if not np.array_equal(np.mean(said, axis=0), members.oof[list(config.members).index(name)]):
+        repeats = range(project.folds.num_repeats)
+        oof = np.mean([read_repeat(project, name, repeat)[0] for repeat in repeats], axis=0)
+        if not np.array_equal(oof, members.oof[positions[name]]):
             raise _replaced(workspace.member(name), summary)
 
 

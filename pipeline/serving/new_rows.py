@@ -1,5 +1,6 @@
 """New images as rows of a project, so that members predict them by the code of the stages."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -91,6 +92,17 @@ class NewRows(Project):
         """CSV columns that a learner sees, encoded as for training: (n, P)."""
         encoded = super().metadata(learner, held_out=held_out)
         return None if encoded is None else encoded[self.num_train :]
+
+
+def models_needed(project: Project, members: Iterable[str]) -> list[tuple[str, int]]:
+    """Return name and number of each model that `predict_layers` uses, stacked learners' too."""
+    found = {}
+    for name in members:
+        settings = project.config.members[name]
+        numbers = [ALL_ROWS] if settings.all_rows else project.folds.models
+        names = (name, *getattr(settings, "stacks", ()))
+        found |= {(one, number): None for one in names for number in numbers}
+    return list(found)
 
 
 def predict_layers(rows: NewRows, member: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 
 from pipeline.core.task import Task
+from pipeline.ensembles.choice import mean_by_fold
 from pipeline.ensembles.class_factors import fit_class_factors, fit_joint_thresholds
 from pipeline.ensembles.cross_fit import cross_fit
 from pipeline.ensembles.decisions import (
@@ -249,3 +250,39 @@ def test_metrics_without_decisions_have_no_rule():
     assert not has_rule(*scoring_of("ordinal", "f1_macro"))
     assert not has_rule(*scoring_of("regression", "rmse"))
     assert all(has_rule(get_metric(metric, kind), Task(kind)) for kind, metric in CASES)
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("multilabel", "f1_macro"), ("binary", "auc")])
+def test_cross_fitted_blends_predict_new_rows_as_the_test_rows(kind, metric) -> None:
+    targets, members = rare_and_uncertain(kind, metric, rows=240)
+    folds = np.arange(len(targets)) % 3
+    layers = np.stack([members[:, 40 * fold : 40 * fold + 40] for fold in range(3)], axis=1)
+    fitting = fitting_of(kind, metric, decisions=True, calibrate="temperature")
+    blends = {
+        name: cross_fit(name, members, layers, targets, folds, fitting)
+        for name in ("soft_vote", "greedy")
+    }
+    by_fold = [["soft_vote"], ["soft_vote", "greedy"], ["greedy"]]
+    fitted = mean_by_fold(blends, by_fold, folds)
+    found = fitted.apply(layers)
+    assert_allclose(found[0], fitted.test.mean(axis=0))
+    assert_allclose(found[1], fitted.submitted)
+    assert (np.abs(found[1] - found[0]).max() > 0.01) == (metric == "f1_macro")
+    ignored = np.flatnonzero(~fitted.uses)
+    layers[ignored] = 0.5
+    assert_allclose(fitted.apply(layers), found)
+
+
+def test_members_of_no_weight_are_not_used() -> None:
+    """The second is better than a constant, so that it is not left out, and adds nothing."""
+    targets, members = rare_and_uncertain("multiclass", "log_loss", rows=300)
+    noise = np.random.default_rng(3).dirichlet([1, 1, 1], len(targets))
+    members = np.stack([0.9 * targets + 0.1 / 3, 0.6 * members[0] + 0.4 * noise])
+    fitting = fitting_of("multiclass", "accuracy")
+    folds, layers = np.arange(len(targets)) % 3, np.repeat(members[:, None, :9], 3, axis=1)
+    fitted = cross_fit("greedy", members, layers, targets, folds, fitting)
+    assert not fitted.useless.any()
+    assert fitted.weights[:, 1].tolist() == [0, 0, 0]
+    assert fitted.uses.tolist() == [True, False]
+    vote = cross_fit("soft_vote", members, layers, targets, folds, fitting)
+    assert vote.uses.tolist() == [True, True]

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from kinds import CONFIG_OF_KINDS, LEARNERS, TASKS, write_kind
 from PIL import Image
-from tiny_project import NETWORK, run, submission
+from tiny_project import NETWORK, run, submission, write_competition
 
 import pipeline
 from pipeline.core.workspace import Workspace
 from pipeline.serving import kernel
-from pipeline.serving.kernel import predict_test_set
+from pipeline.serving.kernel import Effort, predict_test_set
 from pipeline.serving.kernel_folder import read_kernel_folder
 from pipeline.stages import kernel as stage
 
@@ -212,6 +212,18 @@ class Clock:
         return self.now
 
 
+def test_what_is_left_out_is_worth_least_for_its_seconds() -> None:
+    worth, seconds = {"slow": 0.8, "quick": 0.1}, {"slow": 10.0, "quick": 1.0}
+    effort = Effort(["original", "mirrored"], worth, seconds)
+    assert effort.seconds_for(2) == 22.0
+    assert effort.shrink() == "views mirrored"
+    assert effort.seconds_for(2) == 11.0
+    assert effort.shrink() == "member slow"
+    assert effort.seconds_for(2) == 1.0
+    assert effort.shrink() == ""
+    assert (effort.views, effort.worth) == (["original"], {"quick": 0.1})
+
+
 SECONDS = {"linear": 1.0, "trees": 1.0, "own": 0.0, "stacking": 1.0, "all": 1.0, "net": 50.0}
 
 
@@ -291,6 +303,24 @@ def test_a_test_set_that_does_not_fit_is_refused_and_nothing_written(made, tmp_p
     with pytest.raises(pipeline.UserError, match="camera"):
         predict_test_set(kernel_of(made), hidden, tmp_path / "submission.csv")
     assert not (tmp_path / "submission.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_competition_without_csvs_is_found_by_its_folder_of_test_images(tmp_path: Path) -> None:
+    root, hidden = tmp_path / "root", tmp_path / "hidden"
+    folder = write_competition(root)
+    labels = pd.read_csv(folder / "train.csv", dtype=str).set_index("id")["label"]
+    for row_id, label in labels.items():
+        (folder / "train" / label).mkdir(exist_ok=True)
+        (folder / "train" / row_id).rename(folder / "train" / label / row_id)
+    for name in ("train.csv", "test.csv", "sample_submission.csv"):
+        (folder / name).unlink()
+    run(root, data={"class_folders": "train", "train_images": "train/{id}"}, folds={"n": 3})
+    made = stage.make_kernel(str(root / "tiny.yaml"), Workspace(root, "tiny"))
+    assert json.loads((made / "kernel.json").read_text())["test"] == "test"
+    shutil.copytree(folder / "test", hidden / "test")
+    out = predict_test_set(made, hidden, tmp_path / "submission.csv")
+    assert close(out, pd.read_csv(submission(root)).set_index("id"))
 
 
 @pytest.mark.slow

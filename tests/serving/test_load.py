@@ -16,6 +16,7 @@ from tiny_project import CONFIG, NETWORK, load, run, submission, write_competiti
 import pipeline
 from pipeline.core import predictions
 from pipeline.core.scale import from_scale
+from pipeline.workflow import make
 
 LINEAR = CONFIG["members"]["linear"]
 MEMBERS = {
@@ -169,7 +170,7 @@ def test_a_member_that_was_predicted_elsewhere_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_models_that_were_replaced_since_are_refused(tmp_path: Path) -> None:
+def test_models_that_were_replaced_since_are_refused(tmp_path: Path, monkeypatch) -> None:
     write_competition(tmp_path)
     run(tmp_path)
     first = submission(tmp_path).stem
@@ -179,6 +180,11 @@ def test_models_that_were_replaced_since_are_refused(tmp_path: Path) -> None:
     assert f"`make infer CONFIG=... RUN={first}`" in str(caught.value)
     run(tmp_path, "infer")
     assert pipeline.load("tiny.yaml", root=tmp_path).members == ["linear"]
+    monkeypatch.chdir(tmp_path)
+    make.run("infer", "tiny.yaml", ["members.linear.strength=0.5"], folds="0")
+    with pytest.raises(pipeline.UserError, match="models/tiny/linear: not there, or made anew"):
+        pipeline.load("tiny.yaml")
+    run(tmp_path, "infer")
     (tmp_path / "models" / "tiny" / "linear" / "fold1" / "arrays.npz").unlink()
     with pytest.raises(pipeline.UserError, match="linear/fold1: not there, or made anew"):
         pipeline.load("tiny.yaml", root=tmp_path)
