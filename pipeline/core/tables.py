@@ -59,7 +59,7 @@ def read_test(
             notes.append(f"the submission is written in UTF-8, {sample_path.name} is not")
     else:
         notes.append(
-            f"{sample_path}: no such file; the submission's columns and order are our own: see "
+            f"no {sample_path}: the submission's columns and order are our own, see "
             f"that they are the competition's."
             f"{offered(sample_path, 'data.sample_submission', others=False)}"
         )
@@ -69,7 +69,7 @@ def read_test(
         test = _read(folder, data, "test_csv", problems, notes, may_be_empty)
     elif test_path.name != data.sample_submission:
         notes.append(
-            f"{test_path}: no such file; test rows are those of {data.sample_submission}."
+            f"no {data.test_csv}: test rows are those of {data.sample_submission}."
             f"{offered(test_path, 'data.test_csv', others=False)}"
         )
     rows = [None if found is None else found.rows for found in (test or sample, sample)]

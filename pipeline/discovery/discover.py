@@ -164,10 +164,11 @@ def _of_folders(
 ) -> tuple[dict[str, Guess], list[str]]:
     """Decide where there is a folder per class."""
     test = tables.test or tables.sample
-    name = form.column or "label"
+    name = asked.target or form.column or "label"
     per_class = columns_per_class(form, sorted(classes.classes))
     kind = find_kind("label", classes.labels, form, per_class)
-    guess = Guess(name, "sure" if form.column else "likely", "the folders' names, under this name")
+    is_known = bool(asked.target or form.column)
+    guess = Guess(name, "sure" if is_known else "likely", "the folders' names, under this name")
     target = Target([name], kind, per_class, {"task.target": guess})
     decisions, notes = _task(target, form, classes.labels, asked)
     number = len(classes.labels)

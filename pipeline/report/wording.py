@@ -87,7 +87,7 @@ def suspicious_findings(findings: list[Finding]) -> str:
     text = (
         f"{len(suspicious)} suspicious finding{'s' if len(suspicious) > 1 else ''} of the leak "
         f"checks ({', '.join(finding.name for finding in suspicious)}): the estimate may not hold; "
-        "see `make audit CONFIG=...`."
+        "see `make audit`."
     )
     return " ".join([text, *(finding.offer for finding in suspicious if finding.offer)])
 

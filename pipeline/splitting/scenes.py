@@ -158,7 +158,7 @@ def find_torn_columns(competition: Competition, table: FoldTable) -> list[Findin
         )
         advice = (
             f"If `{column}` names a person, place or series, say `data.group: {column}`; else "
-            "it may stay. Where test rows have values of their own, torn ones flatter the score."
+            "it may stay. If test rows have other values, the out-of-fold score is too good."
         )
         grade = "note" if is_number or shared else "suspicious"
         examples = values.value_counts().index[:3].tolist()

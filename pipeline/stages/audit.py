@@ -48,7 +48,9 @@ def audit_competition(project: Project, blocks: dict[str, str]) -> list[Finding]
     write_json(path, [finding.as_json() for finding in found])
     findings = read_findings(workspace)  # those on scenes by features, where they are there
     print_findings(findings, title=f"{competition}: what the audit found")
-    log.info("audit %s: %d findings -> %s", competition, len(notes_of(findings)), path)
+    count = len(notes_of(findings))
+    text = "1 finding" if count == 1 else f"{count} findings"
+    log.info("audit %s: %s -> %s", competition, text, path)
     return findings
 
 

@@ -113,6 +113,22 @@ def test_each_planted_leak_is_named_by_make_folds_and_nothing_else_is(
     assert all(finding["advice"] and finding["examples"] for finding in loud)
 
 
+def test_measurements_of_one_thing_contradict_where_they_are_far_apart(tmp_path):
+    def plant(table, images):
+        for row in (10, 20):
+            images[row] = images[row + 1]
+        table.loc[[10, 11], "value"] = [0.0, 0.1]  # of a standard deviation near 1
+        table.loc[[20, 21], "value"] = [0.0, 2.0]
+
+    write_competition(tmp_path, plant=plant)
+    ridge = {"ridge": {"learner": "ridge", "blocks": {"small": 1.0}}}
+    task = {"kind": "regression", "target": "value"}
+    project = with_folds(tmp_path, task=task, members=ridge)
+    found = json.loads((project.workspace.features / "audit.json").read_text())
+    assert len(found["duplicates"]) == 2
+    assert len(found["contradicting"]) == 1
+
+
 def test_twins_across_the_split_are_named(tmp_path):
     folder = write_competition(tmp_path)
     train, test = (sorted((folder / part).iterdir()) for part in ("train", "test"))

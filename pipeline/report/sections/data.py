@@ -133,7 +133,9 @@ def _duplicates(inputs: PageInputs) -> list[Part]:
     sorts = {
         "with different labels": audit["contradicting"],
         "one in train, one in test": audit["train_test_twins"],
-        "both in train": audit["duplicates"],
+        "both in train, with one label": [
+            pair for pair in audit["duplicates"] if pair[:2] not in audit["contradicting"]
+        ],
     }
     counts = "; ".join(f"{len(pairs)} {name}" for name, pairs in sorts.items())
     look = (

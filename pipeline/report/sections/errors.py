@@ -62,8 +62,8 @@ def _scores_per_group(inputs: PageInputs) -> list[Part]:
         rows = [[name, f"{number:,}", number_text(score)] for name, number, score in scored]
         few = len(values) - len(large)
         look = (
-            "Worst first. The score of a small group varies by chance; a large group far below the "
-            "others needs data or a member of its own."
+            "Worst first. The score of a small group varies by chance; a large group that is far "
+            "worse than the others needs data or a member of its own."
             + (f" The {GROUPS} worst of {len(rows)} are shown." if len(rows) > GROUPS else "")
             + (f" {few:,} with fewer than {FEWEST_ROWS} rows are left out." if few else "")
         )
