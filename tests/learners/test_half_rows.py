@@ -1,4 +1,4 @@
-"""Rows in 16 bits and blocks on disk: what is computed a part at a time is what all at once gives."""
+"""Rows in 16 bits and blocks on disk: a part at a time gives what all at once gives."""
 
 import numpy as np
 import pytest
