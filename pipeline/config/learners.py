@@ -24,6 +24,7 @@ class LearnerEntry:
         only_classes: whether it fits no regression.
         chooses: whether it chooses something inside a fold, at least how sure it is.
         penalties: how many `strength` may name: several to choose from, one, or none.
+        takes_halves: whether it multiplies features only, which may then be a `HalfRows`.
         package: an optional package that it needs, and the extra that installs it.
     """
 
@@ -33,6 +34,7 @@ class LearnerEntry:
     only_classes: bool = False
     chooses: bool = True
     penalties: Literal["several", "one", "none"] = "several"
+    takes_halves: bool = False
     package: str = ""
 
     @property
@@ -55,12 +57,14 @@ BUILT_IN = {  # the quickest to fit first
         strengths=(1.0, 0.3, 0.1, 0.03, 0.01),
         params=("tolerance", "max_iter"),
         only_classes=True,
+        takes_halves=True,
     ),
     "svm": LearnerEntry(
         "pipeline.learners.logistic:fit_svm",
         strengths=(1.0, 0.3, 0.1, 0.03),
         params=("tolerance", "max_iter"),
         only_classes=True,
+        takes_halves=True,
     ),
     "extra_trees": LearnerEntry(
         "pipeline.learners.forest:fit_extra_trees",
@@ -72,7 +76,11 @@ BUILT_IN = {  # the quickest to fit first
         penalties="none",
     ),
     "lightgbm": LearnerEntry(
-        "pipeline.learners.trees:fit_lightgbm", params=None, chooses=False, penalties="one"
+        "pipeline.learners.trees:fit_lightgbm",
+        params=None,
+        chooses=False,
+        penalties="one",
+        takes_halves=True,
     ),
     "mlp": LearnerEntry(
         "pipeline.learners.perceptron:fit_perceptron",

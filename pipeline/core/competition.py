@@ -239,10 +239,11 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
         long_sample=long_sample,
     )
     endings, missing = with_other_endings(folder, competition.paths)
-    competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
     if data.unreadable == "stop":
         problems += missing_images(folder, missing, of=len(competition.paths))
     _refuse(problems)
+    if endings or notes:
+        competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
     return competition
 
 

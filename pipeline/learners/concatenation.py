@@ -14,6 +14,7 @@ from pipeline.config.members import METADATA, STACKED
 from pipeline.config.schema import Learner
 from pipeline.core.numerics import unit_rows
 from pipeline.errors import JobFailed, UserError
+from pipeline.learners.half_rows import parts_of
 from pipeline.learners.projection import along, fit_axes
 
 SMALLEST_RELATIVE_STD = 1e-6  # below it a dimension is constant up to float32's rounding
@@ -44,7 +45,11 @@ class Concatenation:
     axes: dict[str, np.ndarray]
 
     def __call__(
-        self, blocks: Mapping[str, np.ndarray], metadata: np.ndarray | None = None
+        self,
+        blocks: Mapping[str, np.ndarray],
+        metadata: np.ndarray | None = None,
+        *,
+        dtype: type = np.float32,
     ) -> np.ndarray:
         """Concatenate the blocks of any rows, with what was fitted on the training rows.
 
@@ -53,11 +58,26 @@ class Concatenation:
                 settings have `stacks`.
             metadata: (N, P) or None, as when fitting.
         Returns:
-            (N * R, D1 + D2 + ... + S + P) float32; R is 1, or V for `views: rows` (an image's views
-            are neighbours).
+            (N * R, D1 + D2 + ... + S + P); R is 1, or V for `views: rows` (an image's views are
+            neighbours).
         Raises:
             UserError: if a block is missing or its width differs from the fitted one.
         """
+        parts = image_parts(blocks)
+        if len(parts) <= 1:
+            return self._joined(blocks, metadata).astype(dtype, copy=False)
+        features = np.empty((0, 0), dtype)
+        for part in parts:
+            of_part = {name: block[part] for name, block in blocks.items()}
+            rows = self._joined(of_part, None if metadata is None else metadata[part])
+            if not part.start:
+                repeats = len(rows) // (part.stop - part.start)
+                num_images = len(next(iter(blocks.values())))
+                features = np.empty((num_images * repeats, rows.shape[1]), dtype)
+            features[part.start * repeats :][: len(rows)] = rows
+        return features
+
+    def _joined(self, blocks: Mapping[str, np.ndarray], metadata: np.ndarray | None) -> np.ndarray:
         multiplies = self.settings.concatenate == "scaled"
         parts = [
             (weight if multiplies else 1) * along(self.axes.get(name), self._scaled(name, rows))
@@ -122,9 +142,14 @@ def fit_concatenation(
         metadata: (N, P), NaN where missing, or None.
     """
     fitted = Concatenation(settings, {}, {})
-    for (name, share), rows in zip(
-        weighted_blocks(settings), prepared(settings, blocks), strict=True
-    ):
+    parts = image_parts(blocks)
+    in_parts = len(parts) > 1 and settings.concatenate == "scaled" and settings.scale != "whiten"
+    if in_parts and settings.scale == "standard":
+        fitted.scalings.update(scalings_in_parts(settings, blocks, weights, parts))
+    fitted_at_once = (
+        [] if in_parts else zip(weighted_blocks(settings), prepared(settings, blocks), strict=True)
+    )
+    for (name, share), rows in fitted_at_once:
         views = len(rows) // len(weights)
         row_weights = np.repeat(weights, views)
         if settings.scale in ("standard", "whiten"):
@@ -150,9 +175,45 @@ def standard_scaling(rows: np.ndarray, weights: np.ndarray) -> Scaling:
     centre = weights @ filled / mass
     std = np.sqrt(weights @ (np.where(known, filled - centre, 0) ** 2) / mass)
     size = np.sqrt(weights @ filled**2 / mass)
+    return _scaling(centre, std, size)
+
+
+def scalings_in_parts(
+    settings: Learner, blocks: Mapping[str, np.ndarray], weights: np.ndarray, parts: list[slice]
+) -> dict[str, Scaling]:
+    """Return what `standard_scaling` finds of each block, in one pass over parts of the images."""
+    sums: dict[str, list[np.ndarray]] = {}
+    for part in parts:
+        of_part = {name: block[part] for name, block in blocks.items()}
+        for (name, _), rows in zip(
+            weighted_blocks(settings), prepared(settings, of_part), strict=True
+        ):
+            row_weights = np.repeat(weights[part], len(rows) // len(weights[part]))
+            # Sums around a mean that is nearly right: squares of large means would cancel.
+            near, *sums_of = sums.setdefault(name, [rows.mean(axis=0, dtype=np.float64), 0, 0, 0])
+            off = rows - near
+            moments = row_weights.sum(), row_weights @ off, row_weights @ off**2
+            sums[name] = [near, *(old + new for old, new in zip(sums_of, moments, strict=True))]
+    found = {}
+    for name, (near, mass, first, second) in sums.items():
+        centre, variance = near + first / mass, np.maximum(second / mass - (first / mass) ** 2, 0)
+        found[name] = _scaling(centre, np.sqrt(variance), np.sqrt(variance + centre**2))
+    return found
+
+
+def _scaling(centre: np.ndarray, std: np.ndarray, size: np.ndarray) -> Scaling:
+    """Return the scaling of dimensions of these means, deviations and quadratic means."""
     varies = std > SMALLEST_RELATIVE_STD * size
     factor = np.divide(1 / np.sqrt(len(std)), std, out=np.zeros_like(std), where=varies)
     return Scaling(centre.astype(np.float32), factor.astype(np.float32))
+
+
+def image_parts(blocks: Mapping[str, np.ndarray]) -> list[slice]:
+    """Return slices of images whose blocks fit into memory together."""
+    if not blocks:
+        return []
+    cells = sum(block.shape[1] * block.shape[2] for block in blocks.values())
+    return parts_of(len(next(iter(blocks.values()))), cells)
 
 
 def weighted_blocks(settings: Learner) -> list[tuple[str, float]]:
@@ -168,6 +229,7 @@ def prepared(settings: Learner, blocks: Mapping[str, np.ndarray]) -> list[np.nda
     missing = [name for name, _ in weighted_blocks(settings) if name not in blocks]
     if missing:
         raise UserError(f"Blocks {missing} are not there, only {sorted(blocks)}. Extract features.")
+    blocks = {name: np.asarray(blocks[name]) for name, _ in weighted_blocks(settings)}
     for name, _ in weighted_blocks(settings):
         rows = np.flatnonzero(~np.isfinite(blocks[name]).all(axis=(1, 2)))
         if len(rows):
@@ -185,6 +247,8 @@ def as_rows(block: np.ndarray, settings: Learner) -> np.ndarray:
     The signed square root tames the few loud dimensions that pooled activations have
     (Arandjelovic & Zisserman 2012, RootSIFT; Perronnin 2010).
     """
+    if block.dtype == np.float16:
+        block = block.astype(np.float32)  # sums over views would lose more
     if settings.transform == "sqrt":
         block = np.sign(block) * np.sqrt(np.abs(block))
     return by_view(block, settings)

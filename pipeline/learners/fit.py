@@ -1,6 +1,7 @@
 """A learner fitted on one fold's training rows: its concatenation and model, and their files."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.core.runtime import stream, stream_seed
 from pipeline.core.task import Task
 from pipeline.errors import JobFailed
 from pipeline.learners.concatenation import Concatenation, Scaling, fit_concatenation
+from pipeline.learners.half_rows import LARGE, HalfRows
 from pipeline.learners.own_model import model_type_of, saveable
 from pipeline.learners.resampling import resample
 from pipeline.learners.rows import TrainingRows, balanced, chosen_rows, inner_folds
@@ -198,7 +200,10 @@ def fit_learner(
     folds = inner_folds(
         targets, num_folds=INNER_FOLDS, groups=groups, rng=stream(seed, "inner folds")
     )
-    features = concatenation(blocks, metadata)
+    if keeps_halves(settings, blocks):
+        features = HalfRows.of(concatenation(blocks, metadata, dtype=np.float16))
+    else:
+        features = concatenation(blocks, metadata)
     views = len(features) // len(targets)  # more than 1 for `views: rows`
     columns = [concatenation.scalings.get(name) for name in (STACKED, METADATA)]
     rows = TrainingRows(
@@ -216,6 +221,14 @@ def fit_learner(
     strengths = [strengths] if isinstance(strengths, float) else list(strengths)
     model = _fit_model(settings, rows, strengths, seed=stream_seed(seed, settings.learner))
     return FittedLearner(concatenation, model, task.kind)
+
+
+def keeps_halves(settings: Learner, blocks: Mapping[str, np.ndarray]) -> bool:
+    """Return whether features are kept in 16 bits: standardised, and too many for 32."""
+    cells = sum(math.prod(block.shape) for block in blocks.values())
+    plain = settings.scale == "standard" and settings.concatenate == "scaled"
+    takes = LEARNERS[settings.learner].takes_halves and settings.sampling != "smote"
+    return cells > LARGE and plain and takes
 
 
 def _fit_model(

@@ -16,8 +16,8 @@ class TrainingRows:
     """What every learner is fitted on; each uses what it needs.
 
     Attributes:
-        features: (N, D) concatenated; the last `num_columns` dimensions are what is stacked,
-            and metadata.
+        features: (N, D) concatenated, or a `HalfRows`; the last `num_columns` dimensions are what
+            is stacked, and metadata.
         targets: (N, C) in the form of the task, may be soft.
         weights: (N,) not negative, not all 0.
         folds: (N,) inner folds, for what is chosen or calibrated inside the training rows.

@@ -12,11 +12,13 @@ from sklearn.decomposition import PCA
 
 from pipeline.config.schema import Kind
 from pipeline.core.task import Task
+from pipeline.learners.half_rows import HalfRows
 from pipeline.learners.rows import TrainingRows, columns_to_learn
 
 # Trees that split thousands of correlated dimensions are slow and weak: the first principal axes
 # gave a better log loss in a small part of the time.
 AXES = 64
+ENOUGH_ROWS = 2**16  # to find the axes, where features do not fit into 32 bits
 ROWS_PER_THREAD = 10_000
 SMALLEST_SHARE = 1e-3  # of a soft row in a class; less is not worth a row
 DEFAULTS: dict[str, Any] = {
@@ -108,7 +110,10 @@ def principal_axes(rows: TrainingRows, *, axes: int, seed: int) -> tuple[np.ndar
     num_rotated = rows.features.shape[1] - rows.num_columns
     if not num_rotated:
         return np.zeros(rows.num_columns), np.eye(rows.num_columns)
-    to_rotate = rows.features[:, :num_rotated]
+    features = rows.features
+    if isinstance(features, HalfRows):
+        features = np.asarray(features[:: -(-len(features) // ENOUGH_ROWS)])
+    to_rotate = features[:, :num_rotated]
     pca = PCA(min(axes, *to_rotate.shape), svd_solver="randomized", random_state=seed)
     pca.fit(to_rotate)
     centre = np.concatenate([pca.mean_, np.zeros(rows.num_columns)])

@@ -1,6 +1,7 @@
 """A learner as a member: fitted on its blocks' rows of one fold."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +13,9 @@ from pipeline.config.schema import Learner
 from pipeline.core.numerics import log_scale
 from pipeline.core.runtime import stream_seed
 from pipeline.learners import fit as learners
-from pipeline.learners.fit import FittedLearner
+from pipeline.learners.fit import FittedLearner, keeps_halves
 from pipeline.learners.fit_transformed import fit_transformed
+from pipeline.learners.half_rows import BlockRows, parts_of
 from pipeline.members.member import FoldData, inner_groups
 from pipeline.project import Project
 
@@ -63,8 +65,11 @@ class LearnerMember:
             blocks: by name, each (N + N_test, V, D).
         """
         metadata = self.project.metadata(self.name, held_out=data.held_out)
+        read = {name: BlockRows(block, data.rows) for name, block in blocks.items()}
+        if not keeps_halves(self.settings, read) or self.settings.search is not None:
+            read = {name: block[data.rows] for name, block in blocks.items()}
         rows = (
-            {name: block[data.rows] for name, block in blocks.items()},
+            read,
             data.targets,
             data.weights,
             None if metadata is None else metadata[data.rows],
@@ -83,16 +88,29 @@ class LearnerMember:
 
     def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Predict rows from their blocks, and from what the learners that it stacks predict."""
+        learner = learners.load(self.project.workspace.fold(self.name, fold))
+        blocks = self.project.blocks(self.name)
+        held_out = np.flatnonzero(self.project.folds.held_out(fold))
+        metadata = self.project.metadata(self.name, held_out=held_out)
+        parts = [
+            self._predict_part(learner, fold, rows[part], metadata)
+            for part in parts_of(len(rows), sum(math.prod(of.shape[1:]) for of in blocks.values()))
+        ]
+        values, each = zip(*parts, strict=True)
+        return np.concatenate(values), np.concatenate(each, axis=1)
+
+    def _predict_part(
+        self, learner: FittedLearner, fold: int, rows: np.ndarray, metadata: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         project, tta = self.project, self.project.config.tta
-        learner = learners.load(project.workspace.fold(self.name, fold))
-        held_out = np.flatnonzero(project.folds.held_out(fold))
-        metadata = project.metadata(self.name, held_out=held_out)
         metadata = None if metadata is None else metadata[rows]
         blocks = {name: block[rows] for name, block in project.blocks(self.name).items()}
         if stacks := self.settings.stacks:
             stacked = [LearnerMember(project, name).predict(fold, rows)[0] for name in stacks]
             blocks[STACKED] = stacked_block(project, stacked)
         values = learner.predict(blocks, metadata=metadata, average=tta.average)
+        if len(tta.views) == 1:
+            return values, values[None]
         each = [
             learner.predict(
                 {name: block[:, [view]] for name, block in blocks.items()}, metadata=metadata

@@ -32,7 +32,10 @@ class LeadingAxes:
         """Find them, in some of the rows (N, D) whose share (N,) is not 0."""
         seen = np.flatnonzero(shares)
         seen = seen[:: -(-len(seen) // ENOUGH_ROWS)]
-        some, weights = rows[seen], (shares[seen] / shares[seen].sum()).astype(rows.dtype)
+        some, weights = (
+            np.asarray(rows[seen]),
+            (shares[seen] / shares[seen].sum()).astype(rows.dtype),
+        )
         count = min(MOST_AXES, *some.shape)
         # The seed moves no optimum, only the way there.
         _, _, axes = randomized_svd(
