@@ -97,7 +97,7 @@ def test_asked_to_verify_it_reads_what_seems_unchanged(
     path = competition_folder / NAMES[1]
     refresh()
     opened.clear()
-    nothing = lambda _, names: np.tile([1, 2, 3], (len(names), 1))  # noqa: E731
+    nothing = lambda _, names, may_miss: np.tile([1, 2, 3], (len(names), 1))  # noqa: E731
     monkeypatch.setattr(index, "_stamps", nothing)  # a disk that tells nothing
     refresh()
     path.write_bytes(path.read_bytes() + b"\0")
