@@ -47,6 +47,8 @@ def make_kernel(config_name: str, workspace: Workspace, *, run: str = "") -> Pat
         UserError: as `pipeline.load`.
     """
     model = load(config_name, run=run or "last", root=workspace.root)
+    if mixed := model.project.config.submission.mix:
+        log.warning("the kernel predicts without %s of submission.mix", ", ".join(mixed))
     folder = workspace.submissions / "kernel"
     with tempfile.TemporaryDirectory(dir=workspace.submissions, prefix=".kernel.") as temporary:
         made = Path(temporary) / "kernel"
