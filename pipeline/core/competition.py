@@ -187,8 +187,8 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     test_path = sample_path if test is sample else folder / data.test_csv
     problems += missing_columns(folder, task, data, train, test, sample)
     _refuse(problems)
-    problems += bad_ids(train, train_path, data, is_train=True)
-    problems += bad_ids(test, test_path, data, is_train=False)
+    problems += bad_ids(train, train_path, data, test=test)
+    problems += bad_ids(test, test_path, data)
     problems += shared_ids(train, test, folder, test_path.name, data)
     if sample is not None and test is not sample:
         problems += strange_sample(test, sample, sample_path, data)
