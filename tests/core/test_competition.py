@@ -613,7 +613,7 @@ WRONG = {
         },
         Y,
         {},
-        r"2 ids stand more than once.* 'box' differs in every row: say `data\.id: box`, and `data\.g",
+        r"2 ids stand .* 'box' differs in every row: say `data\.id: box`, and `data\.g",
     ),
     "rows of boxes that test.csv lacks": (
         {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "box": range(4), "label": list("xyxy")})},
