@@ -95,6 +95,22 @@ def bars_between_few_labels(folder: Path) -> dict[str, Any]:
 
 
 @odd
+def metadata_that_hardly_vary(folder: Path) -> dict[str, Any]:
+    plain(folder)
+    csv(folder, "train.csv", id=TRAIN, label=LABELS, source="web")
+    csv(folder, "test.csv", id=TEST, source="web")  # no sample
+    return {"task.target": "label", "data.test_csv": "test.csv"}
+
+
+@odd
+def test_rows_with_labels(folder: Path) -> dict[str, Any]:
+    plain(folder)
+    csv(folder, "train.csv", id=TRAIN, label=LABELS, age=range(30))
+    csv(folder, "test.csv", id=TEST, label=LABELS[:8], age=range(8))
+    return {"task.target": "label", "data.numeric": ["age"]}
+
+
+@odd
 def tables_that_are_none(folder: Path) -> dict[str, Any]:
     default(folder)
     (folder / "weights.csv").write_bytes(bytes(range(256)))
@@ -180,6 +196,21 @@ def an_id_twice(folder: Path) -> str:
     plain(folder)
     csv(folder, "train.csv", id=[*TRAIN[:-1], TRAIN[0]], label=LABELS)
     return r"1 ids stand more than once.*kind: multiclass"
+
+
+@question
+def several_measurements_of_an_image(folder: Path) -> str:
+    plain(folder)
+    csv(folder, "train.csv", id=TRAIN * 2, size=[row / 7 for row in range(60)])
+    return r"30 ids stand more than once.*kind: regression"
+
+
+@question
+def two_tables_of_training_rows(folder: Path) -> str:
+    plain(folder)
+    csv(folder, "train_new.csv", id=TRAIN, label=LABELS)
+    csv(folder, "train_old.csv", id=TRAIN, label=LABELS[::-1])
+    return r"train_csv: train_new\.csv +# likely: .*Or: train_old\.csv"
 
 
 @question

@@ -219,7 +219,7 @@ def read_competition(folder: Path, task: Task, data: Data) -> Competition:
     test_path = _path_of_test(folder, data, test, sample)
     problems += missing_columns(folder, task, data, train, test, sample)
     _refuse(problems)
-    problems += bad_ids(train, train_path, data, is_train=True)
+    problems += bad_ids(train, train_path, data, test=test)
     problems += _bad_test_ids(folder, data, test, sample)
     problems += shared_ids(train, test, folder, test_path.name, data)
     classes, targets = encode_targets(
@@ -300,7 +300,7 @@ def _path_of_test(
 def _bad_test_ids(
     folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
 ) -> Iterator[str]:
-    yield from bad_ids(test, _path_of_test(folder, data, test, sample), data, is_train=False)
+    yield from bad_ids(test, _path_of_test(folder, data, test, sample), data)
     if sample is not None and test is not sample:
         yield from strange_sample(test, sample, folder / data.sample_submission, data)
 

@@ -20,8 +20,14 @@ _LONG = (
 )
 
 
-def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> Iterator[str]:
-    """Yield messages about blank and repeated ids."""
+def bad_ids(
+    rows: pd.DataFrame, path: Path, data: Data, *, test: pd.DataFrame | None = None
+) -> Iterator[str]:
+    """Yield messages about blank and repeated ids.
+
+    Args:
+        test: rows of test.csv, where `rows` are those of train.csv.
+    """
     ids = rows[data.id]
     blank = (ids.str.strip() == "").to_numpy().nonzero()[0]
     if len(blank):
@@ -30,7 +36,7 @@ def bad_ids(rows: pd.DataFrame, path: Path, data: Data, *, is_train: bool) -> It
     if (repeated := ids[ids.duplicated()].unique()).size:
         yield (
             f"{path}: {repeated.size} ids stand more than once, e.g. {examples(repeated)}. "
-            f"Each row needs an id of its own.{_several_rows(rows, data, is_train=is_train)}"
+            f"Each row needs an id of its own.{_several_rows(rows, data, test)}"
         )
 
 
@@ -44,19 +50,20 @@ def formulas(cells: Iterable[str], what: str, path: Path) -> Iterator[str]:
         )
 
 
-def _several_rows(rows: pd.DataFrame, data: Data, *, is_train: bool) -> str:
+def _several_rows(rows: pd.DataFrame, data: Data, test: pd.DataFrame | None) -> str:
     """Describe what several rows of one id may be, and what to do with them."""
     unique = [
         name
         for name in rows.columns
-        if rows[name].nunique() == len(rows) and (rows[name].str.strip() != "").all()
+        if test is not None and name in test and rows[name].is_unique
+        if (rows[name].str.strip() != "").all()
     ]
-    if unique and is_train:
+    if unique:
         return (
-            f" The column {unique[0]!r} differs in every row: `data.id: {unique[0]}` takes it, if "
-            f"test.csv has it, and `data.group: {data.id}` keeps rows of one {data.id!r} together."
+            f" The column {unique[0]!r} differs in every row: say `data.id: {unique[0]}`, and "
+            f"`data.group: {data.id}`, which keeps rows of one {data.id!r} together."
         )
-    key = "data.train_csv" if is_train else "data.test_csv"
+    key = "data.test_csv" if test is None else "data.train_csv"
     return (
         " Several rows of one image (boxes, views, labels of several people) are not read: write a "
         f"CSV with one row for each beside it, and name it in `{key}`."

@@ -43,10 +43,12 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
     key = _id_column(train, tables, form)
     test, test_guess = _test_rows(tables, form, key.value)
     decisions: Decisions = {"data.id": key}
+    others = () if tables.certain else tuple(t.path for t in tables.others if t.role == "train")
     decisions["data.train_csv"] = Guess(
         train.path,
         "sure" if tables.certain else "likely",
         f"{len(train.rows):,} rows, columns {_few(train.columns)}",
+        others[:3],
     )
     decisions["data.test_csv"] = test_guess
     if tables.sample is not None:

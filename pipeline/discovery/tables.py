@@ -211,6 +211,8 @@ def _sample_by_content(rest: list[Table], train: Table) -> Table | None:
     for table in rest:
         if table.role == "train" or len(table.columns) < 2 or _shares_images(table, train):
             continue
+        if table.role == "test" and not set(train.columns) <= set(table.columns):
+            continue  # its columns may hardly vary, but they are no targets
         cells = table.rows.drop(columns=table.image or table.columns[0])
         shared = set(cells.columns) <= set(train.columns) or len(cells.columns) > 1
         if shared and _constancy(cells) >= CONSTANT and len(cells) > 1:

@@ -95,17 +95,17 @@ def _single(columns: list[str]) -> str | list[str]:
 
 def _candidates(train: Table, test: Table | None, sample: Table | None, key: str) -> list[str]:
     """Return train's columns that may be targets, the likeliest first."""
-    known = {key, train.image}
-    if test is not None and test is not sample:
-        known |= set(test.columns)
+    of_test = set(test.columns) if test is not None and test is not sample else set()
 
     def rank(name: str) -> tuple:
         words = words_of(name)
         best = min((TARGET_WORDS.index(w) for w in words if w in TARGET_WORDS), default=99)
         return best, -train.columns.index(name)  # else the last column
 
-    columns = [name for name in train.columns if name not in known]
+    columns = [name for name in train.columns if name not in (key, train.image)]
     columns = [name for name in columns if not parts_splits(train.rows[name])]
+    # Test rows seldom have targets; where they have all columns, names decide.
+    columns = [name for name in columns if name not in of_test] or columns
     repeated = [
         n
         for n in columns
@@ -174,12 +174,15 @@ def _labels(train: Table, name: str) -> set[str]:
 
 def _rows_per_label(rows: pd.DataFrame, key: str, columns: list[str]) -> str:
     """Return a reason, if rows of one id name different labels of it."""
-    if len(columns) != 1 or rows[key].nunique() > FEW_REPEATED * len(rows):
+    images = rows[key].nunique()
+    if len(columns) != 1 or images > FEW_REPEATED * len(rows):
         return ""  # a few ids twice are mistakes
+    if 2 * rows[columns[0]].nunique() > images:
+        return ""  # numbers, or names of their own
     pairs = rows[[key, columns[0]]].drop_duplicates()
     if len(pairs) < len(rows) * 0.9:
         return ""
-    return f"{len(rows):,} rows of {rows[key].nunique():,} images, one for each label"
+    return f"{len(rows):,} rows of {images:,} images, one for each label"
 
 
 def _positive(values: set[str], form: SampleForm) -> dict[str, Guess]:

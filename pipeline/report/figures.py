@@ -203,7 +203,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str =
 @styled
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw counts (C, C), rows are labels; the colour is the share of the row."""
-    side = float(np.clip(2.0 + 0.36 * len(names), 3.4, 11))
+    side = float(np.clip(2.0 + 0.3 * len(names), 3.4, 11))  # a phone shows ten classes whole
     figure, axes = _empty(side, side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     texts = [[f"{count}" if count else "" for count in row] for row in matrix]

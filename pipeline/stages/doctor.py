@@ -89,8 +89,9 @@ def check_data(competition: Competition) -> list[Check]:
             problems.append(Check("images", str(error), "warning" if skips else "problem"))
     if sizes:
         heights, widths = zip(*sizes, strict=True)
-        text = f"{len(sizes)} of {len(paths)} opened, {min(widths)} x {min(heights)} to "
-        found.append(Check("images", f"{text}{max(widths)} x {max(heights)} pixels"))
+        low, high = f"{min(widths)} x {min(heights)}", f"{max(widths)} x {max(heights)}"
+        size = f"all {low}" if low == high else f"{low} to {high}"
+        found.append(Check("images", f"{len(sizes)} of {len(paths)} opened, {size} pixels"))
     return found + problems
 
 
