@@ -31,7 +31,7 @@ LOOP_BATCH, LOOP_WORKERS = 32, 2
 CONFIG = f"""
 competition: clothing
 task: {{kind: multiclass, target: label, metric: accuracy}}
-backbones: {{lite0: {{arch: {ARCH}, weights: "{WEIGHTS}", image_size: {SIDE}}}}}
+backbones: {{lite0: {{arch: {ARCH}, weights: "{WEIGHTS}", image_size: {SIDE}, cut: squash}}}}
 members: {{linear: {{learner: logistic, blocks: {{lite0: 1.0}}}}}}
 tta: {{views: [original]}}
 """
@@ -103,8 +103,9 @@ def loop(path: Path) -> None:
     class Photos(Dataset):
         def __init__(self) -> None:
             self.paths = _photo_paths()
-            # The whole short side, as the stage sees it; timm's own would cut the edges off.
-            settings = timm.data.resolve_model_data_config(model) | {"crop_pct": 1.0}
+            # Whole photos: centre crops of timm and of the stage may differ by a pixel.
+            whole = {"crop_pct": 1.0, "crop_mode": "squash"}
+            settings = timm.data.resolve_model_data_config(model) | whole
             self.transform = timm.data.create_transform(**settings)
 
         def __len__(self) -> int:
