@@ -1,5 +1,6 @@
 """Rows too many for float32: kept in 16 bits, or on disk, and used a part at a time."""
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +35,11 @@ class BlockRows:
         return replace(self, rows=self.rows[chosen])
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.block[self.rows], dtype=dtype)
+        found = np.asarray(self.block[self.rows], dtype=dtype)
+        if isinstance(self.block, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            # Pages that were read would count as this process's memory until the system drops them.
+            self.block._mmap.madvise(mmap.MADV_DONTNEED)
+        return found
 
 
 @dataclass(frozen=True)

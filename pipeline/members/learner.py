@@ -104,7 +104,10 @@ class LearnerMember:
     ) -> tuple[np.ndarray, np.ndarray]:
         project, tta = self.project, self.project.config.tta
         metadata = None if metadata is None else metadata[rows]
-        blocks = {name: block[rows] for name, block in project.blocks(self.name).items()}
+        blocks = {
+            name: np.asarray(BlockRows(block, rows))
+            for name, block in project.blocks(self.name).items()
+        }
         if stacks := self.settings.stacks:
             stacked = [LearnerMember(project, name).predict(fold, rows)[0] for name in stacks]
             blocks[STACKED] = stacked_block(project, stacked)
