@@ -186,7 +186,7 @@ def _print_table(rounds: list[dict[str, Timing]]) -> None:
         f"{len(wanted):,} photos, {ARCH} at {SIDE} px; medians (least to most) of {ROUNDS} rounds."
     )
     print(
-        "\n| side | images/s | times the plain loop | in seconds of the processor | cosine (least) |"
+        "\n| side | images/s | times the plain loop | in CPU seconds | cosine (least) |"
     )
     print("|---|---|---|---|---|")
     for side in rounds[0]:
