@@ -11,9 +11,10 @@ from pipeline.config.network import auto_epochs
 from pipeline.config.schema import Config, Learner, Network, Transform
 from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import is_current
-from pipeline.core.competition import Competition, read_competition
+from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
+from pipeline.core.read_competition import read_competition
 from pipeline.core.runtime import stream
 from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
@@ -193,7 +194,7 @@ def open_project(config: Config, root: Path) -> Project:
     task_metric(config.task)  # refuses before the CSVs are read
     workspace = Workspace(root, config.competition)
     folder = with_unpacked(workspace, config.data)
-    competition = read_competition(folder, config.task, config.data)
+    competition = read_competition(folder, config.task, config.data, config.submission)
     if config.data.subset < 1:
         competition = competition.subset(config.data.subset, rng=stream(config.seed, "subset"))
     metric = task_metric(config.task, competition.classes)

@@ -221,13 +221,13 @@ def a_column_of_the_sample_that_train_lacks(folder: Path) -> str:
     return r"target: b +# a guess: .*Or: a"
 
 
-@question
-def ids_named_otherwise(folder: Path) -> str:
+@odd
+def ids_named_otherwise(folder: Path) -> dict[str, Any]:
     images(folder / "train", TRAIN)
     images(folder / "test", TEST)
     csv(folder, "train.csv", image=TRAIN, label=LABELS)
     sample(folder)
-    return r"'id' seems to be it.*data\.sample_submission: +sample_submission\.renamed\.csv"
+    return {"data.id": "image", "submission.id": "id"}
 
 
 @question

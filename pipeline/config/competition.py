@@ -139,6 +139,25 @@ class Task(Section, OfKind):
         return self
 
 
+class Split(Section):
+    """Training and test rows in one CSV, which a column tells apart."""
+
+    column: str = Field(description="of train_csv")
+    train: list[str] = Field(["train"], description="its values in training rows")
+    test: list[str] = Field(["test"], description="its values in test rows")
+
+    @field_validator("train", "test", mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        return values if isinstance(values, list) else [values]
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> "Split":
+        if both := sorted({*self.train} & {*self.test}):
+            raise ValueError(f"{both} stand in both `train` and `test`")
+        return self
+
+
 class Data(Section):
     """Where the rows and their images are, relative to input/<competition>/."""
 
@@ -168,6 +187,21 @@ class Data(Section):
     )
     sample_submission: str = Field(
         "sample_submission.csv", description="the file whose columns and rows are copied"
+    )
+    split: Split | None = Field(
+        None,
+        description="test rows are in train_csv, too: {column: set, train: [train, val], test: "
+        "test} tells them apart",
+    )
+    join: dict[str, str] = Field(
+        {},
+        description="CSVs whose columns are joined to train and test rows, each by a column that "
+        "both have: {patients.csv: patient_id}",
+    )
+    weight: str | None = Field(
+        None,
+        description="column of what a training row counts where members are fitted; scores count "
+        "all rows alike",
     )
     group: str | None = Field(
         None, description="column of what must not straddle folds (a person, a patient, a site)"
@@ -201,6 +235,14 @@ class Data(Section):
             template = f"{raw['class_folders']}/{{{raw.get('id', 'id')}}}"
             raw = {**raw, "train_images": template}
         return raw
+
+    @model_validator(mode="after")
+    def _one_source_of_rows(self) -> "Data":
+        if self.split is not None and self.class_folders is not None:
+            raise ValueError("`split` is of a CSV, `class_folders` stand for one: leave one out")
+        if self.split is not None and self.test_csv != Data.model_fields["test_csv"].default:
+            raise ValueError("`split` finds test rows in train_csv: leave `test_csv` out")
+        return self
 
     @field_validator("pixel_range")
     @classmethod

@@ -1,25 +1,23 @@
-"""A competition's rows: CSVs read and checked before any work; all problems reported at once."""
+"""A competition's rows, and what follows from them; `read_competition.py` reads them."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Data, Scale, Task
+from pipeline.config.schema import Data, Scale, Submission, Task
 from pipeline.core.artifacts import fingerprint
-from pipeline.core.id_checks import bad_ids, formulas, shared_ids, strange_sample
-from pipeline.core.image_files import image_paths, missing_images, with_other_endings
+from pipeline.core.image_files import image_paths
 from pipeline.core.labels import named_like
-from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
+from pipeline.core.long_forms import LongSample
 from pipeline.core.scale import to_scale
-from pipeline.core.tables import missing_columns, read_tables, read_test
-from pipeline.core.targets import encode_targets, examples, read_numbers, strange_labels
+from pipeline.core.targets import examples
 from pipeline.errors import UserError
 
+AS_TRAIN = Submission()  # the sample's names and rows are ours
 MOST_UNREADABLE = 0.5  # of the images; of more, the paths are wrong
 
 
@@ -39,6 +37,7 @@ class Competition:
         notes: messages about how the files were read.
         scale: of regression's `targets`; the CSVs hold the target's own unit.
         long_sample: how the sample is written, where it has a row for each id and class.
+        submission: the config's section, with the sample's own names.
         left_out: images of training rows that are not here, for they cannot be read.
     """
 
@@ -55,6 +54,7 @@ class Competition:
     notes: tuple[str, ...] = ()
     scale: Scale = "none"
     long_sample: LongSample | None = None
+    submission: Submission = AS_TRAIN
     left_out: tuple[str, ...] = ()
 
     @cached_property
@@ -100,7 +100,7 @@ class Competition:
     @property
     def sample_column(self) -> str | None:
         """Return the only column of the sample beside the id; None if there is no such column."""
-        return _only_column(self.sample, self.data)
+        return only_column(self.sample, self.data)
 
     @property
     def positive_from(self) -> str:
@@ -129,11 +129,19 @@ class Competition:
         return np.where(np.char.strip(groups) == "", self.ids, groups)
 
     @cached_property
+    def weights(self) -> np.ndarray:
+        """Return (N,) what training rows count where members are fitted."""
+        if self.data.weight is None:
+            return np.ones(len(self.train))
+        return pd.to_numeric(self.train[self.data.weight]).to_numpy(dtype=float)
+
+    @cached_property
     def rows_digest(self) -> str:
         """Return the digest of ids, targets and metadata columns, for training."""
         columns = [*self.task.targets, *self.data.numeric, *self.data.categorical]
         cells = {column: self.train[column].tolist() for column in columns}
-        return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells)
+        weights = {} if self.data.weight is None else {"weights": self.weights.tolist()}
+        return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells, **weights)
 
     @cached_property
     def test_digest(self) -> str:
@@ -195,132 +203,7 @@ class Competition:
         return replace(readable, notes=(*self.notes, *notes), left_out=tuple(train.tolist()))
 
 
-def read_competition(folder: Path, task: Task, data: Data) -> Competition:
-    """Read the CSVs of input/<competition> and check them against the config and each other.
-
-    Raises:
-        UserError: with every problem found, one line each.
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder. Link the competition's files there: "
-            f"`ln -s /path/to/{folder.name} {folder}`."
-        )
-    problems: list[str] = []
-    notes: list[str] = []
-    train, test, sample, separator = read_tables(folder, task, data, problems, notes)
-    _refuse(problems)
-    if data.rows == "label":
-        joint = (data.id, task.targets[0], task.separator)
-        train, differing = join_labels(train, *joint, folder / data.train_csv)
-        problems += differing
-    sample, long_sample = _wide(sample, test, data)
-    train_path = folder / (data.class_folders or data.train_csv)
-    test_path = _path_of_test(folder, data, test, sample)
-    problems += missing_columns(folder, task, data, train, test, sample)
-    _refuse(problems)
-    problems += bad_ids(train, train_path, data, test=test)
-    problems += _bad_test_ids(folder, data, test, sample)
-    problems += shared_ids(train, test, folder, test_path.name, data)
-    classes, targets = encode_targets(
-        *(train, task, train_path, problems),
-        ids=train[data.id],
-        sample_column=_only_column(sample, data),
-    )
-    notes += strange_labels(train, task, classes)
-    notes += formulas(test[data.id], "ids", test_path)
-    notes += formulas(classes, "classes", train_path)
-    for column in data.numeric:
-        for rows, path in ((train, train_path), (test, test_path)):
-            read_numbers(rows[column], path, problems, blank_allowed=True)
-    competition = Competition(
-        *(folder, task, data, train, test, sample, classes, targets),
-        separator=separator,
-        long_sample=long_sample,
-    )
-    endings, missing = with_other_endings(folder, competition.paths)
-    if data.unreadable == "stop":
-        problems += missing_images(folder, missing, of=len(competition.paths))
-    _refuse(problems)
-    if endings or notes:
-        competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
-    return competition
-
-
-def with_test_rows(known: Competition, folder: Path) -> Competition:
-    """Return a competition with the test rows and the sample that lie in a folder now.
-
-    They may be other ones, more, or none. Cells of numeric columns that hold no number are noted,
-    and count as blank. Images are not looked for.
-
-    Raises:
-        UserError: with every problem found, one line each.
-    """
-    problems: list[str] = []
-    notes: list[str] = []
-    data = known.data
-    test, sample, separator = read_test(folder, data, problems, notes, may_be_empty=True)
-    _refuse(problems)
-    sample, long_sample = _wide(sample, test, data)
-    problems += missing_columns(folder, known.task, data, known.train, test, sample)
-    _refuse(problems)
-    _refuse(list(_bad_test_ids(folder, data, test, sample)))
-    for column in data.numeric:
-        read_numbers(
-            test[column], _path_of_test(folder, data, test, sample), notes, blank_allowed=True
-        )
-    return replace(
-        known,
-        folder=folder,
-        test=test,
-        sample=sample,
-        long_sample=long_sample,
-        separator=separator,
-        endings={},
-        notes=tuple(notes),
-    )
-
-
-def _wide(
-    sample: pd.DataFrame | None, test: pd.DataFrame, data: Data
-) -> tuple[pd.DataFrame | None, LongSample | None]:
-    """Return a sample with a row for each id, and how it is written where that is otherwise."""
-    if sample is None or test is sample or data.id not in test:
-        return sample, None
-    long_sample = find_long_sample(sample, test[data.id].tolist(), data.id)
-    return (sample, None) if long_sample is None else (long_sample.wide(data.id), long_sample)
-
-
-def _path_of_test(
-    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
-) -> Path:
-    return folder / (data.sample_submission if test is sample else data.test_csv)
-
-
-def _bad_test_ids(
-    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
-) -> Iterator[str]:
-    yield from bad_ids(test, _path_of_test(folder, data, test, sample), data)
-    if sample is not None and test is not sample:
-        yield from strange_sample(test, sample, folder / data.sample_submission, data)
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise UserError("\n".join(problems))
-
-
-def _only_column(sample: pd.DataFrame | None, data: Data) -> str | None:
+def only_column(sample: pd.DataFrame | None, data: Data) -> str | None:
+    """Return the only column of a sample beside the id; None if there is no such column."""
     columns = [] if sample is None else [name for name in sample.columns if name != data.id]
     return columns[0] if len(columns) == 1 else None
-
-
-def _endings_note(endings: Mapping[str, str]) -> Iterator[str]:
-    if endings:
-        found = Counter(PurePosixPath(path).suffix for path in endings.values())
-        counts = ", ".join(f"{number} {ending}" for ending, number in found.most_common())
-        first = next(iter(endings))
-        yield (
-            f"{len(endings)} images have another name or ending than the template says "
-            f"({counts}), e.g. {endings[first]} for {first}"
-        )

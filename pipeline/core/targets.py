@@ -158,6 +158,18 @@ def read_numbers(
     return numbers
 
 
+def bad_weights(cells: pd.Series, path: Path) -> Iterator[str]:
+    """Yield messages about cells that are no weights of rows."""
+    problems: list[str] = []
+    weights = read_numbers(cells, path, problems)
+    yield from problems
+    if not problems and ((weights < 0).any() or not weights.any()):
+        yield (
+            f"{path}: weights in {cells.name!r} (data.weight) are numbers of at least 0, and not "
+            f"all 0; found {examples(cells[weights < 0].unique()) if weights.any() else '0 only'}."
+        )
+
+
 def examples(values: object) -> str:
     """Return the first few of several values, for a message."""
     listed = list(values)

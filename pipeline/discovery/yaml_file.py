@@ -14,7 +14,7 @@ from pipeline.discovery.guess import Guess
 
 WIDTH = 110
 MOST_BEFORE = 50  # columns of key and value, for a comment to stand beside them
-SECTIONS = ("task", "data", "folds")
+SECTIONS = ("task", "data", "folds", "submission")
 KEYS_OF_TASK = ("kind", "target", "metric")  # written always
 DEFAULTS = {f"data.{key}": field.default for key, field in Data.model_fields.items()}
 

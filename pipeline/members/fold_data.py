@@ -14,7 +14,7 @@ def fold_data(project: Project, member: str, fold: int) -> FoldData:
     competition, held_out = project.competition, project.folds.held_out(fold)
     settings = project.member(member)
     rows, pseudo_labels = np.flatnonzero(~held_out), None
-    targets, weights = competition.targets[rows], np.ones(len(rows))
+    targets, weights = competition.targets[rows], competition.weights[rows]
     if settings.pseudo is not None:
         pseudo_labels = pseudo_labels_of(project, member, fold)
         rows = np.concatenate([rows, project.num_train + pseudo_labels.rows])

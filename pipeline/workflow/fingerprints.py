@@ -29,6 +29,7 @@ from pipeline.workflow.recipes import (
     precision_recipe,
     scoring_recipe,
     settings_recipe,
+    submission_recipe,
     task_recipe,
 )
 
@@ -187,7 +188,7 @@ def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
         calibrate=config.calibrate,
         metric=metric_recipe(config.task),
         rows=[competition.rows_digest, competition.test_digest],
-        submission=config.submission.model_dump(mode="json", exclude={"slug"}),
+        submission=submission_recipe(config.submission),
         mixed=[file_digest(path) for path in project.submissions_to_mix],
         sample=file_digest(sample) if competition.sample is not None else None,
         groups=project.folds.groups.tolist(),

@@ -14,6 +14,7 @@ from pipeline.config.schema import (
     Network,
     Pseudo,
     Section,
+    Submission,
     Task,
 )
 from pipeline.metrics.find_metric import metric_digest
@@ -26,6 +27,7 @@ ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Learner: ("concatenate", "search", "stacks"),
     Network: ("patience_share", "early_size"),
     Folds: ("repeats",),
+    Submission: ("id", "columns", "rows"),
 }
 
 
@@ -62,6 +64,11 @@ def task_recipe(settings: Task) -> dict[str, Any]:
 def metric_recipe(settings: Task) -> dict[str, Any]:
     """Return the metric, its declared properties, and the digest of a user's own code."""
     return settings.model_dump(include=OF_METRIC) | {"code": metric_digest(settings.metric)}
+
+
+def submission_recipe(settings: Submission) -> dict[str, Any]:
+    """Return what is submitted, and in which form."""
+    return _without_added(settings, settings.model_dump(mode="json", exclude={"slug"}))
 
 
 def scoring_recipe(config: Config) -> list[Any]:
