@@ -11,7 +11,8 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
 from pipeline.core.read_competition import read_competition
-from pipeline.images.index import ImageIndex, refresh_index
+from pipeline.images.index import ImageIndex
+from pipeline.images.refresh_index import refresh_index
 
 CLASSES = ("cat", "dog", "owl")
 MULTICLASS = {"kind": "multiclass", "target": "label"}

@@ -53,7 +53,7 @@ def join_tables(
     if rows is None or rows.empty:
         return rows
     for name, key in data.join.items():
-        found = _read_joined(folder / name, key, problems, notes)
+        found = _read_joined(folder / name, key, data, problems, notes)
         if found is None:
             return None
         if key not in rows:
@@ -83,13 +83,13 @@ def join_tables(
 
 
 def _read_joined(
-    path: Path, key: str, problems: list[str], notes: list[str]
+    path: Path, key: str, data: Data, problems: list[str], notes: list[str]
 ) -> pd.DataFrame | None:
     """Read a CSV with one row for each value of a column."""
     if not path.exists():
         problems.append(f"{path}: no such file, which data.join names.")
         return None
-    read = read_csv(path, problems, notes)
+    read = read_csv(path, problems, notes, separator=data.csv_separator, encoding=data.csv_encoding)
     if read is None:
         return None
     if key not in read.rows:

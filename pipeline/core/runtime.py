@@ -4,8 +4,11 @@ import ctypes
 import hashlib
 import os
 import platform
+from pathlib import Path
 
 import numpy as np
+
+GIB = 2**30
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
@@ -22,6 +25,15 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 def num_threads() -> int:
     """Return how many processors this process may use: a container's share, not the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may use: a container's share, not the machine's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdecimal():
+        total = min(total, int(text))
+    return total
 
 
 def duration(seconds: float) -> str:
