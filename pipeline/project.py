@@ -10,11 +10,12 @@ import numpy as np
 from pipeline.config.network import auto_epochs
 from pipeline.config.schema import Config, Learner, Network, Transform
 from pipeline.core.archives import with_unpacked
-from pipeline.core.artifacts import is_current
+from pipeline.core.artifacts import fingerprint, is_current
 from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.read_competition import read_competition
+from pipeline.core.row_images import RowImages
 from pipeline.core.runtime import stream
 from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
@@ -31,6 +32,7 @@ from pipeline.metrics.own import try_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form
 
+EVERY_ROW = slice(None)
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -39,11 +41,12 @@ class Project:
     """A competition as it lies on disk now.
 
     Attributes:
-        index: images of training rows, then of test rows.
+        index: images of training rows, then of test rows; of several, a row's first one.
         config: without `auto`; it stands for the default until `decision` is known.
         other_folds: looked at in place of folds.csv.
         decision: what `auto` stands for; None where the config says it nowhere.
         failed: why members could not be made, by their names; they are not in `config`.
+        every_image: the images of all rows, where rows have several; None: `index` has them.
     """
 
     config: Config
@@ -53,6 +56,7 @@ class Project:
     other_folds: FoldTable | None = None
     decision: ViewDecision | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    every_image: ImageIndex | None = None
 
     @property
     def num_train(self) -> int:
@@ -96,15 +100,50 @@ class Project:
         return self.index.take(np.arange(self.num_train, len(self.index.paths)))
 
     @property
+    def all_images(self) -> ImageIndex:
+        """All images of training rows, then of test rows, those of a row together."""
+        return self.index if self.every_image is None else self.every_image
+
+    @property
+    def row_images(self) -> RowImages:
+        """Which of `all_images` are a row's."""
+        return self.competition.row_images
+
+    @cached_property
+    def unreadable(self) -> np.ndarray:
+        """(N + N_test,) whether one of a row's images cannot be read."""
+        return self.row_images.any_of(self.all_images.has_remark(UNREADABLE))
+
+    def digest_of_images(self, rows: slice = EVERY_ROW) -> str:
+        """Return the digest of the images of training and test rows, or of some of them."""
+        if self.row_images.are_single:
+            return self.index.take(rows).digest
+        counts = self.row_images.counts[rows]
+        images, _ = self.row_images.of(np.arange(len(self.row_images.counts))[rows])
+        digests = self.all_images.digests[images]
+        return fingerprint(digests=digests.tolist(), images_of_rows=counts.tolist())
+
+    @property
+    def train_rows(self) -> slice:
+        """Training rows among all."""
+        return slice(0, self.num_train)
+
+    @property
+    def test_rows(self) -> slice:
+        """Test rows among all."""
+        return slice(self.num_train, None)
+
+    @property
     def submissions_to_mix(self) -> list[Path]:
         """Submissions made elsewhere, in the order of `submission.mix`."""
         return [self.workspace.root / name for name in self.config.submission.mix]
 
     @property
     def images(self) -> ImageFiles:
-        """The original files, training rows' first."""
-        paths = [self.competition.folder / path for path in self.index.paths.tolist()]
-        return ImageFiles(paths, self.index.digests.tolist(), self.index.pixel_range)
+        """The original files of `all_images`."""
+        index = self.all_images
+        paths = [self.competition.folder / path for path in index.paths.tolist()]
+        return ImageFiles(paths, index.digests.tolist(), index.pixel_range)
 
     def image_size(self, member: str) -> int:
         """Side of the square that a network sees."""
@@ -116,7 +155,7 @@ class Project:
         return round(self.image_size(member) * CACHE_MARGIN)
 
     def cache(self, network: str) -> ImageCache:
-        """Return the resized images that a network sees, training rows' first."""
+        """Return the resized images that a network sees, in the order of `all_images`."""
         return ImageCache(self.workspace.image_cache(self.cached_side(network)))
 
     def current_blocks(self, fingerprints: dict[str, str]) -> list[str]:
@@ -127,13 +166,22 @@ class Project:
             if is_current(self.workspace.block(name), made_by)
         ]
 
-    def block(self, backbone: str) -> np.ndarray:
-        """Return a backbone's features (N + N_test, V, D), from a memory map."""
+    def image_features(self, backbone: str) -> np.ndarray:
+        """Return a backbone's features of `all_images` (M, V, D), from a memory map."""
         return np.load(self.workspace.block(backbone) / BLOCK, mmap_mode="r")
+
+    def block(self, backbone: str, *, pool: str = "mean") -> np.ndarray:
+        """Return a backbone's features (N + N_test, V, D), from a memory map.
+
+        Args:
+            pool: how features of several images become a row's.
+        """
+        return self.row_images.pool(self.image_features(backbone), pool)
 
     def blocks(self, learner: str) -> dict[str, np.ndarray]:
         """Return a learner's blocks by name, each (N + N_test, V, D)."""
-        return {name: self.block(name) for name in self.config.members[learner].backbones}
+        settings = self.config.members[learner]
+        return {name: self.block(name, pool=settings.pool_images) for name in settings.backbones}
 
     def member(self, name: str) -> Learner | Network:
         """Return a member's settings, its seed and number of epochs filled in."""
@@ -204,18 +252,37 @@ def open_project(config: Config, root: Path) -> Project:
     competition = competition.on_scale(scale_of(config.task, metric, competition.targets))
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
+    num_train = len(competition.ids)
     index = refresh_index(
         workspace.image_index,
         competition.folder,
         competition.paths,
-        num_train=len(competition.ids),
+        num_train=int(competition.row_images.counts[:num_train].sum()),
         pixel_range=config.data.pixel_range,
         skip_unreadable=config.data.unreadable == "skip",
     )
-    unreadable = index.has_remark(UNREADABLE)
-    kept = ~unreadable | (np.arange(len(unreadable)) >= len(competition.ids))
-    competition, index = competition.without_unreadable(unreadable), index.take(kept)
-    return Project(with_decision(config, DEFAULT), workspace, competition, index)
+    row_images, unreadable = competition.row_images, index.has_remark(UNREADABLE)
+    kept = ~row_images.any_of(unreadable) | (np.arange(len(row_images.counts)) >= num_train)
+    index = index.take(kept[row_images.rows_of_images()])
+    competition = competition.without_unreadable(unreadable)
+    _check_pooling(config, competition.row_images)
+    return Project(
+        *(with_decision(config, DEFAULT), workspace, competition),
+        index.take(competition.row_images.first),
+        every_image=None if row_images.are_single else index,
+    )
+
+
+def _check_pooling(config: Config, row_images: RowImages) -> None:
+    """Refuse learners that join the features of a row's images where rows have other numbers."""
+    counts = row_images.counts
+    for name, member in config.members.items():
+        joins = isinstance(member, Learner) and member.pool_images == "concat"
+        if joins and len(np.unique(counts)) > 1:
+            raise UserError(
+                f"members.{name}: `pool_images: concat` needs as many images in each row, and rows "
+                f"have {counts.min()} to {counts.max()}. Use mean, max or mean_max."
+            )
 
 
 def _check_metric(metric: Metric, competition: Competition, config: Config) -> None:

@@ -163,17 +163,19 @@ class Data(Section):
     """Where the rows and their images are, relative to input/<competition>/."""
 
     id: str = Field("id", description="column that identifies a row, the same in every CSV")
-    train_images: str = Field(
+    train_images: str | list[str] = Field(
         "train/{id}",
         description="path of a training image; any column of train.csv may stand in braces. This "
-        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png",
+        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png. "
+        "Rows with several images: a list of paths, or one with `*`: train/{id}/*.png",
     )
-    test_images: str = Field("test/{id}", description="the same for test.csv")
+    test_images: str | list[str] = Field("test/{id}", description="the same for test.csv")
     train_csv: str = Field("train.csv", description="training rows with targets")
-    rows: Literal["image", "label"] = Field(
+    rows: Literal["image", "label", "file"] = Field(
         "image",
-        description="label: train_csv has a row for each label of an image (multilabel); rows of "
-        "one id are joined",
+        description="label: train_csv has a row for each label of an image (multilabel); file: "
+        "train_csv and test_csv have a row for each image file of an id (a study, a patient), "
+        "which gets one answer. Rows of one id are joined",
     )
     class_folders: str | None = Field(
         None,
@@ -273,21 +275,39 @@ class Data(Section):
             raise ValueError("expected [LOW, HIGH], the lower value first")
         return limits
 
+    @property
+    def train_templates(self) -> list[str]:
+        """Return the paths of a training row's images, always as a list."""
+        return [self.train_images] if isinstance(self.train_images, str) else self.train_images
+
+    @property
+    def test_templates(self) -> list[str]:
+        """Return the paths of a test row's images, always as a list."""
+        return [self.test_images] if isinstance(self.test_images, str) else self.test_images
+
     @field_validator("train_images", "test_images")
     @classmethod
-    def _readable_template(cls, template: str) -> str:
-        try:
-            parts = list(Formatter().parse(template))
-            columns = [name for _, name, _, _ in parts if name is not None]
-            widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
-            if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
-                raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
-            if not columns:
-                raise ValueError("it names no column in braces, so all rows have the same image")
-            template.format_map(dict.fromkeys(columns, "1"))
-        except (ValueError, LookupError, AttributeError) as error:
-            raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
-        return template
+    def _readable_templates(cls, templates: str | list[str]) -> str | list[str]:
+        if not templates:
+            raise ValueError("it names no path; expected one such as train/{id}.png")
+        for template in [templates] if isinstance(templates, str) else templates:
+            _check_template(template)
+        return templates
+
+
+def _check_template(template: str) -> None:
+    """Refuse a template that makes no path of a row's cells."""
+    try:
+        parts = list(Formatter().parse(template))
+        columns = [name for _, name, _, _ in parts if name is not None]
+        widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
+        if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
+            raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
+        if not columns:
+            raise ValueError("it names no column in braces, so all rows have the same image")
+        template.format_map(dict.fromkeys(columns, "1"))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
 
 
 class Folds(Section):

@@ -1,6 +1,6 @@
 """A competition's rows, and what follows from them; `read_competition.py` reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Scale, Submission, Task
 from pipeline.core.artifacts import fingerprint
-from pipeline.core.image_files import image_paths
 from pipeline.core.labels import named_like
 from pipeline.core.long_forms import LongSample
+from pipeline.core.row_images import RowImages, paths_of_rows, rows_without_images
 from pipeline.core.scale import to_scale
 from pipeline.core.targets import examples
 from pipeline.errors import UserError
@@ -68,13 +68,33 @@ class Competition:
         return self.test[self.data.id].to_numpy(dtype=str)
 
     @cached_property
+    def _listed(self) -> tuple[list[str], np.ndarray]:
+        """Return the paths of all rows' images, as the templates spell them, and their numbers."""
+        joined = self.data.rows == "file"
+        parts = (self.train, self.data.train_templates), (self.test, self.data.test_templates)
+        listed = [
+            paths_of_rows(rows, templates, folder=self.folder, joined=joined)
+            for rows, templates in parts
+        ]
+        paths, counts = zip(*listed, strict=True)
+        return [path for of_part in paths for path in of_part], np.concatenate(counts)
+
+    @cached_property
     def paths(self) -> list[str]:
         """Return images of training rows, then of test rows, relative to `folder`."""
-        paths = [
-            *image_paths(self.train, self.data.train_images),
-            *image_paths(self.test, self.data.test_images),
-        ]
-        return [self.endings.get(path, path) for path in paths]
+        return [self.endings.get(path, path) for path in self._listed[0]]
+
+    @cached_property
+    def row_images(self) -> RowImages:
+        """Return which of `paths` are a row's: of training rows, then of test rows."""
+        return RowImages(self._listed[1])
+
+    def rows_without_images(self) -> Iterator[str]:
+        """Yield messages about rows that the templates give no image."""
+        of_train, of_test = np.split(self.row_images.counts, [len(self.ids)])
+        templates = self.data.train_templates, self.data.test_templates
+        yield from rows_without_images(self.ids, of_train, templates[0], self.folder)
+        yield from rows_without_images(self.test_ids, of_test, templates[1], self.folder)
 
     @cached_property
     def raw_targets(self) -> np.ndarray:
@@ -176,13 +196,15 @@ class Competition:
         """Return the competition without training rows whose image cannot be read, with notes.
 
         Args:
-            unreadable: (N + N_test,) of training rows, then of test rows.
+            unreadable: (M,) of images, those of training rows first. A row is unreadable if one
+                of its images is.
         Raises:
             UserError: if most are.
         """
         if not unreadable.any():
             return self
-        paths, is_train = np.array(self.paths), np.arange(len(unreadable)) < len(self.ids)
+        paths = np.array(self.paths)
+        is_train = np.arange(len(paths)) < self.row_images.counts[: len(self.ids)].sum()
         if unreadable.mean() > MOST_UNREADABLE:
             raise UserError(
                 f"{self.folder}: {unreadable.sum()} of {len(paths)} images cannot be read, e.g. "
@@ -199,7 +221,8 @@ class Competition:
             )
             if len(of_part)
         ]
-        readable = self.take(np.flatnonzero(~unreadable[is_train]))
+        rows = self.row_images.any_of(unreadable)[: len(self.ids)]
+        readable = self.take(np.flatnonzero(~rows))
         return replace(readable, notes=(*self.notes, *notes), left_out=tuple(train.tolist()))
 
 

@@ -12,6 +12,7 @@ from pipeline.core.competition import AS_TRAIN, Competition, only_column
 from pipeline.core.id_checks import bad_ids, formulas, shared_ids, strange_sample
 from pipeline.core.image_files import missing_images, with_other_endings
 from pipeline.core.long_forms import join_labels
+from pipeline.core.row_images import join_files
 from pipeline.core.sample import unused_names, wide_sample
 from pipeline.core.tables import missing_columns, read_tables, read_test, test_path_of
 from pipeline.core.targets import bad_weights, encode_targets, read_numbers, strange_labels
@@ -41,9 +42,13 @@ def read_competition(
         joint = (data.id, task.targets[0], task.separator)
         train, differing = join_labels(train, *joint, folder / data.train_csv)
         problems += differing
-    sample, long_sample = wide_sample(sample, test, data, submission)
     train_path = folder / (data.class_folders or data.train_csv)
     test_path = test_path_of(folder, data, is_sample=test is sample)
+    if data.rows == "file":
+        train, of_train = joined_files(train, data, task.targets, path=train_path)
+        test, of_test = joined_files(test, data, [], path=test_path)
+        problems += [*of_train, *of_test]
+    sample, long_sample = wide_sample(sample, test, data, submission)
     problems += unused_names(sample, data, submission, folder / data.sample_submission)
     problems += missing_columns(folder, task, data, train, test, sample)
     _refuse(problems)
@@ -69,6 +74,8 @@ def read_competition(
         long_sample=long_sample,
         submission=submission,
     )
+    problems += competition.rows_without_images()
+    _refuse(problems)
     endings, missing = with_other_endings(folder, competition.paths)
     if data.unreadable == "stop":
         problems += missing_images(folder, missing, of=len(competition.paths))
@@ -94,6 +101,10 @@ def with_test_rows(known: Competition, folder: Path) -> Competition:
         folder, data, problems, notes, submission=submission, may_be_empty=True
     )
     _refuse(problems)
+    if data.rows == "file":
+        path = test_path_of(folder, data, is_sample=test is sample)
+        test, differing = joined_files(test, data, [], path=path)
+        problems += differing
     sample, long_sample = wide_sample(sample, test, data, submission)
     problems += missing_columns(folder, known.task, data, known.train, test, sample)
     _refuse(problems)
@@ -115,6 +126,16 @@ def with_test_rows(known: Competition, folder: Path) -> Competition:
         endings={},
         notes=tuple(notes),
     )
+
+
+def joined_files(
+    rows: pd.DataFrame, data: Data, targets: list[str], *, path: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """Join rows of one id's images; of training rows where there are targets."""
+    templates = data.train_templates if targets else data.test_templates
+    same = [*targets, *data.numeric, *data.categorical]
+    same += [name for name in (data.group, data.weight) if name and targets]
+    return join_files(rows, data.id, templates=templates, same=same, path=path)
 
 
 def _bad_test_ids(

@@ -35,7 +35,7 @@ def read_tables(
             data.id,
             task.targets[0],
             problems,
-            but=folder / PurePosixPath(data.test_images).parent,
+            but=folder / PurePosixPath(data.test_templates[0]).parent,
         )
     whole, path = rows, folder / (data.class_folders or data.train_csv)
     if rows is not None and data.split is not None:
@@ -131,7 +131,7 @@ def _test_folder(folder: Path, data: Data, *, is_sampled: bool) -> str:
     path = folder / data.test_csv
     if path.is_dir() and path.suffix.lower() not in TEXT:
         return data.test_csv
-    below = PurePosixPath(data.test_images).parent.as_posix()
+    below = PurePosixPath(data.test_templates[0]).parent.as_posix()
     is_default = data.test_csv == Data.model_fields["test_csv"].default and not path.exists()
     is_meant = data.class_folders is not None and is_default and not is_sampled
     return below if is_meant and (folder / below).is_dir() else ""
@@ -146,12 +146,13 @@ def _rows_of_folder(
     notes: list[str],
 ) -> CsvFile:
     """Return the images of a folder as test rows, but those of training rows."""
-    used = columns_in_braces(data.train_images)
+    used = [name for template in data.train_templates for name in columns_in_braces(template)]
     is_known = train is not None and {*used} <= {*train}
-    taken = image_paths(train, data.train_images) if is_known else []
+    templates = data.train_templates if is_known else []
+    taken = [path for template in templates for path in image_paths(train, template)]
     rows = rows_of_folder(
         *(folder, listed),
-        template=data.test_images,
+        template=data.test_templates[0],
         id_column=data.id,
         taken={*map(without_ending, taken)},
     )
@@ -213,9 +214,9 @@ def missing_columns(
         and all(name in rows and rows[name].is_unique for rows in tables)
     ]
     where = (folder, data, shared)
-    images = ("data.train_images", data.train_images)
+    images = ("data.train_images", data.train_templates)
     yield from _missing_in(train, "data.train_csv", *where, of_train, images)
-    images = ("data.test_images", data.test_images)
+    images = ("data.test_images", data.test_templates)
     key = _test_key(data, is_sample=test is sample)
     yield from _missing_in(test, key, *where, of_both, images)
     if sample is not None and test is not sample:
@@ -240,7 +241,7 @@ def _missing_in(
     data: Data,
     shared: list[str],
     columns: dict[str, str],
-    images: tuple[str, str] = ("", ""),
+    images: tuple[str, list[str]] = ("", []),
     test: pd.DataFrame | None = None,
 ) -> Iterator[str]:
     """Yield messages about missing columns of one CSV.
@@ -249,12 +250,13 @@ def _missing_in(
         key: of the config, that names the CSV.
         shared: columns that may identify rows in every CSV.
         columns: required ones: the key of the config that names each.
-        images: a key, and its template of paths.
+        images: a key, and its templates of paths.
         test: rows of test.csv, where `rows` are the sample's.
     """
     path = folder / getattr(data, key.removeprefix("data."))
-    images_key, template = images
-    for column in dict.fromkeys([*columns, *columns_in_braces(template)]):
+    images_key, templates = images
+    of_images = [name for template in templates for name in columns_in_braces(template)]
+    for column in dict.fromkeys([*columns, *of_images]):
         if column in rows.columns:
             continue
         near = did_you_mean(column, rows.columns, list_all=False)

@@ -173,7 +173,7 @@ def _predict_chunk(
             *(len(unreadable), examples(unreadable.values())),
         )
         prior = model.prior[model.fitted.uses]
-        layers[:, :, list(unreadable)] = prior[:, None, None]
+        layers[:, :, rows.given.rows_of_images()[list(unreadable)]] = prior[:, None, None]
 
 
 def _worth(model: Model) -> dict[str, float]:

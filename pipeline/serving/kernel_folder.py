@@ -107,7 +107,7 @@ def _name_of_test(project: Project) -> str:
     data, folder = project.config.data, project.competition.folder
     if data.split is not None:
         return data.train_csv
-    names = [data.test_csv, data.sample_submission, PurePosixPath(data.test_images).parts[0]]
+    names = [data.test_csv, data.sample_submission, PurePosixPath(data.test_templates[0]).parts[0]]
     return next((name for name in names if (folder / name).exists()), data.test_csv)
 
 
@@ -157,7 +157,9 @@ def _write_rows(folder: Path, competition: Competition) -> None:
     data = competition.data
     folder.mkdir()
     columns = [data.id, *competition.task.targets, *data.numeric, *data.categorical]
-    columns += [*columns_in_braces(data.train_images), *([data.weight] if data.weight else [])]
+    for template in data.train_templates:
+        columns += columns_in_braces(template)
+    columns += [data.weight] if data.weight else []
     train = competition.train[list(dict.fromkeys(columns))]
     train.to_csv(folder / "train.csv", index=False)
     if competition.sample is not None:

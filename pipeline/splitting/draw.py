@@ -79,11 +79,19 @@ def draw_folds(
 
 
 def find_copies(project: Project) -> pd.DataFrame:
-    """Return pairs of images, of train and test, that show the same; without blank images."""
-    index = project.index
+    """Return pairs of rows, of train and test, that show the same; without blank images.
+
+    Of rows with several images, one that both show is enough.
+    """
+    index = project.all_images
     pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
     blank = index.has_remark(BLANK) | index.has_remark(UNREADABLE)
-    return pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
+    pairs = pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
+    if project.row_images.are_single:
+        return pairs
+    row_of = project.row_images.rows_of_images()
+    pairs = pairs.assign(a=row_of[pairs["a"]], b=row_of[pairs["b"]])
+    return pairs[pairs["a"] != pairs["b"]].drop_duplicates(["a", "b"], ignore_index=True)
 
 
 def scenes_of_folds(project: Project) -> np.ndarray:

@@ -117,7 +117,8 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
                 f"repeats {one + 1} and {other + 1} hold out the same rows together: there are "
                 "few groups to split; fewer folds.repeats give the same"
             )
-    unreadable = [*project.competition.left_out, *paths[project.index.has_remark(UNREADABLE)]]
+    every = project.all_images
+    unreadable = [*project.competition.left_out, *every.paths[every.has_remark(UNREADABLE)]]
     return {
         **({"unreadable": list(map(str, unreadable))} if unreadable else {}),
         "notes": notes,
@@ -138,9 +139,10 @@ def _find_leaks(project: Project, table: FoldTable, scenes: np.ndarray) -> list[
     competition, index, seed = project.competition, project.index, project.config.seed
     # As folds.csv, what is found does not depend on task.transform.
     competition = replace(competition, targets=competition.raw_targets, scale="none")
+    num_train = int(project.row_images.counts[project.train_rows].sum())
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
-        *find_unusual_images(index, project.num_train, project.config.data.pixel_range),
+        *find_unusual_images(project.all_images, num_train, project.config.data.pixel_range),
         *find_target_leaks(competition, index, table, seed=seed),
         *find_torn_columns(competition, table),
         find_torn_scenes(scenes, index, table),

@@ -24,7 +24,7 @@ OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of
 ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
-    Learner: ("concatenate", "search", "stacks"),
+    Learner: ("concatenate", "search", "stacks", "pool_images"),
     Network: ("patience_share", "early_size"),
     Folds: ("repeats",),
     Submission: ("id", "columns", "rows"),
