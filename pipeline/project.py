@@ -12,6 +12,8 @@ from pipeline.config.schema import Config, Learner, Network, Transform
 from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import fingerprint, is_current
 from pipeline.core.competition import Competition
+from pipeline.core.extra_rows import ExtraRows
+from pipeline.core.extra_ties import ExtraTies, read_ties
 from pipeline.core.folds import FoldTable, read_folds
 from pipeline.core.metadata import encode_metadata
 from pipeline.core.read_competition import read_competition
@@ -63,6 +65,21 @@ class Project:
         """N: the first N images are training rows'."""
         return len(self.competition.ids)
 
+    @property
+    def num_rows(self) -> int:
+        """N + N_test: training rows, then test rows; extra rows have the numbers after them."""
+        return self.num_train + len(self.competition.test_ids)
+
+    @property
+    def extra(self) -> tuple[ExtraRows, ...]:
+        """Rows that are learnt from and never held out."""
+        return self.competition.extra
+
+    @cached_property
+    def extra_ties(self) -> ExtraTies:
+        """Which training rows must not be held out where an extra row is learnt from."""
+        return read_ties(self.workspace.extra_csv, self.competition.ids)
+
     @cached_property
     def folds(self) -> FoldTable:
         """folds.csv, joined by id; `make folds` must have run."""
@@ -101,7 +118,7 @@ class Project:
 
     @property
     def all_images(self) -> ImageIndex:
-        """All images of training rows, then of test rows, those of a row together."""
+        """All images of training, test and extra rows, those of a row together."""
         return self.index if self.every_image is None else self.every_image
 
     @property
@@ -116,7 +133,7 @@ class Project:
 
     def digest_of_images(self, rows: slice = EVERY_ROW) -> str:
         """Return the digest of the images of training and test rows, or of some of them."""
-        if self.row_images.are_single:
+        if self.every_image is None:
             return self.index.take(rows).digest
         counts = self.row_images.counts[rows]
         images, _ = self.row_images.of(np.arange(len(self.row_images.counts))[rows])
@@ -131,7 +148,16 @@ class Project:
     @property
     def test_rows(self) -> slice:
         """Test rows among all."""
-        return slice(self.num_train, None)
+        return slice(self.num_train, self.num_rows)
+
+    @property
+    def digest_of_training_images(self) -> str:
+        """Digest of what models learn from: images of training rows and of extra rows."""
+        of_train = self.digest_of_images(self.train_rows)
+        if not self.extra:
+            return of_train
+        of_extra = self.digest_of_images(slice(self.num_rows, None))
+        return fingerprint(train=of_train, extra=of_extra, ties=self.extra_ties.digest)
 
     @property
     def submissions_to_mix(self) -> list[Path]:
@@ -176,12 +202,17 @@ class Project:
         Args:
             pool: how features of several images become a row's.
         """
-        return self.row_images.pool(self.image_features(backbone), pool)
+        features = self._features_of_rows(backbone, pool)
+        return features[: self.num_rows] if self.extra else features
 
     def blocks(self, learner: str) -> dict[str, np.ndarray]:
-        """Return a learner's blocks by name, each (N + N_test, V, D)."""
+        """Return a learner's blocks by name, each (N + N_test + E, V, D) with E extra rows."""
         settings = self.config.members[learner]
-        return {name: self.block(name, pool=settings.pool_images) for name in settings.backbones}
+        pool = settings.pool_images
+        return {name: self._features_of_rows(name, pool) for name in settings.backbones}
+
+    def _features_of_rows(self, backbone: str, pool: str) -> np.ndarray:
+        return self.row_images.pool(self.image_features(backbone), pool)
 
     def member(self, name: str) -> Learner | Network:
         """Return a member's settings, its seed and number of epochs filled in."""
@@ -249,6 +280,9 @@ def open_project(config: Config, root: Path) -> Project:
     metric = task_metric(config.task, competition.classes)
     find_form(competition, metric, config.submission)  # refuses before images are looked at
     _check_metric(metric, competition, config)
+    if config.folds.column in competition.train:
+        competition = competition.with_training_only(config.folds.column)
+    _check_extra(config, competition)
     competition = competition.on_scale(scale_of(config.task, metric, competition.targets))
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
@@ -262,15 +296,30 @@ def open_project(config: Config, root: Path) -> Project:
         skip_unreadable=config.data.unreadable == "skip",
     )
     row_images, unreadable = competition.row_images, index.has_remark(UNREADABLE)
-    kept = ~row_images.any_of(unreadable) | (np.arange(len(row_images.counts)) >= num_train)
+    numbers, num_rows = np.arange(len(row_images.counts)), num_train + len(competition.test_ids)
+    is_test = (numbers >= num_train) & (numbers < num_rows)
+    kept = ~row_images.any_of(unreadable) | is_test
     index = index.take(kept[row_images.rows_of_images()])
     competition = competition.without_unreadable(unreadable)
     _check_pooling(config, competition.row_images)
+    has_more = not competition.row_images.are_single or bool(competition.extra)
+    num_rows = len(competition.ids) + len(competition.test_ids)
     return Project(
         *(with_decision(config, DEFAULT), workspace, competition),
-        index.take(competition.row_images.first),
-        every_image=None if row_images.are_single else index,
+        index.take(competition.row_images.first[:num_rows]) if has_more else index,
+        every_image=index if has_more else None,
     )
+
+
+def _check_extra(config: Config, competition: Competition) -> None:
+    """Refuse members that cannot learn from extra rows."""
+    for name, member in config.members.items():
+        if competition.extra and isinstance(member, Learner) and member.stacks:
+            raise UserError(
+                f"members.{name}: `stacks` needs predictions of each row that it learns from by "
+                "models that have not seen it, and every model sees the extra rows (data.extra, or "
+                "-1 in folds.column). Leave `stacks` or the extra rows out."
+            )
 
 
 def _check_pooling(config: Config, row_images: RowImages) -> None:

@@ -159,6 +159,28 @@ class Split(Section):
         return self
 
 
+class Extra(Section):
+    """Rows that are learnt from and never held out or scored, such as external data."""
+
+    rows: str = Field(
+        description="a CSV with the target's columns, or a folder with a folder for each class"
+    )
+    images: str | list[str] = Field(
+        description="paths of their images, as train_images; of a folder: FOLDER/{id}"
+    )
+    weight: float = Field(1.0, gt=0, description="of such a row, where a training row weighs 1")
+
+    @property
+    def templates(self) -> list[str]:
+        """Return the paths of a row's images, always as a list."""
+        return [self.images] if isinstance(self.images, str) else self.images
+
+    @field_validator("images")
+    @classmethod
+    def _readable_templates(cls, templates: str | list[str]) -> str | list[str]:
+        return _checked_templates(templates)
+
+
 class Data(Section):
     """Where the rows and their images are, relative to input/<competition>/."""
 
@@ -200,6 +222,12 @@ class Data(Section):
         {},
         description="CSVs whose columns are joined to train and test rows, each by a column that "
         "both have: {patients.csv: patient_id}",
+    )
+    extra: Extra | None = Field(
+        None,
+        description="rows that are learnt from and never held out or scored: {rows: other.csv, "
+        "images: other/{id}.jpg, weight: 0.5}. Those of a group, or with a copy, that is held out "
+        "are left out of that fold; `folds.scheme: column` makes such rows of -1",
     )
     weight: str | None = Field(
         None,
@@ -288,11 +316,16 @@ class Data(Section):
     @field_validator("train_images", "test_images")
     @classmethod
     def _readable_templates(cls, templates: str | list[str]) -> str | list[str]:
-        if not templates:
-            raise ValueError("it names no path; expected one such as train/{id}.png")
-        for template in [templates] if isinstance(templates, str) else templates:
-            _check_template(template)
-        return templates
+        return _checked_templates(templates)
+
+
+def _checked_templates(templates: str | list[str]) -> str | list[str]:
+    """Return paths of images; refuse those that make none of a row's cells."""
+    if not templates:
+        raise ValueError("it names no path; expected one such as train/{id}.png")
+    for template in [templates] if isinstance(templates, str) else templates:
+        _check_template(template)
+    return templates
 
 
 def _check_template(template: str) -> None:

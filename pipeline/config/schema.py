@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.competition import (
     DEFAULT_METRICS,
     Data,
+    Extra,
     Folds,
     Kind,
     Scale,
@@ -37,6 +38,7 @@ __all__ = [
     "Data",
     "Distill",
     "External",
+    "Extra",
     "Folds",
     "Kind",
     "Learner",

@@ -78,6 +78,8 @@ def names_in(archive: Path) -> list[str]:
 def _archives_in(folder: Path, data: Data) -> Iterator[PurePosixPath]:
     """Yield the archives that the config's paths pass through, relative to the folder."""
     paths = [data.train_csv, data.test_csv, data.sample_submission, data.class_folders or ""]
+    if data.extra is not None:
+        paths += [data.extra.rows, *data.extra.templates]
     for path in (*paths, *data.join, *data.train_templates, *data.test_templates):
         parts = PurePosixPath(path).parts
         for depth in range(1, len(parts)):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Scale, Submission, Task
 from pipeline.core.artifacts import fingerprint
+from pipeline.core.extra_rows import ExtraRows
 from pipeline.core.labels import named_like
 from pipeline.core.long_forms import LongSample
 from pipeline.core.row_images import RowImages, paths_of_rows, rows_without_images
@@ -38,6 +39,7 @@ class Competition:
         scale: of regression's `targets`; the CSVs hold the target's own unit.
         long_sample: how the sample is written, where it has a row for each id and class.
         submission: the config's section, with the sample's own names.
+        extra: rows that are learnt from and never held out or scored.
         left_out: images of training rows that are not here, for they cannot be read.
     """
 
@@ -56,6 +58,7 @@ class Competition:
     long_sample: LongSample | None = None
     submission: Submission = AS_TRAIN
     left_out: tuple[str, ...] = ()
+    extra: tuple[ExtraRows, ...] = ()
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -71,7 +74,11 @@ class Competition:
     def _listed(self) -> tuple[list[str], np.ndarray]:
         """Return the paths of all rows' images, as the templates spell them, and their numbers."""
         joined = self.data.rows == "file"
-        parts = (self.train, self.data.train_templates), (self.test, self.data.test_templates)
+        parts = [
+            (self.train, self.data.train_templates),
+            (self.test, self.data.test_templates),
+            *((extra.table, extra.templates) for extra in self.extra),
+        ]
         listed = [
             paths_of_rows(rows, templates, folder=self.folder, joined=joined)
             for rows, templates in parts
@@ -81,20 +88,25 @@ class Competition:
 
     @cached_property
     def paths(self) -> list[str]:
-        """Return images of training rows, then of test rows, relative to `folder`."""
+        """Return images of training, test and extra rows, relative to `folder`."""
         return [self.endings.get(path, path) for path in self._listed[0]]
 
     @cached_property
     def row_images(self) -> RowImages:
-        """Return which of `paths` are a row's: of training rows, then of test rows."""
+        """Return which of `paths` are a row's: of training, test and extra rows."""
         return RowImages(self._listed[1])
 
     def rows_without_images(self) -> Iterator[str]:
         """Yield messages about rows that the templates give no image."""
-        of_train, of_test = np.split(self.row_images.counts, [len(self.ids)])
-        templates = self.data.train_templates, self.data.test_templates
-        yield from rows_without_images(self.ids, of_train, templates[0], self.folder)
-        yield from rows_without_images(self.test_ids, of_test, templates[1], self.folder)
+        parts = [
+            (self.ids, self.data.train_templates),
+            (self.test_ids, self.data.test_templates),
+            *((np.arange(len(extra)).astype(str), extra.templates) for extra in self.extra),
+        ]
+        ends = np.cumsum([len(ids) for ids, _ in parts])
+        counts = np.split(self.row_images.counts, ends[:-1])
+        for (ids, templates), of_part in zip(parts, counts, strict=True):
+            yield from rows_without_images(ids, of_part, templates, self.folder)
 
     @cached_property
     def raw_targets(self) -> np.ndarray:
@@ -161,7 +173,9 @@ class Competition:
         columns = [*self.task.targets, *self.data.numeric, *self.data.categorical]
         cells = {column: self.train[column].tolist() for column in columns}
         weights = {} if self.data.weight is None else {"weights": self.weights.tolist()}
-        return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells, **weights)
+        extra = {"extra": [rows.cells for rows in self.extra]} if self.extra else {}
+        ids = self.ids.tolist()
+        return fingerprint(ids=ids, classes=self.classes, cells=cells, **weights, **extra)
 
     @cached_property
     def test_digest(self) -> str:
@@ -173,7 +187,8 @@ class Competition:
         """Return the competition with targets on another scale than their own unit."""
         if scale == "none":
             return self
-        return replace(self, targets=to_scale(self.targets, scale), scale=scale)
+        extra = tuple(rows.on_scale(scale) for rows in self.extra)
+        return replace(self, targets=to_scale(self.targets, scale), scale=scale, extra=extra)
 
     def subset(self, share: float, *, rng: np.random.Generator) -> "Competition":
         """Return a share of the training rows, in file order, with targets in the same proportions.
@@ -203,27 +218,51 @@ class Competition:
         """
         if not unreadable.any():
             return self
-        paths = np.array(self.paths)
-        is_train = np.arange(len(paths)) < self.row_images.counts[: len(self.ids)].sum()
+        paths, of_rows = np.array(self.paths), self.row_images
+        num_train, num_rows = len(self.ids), len(self.ids) + len(self.test_ids)
         if unreadable.mean() > MOST_UNREADABLE:
             raise UserError(
                 f"{self.folder}: {unreadable.sum()} of {len(paths)} images cannot be read, e.g. "
                 f"{examples(paths[unreadable])}: too many for `data.unreadable: skip`. "
                 "`data.train_images` and `data.test_images` say where they are."
             )
-        train, test = (paths[unreadable & part] for part in (is_train, ~is_train))
+        rows = of_rows.rows_of_images()
+        parts = {
+            "training rows are left out, for their images cannot be read": rows < num_train,
+            "test images cannot be read and get the mean of the training targets": (
+                (rows >= num_train) & (rows < num_rows)
+            ),
+            "extra rows are left out, for their images cannot be read": rows >= num_rows,
+        }
         notes = [
-            f"{len(of_part)} {what}, e.g. {examples(of_part)} (data.unreadable: skip; all are "
-            "listed in audit.json)"
-            for of_part, what in (
-                (train, "training rows are left out, for their images cannot be read"),
-                (test, "test images cannot be read and get the mean of the training targets"),
-            )
-            if len(of_part)
+            f"{len(found)} {what}, e.g. {examples(found)} (data.unreadable: skip; all are listed "
+            "in audit.json)"
+            for what, part in parts.items()
+            if len(found := paths[unreadable & part])
         ]
-        rows = self.row_images.any_of(unreadable)[: len(self.ids)]
-        readable = self.take(np.flatnonzero(~rows))
-        return replace(readable, notes=(*self.notes, *notes), left_out=tuple(train.tolist()))
+        kept = ~of_rows.any_of(unreadable)
+        ends = num_rows + np.cumsum([0, *map(len, self.extra)])
+        extra = tuple(
+            source.take(np.flatnonzero(kept[start:end]))
+            for source, start, end in zip(self.extra, ends[:-1], ends[1:], strict=True)
+        )
+        readable = self.take(np.flatnonzero(kept[:num_train]))
+        left_out = paths[unreadable & ((rows < num_train) | (rows >= num_rows))].tolist()
+        notes = (*self.notes, *notes)
+        return replace(readable, notes=notes, left_out=tuple(left_out), extra=extra)
+
+    def with_training_only(self, column: str) -> "Competition":
+        """Return the competition with the training rows whose cell is -1 as extra rows."""
+        only = (self.train[column].str.strip() == "-1").to_numpy()
+        if not only.any():
+            return self
+        apart = ExtraRows(
+            *(self.train, self.data.train_templates, self.targets, self.weights),
+            *(self.task, self.data),
+        ).take(np.flatnonzero(only))
+        note = f"{len(apart)} training rows are never held out or scored (-1 in {column!r})"
+        rest = self.take(np.flatnonzero(~only))
+        return replace(rest, notes=(*self.notes, note), extra=(*self.extra, apart))
 
 
 def only_column(sample: pd.DataFrame | None, data: Data) -> str | None:

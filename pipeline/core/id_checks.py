@@ -65,8 +65,10 @@ def _several_rows(rows: pd.DataFrame, data: Data, test: pd.DataFrame | None) -> 
         )
     key = "data.test_csv" if test is None else "data.train_csv"
     return (
-        " Several rows of one image (boxes, views, labels of several people) are not read: write a "
-        f"CSV with one row for each beside it, and name it in `{key}`."
+        f" Images of one {data.id!r} get one answer with `data.rows: file`, labels of one image "
+        "are joined with `data.rows: label`. Other rows of one image (boxes, labels of several "
+        "people) are not read: write a CSV with one row for each beside it, and name it in "
+        f"`{key}`."
     )
 
 
@@ -186,9 +188,9 @@ def other_id_column(
         of_test = test.get(name, pd.Series(dtype=str))
         if of_test.duplicated().any() and sorted(set(of_test)) == sorted(rows[name]):
             return (
-                f" {data.test_csv} has {name!r} too, several rows of each: one answer for several "
-                f"images is not written yet. Save a sample with the ids of {data.test_csv} beside "
-                f"it, name it in `{key}`, and average the submission by {name!r} yourself."
+                f" {data.test_csv} has {name!r} too, several rows of each: if their images get one "
+                f"answer, say `data: {{id: {name}, rows: file}}`; each path in `data.train_images` "
+                "and `data.test_images` then names a column that differs within them."
             )
     close = [name for name in rows.columns if name.lower().strip() == data.id.lower()]
     holding = [name for name in rows.columns if ids and set(rows[name]) == ids]

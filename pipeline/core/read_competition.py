@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config.schema import Data, Submission, Task
 from pipeline.core.competition import AS_TRAIN, Competition, only_column
+from pipeline.core.extra_rows import read_extra
 from pipeline.core.id_checks import bad_ids, formulas, shared_ids, strange_sample
 from pipeline.core.image_files import missing_images, with_other_endings
 from pipeline.core.long_forms import join_labels
@@ -68,14 +69,17 @@ def read_competition(
             read_numbers(rows[column], path, problems, blank_allowed=True)
     if data.weight is not None:
         problems += bad_weights(train[data.weight], train_path)
+    extra = None
+    if data.extra is not None:
+        extra = read_extra(folder, data.extra, data, task, classes, problems, notes)
     competition = Competition(
         *(folder, task, data, train, test, sample, classes, targets),
         separator=separator,
         long_sample=long_sample,
         submission=submission,
+        extra=() if extra is None else (extra,),
     )
     problems += competition.rows_without_images()
-    _refuse(problems)
     endings, missing = with_other_endings(folder, competition.paths)
     if data.unreadable == "stop":
         problems += missing_images(folder, missing, of=len(competition.paths))

@@ -1,5 +1,6 @@
 """Everything that is found out about a competition's folder, as guesses by key of the config."""
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,9 +135,12 @@ def _of_rows(
     )
     notes = [*rows.notes, *notes]
     if pictures:
+        template = str(rows.decisions["data.train_images"].value)
+        both = [template.replace(f"{{{tables.train.image}}}", f"{{{name}}}") for name in pictures]
         notes.append(
             f"{tables.train.path} names images in {', '.join(pictures)}, too: only those of "
-            f"`{tables.train.image}` are looked at"
+            f"`{tables.train.image}` are looked at; a list of paths in data.train_images (and "
+            f"test_images) takes all: {json.dumps([template, *both], ensure_ascii=False)}"
         )
     if blank := [] if cells is None else int((cells.str.strip() == "").sum()):
         notes.append(
@@ -153,8 +157,8 @@ def _of_rows(
     for name in tables.train.columns:
         if parts_splits(tables.train.rows[name]):
             notes.append(
-                f"the column `{name}` of {tables.train.path} parts train from test: save the rows "
-                "of each as a CSV, and name them in data.train_csv and data.test_csv"
+                f"the column `{name}` of {tables.train.path} parts train from test: "
+                f"`data: {{split: {{column: {name}, train: ..., test: ...}}}}` says which is which"
             )
     of_data = {key: guess for key, guess in target.decisions.items() if key.startswith("data.")}
     return task | rows.decisions | of_data | further, notes

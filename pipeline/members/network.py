@@ -118,7 +118,8 @@ def training_data(project: Project, member: str, data: FoldData) -> TrainingData
     """
     settings, competition = project.member(member), project.competition
     inner = _deciding_rows(project, member, data)
-    learnt, start = data.rows[~inner], settings.start
+    taught = ~inner & ~_tied_to(inner, project, data)
+    learnt, start = data.rows[taught], settings.start
     images, owners = project.row_images.of(learnt)
     valid_images, of_valid = project.row_images.of(data.held_out)
     inner_images, of_inner = project.row_images.of(data.rows[inner])
@@ -128,15 +129,15 @@ def training_data(project: Project, member: str, data: FoldData) -> TrainingData
         cut=project.config.backbones[settings.network].cut,
         task=project.task,
         rows=images,
-        targets=np.asarray(data.targets[~inner], dtype=float)[owners],
-        weights=_shared(data.weights[~inner], owners),
+        targets=np.asarray(data.targets[taught], dtype=float)[owners],
+        weights=_shared(data.weights[taught], owners),
         inner_rows=inner_images,
         inner_targets=data.targets[inner][of_inner],
         valid_rows=valid_images,
         valid_targets=competition.targets[data.held_out][of_valid],
         teacher=None if data.teacher is None else data.teacher[learnt][owners],
         start_weights=start and project.workspace.fold(start.member, data.fold) / WEIGHTS,
-        fit_head=_linear_probe(project, member, data, ~inner),
+        fit_head=_linear_probe(project, member, data, taught),
     )
 
 
@@ -189,7 +190,7 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
             member,
             settings.start.member,
         )
-    labelled = len(data.rows) - data.num_pseudo_labelled
+    labelled = int((data.rows < project.num_train).sum())
     try:
         aside[:labelled] = set_aside(
             data.targets[:labelled],
@@ -201,6 +202,14 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
     except UserError as error:
         raise UserError(f"members.{member} {model_name(fold)}: {error}") from None
     return aside
+
+
+def _tied_to(inner: np.ndarray, project: Project, data: FoldData) -> np.ndarray:
+    """(n,) which extra rows show again, or share a group with, rows that decide when to stop."""
+    if not project.extra or not inner.any():
+        return np.zeros(len(data.rows), dtype=bool)
+    groups = inner_groups(project, data.rows)
+    return (data.rows >= project.num_rows) & np.isin(groups, groups[inner])
 
 
 def _keeps_the_same(project: Project, member: str) -> bool:

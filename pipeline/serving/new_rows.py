@@ -61,7 +61,7 @@ class NewRows(Project):
     def of(cls, project: Project, rows: GivenRows, folder: Path) -> "NewRows":
         """Return a project with other rows in place of the test rows."""
         known = {part.name: getattr(project, part.name) for part in fields(Project)}
-        known["competition"] = replace(project.competition, test=rows.table)
+        known["competition"] = replace(project.competition, test=rows.table, extra=())
         known["other_folds"] = project.folds
         named = project.config.data.pixel_range
         pixel_range = project.index.pixel_range or (named and PixelRange(*named))

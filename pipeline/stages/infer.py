@@ -31,7 +31,7 @@ def predict_fold(
     """One fold's model on the rows that it held out and on the test rows, in one pass (law 5)."""
     competition = project.competition
     held_out = np.flatnonzero(project.folds.held_out(fold))
-    rows = np.concatenate([held_out, np.arange(project.num_train, len(project.row_images.counts))])
+    rows = np.concatenate([held_out, np.arange(project.num_train, project.num_rows)])
     values, view_values = predict_rows(project, member, fold, rows)
     mean = competition.targets[~project.folds.held_out(fold)].mean(axis=0)
     values[project.unreadable[rows]] = mean

@@ -130,7 +130,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         task=task_recipe(config.task),
         rows=project.competition.rows_digest,
         metadata=[config.data.numeric, config.data.categorical],
-        images=project.digest_of_images(project.train_rows),
+        images=project.digest_of_training_images,
         folds=project.folds.digest_of(fold),
         fold=fold,
         teachers=sources,

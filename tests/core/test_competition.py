@@ -604,7 +604,7 @@ WRONG = {
         },
         Y,
         {},
-        r"test\.csv has 'who' too, several rows of each: one answer for several images",
+        r"test\.csv has 'who' too, several rows of each.*`data: \{id: who, rows: file\}`",
     ),
     "rows of boxes": (
         {
@@ -619,13 +619,13 @@ WRONG = {
         {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "box": range(4), "label": list("xyxy")})},
         Y,
         {},
-        r"2 ids stand more than once[^`]* are not read: write a CSV with one row for each",
+        r"2 ids stand more than once.*`data\.rows: file`.* are not read: write a CSV with one row",
     ),
     "rows of several readers": (
         {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "label": list("xyxy")})},
         Y,
         {},
-        r"2 ids stand more than once.* are not read: write a CSV with one row for each",
+        r"2 ids stand more than once.*`data\.rows: file`.* are not read: write a CSV with one row",
     ),
     "another separator of labels": (
         {"train": train(["a", "b", "a|b", "b|c"], "label")},

@@ -14,6 +14,7 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.read_competition import read_competition
 from pipeline.core.row_images import RowImages, paths_of_rows
 from pipeline.errors import UserError
+from pipeline.members.get_member import get_member
 from pipeline.project import open_project
 from pipeline.splitting.draw import find_copies
 from pipeline.submission.check_file import check_file
@@ -141,8 +142,6 @@ def test_two_columns_of_images_go_to_a_submission(eyes):
 def test_a_networks_prediction_is_the_mean_of_its_images(eyes):
     """The same network, asked for each image as a row of its own."""
     project = open_project(load_config(str(eyes / "tiny.yaml")), eyes)
-    from pipeline.members.get_member import get_member
-
     rows = np.array([4, 0])
     values, views = get_member(project, "net").predict(0, rows)
     assert values.shape == (2, 3)
@@ -215,7 +214,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     rows = with_studies(write_competition(tmp_path))
     rows.loc[0, "label"] = "red"
     rows.to_csv(folder / "train.csv", index=False)
-    said = r"gives the images of one 'study' one answer, but 'label' differs within 1 of them.*s_0_train"
+    said = r"images of one 'study' one answer, but 'label' differs within 1 of them.*s_0_train"
     with pytest.raises(UserError, match=said):
         read_competition(folder, TASK, Data(**FILES))
 
