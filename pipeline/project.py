@@ -96,7 +96,9 @@ class Project:
     def positive_class(self) -> str:
         """The positive class and why it is that; empty where nothing depends on it."""
         competition, metric = self.competition, self.metric
-        sure_of = metric.wants == "probabilities" and competition.sample_column is not None
+        sure_of = (
+            metric.wants in ("probabilities", "shares") and competition.sample_column is not None
+        )
         if competition.positive is None or not (metric.of_positive or sure_of):
             return ""
         return f"{competition.positive} ({competition.positive_from})"

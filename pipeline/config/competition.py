@@ -98,6 +98,12 @@ class Task(Section, OfKind):
         " ", min_length=1, description="between labels, where one multilabel cell holds several"
     )
 
+    votes: bool = Field(
+        False,
+        description="multiclass: the target columns hold votes or shares, of which a row has any "
+        "sum above 0; members learn the shares, and kl_divergence scores them (other metrics: the "
+        "class of most votes)",
+    )
     transform: Transform = Field(
         "auto",
         description="of regression's targets, undone in predictions. auto: rmsle and msle, and mae "
@@ -122,6 +128,10 @@ class Task(Section, OfKind):
     def _keys_go_together(self) -> "Task":
         if len(self.targets) != 1 and self.kind in ("binary", "ordinal"):
             raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
+        if self.votes and (self.kind != "multiclass" or len(self.targets) < 2):
+            raise ValueError(
+                "`votes` is for a multiclass task with a column for each class: `target: [a, b, c]`"
+            )
         if self.classes is not None:
             if self.is_regression or len(self.targets) > 1:
                 raise ValueError("`classes` names labels in one column; here columns are named")

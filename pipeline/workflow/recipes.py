@@ -28,6 +28,7 @@ ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Network: ("patience_share", "early_size"),
     Folds: ("repeats",),
     Submission: ("id", "columns", "rows"),
+    Task: ("votes",),
 }
 
 
@@ -58,7 +59,8 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 
 def task_recipe(settings: Task) -> dict[str, Any]:
     """Return what is predicted, besides the rows, whose digest holds the order of classes."""
-    return settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
+    recipe = settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
+    return _without_added(settings, recipe)
 
 
 def metric_recipe(settings: Task) -> dict[str, Any]:
