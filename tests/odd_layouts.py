@@ -147,11 +147,13 @@ def header_that_no_template_holds(folder: Path) -> str:
     return r"`image\.name` of train\.csv names images, but .*another header"
 
 
-@question
-def paths_of_windows(folder: Path) -> str:
+@odd
+def paths_of_windows(folder: Path) -> dict[str, Any]:
     plain(folder)
     csv(folder, "train.csv", path=[f"train\\{name}.png" for name in TRAIN], label=LABELS)
-    return r"paths such as train\\a00\.png, which lead to no image: .*such as train/a00\.png"
+    csv(folder, "test.csv", path=[f"test\\{name}.png" for name in TEST])
+    csv(folder, "sample_submission.csv", path=[f"test\\{name}.png" for name in TEST], label="red")
+    return {"data.train_images": "{path}", "data.test_images": "{path}"}
 
 
 @question

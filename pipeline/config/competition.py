@@ -198,7 +198,8 @@ class Data(Section):
     train_images: str | list[str] = Field(
         "train/{id}",
         description="path of a training image; any column of train.csv may stand in braces. This "
-        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png. "
+        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png; "
+        "or through a Parquet, CSV or HDF5 file with images inside: train.parquet/COLUMN/{id}. "
         "Rows with several images: a list of paths, or one with `*`: train/{id}/*.png",
     )
     test_images: str | list[str] = Field("test/{id}", description="the same for test.csv")
