@@ -84,6 +84,10 @@ def _value(value: Any, indent: int) -> str:
         if any("  " in item or "\n" in item for item in map(_scalar, value)):
             return listed  # wrapping would change spaces within names
         return "\n    ".join(lines)
+    if isinstance(value, dict):
+        return (
+            f"{{{', '.join(f'{_scalar(key)}: {_value(v, indent)}' for key, v in value.items())}}}"
+        )
     return _scalar(value)
 
 
