@@ -5,8 +5,8 @@
 3,781 clothing photos, tf_efficientnet_lite0 at 224 px, one view. Every side is a process of its own
 and sees the same pixels; sides take turns, and ratios are those within a round. The stage and the
 loop are timed from start to end, with imports; the bare network from its second batch, on tensors
-that are ready. Where other work shares the machine, seconds of the processor say more than the
-clock's; `taskset -c 0 make bench` keeps all sides on one core.
+that are ready. Where other work shares the machine, CPU seconds say more than the clock's;
+`taskset -c 0 make bench` keeps all sides on one core.
 """
 
 import os
