@@ -25,10 +25,15 @@ POLL_SECONDS = 0.5
 
 
 class Run:
-    """This process, among those that work on a competition."""
+    """This process, among those that work on a competition.
+
+    Attributes:
+        folder: of all locks.
+        counts_on: fingerprints by folder, of what this run reads or writes.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         name = f"run {socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._record = folder / f"{name}.json"
         self._lock = FileLock(folder / f"{name}.lock")
@@ -37,14 +42,14 @@ class Run:
             "host": socket.gethostname(),
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        self._counts_on: dict[str, str] = {}
+        self.counts_on: dict[str, str] = {}
 
     def __enter__(self) -> "Run":
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except OSError as error:
-            log.debug("no locks in %s: %s", self._folder, error)
+            log.debug("no locks in %s: %s", self.folder, error)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +66,7 @@ class Run:
         """
         if not self._lock.is_locked:
             return
-        wanted = self._counts_on | {str(folder): recipe for folder, recipe in artifacts.items()}
+        wanted = self.counts_on | {str(folder): recipe for folder, recipe in artifacts.items()}
         told = None
         while clash := self._first_clash(wanted):
             if clash != told:
@@ -78,20 +83,20 @@ class Run:
 
         If there is none, record what this run uses.
         """
-        with FileLock(self._folder / "gate.lock"):
+        with FileLock(self.folder / "gate.lock"):
             for record in self._records_of_others():
                 theirs = (read_json(record) or {}).get("artifacts", {})
                 for folder, recipe in wanted.items():
                     if theirs.get(folder, recipe) != recipe:
                         return folder, _describe(record)
-            self._counts_on = wanted
+            self.counts_on = wanted
             write_json(self._record, {"owner": self._owner, "artifacts": wanted})
         return None
 
     def _records_of_others(self) -> list[Path]:
         """Return records of the other live runs; remove those of dead ones."""
         alive = []
-        for path in sorted(self._folder.glob("run *.lock")):
+        for path in sorted(self.folder.glob("run *.lock")):
             record = path.with_suffix(".json")
             if record == self._record:
                 continue
@@ -128,7 +133,7 @@ class Run:
 
     def others(self) -> list[str]:
         """Describe the other runs that work on the competition now."""
-        with FileLock(self._folder / "gate.lock"):
+        with FileLock(self.folder / "gate.lock"):
             return [_describe(record) for record in self._records_of_others()]
 
     def holder_of(self, folder: Path) -> str:
@@ -136,7 +141,7 @@ class Run:
         return _describe(self._owner_of(folder))
 
     def _lock_of(self, folder: Path) -> Path:
-        return self._folder / f"{' '.join(folder.parts[-3:])}.lock"
+        return self.folder / f"{' '.join(folder.parts[-3:])}.lock"
 
     def _owner_of(self, folder: Path) -> Path:
         return self._lock_of(folder).with_suffix(".json")

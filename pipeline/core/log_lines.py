@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
@@ -52,6 +53,21 @@ def lines_of_job(name: str) -> Iterator[None]:
                 handler.end_bar()
 
 
+@contextmanager
+def lines_in_file(path: Path) -> Iterator[None]:
+    """Also append log lines to a file, each with its time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = _FileLines(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.addFilter(lambda record: bool(record.getMessage()))  # progress that says nothing yet
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
 def log_progress(
     logger: logging.Logger, done: int, total: int, text: str, *, level: int = logging.INFO
 ) -> None:
@@ -72,6 +88,13 @@ class JobFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return " · ".join(filter(None, (_job, super().format(record))))
+
+
+class _FileLines(logging.FileHandler):
+    """Lines in a file, if they can be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave a full disk to those whose files are needed."""
 
 
 class _TerminalLines(logging.Handler):

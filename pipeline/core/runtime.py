@@ -7,6 +7,8 @@ import platform
 
 import numpy as np
 
+SHARE = "PIPELINE_PROCESSORS"  # of one of several jobs at once
+
 
 def stream_seed(seed: int, *names: str | int) -> int:
     """Return a 32-bit seed for a named stream: draws of one never change another's (law 8)."""
@@ -20,8 +22,23 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def num_threads() -> int:
-    """Return how many processors this process may use: a container's share, not the machine's."""
+    """Return how many processors this process may use: a container's share, not the machine's.
+
+    Of several jobs at once, each has its own share of them.
+    """
+    if share := os.environ.get(SHARE):
+        return int(share)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of_share(share: int) -> dict[str, str]:
+    """Return environment variables that keep a process that does a job to so many processors.
+
+    OMP_NUM_THREADS that the user set goes before: sums of other numbers of threads round otherwise,
+    so that the same number of threads gives the same bytes.
+    """
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(share)}
+    return {SHARE: str(share), **threads}
 
 
 def duration(seconds: float) -> str:

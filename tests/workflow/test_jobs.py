@@ -14,8 +14,9 @@ from pipeline.core.log_lines import JobFormatter
 from pipeline.core.timing import TIMING, disk_bytes, read_seconds
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
+from pipeline.workflow.execution import kind_of, time_left
 from pipeline.workflow.jobs import Job, pending, resolve
-from pipeline.workflow.local import LocalExecutor, kind_of, time_left
+from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import MAKE_BLOCK, blocks_together
 
 PLAN = Path(jobs.__file__).parent.parent / "workflow" / "plan.py"
