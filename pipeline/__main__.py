@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +13,16 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.core.artifacts import WRITE_ERRORS
+from pipeline.core.interruption import (
+    INTERRUPTED,
+    TERMINATED,
+    end_by_sigterm,
+    print_interrupted,
+)
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import let_threads_sleep, tune_allocator
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
-
-INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
 
 
 class Commands(TyperGroup):
@@ -398,10 +401,11 @@ def refuse_ignored(stage: str, environ: Mapping[str, str]) -> None:
 def main() -> None:
     """Run a command; print errors that a user caused as one message, without a traceback.
 
-    Exit code 2 for these errors, 130 for Ctrl-C.
+    Exit code 2 for these errors, 130 for Ctrl-C, 143 for SIGTERM.
     """
     tune_allocator()
     let_threads_sleep()
+    end_by_sigterm()
     start_logging()
     # A class name that a terminal cannot show does not end a run.
     sys.stdout.reconfigure(errors="replace")
@@ -409,10 +413,11 @@ def main() -> None:
         refuse_ignored(next(iter(sys.argv[1:]), ""), os.environ)
         app()
     except KeyboardInterrupt:
-        sys.exit(_print_interrupted())
+        print_interrupted()
+        sys.exit(INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # Typer exits so after Ctrl-C, without a message
-            _print_interrupted()
+        if end.code in (INTERRUPTED, TERMINATED):  # Typer exits so, without a message
+            print_interrupted()
         raise
     except UserError as error:
         sys.exit(_print_error(str(error)))
@@ -449,15 +454,6 @@ def _split(overrides: list[str] | None, more: str) -> list[str]:
     """Return overrides as a list; a value may hold spaces, a new one begins at `key=`."""
     texts = re.split(r"\s+(?=[\w.-]+=)", more.strip())
     return [*(overrides or []), *filter(None, texts)]
-
-
-def _print_interrupted() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the run at once
-    print(
-        "interrupted: finished work is kept; the same command continues from there",
-        file=sys.stderr,
-    )
-    return INTERRUPTED
 
 
 def _print_error(message: str) -> int:

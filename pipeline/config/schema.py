@@ -229,6 +229,18 @@ class Runtime(Section):
     workers: int | None = Field(
         None, ge=0, le=256, description="processes that read images; default: auto"
     )
+    executor: Literal["local", "ray"] = Field(
+        "local",
+        description="what does the jobs: this machine, or Ray (`make install EXTRAS=ray`), on a "
+        "cluster where RAY_ADDRESS names one",
+    )
+    jobs: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="jobs at once at most; local: they share processors and GPUs (default: 1); "
+        "ray: as many as the cluster has room for",
+    )
 
     @field_validator("precision", mode="before")
     @classmethod

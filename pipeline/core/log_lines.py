@@ -22,14 +22,19 @@ def is_verbose() -> bool:
     return os.environ.get("VERBOSE", "") not in ("", "0")
 
 
-def start_logging() -> None:
+def start_logging(*, in_worker: bool = False) -> None:
     """Send log lines to stderr; results go to stdout.
 
     LOG=WARNING and the like choose the least level of lines, VERBOSE=1 is LOG=DEBUG.
+
+    Args:
+        in_worker: whether lines go nowhere but into the files of jobs.
     """
     level = logging.getLevelName(os.environ.get("LOG", "DEBUG" if is_verbose() else "INFO").upper())
-    at_terminal = sys.stderr.isatty() and level <= logging.INFO
+    at_terminal = sys.stderr.isatty() and level <= logging.INFO and not in_worker
     handler = _TerminalLines(level) if at_terminal else logging.StreamHandler(sys.stderr)
+    if in_worker:
+        handler = logging.NullHandler()
     handler.setFormatter(JobFormatter("%(message)s"))
     if not at_terminal:
         handler.addFilter(lambda record: record.levelno >= logging.INFO or not _progress(record))
@@ -66,6 +71,19 @@ def lines_in_file(path: Path) -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Yield a list, to which warnings and errors are added as they come."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(JobFormatter("%(message)s").format(record))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def log_progress(

@@ -5,6 +5,7 @@ from pipeline.workflow.attempts import Outcome, Turn, attempt
 from pipeline.workflow.budget import Deadline
 from pipeline.workflow.execution import do_jobs
 from pipeline.workflow.jobs import Job
+from pipeline.workflow.plan import blocks_together
 
 
 class LocalExecutor:
@@ -20,7 +21,7 @@ class LocalExecutor:
 
     def execute(self, jobs: list[Job]) -> None:
         """Do jobs, see `Executor`; those that would end after the deadline are left out."""
-        do_jobs(jobs, ThisProcess(self.run), self.run, self.deadline)
+        do_jobs(blocks_together(jobs), ThisProcess(self.run), self.run, self.deadline)
 
 
 class ThisProcess:
