@@ -36,8 +36,8 @@ from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import duration
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 
 log = logging.getLogger(__name__)

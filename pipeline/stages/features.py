@@ -8,7 +8,7 @@ from types import MappingProxyType
 from pipeline.backbones.device import Hardware
 from pipeline.backbones.extraction import Block, extract_block
 from pipeline.core.runtime import num_threads
-from pipeline.images.cache import build_cache
+from pipeline.images.cache_building import build_cache
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.errors import JobFailed, UserError
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles, read_image
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 
 pytestmark = pytest.mark.numeric

@@ -10,8 +10,10 @@ from PIL import Image, ImageOps
 from pipeline.core.artifacts import is_current
 from pipeline.errors import UserError
 from pipeline.images import cache as images
-from pipeline.images.cache import GREY, ImageCache, build_cache, fit_square, resize
+from pipeline.images.cache import ImageCache
+from pipeline.images.cache_building import build_cache
 from pipeline.images.decoding import ImageFiles, PixelRange, in_threads, read_image
+from pipeline.images.resizing import GREY, fit_square, resize
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
 
