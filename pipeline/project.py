@@ -21,7 +21,8 @@ from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
 from pipeline.images.decoding import UNREADABLE, ImageFiles
-from pipeline.images.index import ImageIndex, refresh_index
+from pipeline.images.index import ImageIndex
+from pipeline.images.refresh_index import refresh_index
 from pipeline.images.view_decision import DEFAULT, ViewDecision, with_decision
 from pipeline.metrics.find_metric import Metric, scale_of, task_metric
 from pipeline.metrics.metric import RowError

@@ -10,7 +10,8 @@ from PIL import Image
 from pipeline.config.schema import Data, Task
 from pipeline.core.competition import Competition, read_competition
 from pipeline.core.folds import FoldTable
-from pipeline.images.index import ImageIndex, refresh_index
+from pipeline.images.index import ImageIndex
+from pipeline.images.refresh_index import refresh_index
 
 CLASSES = ("cat", "dog", "owl")
 MULTICLASS = {"kind": "multiclass", "target": "label"}

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -177,7 +178,7 @@ def _openvino(model: nn.Module, images: torch.Tensor, hardware: Hardware) -> Eng
         "INFERENCE_NUM_THREADS": streams,
         "NUM_STREAMS": streams,
     }
-    queue = openvino.AsyncInferQueue(openvino.Core().compile_model(graph, "CPU", settings), streams)
+    queue = openvino.AsyncInferQueue(_core().compile_model(graph, "CPU", settings), streams)
     outputs: dict[int, torch.Tensor] = {}
 
     def keep(request: Any, position: int) -> None:
@@ -193,6 +194,19 @@ def _openvino(model: nn.Module, images: torch.Tensor, hardware: Hardware) -> Eng
         return torch.cat([outputs.pop(position) for position in range(len(parts))])[: len(batch)]
 
     return run
+
+
+@cache
+def _core() -> Any:
+    """Return OpenVINO's core, one for the process, which is never removed.
+
+    Each core moves the stack that signals are handled on. When two are removed in the order in
+    which they were made, that stack is lost: the next signal, as of a worker that ends or of
+    Ctrl-C, ends the process (OpenVINO 2026.4).
+    """
+    import openvino  # optional
+
+    return openvino.Core()
 
 
 def _slices(images: torch.Tensor, size: int) -> list[torch.Tensor]:

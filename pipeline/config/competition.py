@@ -1,5 +1,6 @@
 """A competition's sections of the YAML: the task, where its files are, how rows are held out."""
 
+import codecs
 import re
 from string import Formatter
 from typing import Any, Literal
@@ -169,6 +170,12 @@ class Data(Section):
     sample_submission: str = Field(
         "sample_submission.csv", description="the file whose columns and rows are copied"
     )
+    csv_separator: str | None = Field(
+        None, description="between cells of the three CSVs; default: found in each one's header"
+    )
+    csv_encoding: str | None = Field(
+        None, description="of the three CSVs: utf-8, cp1251, shift_jis; default: found in each one"
+    )
     group: str | None = Field(
         None, description="column of what must not straddle folds (a person, a patient, a site)"
     )
@@ -201,6 +208,21 @@ class Data(Section):
             template = f"{raw['class_folders']}/{{{raw.get('id', 'id')}}}"
             raw = {**raw, "train_images": template}
         return raw
+
+    @field_validator("csv_separator")
+    @classmethod
+    def _one_character(cls, separator: str | None) -> str | None:
+        if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+            raise ValueError('expected one character, such as ";" or "\\t"')
+        return separator
+
+    @field_validator("csv_encoding")
+    @classmethod
+    def _encoding_exists(cls, encoding: str | None) -> str | None:
+        try:
+            return encoding and codecs.lookup(encoding).name
+        except LookupError:
+            raise ValueError("no encoding of this name; expected one such as utf-8") from None
 
     @field_validator("pixel_range")
     @classmethod

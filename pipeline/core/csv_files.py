@@ -6,7 +6,10 @@ import difflib
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +17,7 @@ import pandas as pd
 SEPARATORS = (",", ";", "\t", "|")
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 TEXT = (".csv", ".tsv", ".txt")
+MAX_NAMED = 3  # lines
 ALIKE = 0.7  # how much of two names must agree for one to be offered for the other
 
 
@@ -33,7 +37,13 @@ class CsvFile:
 
 
 def read_csv(
-    path: Path, problems: list[str], notes: list[str], *, may_be_empty: bool = False
+    path: Path,
+    problems: list[str],
+    notes: list[str],
+    *,
+    may_be_empty: bool = False,
+    separator: str | None = None,
+    encoding: str | None = None,
 ) -> CsvFile | None:
     """Read a CSV file; return None if it is not readable.
 
@@ -41,6 +51,7 @@ def read_csv(
         problems: gets why it is not readable.
         notes: gets what is unusual about how it was read.
         may_be_empty: whether a header alone is no problem.
+        separator: between cells; default: detected, as the encoding is.
     """
     try:
         raw = path.read_bytes()
@@ -50,16 +61,20 @@ def read_csv(
     if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
         problems.append(f"{path}: not readable as CSV: it is packed ({packed}). Unpack it.")
         return None
-    encoding = _encoding(raw)
+    guessed = encoding is None
+    encoding = encoding or _encoding(raw)
     try:
         text = raw.decode(encoding)
-    except UnicodeDecodeError:
-        problems.append(f"{path}: not readable as CSV: it is no text. Download it again.")
+    except UnicodeError:
+        what = (
+            "no text. Download it again" if guessed else f"not in {encoding!r}, as the config says"
+        )
+        problems.append(f"{path}: not readable as CSV: it is {what}.")
         return None
     if "\0" in text:
         problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
         return None
-    separator, names = _header(text)
+    separator, names = _header(text, separator)
     spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
     header_twice = {name.strip() for name in names if names.count(name) > 1}
     try:
@@ -73,7 +88,9 @@ def read_csv(
                 index_col=False,  # pandas would shift the cells of rows that end with a separator
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        problems.append(f"{path}: not readable as CSV: {str(error).strip()}.")
+        uneven = [] if "EOF" in str(error) else [*_uneven_lines(text, separator, len(names))]
+        why = "; ".join(uneven) or str(error).strip()
+        problems.append(f"{path}: not readable as CSV: {why}.")
         return None
     if rows.empty and not may_be_empty:
         problems.append(f"{path}: no rows below the header.")
@@ -84,6 +101,8 @@ def read_csv(
     ]
     if unusual:
         notes.append(f"{path.name} is read {', '.join(unusual)}")
+    if uneven := [*_uneven_lines(text, separator, len(names))]:
+        notes.append(f"{path.name}: {'; '.join(uneven)}; cells that are missing count as empty")
     if twice := [name for name in rows if name.rpartition(".")[0] in header_twice]:
         notes.append(f"{path.name} has columns of one name: the later ones are called {twice}")
     return CsvFile(rows, separator, encoding)
@@ -106,13 +125,28 @@ def _encoding(raw: bytes) -> str:
     return "latin-1"
 
 
-def _header(text: str) -> tuple[str, list[str]]:
-    """Return the header's separator, a comma if none is found, and its cells."""
+def _uneven_lines(text: str, separator: str, width: int) -> Iterator[str]:
+    """Say which lines have more or fewer cells than the header, by number; the first few."""
+    lines = text.count("\n") + (not text.endswith("\n"))
+    if '"' not in text and text.count(separator) == lines * (width - 1):
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    with suppress(csv.Error):
+        uneven = ((reader.line_num, len(cells)) for cells in reader if len(cells) != width)
+        found = [*islice(((line, cells) for line, cells in uneven if cells), MAX_NAMED + 1)]
+        for line, cells in found[:MAX_NAMED]:
+            yield f"line {line} has {cells} in place of {width} cells"
+        if len(found) > MAX_NAMED:
+            yield "and more"
+
+
+def _header(text: str, separator: str | None) -> tuple[str, list[str]]:
+    """Return the header's separator, if none is given or found a comma, and its cells."""
     header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
-    cells = {
-        separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS
-    }
-    separator = "," if len(cells[","]) > 1 else max(SEPARATORS, key=lambda sep: len(cells[sep]))
+    tried = SEPARATORS if separator is None else (separator,)
+    cells = {one: next(csv.reader([header], delimiter=one), []) for one in tried}
+    first, most = tried[0], max(tried, key=lambda one: len(cells[one]))
+    separator = first if len(cells[first]) > 1 else most
     return separator, cells[separator]
 
 

@@ -4,10 +4,12 @@ import ctypes
 import hashlib
 import os
 import platform
+from pathlib import Path
 
 import numpy as np
 
 SHARE = "PIPELINE_PROCESSORS"  # of one of several jobs at once
+GIB = 2**30
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
@@ -39,6 +41,15 @@ def threads_of_share(share: int) -> dict[str, str]:
     """
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(share)}
     return {SHARE: str(share), **threads}
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may use: a container's share, not the machine's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdecimal():
+        total = min(total, int(text))
+    return total
 
 
 def duration(seconds: float) -> str:

@@ -127,7 +127,12 @@ def _read(
 ) -> CsvFile | None:
     path = folder / getattr(data, key)
     if path.exists():
-        return read_csv(path, problems, notes, may_be_empty=may_be_empty)
+        return read_csv(
+            *(path, problems, notes),
+            may_be_empty=may_be_empty,
+            separator=data.csv_separator,
+            encoding=data.csv_encoding,
+        )
     problems.append(
         f"{path}: no such file. The config's `data` section names the CSVs."
         f"{offered(path, f'data.{key}')}"

@@ -84,7 +84,8 @@ def discover(root: Path, competition: str, asked: Asked) -> Discovery:
         )
     if pixels.broken:
         number = counted(len(pixels.broken), "image")
-        notes.append(f"{number} of those tried cannot be opened, e.g. {pixels.broken[0]}")
+        path, why = next(iter(pixels.broken.items()))
+        notes.append(f"{number} of those tried cannot be opened, e.g. {path}: {why}")
     found = {"extends": find_preset(len(listing.images), asked.budget), **decisions}
     return Discovery(competition, found, facts, [*notes, *tables.notes, *_about_files(listing)])
 

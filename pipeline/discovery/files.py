@@ -5,7 +5,7 @@ import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,10 +21,7 @@ TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 # Endings of data that the pipeline does not read, and what to do with them.
 UNREAD = {
-    ".dcm": "DICOM images: save them as 16-bit PNG",
-    ".dicom": "DICOM images: save them as 16-bit PNG",
     ".nii": "NIfTI volumes: save slices as 16-bit PNG",
-    ".npy": "NumPy arrays: save them as PNG",
     ".npz": "NumPy arrays: save them as PNG",
     ".h5": "an HDF5 file: save its images as PNG",
     ".hdf5": "an HDF5 file: save its images as PNG",
@@ -91,15 +88,24 @@ def list_files(root: Path) -> Listing:
 def read_table(listing: Listing, path: str) -> tuple[pd.DataFrame | None, str]:
     """Read a table; return None and why, if it is not readable."""
     problems: list[str] = []
-    with TemporaryDirectory() as folder:
-        file = listing.root / path
-        if packed := archive_of(listing, path):
-            file = Path(folder) / PurePosixPath(path).name
-            file.write_bytes(read_packed(listing.root / packed[0], packed[1]))
+    with on_disk(listing, path) as file:
         found = read_csv(file, problems, [])
     if found is None or found.rows.empty:
         return None, problems[0].rpartition(f"{file}: ")[2].rstrip(".") if problems else "no rows"
     return found.rows.map(partial(unicodedata.normalize, "NFC")), ""
+
+
+@contextmanager
+def on_disk(listing: Listing, path: str) -> Iterator[Path]:
+    """Yield where a file lies; one in an archive is unpacked for so long."""
+    packed = archive_of(listing, path)
+    if packed is None:
+        yield listing.root / path
+        return
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / PurePosixPath(path).name
+        file.write_bytes(read_packed(listing.root / packed[0], packed[1]))
+        yield file
 
 
 def archive_of(listing: Listing, path: str) -> tuple[str, str] | None:

@@ -1,14 +1,16 @@
 """What images are like: sizes, channels, bit depth and formats of a sample of them."""
 
-import io
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from pipeline.discovery.files import Listing, archive_of, read_packed
+from pipeline.discovery.files import Listing, archive_of, on_disk
 from pipeline.discovery.image_names import spread_positions
+from pipeline.errors import UserError, first_line
+from pipeline.images.readers import read_by_ending
 
 SAMPLED = 200
 SAMPLED_PACKED = 40  # of archives, whose files are slow to reach
@@ -24,12 +26,12 @@ class Pixels:
     Attributes:
         sizes: (n, 2) width and height.
         kinds: format, channels and bits, with how many have them.
-        broken: files that Pillow does not open, and how many of them there are.
+        broken: files that cannot be opened, and why.
     """
 
     sizes: np.ndarray
     kinds: Counter = field(default_factory=Counter)
-    broken: tuple[str, ...] = ()
+    broken: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_deep(self) -> bool:
@@ -53,25 +55,35 @@ class Pixels:
 
 
 def look_at(listing: Listing, paths: list[str]) -> Pixels:
-    """Open the headers of at most SAMPLED images."""
+    """Open at most SAMPLED images; of most forms, their headers."""
     packed = bool(paths) and archive_of(listing, paths[0]) is not None
     chosen = spread_positions(len(paths), SAMPLED_PACKED if packed else SAMPLED)
-    sizes, kinds, broken = [], Counter(), []
+    sizes, kinds, broken = [], Counter(), {}
     for position in chosen.tolist():
         path = paths[position]
         try:
-            found = archive_of(listing, path)
-            source = (
-                io.BytesIO(read_packed(listing.root / found[0], found[1]))
-                if found
-                else listing.root / path
-            )
-            with Image.open(source) as image:
-                sizes.append(image.size)
-                kinds[_kind(image)] += 1
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            broken.append(path)
-    return Pixels(np.array(sizes, dtype=int).reshape(-1, 2), kinds, tuple(broken))
+            with on_disk(listing, path) as file:
+                size, kind = _measure(file)
+        except UserError as error:
+            broken[path] = str(error).partition(": ")[2]
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            broken[path] = first_line(error)
+        else:
+            sizes.append(size)
+            kinds[kind] += 1
+    return Pixels(np.array(sizes, dtype=int).reshape(-1, 2), kinds, broken)
+
+
+def _measure(path: Path) -> tuple[tuple[int, int], str]:
+    """Return an image's width and height, and its kind."""
+    pixels = read_by_ending(path)
+    if pixels is not None:
+        channels = "grey" if pixels.ndim == 2 else f"{pixels.shape[2]} channels"
+        height, width = pixels.shape[:2]
+        kind = f"{path.suffix[1:].upper()} {8 * pixels.itemsize}-bit {channels}"
+        return (width, height), kind
+    with Image.open(path) as image:
+        return image.size, _kind(image)
 
 
 def _kind(image: Image.Image) -> str:

@@ -5,8 +5,9 @@ import numpy as np
 from pipeline.core.finding import Finding
 from pipeline.core.targets import examples
 from pipeline.images.decoding import FRAMES, NOT_FINITE, TRANSPARENT, UNREADABLE
-from pipeline.images.index import BLANK, BLANK_LEVELS, ImageIndex
+from pipeline.images.index import BLANK, ImageIndex
 from pipeline.images.pixel_range import describe_pixel_range
+from pipeline.images.refresh_index import BLANK_LEVELS
 
 MANY_BLANK = 0.5  # of the training images
 NUM_EXAMPLES = 5

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import torch
 
+from pipeline.core.runtime import GIB
+
 Batch = TypeVar("Batch")
-GIB = 2**30
 
 
 @dataclass

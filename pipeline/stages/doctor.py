@@ -22,13 +22,12 @@ from pipeline.config.dependencies import backbones_of
 from pipeline.config.schema import Config
 from pipeline.core.artifacts import read_meta
 from pipeline.core.competition import Competition
-from pipeline.core.runtime import num_threads
+from pipeline.core.runtime import GIB, memory_bytes, num_threads
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.images.decoding import decode, measure_depth
 from pipeline.images.pixel_range import find_pixel_range
 
-GIB = 2**30
 LIBRARIES = ("torch", "torchvision", "timm", "scikit-learn", "lightgbm", "albumentations")
 LITTLE_DISK, LITTLE_MEMORY = 5.0, 4.0  # GiB
 MOST_IMAGES = 20  # that are opened
@@ -126,12 +125,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _memory() -> Check:
-    """Return the memory that this process may use: a container's share, not the machine's."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdecimal():
-        total = min(total, int(text))
-    gib = total / GIB
+    gib = memory_bytes() / GIB
     return Check("memory", f"{gib:.1f} GiB", "ok" if gib >= LITTLE_MEMORY else "warning")
 
 

@@ -19,11 +19,11 @@ from pipeline.backbones.device import BATCH, Hardware
 from pipeline.backbones.engines import make_engine
 from pipeline.backbones.extraction import Frozen, compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
-from pipeline.core.runtime import num_threads, stream
+from pipeline.core.runtime import GIB, num_threads, stream
 from pipeline.images.cache import ImageCache
 from pipeline.images.cache_building import build_cache
 from pipeline.learners.search import fit_searched
-from pipeline.networks.cost import GIB, peak_memory_gib
+from pipeline.networks.cost import peak_memory_gib
 from pipeline.networks.inference import predict_views
 from pipeline.networks.trainer import Trainer
 from pipeline.networks.training_data import EARLY_EPOCHS, TrainingData, create_loaders

@@ -1,5 +1,7 @@
 """Engines: each gives eager's features, or is not used."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -105,6 +107,32 @@ def test_openvino_that_cannot_convert_a_network_says_so(caplog):
     engine = make_engine(model, OPENVINO, passes=1)
     assert torch.equal(engine(images(2, 192)), model(images(2, 192)))
     assert "openvino at (192, 192) px does not run this network" in caplog.text
+
+
+# Engines are dropped in the order in which they were made; then a process ends, which is a signal.
+DROPPED_ENGINES = """
+import signal, subprocess, timm, torch
+from pipeline.backbones.device import Hardware
+from pipeline.backbones.engines import make_engine
+
+signal.signal(signal.SIGCHLD, lambda *_: print("handled"))
+model = timm.create_model("test_efficientnet", num_classes=0).eval()
+hardware = Hardware(torch.device("cpu"), "32", engine="openvino")
+with torch.inference_mode():
+    engines = [make_engine(model, hardware, passes=9999) for _ in range(2)]
+    for engine in engines:
+        engine(torch.rand(4, 3, 32, 32))
+    del engine
+    while engines:
+        del engines[0]
+subprocess.run(["true"])
+"""
+
+
+def test_signals_are_handled_after_engines_are_dropped():
+    pytest.importorskip("openvino")
+    ran = subprocess.run([sys.executable, "-c", DROPPED_ENGINES], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "handled"), ran.stderr
 
 
 @torch.inference_mode()

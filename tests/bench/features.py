@@ -185,9 +185,7 @@ def _print_table(rounds: list[dict[str, Timing]]) -> None:
     print(
         f"{len(wanted):,} photos, {ARCH} at {SIDE} px; medians (least to most) of {ROUNDS} rounds."
     )
-    print(
-        "\n| side | images/s | times the plain loop | in CPU seconds | cosine (least) |"
-    )
+    print("\n| side | images/s | times the plain loop | in CPU seconds | cosine (least) |")
     print("|---|---|---|---|---|")
     for side in rounds[0]:
         timings = [each[side] for each in rounds]

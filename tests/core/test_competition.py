@@ -467,7 +467,7 @@ WRONG = {
         {"train": "id,label\na1.png,x,1\na2.png,y,2\n"},
         Y,
         {},
-        r"train\.csv: not readable as CSV: .*loss of data",
+        r"train\.csv: not readable as CSV: line 2 has 3 in place of 2 cells",
     ),
     "ids in both": (
         {"test": pd.DataFrame({"id": [TRAIN[0], *TEST]}), "sample_submission": None},

@@ -65,7 +65,8 @@ def test_one_column_and_semicolons_in_cells_stay_as_they_are(tmp_path):
         (b"PK\x03\x04rest", "it is packed (zip). Unpack it."),
         (b"id,label\na,r\0d\n", "it holds NUL characters"),
         (b"", "No columns to parse"),
-        (b"id,label\na,b,c\n", "loss of data"),
+        (b"id,label\na,b,c\n", "line 2 has 3 in place of 2 cells."),
+        (b"id,label\na,b\n\n" + b"a,b,c\n" * 4, "line 6 has 3 in place of 2 cells; and more."),
         (b'id,label\na,"b\n', "EOF inside string"),
     ],
 )
@@ -75,6 +76,24 @@ def test_what_is_no_csv_is_said(tmp_path, raw, said):
     (problem,) = problems
     assert problem.startswith(f"{tmp_path / 't.csv'}: not readable as CSV: ")
     assert said in problem
+
+
+def test_short_rows_are_named_by_their_line(tmp_path):
+    text = b'id,label,note\na,1,"two\nlines, one cell"\n\nb,2\nc,3,\n'
+    found, problems, notes = read(tmp_path / "t.csv", text)
+    assert found.rows["note"].tolist() == ["two\nlines, one cell", "", ""]
+    line = "t.csv: line 5 has 2 in place of 3 cells; cells that are missing count as empty"
+    assert (problems, notes) == ([], [line])
+
+
+def test_separator_and_encoding_may_be_given(tmp_path):
+    (tmp_path / "t.csv").write_bytes("id;a,b\nж;1\n".encode("cp1251"))
+    problems, notes = [], []
+    found = read_csv(tmp_path / "t.csv", problems, notes, separator=";", encoding="cp1251")
+    assert found.rows.to_dict("list") == {"id": ["ж"], "a,b": ["1"]}
+    assert (problems, notes) == ([], ["t.csv is read in cp1251, with ';' between cells"])
+    assert read_csv(tmp_path / "t.csv", problems, notes, encoding="utf-8") is None
+    assert problems[0].endswith("not readable as CSV: it is not in 'utf-8', as the config says.")
 
 
 def test_a_folder_is_no_csv(tmp_path):

@@ -2,8 +2,10 @@
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from competition_layouts import LAYOUTS
@@ -60,9 +62,9 @@ NO_FOLDERS = {
     "a link to nothing": (lambda folder: folder.symlink_to("/not/there"), "a link to /not/there"),
     "a file": (lambda folder: folder.write_text(""), "a file, not a folder"),
     "missing": (lambda _: None, r"no such folder.*ln -s /path/to/it"),
-    "DICOM": (
-        lambda folder: (folder.mkdir(), (folder / "a.dcm").touch()),
-        "1 .dcm files .*save them as 16-bit PNG",
+    "NIfTI": (
+        lambda folder: (folder.mkdir(), (folder / "a.nii").touch()),
+        "1 .nii files .*save slices as 16-bit PNG",
     ),
 }
 
@@ -107,3 +109,15 @@ def test_dates_are_no_groups(root: Path) -> None:
     rows["taken"] = [f"2021-03-{1 + row % 12}" for row in range(len(rows))]
     rows.to_csv(folder / "train.csv", index=False)
     assert "data.group" not in discover(root, "it", Asked()).decisions
+
+
+def test_images_that_other_libraries_read_are_looked_at(root: Path, capsys) -> None:
+    folder = root / "input" / "it"
+    folder.mkdir(parents=True)
+    for name in "abcdefgh":
+        np.save(folder / f"{name}.npy", np.full((20, 30, 4), ord(name), np.uint16))
+    (folder / "scan.dcm").write_bytes(b"")
+    found = discover(root, "it", Asked())
+    assert "NPY 16-bit 4 channels, all 30 x 20 pixels" in str(found)
+    wanted = "scan.dcm: " + ("cannot be decoded" if find_spec("pydicom") else "reading it needs")
+    assert wanted in str(found)

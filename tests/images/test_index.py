@@ -8,9 +8,10 @@ from conftest import COLOURS, TRAIN, write_image
 
 from pipeline.core.artifacts import file_digest, file_stamp
 from pipeline.errors import UserError
-from pipeline.images import index
+from pipeline.images import refresh_index as refreshing
 from pipeline.images.decoding import decode
-from pipeline.images.index import load_index, refresh_index
+from pipeline.images.index import load_index
+from pipeline.images.refresh_index import refresh_index
 
 NAMES = [f"train/{name}" for name in TRAIN]
 
@@ -24,7 +25,7 @@ def opened(monkeypatch):
         names.append(path.name)
         return decode(path, pixel_range)
 
-    monkeypatch.setattr(index, "decode", read)
+    monkeypatch.setattr(refreshing, "decode", read)
     return names
 
 
@@ -98,7 +99,7 @@ def test_asked_to_verify_it_reads_what_seems_unchanged(
     refresh()
     opened.clear()
     nothing = lambda _, names, may_miss: np.tile([1, 2, 3], (len(names), 1))  # noqa: E731
-    monkeypatch.setattr(index, "_stamps", nothing)  # a disk that tells nothing
+    monkeypatch.setattr(refreshing, "_stamps", nothing)  # a disk that tells nothing
     refresh()
     path.write_bytes(path.read_bytes() + b"\0")
     assert refresh().digests[1] != file_digest(path)
@@ -155,11 +156,11 @@ def test_all_undecodable_images_are_named_at_once(refresh, opened, competition_f
 
 
 def test_it_is_saved_now_and_then(refresh, opened, monkeypatch):
-    monkeypatch.setattr(index, "SAVE_EVERY", 4)
+    monkeypatch.setattr(refreshing, "SAVE_EVERY", 4)
     saved = []
-    save = index._save
+    save = refreshing.save
     monkeypatch.setattr(
-        index, "_save", lambda one, path: saved.append(len(one.paths)) or save(one, path)
+        refreshing, "save", lambda one, path: saved.append(len(one.paths)) or save(one, path)
     )
     assert refresh().paths.tolist() == NAMES
     assert saved == [4, 8, 9]

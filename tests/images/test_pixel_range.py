@@ -23,8 +23,9 @@ from pipeline.images.decoding import (
     measure_depth,
     read_image,
 )
-from pipeline.images.index import BLANK, is_blank, refresh_index
+from pipeline.images.index import BLANK
 from pipeline.images.pixel_range import describe_pixel_range, find_pixel_range
+from pipeline.images.refresh_index import is_blank, refresh_index
 from pipeline.project import open_project
 from pipeline.splitting.draw import find_copies
 from pipeline.workflow.local import LocalExecutor

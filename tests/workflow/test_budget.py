@@ -91,6 +91,14 @@ def test_the_plan_sums_times_and_names_what_is_left_out(project):
     assert rows["net"][:2] == rows["student"][:2] == ["left", "out"]
 
 
+def test_the_plan_says_where_memory_is_too_little(project, monkeypatch):
+    monkeypatch.setattr(budget, "memory_bytes", lambda: int(0.4 * 2**30))
+    table = budget.plan_table(project, project, seconds_of)
+    assert "too little  0.4 GiB are there: lower batch_size or image_size" in table
+    monkeypatch.setattr(budget, "memory_bytes", lambda: int(0.6 * 2**30))
+    assert "too little" not in budget.plan_table(project, project, seconds_of)
+
+
 def test_once_a_member_is_late_none_of_its_jobs_begins(project):
     jobs = [Plan(project).train("linear", fold) for fold in range(3)]
     deadline = budget.Deadline(time.monotonic() + 100, {})
