@@ -90,7 +90,8 @@ class Run:
                     if theirs.get(folder, recipe) != recipe:
                         return folder, _describe(record)
             self.counts_on = wanted
-            write_json(self._record, {"owner": self._owner, "artifacts": wanted})
+            record = {"owner": self._owner, "artifacts": wanted}
+            write_json(self._record, record, lasting=False)
         return None
 
     def _records_of_others(self) -> list[Path]:
@@ -125,7 +126,7 @@ class Run:
             yield False
             return
         try:
-            write_json(owner, {"owner": self._owner})
+            write_json(owner, {"owner": self._owner}, lasting=False)
             yield True
         finally:
             owner.unlink(missing_ok=True)
