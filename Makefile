@@ -2,6 +2,7 @@
 #   make ensemble CONFIG=clothing SET="folds.n=3 members.net.epochs=2"
 #   make train MEMBER=linear,net FOLD=0,1
 #   make ensemble VERIFY=1    reads and compares files that seem unchanged, too
+#   make ensemble EXECUTOR=ray    jobs on a cluster, see docs/cluster.md
 #   make ensemble VERBOSE=1   prints the statistics in full, and details of training
 PYTHON ?= python3
 CONFIG ?= digits
@@ -9,6 +10,7 @@ SET ?=
 MEMBER ?=
 FOLD ?=
 BUDGET ?=
+EXECUTOR ?=
 # Of one command only, so not taken from the environment.
 RUN =
 NOTE =
@@ -29,8 +31,8 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION KEEP TARGET METRIC
-CHOSEN = --config "$$CONFIG" --set "$$SET"
+export CONFIG SET EXECUTOR MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION KEEP TARGET METRIC
+CHOSEN = --config "$$CONFIG" --set "$$SET$${EXECUTOR:+ runtime.executor=$$EXECUTOR}"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 AGAIN = --run "$$RUN"

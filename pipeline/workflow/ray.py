@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import socket
 import sys
 from functools import cache
 from pathlib import Path
@@ -38,6 +40,7 @@ except ImportError:
 
 log = logging.getLogger(__name__)
 
+CONNECT_SECONDS = 10
 IN_FLIGHT = 200  # jobs that Ray knows of at once: a cluster that grows sees what is wanted
 
 
@@ -80,7 +83,9 @@ def connect(at_once: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to Ray's makers
     address = os.environ.get("RAY_ADDRESS", "")
     started = {} if address else {"num_cpus": at_once, "include_dashboard": False}
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces
     try:
+        _try_address(address)  # Ray tries for minutes
         ray.init(
             address=address or "local",
             log_to_driver=False,
@@ -89,11 +94,20 @@ def connect(at_once: int | None) -> None:
             runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
             **started,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"RAY_ADDRESS={address}: {error}. Is the cluster up (`ray status`)? Without "
             "RAY_ADDRESS one is started on this machine."
         ) from None
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _try_address(address: str) -> None:
+    """Raise an OSError if nothing answers at "host:port"; other forms are Ray's to look up."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _python_path() -> str:
