@@ -2,12 +2,15 @@
 
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from node_kills import kill_machines
 from test_processes import CODE, content, job, places, start, write
+from torture import Tally
 
 from pipeline.config.schema import Runtime
 from pipeline.core.locks import Run
@@ -118,3 +121,11 @@ def test_without_ray_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "pipeline.workflow.ray", raising=False)
     with pytest.raises(UserError, match="make install EXTRAS=ray"):
         choose_executor(RAY)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_machine_that_dies_changes_no_byte(tmp_path):
+    tally = Tally()
+    kill_machines(tmp_path, 1, rng=random.Random(0), tally=tally)
+    assert tally.outcomes.total() >= 1
