@@ -50,7 +50,7 @@ endef
 export READ_EXTRAS
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean board kernel submit config test lint gpu-check bench torture
+.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean status board kernel submit config test lint gpu-check bench torture
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -123,11 +123,14 @@ reproduce: $(READY) ## A submission once more, from its settings alone: the same
 clean: $(READY) ## Disk that COMPETITION= takes; KEEP=submissions removes all else
 	@$(STAGE) clean "$$COMPETITION" --keep "$$KEEP"
 
+status: $(READY) ## What runs are doing now: jobs running, waiting, done, failed, time left
+	@$(STAGE) status $(CHOSEN)
+
 board: $(READY) ## TensorBoard over all networks (PORT=6006)
 	@$(STAGE) board $(CHOSEN) --port "$$PORT"
 
 kernel: $(READY) ## A folder for a competition whose notebooks run without internet (RUN=last)
-	@$(STAGE) kernel $(CHOSEN) $(AGAIN)
+	@$(STAGE) kernel --config "$$CONFIG" --set "$$SET" $(AGAIN)
 
 submit: $(READY) ## Send a submission to Kaggle, wait for its score (RUN=last, MESSAGE=)
 	@$(STAGE) submit $(CHOSEN) $(AGAIN) --message "$$MESSAGE" --wait "$$WAIT"

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -37,6 +38,7 @@ class Run:
         name = f"run {socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._record = folder / f"{name}.json"
         self._lock = FileLock(folder / f"{name}.lock")
+        self._announced = _beside(self._record)
         self._owner = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -55,6 +57,7 @@ class Run:
     def __exit__(self, *_: object) -> None:
         if self._lock.is_locked:
             self._record.unlink(missing_ok=True)
+            self._announced.unlink(missing_ok=True)
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)
 
@@ -104,6 +107,7 @@ class Run:
             try:
                 with FileLock(path, timeout=0):
                     record.unlink(missing_ok=True)
+                    _beside(record).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
             except Timeout:
                 alive.append(record)
@@ -132,6 +136,30 @@ class Run:
             owner.unlink(missing_ok=True)
             lock.release()
 
+    def announce(self, content: dict[str, Any]) -> None:
+        """Say what this run is doing, in place of what it said before."""
+        if self._lock.is_locked:
+            write_json(self._announced, content, lasting=False)
+
+    def announcements(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return descriptions of the other runs that said what they are doing, and what."""
+        with FileLock(self.folder / "gate.lock"):
+            records = self._records_of_others()
+        said = [(_describe(record), read_json(_beside(record))) for record in records]
+        return [(description, content) for description, content in said if content is not None]
+
+    def holder(self, folder: Path) -> tuple[str, float] | None:
+        """Return who holds the lock of one artifact, and since when; None if nobody does."""
+        owner = self._owner_of(folder)
+        try:
+            begun = owner.stat().st_mtime
+            with FileLock(self._lock_of(folder), timeout=0):
+                return None
+        except FileNotFoundError:
+            return None
+        except Timeout:
+            return _describe(owner), begun
+
     def others(self) -> list[str]:
         """Describe the other runs that work on the competition now."""
         with FileLock(self.folder / "gate.lock"):
@@ -146,6 +174,11 @@ class Run:
 
     def _owner_of(self, folder: Path) -> Path:
         return self._lock_of(folder).with_suffix(".json")
+
+
+def _beside(record: Path) -> Path:
+    """Return the file of what a run says it is doing."""
+    return record.with_suffix(".jobs.json")
 
 
 def _describe(record: Path) -> str:

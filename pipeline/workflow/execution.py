@@ -4,18 +4,18 @@ Where they are done is an executor's: this process, several processes, or a clus
 """
 
 import logging
-from collections import Counter
 from pathlib import Path
 from statistics import mean
 from typing import Protocol
 
 from pipeline.core.locks import Run
-from pipeline.core.runtime import duration
 from pipeline.errors import JobsFailed, UserError
 from pipeline.workflow.attempts import Outcome, Turn
 from pipeline.workflow.budget import Deadline
 from pipeline.workflow.failures import failure_message, reasons_of_members
+from pipeline.workflow.job_times import kind_of, time_left
 from pipeline.workflow.jobs import Job
+from pipeline.workflow.status import announcement
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ def do_jobs(
     A job that another run is doing is put off, and waited for when nothing else is left to do.
     Those that would end after the deadline are left out.
     """
+    if run is not None:
+        run.announce(announcement(jobs, workers.at_once))
     execution = Execution(jobs, workers, run, deadline)
     execution.work_through()
     if execution.failed:
@@ -153,29 +155,3 @@ class Execution:
             counts = f"{len(self.running) + 1} running, {len(left) - 1} waiting"
             text = " · ".join(filter(None, (counts, text)))
         return Turn(self.total - len(left) + 1, self.total, text)
-
-
-def kind_of(job: Job) -> tuple[str | None, ...]:
-    """Return what jobs share that take about as long: a member's models, a backbone's block.
-
-    The member counts only for models of folds: joining the predictions of folds takes no time.
-    """
-    member = job.arguments.get("member") if "fold" in job.arguments else None
-    return job.function, member, job.arguments.get("backbone")
-
-
-def time_left(jobs: list[Job], seconds: dict[tuple, list[float]], *, at_once: int = 1) -> str:
-    """Return an estimate from the times of jobs of the same kinds; empty if it would be far off.
-
-    It would be where a model, a block, or several jobs of a kind were not timed yet. A kind of one
-    other job cannot be timed before it is done: these are counted beside the estimate.
-    """
-    kinds = Counter(map(kind_of, jobs))
-    untimed = [job for job in jobs if kind_of(job) not in seconds]
-    if len(untimed) == len(jobs) or any(
-        kinds[kind_of(job)] > 1 or {"fold", "backbone"} & job.arguments.keys() for job in untimed
-    ):
-        return ""
-    total = sum(mean(seconds[kind]) * kinds[kind] for kind in kinds if kind in seconds) / at_once
-    beside = f", {len(untimed)} not timed yet" if untimed else ""
-    return f"{duration(total)} left{beside}"
