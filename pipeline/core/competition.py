@@ -262,7 +262,7 @@ def with_test_rows(known: Competition, folder: Path) -> Competition:
     test, sample, separator = read_test(folder, data, problems, notes, may_be_empty=True)
     _refuse(problems)
     sample, long_sample = _wide(sample, test, data)
-    problems += missing_columns(folder, known.task, data, known.train, test, sample)
+    problems += missing_columns(folder, known.task, data, None, test, sample)
     _refuse(problems)
     _refuse(list(_bad_test_ids(folder, data, test, sample)))
     for column in data.numeric:

@@ -202,6 +202,7 @@ class TrainingRun:
             "backbone": self.backbone.model_dump(mode="json"),
             "seed": self.settings.seed,
             "versions": {"python": platform.python_version(), **versions},
+            "threads": torch.get_num_threads(),  # sums over a batch are parted by them
             "scores": scores,
         }
         write_json(self.folder / "snapshot.json", snapshot)

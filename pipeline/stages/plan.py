@@ -216,10 +216,15 @@ class Predictor:
                 **view,
             )
         predict = (time.monotonic() - started) / len(rows)
+        gib = peak_memory_gib(hardware.device)
+        if hardware.device.type == "cpu":
+            # Pages of the whole cache, which are read in the end, count as the process's memory.
+            images = len(project.index.paths)
+            gib += LATER_GIB + images * float(cache.offsets[-1]) / len(cache) / GIB
         return NetworkSpeed(
             train=1 / cost.images_per_second,
             predict=predict,
-            gib=peak_memory_gib(hardware.device),
+            gib=gib,
             disk_gib=sum(weight.nbytes for weight in trainer.final.state_dict().values()) / GIB,
         )
 
