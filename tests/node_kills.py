@@ -59,7 +59,7 @@ def _run_with_kills(root: Path, cluster, *, rng: random.Random, tally: Tally) ->
                 if time.monotonic() > hung:
                     run.kill()
                     raise Failure(f"it hangs: {lines.read_text(encoding='utf-8')}") from None
-            cluster.remove_node(rng.choice(cluster.worker_nodes), allow_graceful=False)
+            cluster.remove_node(rng.choice([*cluster.worker_nodes]), allow_graceful=False)
             killed += 1
             tally.add(f"a machine dies, {_last_job(lines)}", "the run ends with the same bytes")
             time.sleep(rng.uniform(0, 5))

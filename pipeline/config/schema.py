@@ -260,6 +260,11 @@ class Runtime(Section):
         {}, description="ray: what jobs want of a machine: `networks: {gpu: 0.5, memory: 8GiB}`"
     )
 
+    @property
+    def does_several(self) -> bool:
+        """Whether several jobs may run at once."""
+        return self.executor != "local" or (self.jobs or 1) > 1
+
     @field_validator("precision", mode="before")
     @classmethod
     def _number_as_text(cls, precision: Any) -> Any:

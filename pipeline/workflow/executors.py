@@ -20,7 +20,7 @@ def choose_executor(
     """
     if runtime.executor == "ray":
         return resolve("pipeline.workflow.ray:RayExecutor")(run, deadline, runtime=runtime)
-    if (runtime.jobs or 1) > 1:
+    if runtime.does_several:
         return ProcessExecutor(run, deadline, at_once=runtime.jobs, gpus=_gpus(runtime))
     return LocalExecutor(run, deadline)
 
