@@ -390,7 +390,7 @@ def main() -> None:
 
 def _disk_error(error: OSError) -> str:
     """Return where reading or writing failed, why, and how much room there is."""
-    path = Path(error.filename or Path.cwd())
+    path = Path(os.fsdecode(error.filename or Path.cwd()))  # TensorBoard names files in bytes
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(folder).free / 2**20

@@ -156,6 +156,7 @@ def test_a_full_disk_is_named_with_what_is_free(tmp_path: Path) -> None:
     said = _disk_error(OSError(errno.ENOSPC, "No space left on device", str(path)))
     assert said.startswith(f"{path}: No space left on device. ")
     assert re.search(rf"\. [\d,]+\.\d MiB are free in {tmp_path}\. Make room there", said)
+    assert _disk_error(OSError(errno.ENOSPC, "No space left on device", bytes(path))) == said
     said = _disk_error(OSError(errno.EACCES, "Permission denied", str(path)))
     assert said.startswith(f"{path}: Permission denied. Allow reading and writing there")
 
