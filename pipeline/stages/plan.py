@@ -20,7 +20,8 @@ from pipeline.backbones.engines import make_engine
 from pipeline.backbones.extraction import Frozen, compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
 from pipeline.core.runtime import GIB, num_threads, stream
-from pipeline.images.cache import ImageCache, build_cache
+from pipeline.images.cache import ImageCache
+from pipeline.images.cache_building import build_cache
 from pipeline.learners.search import fit_searched
 from pipeline.networks.cost import peak_memory_gib
 from pipeline.networks.inference import predict_views
