@@ -2,6 +2,7 @@
 #   make ensemble CONFIG=clothing SET="folds.n=3 members.net.epochs=2"
 #   make train MEMBER=linear,net FOLD=0,1
 #   make ensemble VERIFY=1    reads and compares files that seem unchanged, too
+#   make ensemble EXECUTOR=ray    jobs on a cluster, see docs/cluster.md
 #   make ensemble VERBOSE=1   prints the statistics in full, and details of training
 PYTHON ?= python3
 CONFIG ?= digits
@@ -9,6 +10,7 @@ SET ?=
 MEMBER ?=
 FOLD ?=
 BUDGET ?=
+EXECUTOR ?=
 # Of one command only, so not taken from the environment.
 RUN =
 NOTE =
@@ -29,8 +31,8 @@ VENV := .venv
 READY := $(VENV)/.installed
 STAGE = $(VENV)/bin/python -m pipeline
 # Through the environment, so that SET="tta.views=[original, mirrored]" needs no second quoting.
-export CONFIG SET MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION KEEP TARGET METRIC
-CHOSEN = --config "$$CONFIG" --set "$$SET"
+export CONFIG SET EXECUTOR MEMBER FOLD BUDGET RUN NOTE PUBLIC OUT PORT MESSAGE WAIT A B COMPETITION KEEP TARGET METRIC
+CHOSEN = --config "$$CONFIG" --set "$$SET$${EXECUTOR:+ runtime.executor=$$EXECUTOR}"
 PART = --member "$$MEMBER" --fold "$$FOLD"
 TIME = --budget "$$BUDGET"
 AGAIN = --run "$$RUN"
@@ -48,7 +50,7 @@ endef
 export READ_EXTRAS
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean board kernel submit config test lint gpu-check bench torture
+.PHONY: help install demo new doctor folds audit weights features plan check train infer ensemble report ledger diff restore reproduce clean status board kernel submit config test lint gpu-check bench torture
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -121,11 +123,14 @@ reproduce: $(READY) ## A submission once more, from its settings alone: the same
 clean: $(READY) ## Disk that COMPETITION= takes; KEEP=submissions removes all else
 	@$(STAGE) clean "$$COMPETITION" --keep "$$KEEP"
 
+status: $(READY) ## What runs are doing now: jobs running, waiting, done, failed, time left
+	@$(STAGE) status $(CHOSEN)
+
 board: $(READY) ## TensorBoard over all networks (PORT=6006)
 	@$(STAGE) board $(CHOSEN) --port "$$PORT"
 
 kernel: $(READY) ## A folder for a competition whose notebooks run without internet (RUN=last)
-	@$(STAGE) kernel $(CHOSEN) $(AGAIN)
+	@$(STAGE) kernel --config "$$CONFIG" --set "$$SET" $(AGAIN)
 
 submit: $(READY) ## Send a submission to Kaggle, wait for its score (RUN=last, MESSAGE=)
 	@$(STAGE) submit $(CHOSEN) $(AGAIN) --message "$$MESSAGE" --wait "$$WAIT"

@@ -4,9 +4,8 @@ import errno
 import os
 import re
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.core.artifacts import WRITE_ERRORS
+from pipeline.core.interruption import (
+    INTERRUPTED,
+    TERMINATED,
+    end_by_sigterm,
+    print_interrupted,
+)
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import let_threads_sleep, tune_allocator
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
-
-INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
+from pipeline.workflow.make_variables import refuse_ignored
 
 
 class Commands(TyperGroup):
@@ -206,6 +210,14 @@ def _clean(
     clean(Workspace(Path.cwd(), competition), keep)
 
 
+def _status(
+    config: ConfigOption = "digits", overrides: Overrides = None, more: SetOption = ""
+) -> None:
+    from pipeline.workflow.status import show_status
+
+    show_status(_workspace(config, overrides, more))
+
+
 def _board(
     config: ConfigOption = "digits",
     overrides: Overrides = None,
@@ -332,6 +344,7 @@ COMMANDS = {  # name: function, help
         "Make a submission again from its settings alone; exit code 1 if its file differs.",
     ),
     "clean": (_clean, "Say what a competition's artifacts hold; with --keep, remove the others."),
+    "status": (_status, "Say what runs on a competition are doing now, and what is left."),
     "board": (_board, "Open TensorBoard over the training logs of all networks."),
     "kernel": (_kernel, "Write a dataset and a notebook that predict where there is no internet."),
     "submit": (_submit, "Send a submission to Kaggle and wait for its public score."),
@@ -346,73 +359,26 @@ for _name, (_command, _help) in COMMANDS.items():
     app.command(_name, help=_help)(_command)
 
 
-# Variables of make that not every target takes: which do, and what to say to the others.
-TAKEN_BY = {
-    "MEMBER": (
-        ("check", "train", "infer"),
-        'To leave a member out of the blend: SET="members.NAME=null"; to submit one alone: '
-        'SET="submission.blend=NAME"; to fit one: make train MEMBER=NAME.',
-    ),
-    "FOLD": (("train", "infer"), "To fit one fold: make train FOLD=0; a blend needs all folds."),
-    "BUDGET": (("new", "plan", "ensemble", "report"), "It leaves members out of the blend."),
-    "RUN": (
-        (
-            *("folds", "audit", "features", "plan", "train", "infer", "ensemble", "report"),
-            *("kernel", "ledger", "restore", "reproduce", "submit"),
-        ),
-        "`make restore RUN=...` writes a submission's settings to a file for CONFIG=.",
-    ),
-    "NOTE": (
-        ("ensemble", "report", "ledger"),
-        'On a submission that is there: make ledger RUN=last NOTE="...".',
-    ),
-    "OUT": (("new", "restore"), "It names the YAML file that is written."),
-    "COMPETITION": (("new", "clean"), "CONFIG= names a config."),
-    "KEEP": (("clean",), "It names what `make clean` does not remove."),
-    "TARGET": (("new",), "The config names it: SET=task.target=NAME."),
-    "METRIC": (("new",), "The config names it: SET=task.metric=NAME."),
-    "PORT": (("board",), "make board PORT=6007 opens TensorBoard there."),
-    "MESSAGE": (("submit",), "A note on a submission is NOTE=."),
-    "WAIT": (("submit",), "make submit WAIT=600 waits so many seconds for the score."),
-    "A": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
-    "B": (("diff",), "make diff A=NAME B=NAME compares two submissions."),
-    "PUBLIC": (("ledger",), "Write it with make ledger RUN=last PUBLIC=0.934."),
-}
-
-
-def refuse_ignored(stage: str, environ: Mapping[str, str]) -> None:
-    """Refuse what make hands over to a target that does nothing with it.
-
-    Raises:
-        UserError: with what to say instead.
-    """
-    if "MAKELEVEL" not in environ or stage not in COMMANDS:  # not called by make
-        return
-    for name, (targets, advice) in TAKEN_BY.items():
-        if (value := environ.get(name, "").strip()) and stage not in targets:
-            raise UserError(
-                f"make {stage} takes no {name}= (given: {value}); {', '.join(targets)} do. {advice}"
-            )
-
-
 def main() -> None:
     """Run a command; print errors that a user caused as one message, without a traceback.
 
-    Exit code 2 for these errors, 130 for Ctrl-C.
+    Exit code 2 for these errors, 130 for Ctrl-C, 143 for SIGTERM.
     """
     tune_allocator()
     let_threads_sleep()
+    end_by_sigterm()
     start_logging()
     # A class name that a terminal cannot show does not end a run.
     sys.stdout.reconfigure(errors="replace")
     try:
-        refuse_ignored(next(iter(sys.argv[1:]), ""), os.environ)
+        refuse_ignored(next(iter(sys.argv[1:]), ""), COMMANDS, os.environ)
         app()
     except KeyboardInterrupt:
-        sys.exit(_print_interrupted())
+        print_interrupted()
+        sys.exit(INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # Typer exits so after Ctrl-C, without a message
-            _print_interrupted()
+        if end.code in (INTERRUPTED, TERMINATED):  # Typer exits so, without a message
+            print_interrupted()
         raise
     except UserError as error:
         sys.exit(_print_error(str(error)))
@@ -424,7 +390,7 @@ def main() -> None:
 
 def _disk_error(error: OSError) -> str:
     """Return where reading or writing failed, why, and how much room there is."""
-    path = Path(error.filename or Path.cwd())
+    path = Path(os.fsdecode(error.filename or Path.cwd()))  # TensorBoard names files in bytes
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(folder).free / 2**20
@@ -449,15 +415,6 @@ def _split(overrides: list[str] | None, more: str) -> list[str]:
     """Return overrides as a list; a value may hold spaces, a new one begins at `key=`."""
     texts = re.split(r"\s+(?=[\w.-]+=)", more.strip())
     return [*(overrides or []), *filter(None, texts)]
-
-
-def _print_interrupted() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the run at once
-    print(
-        "interrupted: finished work is kept; the same command continues from there",
-        file=sys.stderr,
-    )
-    return INTERRUPTED
 
 
 def _print_error(message: str) -> int:

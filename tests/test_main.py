@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import COMMANDS, TAKEN_BY, _disk_error, _split, refuse_ignored
+from pipeline.__main__ import COMMANDS, _disk_error, _split
 from pipeline.errors import UserError
 from pipeline.metrics.find_metric import SUMMARIES
+from pipeline.workflow.make_variables import TAKEN_BY, refuse_ignored
 
 CODE = Path(__file__).resolve().parents[1]
 CONFIG = "competition: tiny\ntask: {kind: multiclass, target: label}\n"
@@ -132,9 +133,9 @@ def test_a_terminal_that_cannot_show_a_name_ends_no_run(tmp_path: Path, encoding
 )
 def test_a_variable_that_a_target_ignores_is_refused(stage, given, said) -> None:
     with pytest.raises(UserError, match=re.escape(said)):
-        refuse_ignored(stage, given | {"MAKELEVEL": "1"})
-    refuse_ignored(stage, given)  # not from make: a variable of the user's own
-    refuse_ignored(stage, dict.fromkeys(given, " ") | {"MAKELEVEL": "1"})
+        refuse_ignored(stage, COMMANDS, given | {"MAKELEVEL": "1"})
+    refuse_ignored(stage, COMMANDS, given)  # not from make: a variable of the user's own
+    refuse_ignored(stage, COMMANDS, dict.fromkeys(given, " ") | {"MAKELEVEL": "1"})
 
 
 def test_targets_that_take_a_variable_are_commands_that_are_given_it() -> None:
@@ -144,7 +145,7 @@ def test_targets_that_take_a_variable_are_commands_that_are_given_it() -> None:
     makefile = (CODE / "Makefile").read_text()
     for name, (targets, _) in TAKEN_BY.items():
         for stage in targets:
-            refuse_ignored(stage, {name: "x", "MAKELEVEL": "1"})
+            refuse_ignored(stage, COMMANDS, {name: "x", "MAKELEVEL": "1"})
             line = re.search(rf"\$\(STAGE\) {stage} (.*)", makefile)[1]
             assert re.search(rf"\$\(?({shorthands.get(name, name)})\b", line), f"{stage} {name}"
             assert stage in COMMANDS
@@ -155,6 +156,7 @@ def test_a_full_disk_is_named_with_what_is_free(tmp_path: Path) -> None:
     said = _disk_error(OSError(errno.ENOSPC, "No space left on device", str(path)))
     assert said.startswith(f"{path}: No space left on device. ")
     assert re.search(rf"\. [\d,]+\.\d MiB are free in {tmp_path}\. Make room there", said)
+    assert _disk_error(OSError(errno.ENOSPC, "No space left on device", bytes(path))) == said
     said = _disk_error(OSError(errno.EACCES, "Permission denied", str(path)))
     assert said.startswith(f"{path}: Permission denied. Allow reading and writing there")
 

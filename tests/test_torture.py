@@ -6,8 +6,8 @@ from torture import Failure, check, torture
 
 @pytest.mark.slow
 def test_kills_pairs_and_damaged_files_leave_the_same_bytes(tmp_path):
-    tally = torture(tmp_path, kills=2, pairs=1, damages=3, seed=0)
-    assert tally.outcomes.total() >= 6
+    tally = torture(tmp_path, kills=2, pairs=1, damages=1, seed=0)
+    assert tally.outcomes.total() >= 4
 
 
 def test_other_bytes_are_noticed(tmp_path, monkeypatch):

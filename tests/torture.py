@@ -37,7 +37,7 @@ SETTINGS = {  # by config; the second shares blocks and folds with the first
 }
 HUNG_SECONDS = 300
 # Written by a person, or of one run and read by nobody: no recipe makes them anew.
-NO_ARTIFACT = ("events.out", ".timing.json", "ledger.jsonl", ".lock", "metrics.csv")
+NO_ARTIFACT = ("events.out", "job.log", ".timing.json", "ledger.jsonl", ".lock", "metrics.csv")
 
 
 class Failure(AssertionError):

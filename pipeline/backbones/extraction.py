@@ -36,12 +36,13 @@ from pipeline.core.log_lines import log_progress
 from pipeline.core.runtime import duration
 from pipeline.core.workspace import BLOCK
 from pipeline.errors import JobFailed
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 
 log = logging.getLogger(__name__)
 BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
+SHARDS = "shards"  # the folder in a block's where it is kept which shards were computed
 MOST_BYTES = 2**30  # of the weights of models that are loaded together
 
 Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for
@@ -92,14 +93,8 @@ def extract_block(
     """
     digests, own = images.digests, Block(folder, how, backbone)
     known = _known_features(folder, how)
-    chunks = _chunks(digests, views, known, size=BATCH[hardware.device.type] * BATCHES_PER_PART)
-    missing = [chunk for chunk in chunks if not _is_there(own.part(chunk, digests))]
-    if missing:
-        # Of the whole block, so that a run that continues another computes as that did.
-        passes = len(digests) * len(views)
-        loaded = _load_together([own, *_alike(beside, known)], hardware, passes=passes)
-        for chunk in _with_progress(missing):
-            _compute_part(loaded, images, chunk, hardware)
+    chunks = _chunks(digests, views, known, hardware)
+    _compute_parts([own, *_alike(beside, known)], images, views, chunks, hardware)
     block = _assemble(digests, views, known, chunks, own)
     artifacts.withdraw(folder)
     with artifacts.replacing(folder / BLOCK) as temporary:
@@ -114,6 +109,48 @@ def extract_block(
         shape=list(block.shape),
     )
     shutil.rmtree(folder / "parts", ignore_errors=True)
+    shutil.rmtree(folder / SHARDS, ignore_errors=True)
+
+
+def extract_shard(
+    block: Block,
+    *,
+    images: ImageFiles,
+    views: list[str],
+    hardware: Hardware,
+    shard: int,
+    num_shards: int,
+) -> None:
+    """Compute one of `num_shards` shares of a block's features; they wait in its folder.
+
+    What cannot be computed is left to the block's own job, which says so.
+    """
+    known = _known_features(block.folder, block.how)
+    chunks = _chunks(images.digests, views, known, hardware)[shard::num_shards]
+    with suppress(JobFailed, FileNotFoundError):  # another run may end the block meanwhile
+        _compute_parts([block], images, views, chunks, hardware)
+
+
+def _compute_parts(
+    blocks: list[Block],
+    images: ImageFiles,
+    views: list[str],
+    chunks: list[Chunk],
+    hardware: Hardware,
+) -> None:
+    """Write the features of chunks that the first block lacks; of the others as `_load_together`.
+
+    Raises:
+        JobFailed: for features of the first block that are not finite.
+    """
+    missing = [chunk for chunk in chunks if not _is_there(blocks[0].part(chunk, images.digests))]
+    if not missing:
+        return
+    # Of the whole block, so that a run that continues another computes as that did.
+    passes = len(images.digests) * len(views)
+    loaded = _load_together(blocks, hardware, passes=passes)
+    for chunk in _with_progress(missing):
+        _compute_part(loaded, images, chunk, hardware)
 
 
 def _alike(beside: Sequence[Block], known: dict) -> list[Block]:
@@ -173,8 +210,9 @@ def _known_features(folder: Path, how: str) -> dict[tuple[str, str], np.ndarray]
     }
 
 
-def _chunks(digests: list[str], views: list[str], known: dict, *, size: int) -> list[Chunk]:
-    """Group rows that lack the same views, each image once, in chunks of `size`."""
+def _chunks(digests: list[str], views: list[str], known: dict, hardware: Hardware) -> list[Chunk]:
+    """Group rows that lack the same views, each image once, in chunks of some batches."""
+    size = BATCH[hardware.device.type] * BATCHES_PER_PART
     rows_by_views: dict[tuple[str, ...], list[int]] = {}
     first_row = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     for digest, row in sorted(first_row.items(), key=lambda pair: pair[1]):

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from pipeline.config.competition import (
     DEFAULT_METRICS,
@@ -247,6 +247,21 @@ class Submission(Section):
         return limits
 
 
+KindOfJob = Literal["features", "networks", "learners", "others"]
+
+
+class Resources(Section):
+    """What jobs of a kind want of a machine of a cluster."""
+
+    cpu: float | None = Field(
+        None, gt=0, description="processors, and threads; default: 4, of learners 2, of others 1"
+    )
+    gpu: float | None = Field(
+        None, ge=0, description="0.5: two jobs share one; default: 1 where a machine has GPUs"
+    )
+    memory: ByteSize | None = Field(None, description="8GiB; default: not counted")
+
+
 class Runtime(Section):
     """The machine: where networks run, and how fast; only `precision` changes what is computed."""
 
@@ -263,6 +278,26 @@ class Runtime(Section):
     workers: int | None = Field(
         None, ge=0, le=256, description="processes that read images; default: auto"
     )
+    executor: Literal["local", "ray"] = Field(
+        "local",
+        description="what does the jobs: this machine, or Ray (`make install EXTRAS=ray`), on a "
+        "cluster where RAY_ADDRESS names one",
+    )
+    jobs: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="jobs at once at most; local: they share processors and GPUs (default: 1); "
+        "ray: as many as the cluster has room for",
+    )
+    resources: dict[KindOfJob, Resources] = Field(
+        {}, description="ray: what jobs want of a machine: `networks: {gpu: 0.5, memory: 8GiB}`"
+    )
+
+    @property
+    def does_several(self) -> bool:
+        """Whether several jobs may run at once."""
+        return self.executor != "local" or (self.jobs or 1) > 1
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -41,11 +41,14 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block ends without an error.
 
     A reader sees the old file or the new one, never a part. A failed or killed write leaves `path`
     as it was; the temporary file of a killed one has a leading dot and is never read.
+
+    Args:
+        lasting: whether the content must outlast a loss of power, which costs milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
@@ -53,8 +56,9 @@ def replacing(path: Path) -> Iterator[Path]:
     rights = temporary.stat().st_mode  # by the umask; some libraries replace the file and its mode
     try:
         yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
+        if lasting:
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())
         temporary.chmod(stat.S_IMODE(rights))
         os.replace(temporary, path)
     except Exception as error:
@@ -99,15 +103,16 @@ def _digest_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, lasting: bool = True) -> None:
     """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path, lasting=lasting) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, lasting: bool = True) -> None:
     """Write JSON, readable and with sorted keys, whole or not at all."""
-    write_text(path, json.dumps(without_nan(content), indent=1, sort_keys=True) + "\n")
+    text = json.dumps(without_nan(content), indent=1, sort_keys=True) + "\n"
+    write_text(path, text, lasting=lasting)
 
 
 def without_nan(content: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,31 +26,38 @@ POLL_SECONDS = 0.5
 
 
 class Run:
-    """This process, among those that work on a competition."""
+    """This process, among those that work on a competition.
+
+    Attributes:
+        folder: of all locks.
+        counts_on: fingerprints by folder, of what this run reads or writes.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         name = f"run {socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._record = folder / f"{name}.json"
         self._lock = FileLock(folder / f"{name}.lock")
+        self._announced = _beside(self._record)
         self._owner = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        self._counts_on: dict[str, str] = {}
+        self.counts_on: dict[str, str] = {}
 
     def __enter__(self) -> "Run":
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except OSError as error:
-            log.debug("no locks in %s: %s", self._folder, error)
+            log.debug("no locks in %s: %s", self.folder, error)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lock.is_locked:
             self._record.unlink(missing_ok=True)
+            self._announced.unlink(missing_ok=True)
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)
 
@@ -61,7 +69,7 @@ class Run:
         """
         if not self._lock.is_locked:
             return
-        wanted = self._counts_on | {str(folder): recipe for folder, recipe in artifacts.items()}
+        wanted = self.counts_on | {str(folder): recipe for folder, recipe in artifacts.items()}
         told = None
         while clash := self._first_clash(wanted):
             if clash != told:
@@ -78,26 +86,28 @@ class Run:
 
         If there is none, record what this run uses.
         """
-        with FileLock(self._folder / "gate.lock"):
+        with FileLock(self.folder / "gate.lock"):
             for record in self._records_of_others():
                 theirs = (read_json(record) or {}).get("artifacts", {})
                 for folder, recipe in wanted.items():
                     if theirs.get(folder, recipe) != recipe:
                         return folder, _describe(record)
-            self._counts_on = wanted
-            write_json(self._record, {"owner": self._owner, "artifacts": wanted})
+            self.counts_on = wanted
+            record = {"owner": self._owner, "artifacts": wanted}
+            write_json(self._record, record, lasting=False)
         return None
 
     def _records_of_others(self) -> list[Path]:
         """Return records of the other live runs; remove those of dead ones."""
         alive = []
-        for path in sorted(self._folder.glob("run *.lock")):
+        for path in sorted(self.folder.glob("run *.lock")):
             record = path.with_suffix(".json")
             if record == self._record:
                 continue
             try:
                 with FileLock(path, timeout=0):
                     record.unlink(missing_ok=True)
+                    _beside(record).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
             except Timeout:
                 alive.append(record)
@@ -120,15 +130,39 @@ class Run:
             yield False
             return
         try:
-            write_json(owner, {"owner": self._owner})
+            write_json(owner, {"owner": self._owner}, lasting=False)
             yield True
         finally:
             owner.unlink(missing_ok=True)
             lock.release()
 
+    def announce(self, content: dict[str, Any]) -> None:
+        """Say what this run is doing, in place of what it said before."""
+        if self._lock.is_locked:
+            write_json(self._announced, content, lasting=False)
+
+    def announcements(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return descriptions of the other runs that said what they are doing, and what."""
+        with FileLock(self.folder / "gate.lock"):
+            records = self._records_of_others()
+        said = [(_describe(record), read_json(_beside(record))) for record in records]
+        return [(description, content) for description, content in said if content is not None]
+
+    def holder(self, folder: Path) -> tuple[str, float] | None:
+        """Return who holds the lock of one artifact, and since when; None if nobody does."""
+        owner = self._owner_of(folder)
+        try:
+            begun = owner.stat().st_mtime
+            with FileLock(self._lock_of(folder), timeout=0):
+                return None
+        except FileNotFoundError:
+            return None
+        except Timeout:
+            return _describe(owner), begun
+
     def others(self) -> list[str]:
         """Describe the other runs that work on the competition now."""
-        with FileLock(self._folder / "gate.lock"):
+        with FileLock(self.folder / "gate.lock"):
             return [_describe(record) for record in self._records_of_others()]
 
     def holder_of(self, folder: Path) -> str:
@@ -136,10 +170,15 @@ class Run:
         return _describe(self._owner_of(folder))
 
     def _lock_of(self, folder: Path) -> Path:
-        return self._folder / f"{' '.join(folder.parts[-3:])}.lock"
+        return self.folder / f"{' '.join(folder.parts[-3:])}.lock"
 
     def _owner_of(self, folder: Path) -> Path:
         return self._lock_of(folder).with_suffix(".json")
+
+
+def _beside(record: Path) -> Path:
+    """Return the file of what a run says it is doing."""
+    return record.with_suffix(".jobs.json")
 
 
 def _describe(record: Path) -> str:

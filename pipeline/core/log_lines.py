@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
@@ -21,14 +22,19 @@ def is_verbose() -> bool:
     return os.environ.get("VERBOSE", "") not in ("", "0")
 
 
-def start_logging() -> None:
+def start_logging(*, in_worker: bool = False) -> None:
     """Send log lines to stderr; results go to stdout.
 
     LOG=WARNING and the like choose the least level of lines, VERBOSE=1 is LOG=DEBUG.
+
+    Args:
+        in_worker: whether lines go nowhere but into the files of jobs.
     """
     level = logging.getLevelName(os.environ.get("LOG", "DEBUG" if is_verbose() else "INFO").upper())
-    at_terminal = sys.stderr.isatty() and level <= logging.INFO
+    at_terminal = sys.stderr.isatty() and level <= logging.INFO and not in_worker
     handler = _TerminalLines(level) if at_terminal else logging.StreamHandler(sys.stderr)
+    if in_worker:
+        handler = logging.NullHandler()
     handler.setFormatter(JobFormatter("%(message)s"))
     if not at_terminal:
         handler.addFilter(lambda record: record.levelno >= logging.INFO or not _progress(record))
@@ -52,6 +58,34 @@ def lines_of_job(name: str) -> Iterator[None]:
                 handler.end_bar()
 
 
+@contextmanager
+def lines_in_file(path: Path) -> Iterator[None]:
+    """Also append log lines to a file, each with its time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = _FileLines(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.addFilter(lambda record: bool(record.getMessage()))  # progress that says nothing yet
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Yield a list, to which warnings and errors are added as they come."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(JobFormatter("%(message)s").format(record))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 def log_progress(
     logger: logging.Logger, done: int, total: int, text: str, *, level: int = logging.INFO
 ) -> None:
@@ -72,6 +106,13 @@ class JobFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return " · ".join(filter(None, (_job, super().format(record))))
+
+
+class _FileLines(logging.FileHandler):
+    """Lines in a file, if they can be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave a full disk to those whose files are needed."""
 
 
 class _TerminalLines(logging.Handler):

@@ -110,7 +110,7 @@ def with_test_rows(known: Competition, folder: Path) -> Competition:
         test, differing = joined_files(test, data, [], path=path)
         problems += differing
     sample, long_sample = wide_sample(sample, test, data, submission)
-    problems += missing_columns(folder, known.task, data, known.train, test, sample)
+    problems += missing_columns(folder, known.task, data, None, test, sample)
     _refuse(problems)
     _refuse(list(_bad_test_ids(folder, data, submission, test, sample)))
     for column in data.numeric:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+SHARE = "PIPELINE_PROCESSORS"  # of one of several jobs at once
 GIB = 2**30
 
 
@@ -23,8 +24,23 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def num_threads() -> int:
-    """Return how many processors this process may use: a container's share, not the machine's."""
+    """Return how many processors this process may use: a container's share, not the machine's.
+
+    Of several jobs at once, each has its own share of them.
+    """
+    if share := os.environ.get(SHARE):
+        return int(share)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of_share(share: int) -> dict[str, str]:
+    """Return environment variables that keep a process that does a job to so many processors.
+
+    OMP_NUM_THREADS that the user set goes before: sums of other numbers of threads round otherwise,
+    so that the same number of threads gives the same bytes.
+    """
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(share)}
+    return {SHARE: str(share), **threads}
 
 
 def memory_bytes() -> int:

@@ -195,11 +195,15 @@ def missing_columns(
     folder: Path,
     task: Task,
     data: Data,
-    train: pd.DataFrame,
+    train: pd.DataFrame | None,
     test: pd.DataFrame,
     sample: pd.DataFrame | None,
 ) -> Iterator[str]:
-    """Yield a message for each column that the config names and a CSV does not have."""
+    """Yield a message for each column that the config names and a CSV does not have.
+
+    Args:
+        train: None where only the other two are looked at.
+    """
     of_both = _columns(data, ("id", "numeric", "categorical"))
     of_train = {
         **_columns(task, ("target",)),
@@ -209,13 +213,14 @@ def missing_columns(
     tables = [rows for rows in (train, test, sample) if rows is not None]
     shared = [
         name
-        for name in train
+        for name in tables[0]
         if not UNREADABLE & set(name)
         and all(name in rows and rows[name].is_unique for rows in tables)
     ]
     where = (folder, data, shared)
-    images = ("data.train_images", data.train_templates)
-    yield from _missing_in(train, "data.train_csv", *where, of_train, images)
+    if train is not None:
+        images = ("data.train_images", data.train_templates)
+        yield from _missing_in(train, "data.train_csv", *where, of_train, images)
     images = ("data.test_images", data.test_templates)
     key = _test_key(data, is_sample=test is sample)
     yield from _missing_in(test, key, *where, of_both, images)

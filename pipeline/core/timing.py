@@ -23,7 +23,7 @@ def write_timing(folder: Path, fingerprint: str, *, name: str, started: float) -
     """
     seconds = time.monotonic() - started
     content = {"job": name, "fingerprint": fingerprint, "seconds": round(seconds, 3)}
-    write_json(folder / TIMING, content)
+    write_json(folder / TIMING, content, lasting=False)
     return seconds
 
 

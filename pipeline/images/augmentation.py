@@ -23,8 +23,8 @@ import torch
 from pipeline.config.own_parts import ITEMS
 from pipeline.errors import UserError, did_you_mean
 from pipeline.images.augmentation_presets import PRESETS
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import LUMINANCE
+from pipeline.images.resizing import fit_square
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it connects to the internet
 import albumentations as A

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.images.augmentation import Augmentation
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.images.sampling import copy_numbers
 
 # Epoch, position among the fold's rows, and how often that stood earlier in the epoch.

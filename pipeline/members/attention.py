@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.core import artifacts
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.networks.grad_cam import grad_cam
 from pipeline.networks.network import WEIGHTS, load_network
 from pipeline.project import Project

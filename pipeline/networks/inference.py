@@ -7,7 +7,7 @@ from pipeline.backbones.device import Hardware, batches_ahead, wait_for
 from pipeline.backbones.engines import make_engine
 from pipeline.backbones.folding import fold_batch_norm
 from pipeline.images.batches import Cache
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 from pipeline.networks.network import ImageNetwork
 

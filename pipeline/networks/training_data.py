@@ -24,7 +24,7 @@ from pipeline.images.augmentation import (
     wants_spread,
 )
 from pipeline.images.batches import Batches, Cache, FoldImages, training_loader, validation_loader
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.images.sampling import (
     draws_per_epoch,
     epoch_rows,

@@ -9,6 +9,7 @@ import csv
 import io
 import logging
 import platform
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,6 +203,7 @@ class TrainingRun:
             "backbone": self.backbone.model_dump(mode="json"),
             "seed": self.settings.seed,
             "versions": {"python": platform.python_version(), **versions},
+            "threads": torch.get_num_threads(),  # sums over a batch are parted by them
             "scores": scores,
         }
         write_json(self.folder / "snapshot.json", snapshot)
@@ -272,11 +274,17 @@ def _table(history: list[dict]) -> str:
 
 @contextmanager
 def _events(folder: Path) -> Iterator[SummaryWriter]:
+    """Yield a writer for TensorBoard. Its thread's errors of the disk are raised by its methods."""
+    print_error = threading.excepthook
+    threading.excepthook = lambda error: (
+        None if isinstance(error.exc_value, OSError) else print_error(error)
+    )
     writer = SummaryWriter(folder / "tensorboard" / time.strftime("%Y%m%d-%H%M%S"))
     try:
         yield writer
     finally:
         writer.close()
+        threading.excepthook = print_error
 
 
 def _add_step(events: SummaryWriter, step: int, numbers: dict[str, float]) -> None:

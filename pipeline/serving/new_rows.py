@@ -12,7 +12,8 @@ from pipeline.core.folds import ALL_ROWS
 from pipeline.core.row_images import RowImages
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
-from pipeline.images.cache import ImageCache, build_cache
+from pipeline.images.cache import ImageCache
+from pipeline.images.cache_building import build_cache
 from pipeline.images.decoding import GREY, ImageFiles, PixelRange
 from pipeline.members.get_member import predict_rows
 from pipeline.project import Project

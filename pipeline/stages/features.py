@@ -6,9 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pipeline.backbones.device import Hardware
-from pipeline.backbones.extraction import Block, extract_block
+from pipeline.backbones.extraction import Block, extract_block, extract_shard
+from pipeline.core import artifacts
 from pipeline.core.runtime import num_threads
-from pipeline.images.cache import build_cache
+from pipeline.images.cache_building import build_cache
 from pipeline.project import Project
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,29 @@ def make_block(
         hardware=Hardware.of(config.runtime, trains=False),
         beside=others,
     )
+
+
+def make_shard(
+    folder: Path,
+    fingerprint: str,
+    *,
+    project: Project,
+    backbone: str,
+    how: str,
+    shard: int,
+    num_shards: int,
+) -> None:
+    """Compute a share of a block's features, which wait for the block's own job."""
+    config = project.config
+    extract_shard(
+        Block(project.workspace.block(backbone), how, config.backbones[backbone]),
+        images=project.images,
+        views=config.tta.views,
+        hardware=Hardware.of(config.runtime, trains=False),
+        shard=shard,
+        num_shards=num_shards,
+    )
+    artifacts.finish(folder, fingerprint)
 
 
 def make_cache(folder: Path, fingerprint: str, *, project: Project, short_side: int) -> None:

@@ -20,7 +20,8 @@ from pipeline.backbones.engines import make_engine
 from pipeline.backbones.extraction import Frozen, compute_features, prepare_frozen
 from pipeline.config.schema import Learner, Network
 from pipeline.core.runtime import GIB, num_threads, stream
-from pipeline.images.cache import ImageCache, build_cache
+from pipeline.images.cache import ImageCache
+from pipeline.images.cache_building import build_cache
 from pipeline.learners.search import fit_searched
 from pipeline.networks.cost import peak_memory_gib
 from pipeline.networks.inference import predict_views
@@ -215,10 +216,15 @@ class Predictor:
                 **view,
             )
         predict = (time.monotonic() - started) / len(rows)
+        gib = peak_memory_gib(hardware.device)
+        if hardware.device.type == "cpu":
+            # Pages of the whole cache, which are read in the end, count as the process's memory.
+            images = len(project.all_images.paths)
+            gib += LATER_GIB + images * float(cache.offsets[-1]) / len(cache) / GIB
         return NetworkSpeed(
             train=1 / cost.images_per_second,
             predict=predict,
-            gib=peak_memory_gib(hardware.device),
+            gib=gib,
             disk_gib=sum(weight.nbytes for weight in trainer.final.state_dict().values()) / GIB,
         )
 

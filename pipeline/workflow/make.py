@@ -29,10 +29,10 @@ from pipeline.workflow.config_checks import (
     networks_of,
     try_out,
 )
+from pipeline.workflow.executors import choose_executor
 from pipeline.workflow.failures import without_failed
 from pipeline.workflow.jobs import Job, all_needed, pending, resolve
-from pipeline.workflow.local import LocalExecutor
-from pipeline.workflow.plan import Plan, blocks_together
+from pipeline.workflow.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -295,10 +295,10 @@ def _bring_up_to_date(
     """Do what is pending, backbones and networks tried first; return the number of jobs."""
     config = project.config
     run.count_on(all_needed(targets))
-    jobs = blocks_together(pending(targets))
+    jobs = pending(targets)
     used = {job.arguments.get("member") for job in jobs if "fold" in job.arguments}
     networks = [n for n, member in config.members.items() if n in used & networks_of(config)]
     backbones = [job.arguments["backbone"] for job in jobs if "backbone" in job.arguments]
     try_out(project, backbones=backbones, networks=networks)
-    LocalExecutor(run, deadline).execute(jobs)
+    choose_executor(config.runtime, run, deadline).execute(jobs)
     return len(jobs)

@@ -4,6 +4,7 @@ Jobs are listed in the order of the work. What an artifact's fingerprint depends
 `fingerprints.py`; which models learn from which others is in `sources.py`.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, wraps
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.config.dependencies import backbone_of_scenes, backbone_of_views, blocks_of
 from pipeline.config.schema import External, Learner, Network
+from pipeline.core.artifacts import fingerprint
 from pipeline.core.folds import model_name
 from pipeline.errors import UserError
 from pipeline.members.external import FILES
@@ -21,6 +23,8 @@ from pipeline.workflow.sources import distilled_models, models_of, sources_of, s
 
 Made = TypeVar("Made")
 MAKE_BLOCK = "pipeline.stages.features:make_block"
+SHARD_IMAGES = 256  # seconds of a processor; a device that computes more at once leaves some empty
+MOST_SHARDS = 1000
 
 
 def blocks_together(jobs: list[Job]) -> list[Job]:
@@ -86,7 +90,7 @@ class Plan:
         features = fingerprints.of_features(
             self.config.backbones[backbone], self.config.runtime.precision
         )
-        return Job(
+        block = Job(
             name=f"features {backbone}",
             function=MAKE_BLOCK,
             folder=self.project.workspace.block(backbone),
@@ -95,6 +99,23 @@ class Plan:
             owns_folder=False,  # features of the same images and views are used again
             overwrites=False,
         )
+        return replace(block, needs=tuple(self._shards(block)))
+
+    def _shards(self, block: Job) -> list[Job]:
+        """Return the jobs that compute a block's features, where several jobs run at once."""
+        number = min(math.ceil(len(self.project.all_images.paths) / SHARD_IMAGES), MOST_SHARDS)
+        if number == 1 or not self.config.runtime.does_several:
+            return []
+        return [
+            Job(
+                name=f"{block.name} {shard + 1}/{number}",
+                function="pipeline.stages.features:make_shard",
+                folder=block.folder / "shards" / str(shard),
+                fingerprint=fingerprint(block=block.fingerprint, shard=[shard, number]),
+                arguments=block.arguments | {"shard": shard, "num_shards": number},
+            )
+            for shard in range(number)
+        ]
 
     @_once
     def views(self) -> Job | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.artifacts import read_meta
+from pipeline.core.artifacts import read_json, read_meta
 from pipeline.core.find_submission import csv_of, find_submission, stem
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
@@ -41,6 +41,7 @@ def reproduce(workspace: Workspace, *, run: str = "") -> bool:
     if not config.exists():
         restore(workspace, run=name, out=str(config))
     log.info("making %s again in %s", original.name, root)
+    take_threads_of(workspace)
     with chdir(root):
         make.run("ensemble", config.name, [])
     again = Workspace(root, workspace.competition).submissions
@@ -48,6 +49,16 @@ def reproduce(workspace: Workspace, *, run: str = "") -> bool:
     same = made.read_bytes() == original.read_bytes()
     log.info("%s", f"{made}: the same bytes" if same else _difference(original, made))
     return same
+
+
+def take_threads_of(workspace: Workspace) -> None:
+    """Let torch use as many threads as when networks were trained, if all had the same number."""
+    snapshots = map(read_json, sorted(workspace.models.glob("*/fold*/snapshot.json")))
+    threads = {snapshot.get("threads") for snapshot in snapshots if snapshot}
+    if len(threads) == 1 and None not in threads:
+        import torch
+
+        torch.set_num_threads(threads.pop())
 
 
 def _link_all_else(root: Path, again: Path) -> None:
@@ -70,5 +81,6 @@ def _difference(original: Path, made: Path) -> str:
     rows = (one != other).any(axis=1)
     return (
         f"{text} in {rows.sum()} of {len(rows)} rows. `make diff` says whether code, data or "
-        "libraries changed since; on another processor or GPU the last digits may differ"
+        "libraries changed since; on another processor or GPU, or with another number of threads, "
+        "the last digits may differ"
     )

@@ -10,13 +10,13 @@ from torch import nn
 from pipeline.backbones import extraction
 from pipeline.backbones.create import normalisation
 from pipeline.backbones.device import Hardware, choose_device, choose_precision, normalise
-from pipeline.backbones.extraction import Block, extract_block
+from pipeline.backbones.extraction import Block, extract_block, extract_shard
 from pipeline.backbones.frozen import create_frozen
 from pipeline.config.schema import TTA, Backbone
 from pipeline.core.artifacts import file_digest, is_current
 from pipeline.errors import JobFailed, UserError
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles, read_image
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 
 pytestmark = pytest.mark.numeric
@@ -342,3 +342,40 @@ def test_normalising_by_hand():
     normal = normalise(images, (0.5, 0.5, 0.0), (0.5, 0.25, 1.0))
     assert normal.flatten().tolist() == pytest.approx([-1.0, 2.0, 0.2])
     assert normal.is_contiguous(memory_format=torch.channels_last)
+
+
+def shard(folder, paths, number: int, num_shards: int, **changes) -> None:
+    """Compute a share of the block that `extract` makes."""
+    images = ImageFiles(paths, [file_digest(path) for path in paths])
+    hardware, block = Hardware(CPU, "32"), Block(folder, "how1", BACKBONE)
+    how = {"images": images, "views": VIEWS, "hardware": hardware}
+    extract_shard(block, **how, shard=number, num_shards=num_shards, **changes)
+
+
+def test_shards_compute_each_image_once_and_the_block_is_the_same(tmp_path, paths, asked):
+    whole = extract(tmp_path / "whole", paths)
+    asked.clear()
+    passes = []
+    for number in range(4):  # of nine images, four a part: the last shard is empty
+        shard(tmp_path / "block", paths, number, 4)
+        passes.append(sum(asked))
+        asked.clear()
+    assert passes == [8, 8, 2, 0]
+    assert np.array_equal(extract(tmp_path / "block", paths), whole)
+    assert asked == []
+    assert not (tmp_path / "block" / "parts").exists()
+
+
+def test_what_a_shard_did_not_compute_its_block_computes(tmp_path, paths, asked, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "_check_finite", refuse)
+        shard(tmp_path / "block", paths, 0, 2)  # its job ends; the block's own says what is wrong
+    shard(tmp_path / "block", paths, 1, 2)
+    asked.clear()
+    block = extract(tmp_path / "block", paths)
+    assert sum(asked) == 10  # two views of the first and the third part
+    assert np.array_equal(block, extract(tmp_path / "whole", paths))
+
+
+def refuse(*_: object) -> None:
+    raise JobFailed("not finite")

@@ -5,8 +5,8 @@
 3,781 clothing photos, tf_efficientnet_lite0 at 224 px, one view. Every side is a process of its own
 and sees the same pixels; sides take turns, and ratios are those within a round. The stage and the
 loop are timed from start to end, with imports; the bare network from its second batch, on tensors
-that are ready. Where other work shares the machine, seconds of the processor say more than the
-clock's; `taskset -c 0 make bench` keeps all sides on one core.
+that are ready. Where other work shares the machine, CPU seconds say more than the clock's;
+`taskset -c 0 make bench` keeps all sides on one core.
 """
 
 import os
@@ -56,7 +56,7 @@ def main() -> None:
         (root / "input").mkdir()
         (root / "input" / "clothing").symlink_to(PHOTOS.resolve())
         (root / "bench.yaml").write_text(CONFIG, encoding="utf-8")
-        _run(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
+        run_python(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
         sides: dict[str, Callable[[], Timing]] = {"plain timm loop": lambda: time_loop(root)}
         for precision in PRECISIONS:
             exact = f"runtime.precision={precision}"
@@ -73,7 +73,7 @@ def main() -> None:
 
 def time_loop(root: Path) -> Timing:
     """Time the plain loop in a process of its own."""
-    return _timed([__file__, "loop", "loop.npy"], root, root / "loop.npy")
+    return _with_features([__file__, "loop", "loop.npy"], root, root / "loop.npy")
 
 
 def time_stage(root: Path, *settings: str) -> Timing:
@@ -81,12 +81,12 @@ def time_stage(root: Path, *settings: str) -> Timing:
     shutil.rmtree(root / "features" / "clothing" / "lite0", ignore_errors=True)
     command = ["-m", "pipeline", "features", "--config", "bench.yaml"]
     features = root / "features" / "clothing" / "lite0" / "features.npy"
-    return _timed([*command, *settings], root, features)
+    return _with_features([*command, *settings], root, features)
 
 
 def time_bare(precision: str) -> Timing:
     """Time forward passes alone."""
-    clock, processor = _run([__file__, "bare", precision], Path.cwd()).split()
+    clock, processor = run_python([__file__, "bare", precision], Path.cwd()).split()
     return Timing(float(clock), float(processor))
 
 
@@ -155,12 +155,17 @@ def _photo_paths() -> list[Path]:
     return [PHOTOS / split / name for split, ids in names.items() for name in ids]
 
 
-def _timed(arguments: list[str], folder: Path, features: Path) -> Timing:
+def timed(arguments: list[str], folder: Path) -> tuple[float, float]:
+    """Return seconds of the clock, and of the processor, of a process."""
     clock, processor = time.perf_counter(), _processor_seconds()
-    _run(arguments, folder)
-    clock, processor = time.perf_counter() - clock, _processor_seconds() - processor
-    found = np.load(features)
-    return Timing(clock, processor, found.reshape(len(found), -1))
+    run_python(arguments, folder)
+    return time.perf_counter() - clock, _processor_seconds() - processor
+
+
+def _with_features(arguments: list[str], root: Path, path: Path) -> Timing:
+    seconds = timed(arguments, root)
+    found = np.load(path)
+    return Timing(*seconds, found.reshape(len(found), -1))
 
 
 def _processor_seconds() -> float:
@@ -168,7 +173,8 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _run(arguments: list[str], folder: Path) -> str:
+def run_python(arguments: list[str], folder: Path) -> str:
+    """Run Python in a folder, with this code; return what it printed, or end with its error."""
     code = Path(__file__).resolve().parents[2]
     environment = {"PYTHONPATH": str(code), "PATH": "/usr/bin:/bin", "LOG": "WARNING"}
     done = subprocess.run(
@@ -193,11 +199,12 @@ def _print_table(rounds: list[dict[str, Timing]]) -> None:
         clock = [each[first].clock / each[side].clock for each in rounds]
         processor = [each[first].processor / each[side].processor for each in rounds]
         cosine = _cosine(timings[-1].features, wanted)
-        ratios = f"{_spread(clock)} | {_spread(processor)}"
+        ratios = f"{spread(clock)} | {spread(processor)}"
         print(f"| {side} | {median(speeds):.0f} | {ratios} | {cosine} |")
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Return a median, and the least and most."""
     return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 

@@ -28,8 +28,8 @@ from pipeline.backbones.extraction import extract_block
 from pipeline.config.schema import Backbone, Network, Runtime
 from pipeline.core.runtime import num_threads, tune_allocator
 from pipeline.core.task import Task
-from pipeline.images.cache import fit_square
 from pipeline.images.decoding import ImageFiles
+from pipeline.images.resizing import fit_square
 from pipeline.metrics.find_metric import get_metric
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import create_network

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline.core.runtime import num_threads
 
-NAMES = ("features", "train", "infer", "learners", "rows")
+NAMES = ("features", "train", "infer", "learners", "rows", "cluster")
 HERE = Path(__file__).parent
 TABLE = HERE / "RESULTS.md"
 HEAD = "# Speed\n\nEach section is one run of `make bench`; figures of two sections do not compare."

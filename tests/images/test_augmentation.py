@@ -13,7 +13,7 @@ from pipeline.images.augmentation import (
 )
 from pipeline.images.augmentation_presets import PRESETS
 from pipeline.images.batches import Batches, FoldImages, training_loader, validation_loader
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 
 SIZE = 32
 

@@ -9,9 +9,11 @@ from PIL import Image, ImageOps
 
 from pipeline.core.artifacts import is_current
 from pipeline.errors import UserError
-from pipeline.images import cache as images
-from pipeline.images.cache import GREY, ImageCache, build_cache, fit_square, resize
+from pipeline.images import resizing
+from pipeline.images.cache import ImageCache
+from pipeline.images.cache_building import build_cache
 from pipeline.images.decoding import ImageFiles, PixelRange, in_threads, read_image
+from pipeline.images.resizing import GREY, fit_square, resize
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
 
@@ -238,7 +240,7 @@ def test_a_line_of_pixels_is_cut_before_it_is_enlarged(turned, monkeypatch):
     line = line.transpose(1, 0, 2) if turned else line
     asked = []
     monkeypatch.setattr(
-        images, "resize", lambda *arguments: asked.append(arguments[1:]) or resize(*arguments)
+        resizing, "resize", lambda *arguments: asked.append(arguments[1:]) or resize(*arguments)
     )
     assert (fit_square(line, 64, "crop") == 200).all()
     assert max(asked[0]) <= 16 * 64  # whole, it would be enlarged to 2.5 GB

@@ -7,7 +7,7 @@ import torch
 from pipeline.backbones.device import Hardware
 from pipeline.config.schema import Backbone, Network
 from pipeline.core.task import Task
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.images.tta import get_view
 from pipeline.networks.inference import predict_views
 from pipeline.networks.network import ImageNetwork, create_network

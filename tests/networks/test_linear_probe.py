@@ -11,7 +11,7 @@ from small_training import fit as fit_network
 from pipeline.config.network import auto_epochs
 from pipeline.config.schema import Network
 from pipeline.core.task import Task
-from pipeline.images.cache import fit_square
+from pipeline.images.resizing import fit_square
 from pipeline.learners.linear_probe import fit_linear_probe
 from pipeline.networks.training_data import create_loaders, early_side
 

@@ -1,5 +1,6 @@
 """Training: it learns, starts from the prior, and resumes to the same bytes."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -132,6 +133,16 @@ def test_each_step_and_each_epoch_is_logged_for_tensorboard(tmp_path):
     means = np.mean(np.reshape(losses, (SETTINGS.epochs, -1)), axis=1)
     assert of_epochs == pytest.approx(means, rel=1e-5)
     assert {"step/lr", "step/gradient_norm"} <= set(events.Tags()["scalars"])
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_under_tensorboard_is_one_error(tmp_path, monkeypatch):
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", b"events.out")
+
+    monkeypatch.setattr("tensorboard.compat.tensorflow_stub.io.gfile.GFile.write", write)
+    with pytest.raises(OSError, match="No space left"):
+        fit(tmp_path)
 
 
 def test_a_run_continues_and_does_not_start_over(dying, tmp_path, monkeypatch):

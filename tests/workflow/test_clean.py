@@ -1,14 +1,16 @@
 """Clean and reproduce: what is removed, what stays, what is compared."""
 
 import pytest
+import torch
 from rich.filesize import decimal
 from tiny_project import listing, run, submission, write_competition
 
+from pipeline.core.artifacts import write_json
 from pipeline.core.locks import Run
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.stages.clean import clean
-from pipeline.workflow.reproduce import reproduce
+from pipeline.workflow.reproduce import reproduce, take_threads_of
 
 pytestmark = pytest.mark.slow
 
@@ -82,3 +84,19 @@ def test_a_submission_is_made_again_from_its_settings_and_the_input_alone(
     first.unlink()
     with pytest.raises(UserError, match="is gone"):
         reproduce(workspace, run=first.stem)
+
+
+def test_networks_are_trained_again_with_as_many_threads(tmp_path):
+    workspace, before = Workspace(tmp_path, "tiny"), torch.get_num_threads()
+    for fold, threads in enumerate((before + 1, before + 1, before + 2)):
+        path = workspace.models / "net" / f"fold{fold}" / "snapshot.json"
+        path.parent.mkdir(parents=True)
+        write_json(path, {"threads": threads})
+    try:
+        take_threads_of(workspace)
+        assert torch.get_num_threads() == before  # they had different numbers
+        (workspace.models / "net" / "fold2" / "snapshot.json").unlink()
+        take_threads_of(workspace)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

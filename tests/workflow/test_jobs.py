@@ -14,8 +14,9 @@ from pipeline.core.log_lines import JobFormatter
 from pipeline.core.timing import TIMING, disk_bytes, read_seconds
 from pipeline.errors import JobFailed, UserError
 from pipeline.workflow import jobs
+from pipeline.workflow.job_times import kind_of, time_left
 from pipeline.workflow.jobs import Job, pending, resolve
-from pipeline.workflow.local import LocalExecutor, kind_of, time_left
+from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.plan import MAKE_BLOCK, blocks_together
 
 PLAN = Path(jobs.__file__).parent.parent / "workflow" / "plan.py"
@@ -177,11 +178,11 @@ def test_what_to_do_about_errors_of_libraries_and_how_to_go_on_without_the_membe
 def test_a_signal_that_comes_while_a_failure_is_written_down_changes_nothing(tmp_path, monkeypatch):
     original, calls = artifacts.write_text, []
 
-    def interrupted(path, text):
+    def interrupted(path, text, **how):
         calls.append(path)
         if len(calls) == 2:  # the first is the job's `.begun`
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-        original(path, text)
+        original(path, text, **how)
 
     monkeypatch.setattr(artifacts, "write_text", interrupted)
     with pytest.raises(UserError, match=r"^ConnectionResetError: lost. A process that reads"):

@@ -217,7 +217,7 @@ def test_a_decision_is_made_once(tmp_path, monkeypatch):
     write(tmp_path, noise, num_train=20)
     decide(tmp_path)
     before = tiny_project.listing(tmp_path / "features/tiny/images/views")
-    monkeypatch.setattr(make, "LocalExecutor", lambda run, deadline: _Idle())
+    monkeypatch.setattr(make, "choose_executor", lambda runtime, run, deadline: _Idle())
     decide(tmp_path)
     assert tiny_project.listing(tmp_path / "features/tiny/images/views") == before
 
