@@ -203,23 +203,21 @@ class Project:
         """Return a backbone's features of `all_images` (M, V, D), from a memory map."""
         return np.load(self.workspace.block(backbone) / BLOCK, mmap_mode="r")
 
-    def block(self, backbone: str, *, pool: str = "mean") -> np.ndarray:
+    def block(self, backbone: str, *, pool: str = "mean", with_extra: bool = False) -> np.ndarray:
         """Return a backbone's features (N + N_test, V, D), from a memory map.
 
         Args:
             pool: how features of several images become a row's.
+            with_extra: whether extra rows follow.
         """
-        features = self._features_of_rows(backbone, pool)
-        return features[: self.num_rows] if self.extra else features
+        features = self.row_images.pool(self.image_features(backbone), pool)
+        return features if with_extra or not self.extra else features[: self.num_rows]
 
     def blocks(self, learner: str) -> dict[str, np.ndarray]:
         """Return a learner's blocks by name, each (N + N_test + E, V, D) with E extra rows."""
         settings = self.config.members[learner]
-        pool = settings.pool_images
-        return {name: self._features_of_rows(name, pool) for name in settings.backbones}
-
-    def _features_of_rows(self, backbone: str, pool: str) -> np.ndarray:
-        return self.row_images.pool(self.image_features(backbone), pool)
+        how = {"pool": settings.pool_images, "with_extra": True}
+        return {name: self.block(name, **how) for name in settings.backbones}
 
     def member(self, name: str) -> Learner | Network:
         """Return a member's settings, its seed and number of epochs filled in."""
