@@ -106,7 +106,9 @@ class Project:
     def images(self) -> ImageFiles:
         """The original files, training rows' first."""
         paths = [self.competition.folder / path for path in self.index.paths.tolist()]
-        return ImageFiles(paths, self.index.digests.tolist(), self.index.pixel_range)
+        return ImageFiles(
+            paths, self.index.digests.tolist(), self.index.to_rgb(self.config.data.bands)
+        )
 
     def image_size(self, member: str) -> int:
         """Side of the square that a network sees."""
@@ -209,11 +211,12 @@ def open_project(config: Config, root: Path) -> Project:
     if not config.members:
         raise UserError("the config has no `members`: name at least one learner or network.")
     index = refresh_index(
-        workspace.image_index,
+        workspace.image_index(config.data.bands),
         competition.folder,
         competition.paths,
         num_train=len(competition.ids),
         pixel_range=config.data.pixel_range,
+        bands=config.data.bands,
         skip_unreadable=config.data.unreadable == "skip",
     )
     unreadable = index.has_remark(UNREADABLE)
