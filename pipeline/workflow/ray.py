@@ -139,7 +139,7 @@ class Cluster:
 
     def begin(self, job: Job, turn: Turn) -> None:
         """Hand a job to Ray, with what it needs of a machine."""
-        log_progress(log, turn.number - 1, turn.total, f"{turn.title(job)} · {turn.text}")
+        log_progress(log, turn.number - 1, turn.total, turn.line(job))
         demand = self.room.demand(resource_kind(job), self.runtime.resources)
         sent, project = split(job)
         reference = _task(demand).remote(
