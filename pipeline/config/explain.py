@@ -56,6 +56,8 @@ def schema() -> None:
     pages = {
         "task": sections.Task,
         "data": sections.Data,
+        "data.split": sections.Split,
+        "data.extra": sections.Extra,
         "folds": sections.Folds,
         "backbones.NAME": sections.Backbone,
         "members.NAME (learner)": sections.Learner,

@@ -73,6 +73,11 @@ class Workspace:
         return self.features / "folds.csv"
 
     @property
+    def extra_csv(self) -> Path:
+        """Return the CSV of which training rows an extra row is tied to."""
+        return self.features / "extra.csv"
+
+    @property
     def audit_json(self) -> Path:
         """Return the JSON of the folds stage: duplicates, and findings on leaks."""
         return self.features / "audit.json"
