@@ -174,7 +174,8 @@ class Project:
         """The original files of `all_images`."""
         index = self.all_images
         paths = [self.competition.folder / path for path in index.paths.tolist()]
-        return ImageFiles(paths, index.digests.tolist(), index.pixel_range)
+        to_rgb = index.to_rgb(self.config.data.bands)
+        return ImageFiles(paths, index.digests.tolist(), to_rgb)
 
     def image_size(self, member: str) -> int:
         """Side of the square that a network sees."""
@@ -293,11 +294,12 @@ def open_project(config: Config, root: Path) -> Project:
         raise UserError("the config has no `members`: name at least one learner or network.")
     num_train = len(competition.ids)
     index = refresh_index(
-        workspace.image_index,
+        workspace.image_index(config.data.bands),
         competition.folder,
         competition.paths,
         num_train=int(competition.row_images.counts[:num_train].sum()),
         pixel_range=config.data.pixel_range,
+        bands=config.data.bands,
         skip_unreadable=config.data.unreadable == "skip",
     )
     row_images, unreadable = competition.row_images, index.has_remark(UNREADABLE)

@@ -31,7 +31,7 @@ def kill_machines(folder: Path, times: int, *, rng: random.Random, tally: Tally)
     """
     from ray.cluster_utils import Cluster
 
-    expected, _, _ = undisturbed(folder, "one")
+    expected, seconds, _ = undisturbed(folder, "one")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         for _ in range(NUM_MACHINES):
@@ -39,21 +39,27 @@ def kill_machines(folder: Path, times: int, *, rng: random.Random, tally: Tally)
         killed = 0
         while killed < times:
             root = prepare(Path(tempfile.mkdtemp(dir=folder)))
-            killed += _run_with_kills(root, cluster, rng=rng, tally=tally)
+            killed += _run_with_kills(root, cluster, seconds, rng=rng, tally=tally)
             check(root, expected, "kills of machines")
             shutil.rmtree(root)
     finally:
         cluster.shutdown()
 
 
-def _run_with_kills(root: Path, cluster, *, rng: random.Random, tally: Tally) -> int:
-    """Run to the end, with machines killed on the way; return how many."""
+def _run_with_kills(
+    root: Path, cluster, seconds: float, *, rng: random.Random, tally: Tally
+) -> int:
+    """Run to the end, with machines killed on the way; return how many.
+
+    Args:
+        seconds: of a run that nothing disturbs, without Ray.
+    """
     lines, killed, hung = root / "lines.txt", 0, time.monotonic() + 2 * HUNG_SECONDS
     with open(lines, "w", encoding="utf-8") as stream:
         run = _start(root, cluster.address, stream)
         while True:
             try:
-                run.wait(timeout=rng.uniform(2, 20))
+                run.wait(timeout=rng.uniform(0.1, 1.5) * seconds)
                 break
             except subprocess.TimeoutExpired:
                 if time.monotonic() > hung:

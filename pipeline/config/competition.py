@@ -5,7 +5,7 @@ import re
 from string import Formatter
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
 from pipeline.config.section import Section
 
@@ -265,6 +265,12 @@ class Data(Section):
         description="pixel values that become black and white, for images of more than 8 bits: "
         "[0, 4095]; default: measured on the training images",
     )
+    bands: tuple[PositiveInt, ...] = Field(
+        (),
+        description="which bands are red, green and blue, or the one that is grey, counted from 1: "
+        "[4, 3, 2]; of images with any number of bands: .npy, and .tif after `make install "
+        "EXTRAS=tiff`; default: a file's colours",
+    )
     unreadable: Literal["stop", "skip"] = Field(
         "stop",
         description="images that are missing or cannot be decoded. skip: training rows are left "
@@ -313,6 +319,13 @@ class Data(Section):
         if limits is not None and not limits[0] < limits[1]:
             raise ValueError("expected [LOW, HIGH], the lower value first")
         return limits
+
+    @field_validator("bands")
+    @classmethod
+    def _three_or_one(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
+        if len(bands) not in (0, 1, 3):
+            raise ValueError(f"expected three bands, or one; got {len(bands)}")
+        return bands
 
     @property
     def train_templates(self) -> list[str]:

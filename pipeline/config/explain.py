@@ -70,6 +70,7 @@ def schema() -> None:
         "tta": sections.TTA,
         "submission": sections.Submission,
         "runtime": sections.Runtime,
+        "runtime.resources.KIND": sections.Resources,
     }
     for title, model in pages.items():
         _print_section(title, model)

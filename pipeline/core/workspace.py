@@ -110,10 +110,9 @@ class Workspace:
         """Return the folder of resized images for networks."""
         return self.features / "images" / f"{short_side}px"
 
-    @property
-    def image_index(self) -> Path:
-        """Return the folder of the image index."""
-        return self.features / "images" / "index.npz"
+    def image_index(self, bands: tuple[int, ...]) -> Path:
+        """Return the file of the image index, one for each choice of bands."""
+        return self.features / "images" / f"index{''.join(f'_{band}' for band in bands)}.npz"
 
     def member(self, name: str) -> Path:
         """Return the folder of a member's predictions; its folds are below it."""

@@ -95,7 +95,9 @@ def read_kernel_folder(folder: Path) -> Model:
         submission=config.submission,
     )
     workspace = Workspace(folder, config.competition)
-    project = Project(config, workspace, competition, load_index(workspace.image_index))
+    project = Project(
+        config, workspace, competition, load_index(workspace.image_index(config.data.bands))
+    )
     predictions = MemberPredictions(oof, oof[:, None, :0], levels, {}).without_test()
     model = Model.fit(project, predictions, facts["by_fold"], submission=facts["submission"])
     model.warn_of_other_fit(blended, folder)

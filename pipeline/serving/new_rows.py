@@ -14,7 +14,7 @@ from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
 from pipeline.images.cache_building import build_cache
-from pipeline.images.decoding import GREY, ImageFiles, PixelRange
+from pipeline.images.decoding import GREY, ImageFiles, PixelRange, ToRgb
 from pipeline.members.get_member import predict_rows
 from pipeline.project import Project
 from pipeline.serving.given import GivenRows
@@ -66,7 +66,7 @@ class NewRows(Project):
         known["other_folds"] = project.folds
         named = project.config.data.pixel_range
         pixel_range = project.index.pixel_range or (named and PixelRange(*named))
-        images = ReadableImages(rows.images, (), pixel_range)
+        images = ReadableImages(rows.images, (), ToRgb(pixel_range, project.config.data.bands))
         return cls(**known, new_images=images, given=rows.of_rows, folder=folder)
 
     @property

@@ -48,6 +48,10 @@ class Turn:
         """Return what begins the job's log lines."""
         return f"[{self.number}/{self.total}] {job.name}"
 
+    def line(self, job: Job) -> str:
+        """Return what is said when the job begins in another process."""
+        return " · ".join(filter(None, (self.title(job), self.text)))
+
 
 @dataclass(frozen=True)
 class Outcome:

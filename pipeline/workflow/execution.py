@@ -152,6 +152,6 @@ class Execution:
         left = self._left()
         text = time_left(left, self.seconds, at_once=self.workers.at_once)
         if self.workers.at_once > 1:
-            counts = f"{len(self.running) + 1} running, {len(left) - 1} waiting"
+            counts = f"{len(self.running) + 1} begun, {len(left) - 1} waiting"
             text = " · ".join(filter(None, (counts, text)))
         return Turn(self.total - len(left) + 1, self.total, text)

@@ -83,7 +83,7 @@ class Processes:
 
     def begin(self, job: Job, turn: Turn) -> None:
         """Give a job to a process without one."""
-        log_progress(log, turn.number - 1, turn.total, f"{turn.title(job)} · {turn.text}")
+        log_progress(log, turn.number - 1, turn.total, turn.line(job))
         next(process for process in self.all if process.task is None).give(job, turn)
 
     def next_ended(self) -> tuple[Job, Outcome]:

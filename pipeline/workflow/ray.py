@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +42,7 @@ except ImportError:
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10
+MACHINE_DIED, MOST_MACHINES = "NodeDiedError", 20  # that a job may lose
 IN_FLIGHT = 200  # jobs that Ray knows of at once: a cluster that grows sees what is wanted
 
 
@@ -130,7 +132,8 @@ class Cluster:
         self.runtime, self.run = runtime, run
         self.at_once = self.room.jobs_at_once(runtime.resources)
         self.most = runtime.jobs or (self.at_once if hurries else IN_FLIGHT)
-        self.jobs: dict[ray.ObjectRef, Job] = {}
+        self.jobs: dict[ray.ObjectRef, tuple[Job, Turn]] = {}
+        self.losses: Counter[tuple[Path, str]] = Counter()  # by the error of Ray's
         self.sent: dict[int, tuple[Project, ray.ObjectRef]] = {}  # by the project's id
 
     def has_room(self) -> bool:
@@ -139,7 +142,10 @@ class Cluster:
 
     def begin(self, job: Job, turn: Turn) -> None:
         """Hand a job to Ray, with what it needs of a machine."""
-        log_progress(log, turn.number - 1, turn.total, f"{turn.title(job)} · {turn.text}")
+        log_progress(log, turn.number - 1, turn.total, turn.line(job))
+        self._hand_over(job, turn)
+
+    def _hand_over(self, job: Job, turn: Turn) -> None:
         demand = self.room.demand(resource_kind(job), self.runtime.resources)
         sent, project = split(job)
         reference = _task(demand).remote(
@@ -150,24 +156,37 @@ class Cluster:
             str(Path.cwd()),
             threads_of_share(max(1, int(demand.cpu))),
         )
-        self.jobs[reference] = job
+        self.jobs[reference] = job, turn
 
     def next_ended(self) -> tuple[Job, Outcome]:
-        """Wait until a job has ended; those whose machine dies are begun again by Ray."""
-        reference = ray.wait(list(self.jobs), num_returns=1)[0][0]
-        job = self.jobs.pop(reference)
+        """Wait until a job has ended; one whose worker or machine dies is begun again."""
+        while True:
+            reference = ray.wait(list(self.jobs), num_returns=1)[0][0]
+            job, turn = self.jobs.pop(reference)
+            outcome = self._outcome(reference, job)
+            if isinstance(outcome, OSError):
+                raise outcome
+            if outcome is not None:
+                return job, outcome
+            self._hand_over(job, turn)
+
+    def _outcome(self, reference: "ray.ObjectRef", job: Job) -> Outcome | OSError | None:
+        """Return how a job ended; None if it is to be begun again."""
         try:
-            outcome = ray.get(reference)
+            return ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # before the job could begin
             raise UserError(
                 f"a worker of the cluster cannot do jobs: {str(error.cause).strip()}\nEvery "
                 f"machine needs this folder, {Path.cwd()}, and the same Python and packages."
             ) from None
         except ray.exceptions.RayError as error:
-            outcome = lost(job, MOST_LOSSES, type(error).__name__)
-        if isinstance(outcome, OSError):
-            raise outcome
-        return job, outcome
+            why = type(error).__name__
+        self.losses[job.folder, why] += 1
+        times = self.losses[job.folder, why]
+        if times >= (MOST_MACHINES if why == MACHINE_DIED else MOST_LOSSES):
+            return lost(job, times, why)
+        log.warning("%s: its worker ended, %s; it is begun again", job.name, why)
+        return None
 
     def cancel(self) -> None:
         """End what is still being done."""
@@ -195,7 +214,7 @@ def _task(demand: Demand) -> "ray.remote_function.RemoteFunction":
         num_cpus=demand.cpu,
         num_gpus=demand.gpu,
         memory=demand.memory,
-        max_retries=MOST_LOSSES - 1,
+        max_retries=0,  # Ray would count a machine that dies as it does a job that kills it
     )(serve)
 
 

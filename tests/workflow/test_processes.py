@@ -268,3 +268,12 @@ def test_wrong_input_in_another_process_is_wrong_input_here(tmp_path):
     bad = Job("bad", "builtins:no_such", tmp_path / "bad", "r")
     with pytest.raises(UserError, match="AttributeError"):
         ProcessExecutor(at_once=2).execute([bad, job(tmp_path, "good")])
+
+
+def test_a_line_says_which_jobs_begin_and_how_many_wait(tmp_path, caplog):
+    caplog.set_level("INFO")
+    jobs = [job(tmp_path, name) for name in "abc"]
+    ProcessExecutor(at_once=2).execute(jobs)
+    begun = [text for text in caplog.messages if text.startswith("[") and "work in" not in text]
+    assert begun[:2] == ["[1/3] a · 1 begun, 2 waiting", "[2/3] b · 2 begun, 1 waiting"]
+    assert begun[2].startswith("[3/3] c · 2 begun, 0 waiting")

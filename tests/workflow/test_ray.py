@@ -15,7 +15,7 @@ from torture import Tally
 from pipeline.config.schema import Runtime
 from pipeline.core.locks import Run
 from pipeline.errors import JobsFailed, UserError
-from pipeline.workflow.attempts import JOB_LOG
+from pipeline.workflow.attempts import JOB_LOG, Turn
 from pipeline.workflow.executors import choose_executor
 from pipeline.workflow.jobs import pending
 
@@ -129,3 +129,30 @@ def test_a_machine_that_dies_changes_no_byte(tmp_path):
     tally = Tally()
     kill_machines(tmp_path, 1, rng=random.Random(0), tally=tally)
     assert tally.outcomes.total() >= 1
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("error", "times", "fails"), [("NodeDiedError", 5, False), ("WorkerCrashedError", 5, True)]
+)
+def test_a_job_may_lose_many_machines_and_few_workers(
+    tmp_path, cluster, monkeypatch, error, times, fails
+):
+    from pipeline.workflow.ray import Cluster, ray
+
+    original, errors = ray.get, [getattr(ray.exceptions, error)] * times
+
+    def get(reference):
+        original(reference)
+        if errors:
+            raise errors.pop()(*(["died"] if error == "NodeDiedError" else []))
+        return "its outcome"
+
+    one = job(tmp_path, "a")
+    workers = Cluster(RAY, None, hurries=False)
+    monkeypatch.setattr(ray, "get", get)
+    workers.begin(one, Turn())
+    ended, outcome = workers.next_ended()
+    assert ended == one
+    assert outcome == "its outcome" if not fails else outcome.status == "failed"
