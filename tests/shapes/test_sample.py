@@ -116,6 +116,17 @@ def test_names_that_the_sample_does_not_have_are_refused(make_competition, sampl
         read(folder, **keys)
 
 
+def test_a_long_sample_with_another_id_names_the_key(make_competition):
+    folder = make_competition()
+    ids = pd.read_csv(folder / "test.csv")["id"]
+    cells = [f"{row}_{name}" for row in ids for name in CLASSES]
+    pd.DataFrame({"key": cells, "p": 0}).to_csv(folder / "sample_submission.csv", index=False)
+    with pytest.raises(
+        UserError, match=r"row for each id and class: say `submission: \{id: key\}`"
+    ):
+        read(folder)
+
+
 def test_keys_that_exclude_each_other_are_refused():
     with pytest.raises(ValueError, match="`rows: sample` writes some of them"):
         Submission(rows="sample", mix={"a.csv": 0.5})

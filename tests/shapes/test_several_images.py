@@ -226,6 +226,6 @@ def test_one_image_in_a_list_of_templates_is_the_plain_shape(tmp_path):
     before = submission(tmp_path).read_bytes()
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
     assert project.every_image is None
-    assert project.digest_of_images() == project.index.digest
+    assert project.digest_of_images == project.index.digest
     run(tmp_path, "ensemble", data={"train_images": ["train/{id}"], "test_images": ["test/{id}"]})
     assert submission(tmp_path).read_bytes() == before
