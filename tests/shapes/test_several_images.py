@@ -13,10 +13,13 @@ from pipeline.config.load import load_config
 from pipeline.config.schema import Data, Task
 from pipeline.core.read_competition import read_competition
 from pipeline.core.row_images import RowImages, paths_of_rows
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.members.get_member import get_member
 from pipeline.project import open_project
+from pipeline.serving.kernel import predict_test_set
 from pipeline.splitting.draw import find_copies
+from pipeline.stages import kernel as stage
 from pipeline.submission.check_file import check_file
 
 TASK = Task(kind="multiclass", target="label")
@@ -163,6 +166,17 @@ def test_new_rows_are_predicted_as_test_rows_are(eyes, monkeypatch):
     written = pd.read_csv(submission(eyes), dtype={"id": str}).set_index("id")
     ours = pipeline.load("tiny").predict(table[:4])
     np.testing.assert_allclose(ours, written.loc[table["id"][:4], list(CLASSES)], atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_kernel_predicts_rows_of_several_images(eyes, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "PYTHONS", ())  # no wheels
+    monkeypatch.chdir(eyes)
+    folder = stage.make_kernel(str(eyes / "tiny.yaml"), Workspace(eyes, "tiny"))
+    out = predict_test_set(folder, eyes / "input/tiny", out=tmp_path / "written.csv", hours=1.0)
+    ours, theirs = (pd.read_csv(path, dtype={"id": str}) for path in (submission(eyes), out))
+    assert ours["id"].tolist() == theirs["id"].tolist()
+    np.testing.assert_allclose(ours[[*CLASSES]], theirs[[*CLASSES]], atol=2e-3)
 
 
 @pytest.mark.slow
