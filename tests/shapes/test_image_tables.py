@@ -40,6 +40,7 @@ def packed(root: Path) -> tuple[Path, dict[str, pd.DataFrame]]:
     return folder, tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["base64", "data URL"])
 def test_base64_in_a_csv_gives_what_files_give(tmp_path, plain, kind):
     folder, tables = packed(tmp_path)
@@ -55,6 +56,7 @@ def test_base64_in_a_csv_gives_what_files_give(tmp_path, plain, kind):
     assert submission(tmp_path).read_text() == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bytes", "struct"])
 def test_bytes_in_parquet_give_what_files_give(tmp_path, plain, kind):
     pytest.importorskip("pyarrow", reason="make install EXTRAS=parquet")
@@ -72,6 +74,7 @@ def test_bytes_in_parquet_give_what_files_give(tmp_path, plain, kind):
     assert submission(tmp_path).read_text() == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bytes", "pixels"])
 def test_datasets_of_hdf5_give_what_files_give(tmp_path, plain, kind):
     h5py = pytest.importorskip("h5py", reason="make install EXTRAS=hdf5")
@@ -127,6 +130,7 @@ def test_another_id_column_names_the_images_anew(tmp_path):
         assert (folder / "train.csv/rows.csv").read_text() == "id,other\na,b\n"
 
 
+@pytest.mark.slow
 def test_paths_as_windows_writes_them_are_found(tmp_path, plain):
     folder = write_competition(tmp_path)
     for split in ("train", "test"):

@@ -31,6 +31,7 @@ def plain(tmp_path_factory):
     return without_times(root)
 
 
+@pytest.mark.slow
 def test_one_csv_with_a_split_column_gives_what_two_give(tmp_path, plain):
     folder = write_competition(tmp_path)
     two = tables(folder)
@@ -44,6 +45,7 @@ def test_one_csv_with_a_split_column_gives_what_two_give(tmp_path, plain):
     assert without_times(tmp_path) == plain
 
 
+@pytest.mark.slow
 def test_joined_csvs_give_what_one_gives(tmp_path, plain):
     folder = write_competition(tmp_path)
     two = tables(folder)
@@ -134,6 +136,7 @@ def test_rows_of_weight_0_teach_nothing_and_are_scored(tmp_path):
     assert said[False]["score"] != said[True]["score"]
 
 
+@pytest.mark.slow
 def test_other_weights_are_other_models_and_none_are_the_old_ones(tmp_path):
     folder = write_competition(tmp_path)
     table = pd.read_csv(folder / "train.csv", dtype=str).assign(one=1.0, some=np.arange(30) + 1.0)

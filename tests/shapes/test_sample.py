@@ -45,6 +45,7 @@ def written_with(root, sample: pd.DataFrame, **keys) -> pd.DataFrame:
     return pd.read_csv(submission(root), dtype=str)
 
 
+@pytest.mark.slow
 def test_columns_of_other_names_hold_what_the_config_says(plain):
     root, values = plain
     ids = values.index[::-1]
@@ -83,6 +84,7 @@ def test_a_kernel_and_decisions_have_the_names_of_the_sample(plain, tmp_path, mo
     np.testing.assert_allclose(decided[[*NAMES]], wanted[:2], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_classes_of_a_long_sample_are_renamed_too(plain):
     root, values = plain
     pairs = [(name, row) for name in NAMES for row in values.index]
@@ -94,6 +96,7 @@ def test_classes_of_a_long_sample_are_renamed_too(plain):
     np.testing.assert_allclose(written["p"].astype(float), wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "number"), [("sample", 4), ("test", 9)])
 def test_a_sample_of_some_rows_is_written_as_it_is_or_completed(plain, rows, number):
     root, values = plain
@@ -105,6 +108,7 @@ def test_a_sample_of_some_rows_is_written_as_it_is_or_completed(plain, rows, num
     np.testing.assert_allclose(written, values.loc[written.index, list(CLASSES)], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_part_of_a_long_sample_is_written_as_it_is(plain):
     root, values = plain
     pairs = [(row, name) for row in values.index[:2] for name in CLASSES]

@@ -199,6 +199,7 @@ def test_a_study_of_several_rows_gets_one_answer(tmp_path):
     assert sorted(project.all_images.paths[images]) == sorted(f"train/{name}" for name in files)
 
 
+@pytest.mark.slow
 def test_copies_among_any_images_of_two_rows_join_them(tmp_path):
     folder = write_competition(tmp_path)
     with_pairs(folder)
