@@ -183,14 +183,24 @@ def _flags(columns: pd.DataFrame, task: Task, path: Path, problems: list[str]) -
     columns = columns.replace(TRUTH_VALUES)
     wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
     if wrong:
-        numbers = pd.to_numeric(pd.Series(wrong), errors="coerce")
-        may_be_votes = task.has_one_class_per_row and bool((numbers >= 0).all())
         problems.append(
             f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}."
-            + (" If they are votes or shares of classes: `task.votes: true`." * may_be_votes)
+            + _what_else(wrong, task)
         )
         return np.zeros(columns.shape)
     return columns.to_numpy().astype(float)
+
+
+def _what_else(cells: list[str], task: Task) -> str:
+    """Return what columns of a task may hold in place of 0 and 1, and what to do."""
+    numbers = pd.to_numeric(pd.Series(cells), errors="coerce")
+    if "" in (cell.strip() for cell in cells):
+        return " Blank cells are not left out by themselves: drop their rows in a copy, or fill it."
+    if task.has_one_class_per_row and bool((numbers >= 0).all()):
+        return " If they are votes or shares of classes: `task.votes: true`."
+    if task.has_one_class_per_row and bool(numbers.isna().any()):
+        return " Several columns of classes are a config for each: `task.target` names one."
+    return ""
 
 
 def _shares(

@@ -85,6 +85,8 @@ def test_shares_go_through_the_whole_chain(tmp_path):
         (["-1", "2", "1"], TASK, r"1 rows of .*have no votes, or some below 0"),
         (["?", "2", "1"], TASK, r"1 cells of 'blue_vote' are no numbers"),
         (["1", "2", "1"], TASK | {"votes": False}, r"`task\.votes: true`"),
+        (["a", "2", "1"], TASK | {"votes": False}, r"Several columns of classes are a config for"),
+        (["", "2", "1"], TASK | {"votes": False}, r"Blank cells are not left out by themselves"),
     ],
 )
 def test_what_are_no_votes_is_refused(tmp_path, cells, task, said):
