@@ -291,8 +291,7 @@ def open_project(config: Config, root: Path) -> Project:
     metric = task_metric(config.task, competition.classes)
     find_form(competition, metric, config.submission)  # refuses before images are looked at
     _check_metric(metric, competition, config)
-    if config.folds.column in competition.train:
-        competition = competition.with_training_only(config.folds.column)
+    competition = competition.with_training_only(config.folds)
     _check_extra(config, competition)
     competition = competition.on_scale(scale_of(config.task, metric, competition.targets))
     if not config.members:

@@ -397,6 +397,12 @@ class Folds(Section):
     seed: int | None = Field(None, description="default: the config's seed")
     column: str | None = Field(None, description="column of train.csv with ready folds 0..K-1")
     bins: int = Field(10, ge=2, description="quantile bins of binned_stratified")
+    always_train_below: int = Field(
+        0,
+        ge=0,
+        description="of classes with fewer rows than this, all rows are learnt from and never held "
+        "out or scored",
+    )
     keep_duplicates_together: bool = Field(
         True, description="exact and near-duplicate images share a fold"
     )

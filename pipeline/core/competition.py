@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Data, Scale, Submission, Task
+from pipeline.config.schema import Data, Folds, Scale, Submission, Task
 from pipeline.core.artifacts import fingerprint
 from pipeline.core.extra_rows import ExtraRows
 from pipeline.core.labels import named_like
@@ -251,16 +251,28 @@ class Competition:
         notes = (*self.notes, *notes)
         return replace(readable, notes=notes, left_out=tuple(left_out), extra=extra)
 
-    def with_training_only(self, column: str) -> "Competition":
-        """Return the competition with the training rows whose cell is -1 as extra rows."""
-        only = (self.train[column].str.strip() == "-1").to_numpy()
+    def with_training_only(self, folds: Folds) -> "Competition":
+        """Return the competition with the rows that folds never hold out as extra rows."""
+        column, fewest = folds.column, folds.always_train_below
+        changed = self
+        if column in self.train:
+            only = (self.train[column].str.strip() == "-1").to_numpy()
+            changed = changed._apart(only, f"-1 in {column!r}")
+        if fewest and self.task.has_one_class_per_row:
+            labels = changed.targets.argmax(axis=1)
+            few = np.bincount(labels, minlength=len(self.classes)) < fewest
+            changed = changed._apart(few[labels], f"of classes with fewer than {fewest} rows")
+        return changed
+
+    def _apart(self, only: np.ndarray, what: str) -> "Competition":
+        """Return the competition with some of its training rows (N,) bool as extra rows."""
         if not only.any():
             return self
         apart = ExtraRows(
             *(self.train, self.data.train_templates, self.targets, self.weights),
             *(self.task, self.data),
         ).take(np.flatnonzero(only))
-        note = f"{len(apart)} training rows are never held out or scored (-1 in {column!r})"
+        note = f"{len(apart)} training rows are never held out or scored ({what})"
         rest = self.take(np.flatnonzero(~only))
         return replace(rest, notes=(*self.notes, note), extra=(*self.extra, apart))
 

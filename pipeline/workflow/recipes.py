@@ -26,7 +26,7 @@ ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Pseudo: ("agreement", "balance", "rounds", "after"),
     Learner: ("concatenate", "search", "stacks", "pool_images"),
     Network: ("patience_share", "early_size"),
-    Folds: ("repeats",),
+    Folds: ("repeats", "always_train_below"),
     Submission: ("id", "columns", "rows"),
     Task: ("votes",),
 }

@@ -107,6 +107,26 @@ def test_rows_of_fold_minus_1_are_such_rows(tmp_path):
 
 
 @pytest.mark.slow
+def test_rows_of_rare_classes_are_always_learnt_from(tmp_path):
+    folder = write_competition(tmp_path)
+    table = pd.read_csv(folder / "train.csv", dtype=str)
+    table.loc[[4, 11], "label"] = ["rare", "rarer"]
+    table.to_csv(folder / "train.csv", index=False)
+    sample = pd.read_csv(folder / "sample_submission.csv", dtype=str)
+    sample.assign(rare=0, rarer=0).to_csv(folder / "sample_submission.csv", index=False)
+    run(tmp_path, "ensemble", folds={"n": 3, "always_train_below": 2})
+    project = opened(tmp_path)
+    assert project.num_train == 28
+    assert sorted(project.extra[0].table["id"]) == ["004.png", "011.png"]
+    for fold in range(3):
+        data = fold_data(project, "linear", fold)
+        assert data.targets[:, 2:4].sum(axis=0).tolist() == [1, 1]
+    written = pd.read_csv(submission(tmp_path), dtype={"id": str})
+    assert {"rare", "rarer"} <= {*written.columns}
+    assert len(load(tmp_path, "linear", "oof").ids) == 28
+
+
+@pytest.mark.slow
 def test_they_go_with_metadata_pseudo_labels_distillation_and_early_stopping(tmp_path):
     folder = with_extra(tmp_path, age=[1, 2, 3, 4])
     for split in ("train", "test"):
