@@ -4,10 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.config.schema import Backbone, Folds, Learner, Network
+from pipeline.config.schema import Backbone, Folds, Learner, Network, Submission, Task
 from pipeline.core.artifacts import fingerprint
 from pipeline.workflow.fingerprints import FORMAT, network_recipe, of_features
-from pipeline.workflow.recipes import folds_recipe, settings_recipe
+from pipeline.workflow.recipes import (
+    folds_recipe,
+    settings_recipe,
+    submission_recipe,
+    task_recipe,
+)
 
 PLAIN = {"arch": "resnet18", "weights": "random", "image_size": 64, "cut": "pad"}
 
@@ -27,8 +32,18 @@ def test_each_key_that_changes_features_changes_the_recipe():
 
 
 def test_one_repeat_is_no_part_of_the_recipe_of_folds():
-    assert folds_recipe(Folds()) == Folds().model_dump(exclude={"repeats"})
-    assert folds_recipe(Folds(repeats=2)) == Folds().model_dump() | {"repeats": 2}
+    before = Folds().model_dump(exclude={"repeats", "always_train_below"})
+    assert folds_recipe(Folds()) == before
+    assert folds_recipe(Folds(repeats=2)) == before | {"repeats": 2}
+
+
+def test_keys_of_shapes_are_no_part_of_a_recipe_by_default():
+    changed = Submission(rows="test", columns={"a": "b"}, id="c")
+    added = submission_recipe(changed).keys() - submission_recipe(Submission()).keys()
+    assert added == {"rows", "columns", "id"}
+    task = {"kind": "multiclass", "target": ["a", "b"]}
+    added = task_recipe(Task(**task, votes=True)).keys() - task_recipe(Task(**task)).keys()
+    assert added == {"votes"}
 
 
 def test_a_network_without_patience_has_the_recipe_that_it_had():
