@@ -37,7 +37,6 @@ from pipeline.submission.form import Form
 if TYPE_CHECKING:
     from pipeline.images.cache import ImageCache
 
-EVERY_ROW = slice(None)
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
 
@@ -136,33 +135,39 @@ class Project:
         """(N + N_test,) whether one of a row's images cannot be read."""
         return self.row_images.any_of(self.all_images.has_remark(UNREADABLE))
 
-    def digest_of_images(self, rows: slice = EVERY_ROW) -> str:
-        """Return the digest of the images of training and test rows, or of some of them."""
+    @cached_property
+    def digest_of_images(self) -> str:
+        """Digest of the images of all rows."""
+        return self.index.digest if self.every_image is None else self._digest_of(slice(None))
+
+    @cached_property
+    def digest_of_train_images(self) -> str:
+        """Digest of the images of training rows."""
         if self.every_image is None:
-            return self.index.take(rows).digest
+            return self.train_index.digest
+        return self._digest_of(slice(0, self.num_train))
+
+    @cached_property
+    def digest_of_test_images(self) -> str:
+        """Digest of the images of test rows."""
+        if self.every_image is None:
+            return self.test_index.digest
+        return self._digest_of(slice(self.num_train, self.num_rows))
+
+    @cached_property
+    def digest_of_learnt_images(self) -> str:
+        """Digest of the images of training and extra rows, and of which extra rows a fold sees."""
+        if not self.extra:
+            return self.digest_of_train_images
+        of_extra = self._digest_of(slice(self.num_rows, None))
+        ties = self.extra_ties.digest
+        return fingerprint(train=self.digest_of_train_images, extra=of_extra, ties=ties)
+
+    def _digest_of(self, rows: slice) -> str:
         counts = self.row_images.counts[rows]
         images, _ = self.row_images.of(np.arange(len(self.row_images.counts))[rows])
-        digests = self.all_images.digests[images]
-        return fingerprint(digests=digests.tolist(), images_of_rows=counts.tolist())
-
-    @property
-    def train_rows(self) -> slice:
-        """Training rows among all."""
-        return slice(0, self.num_train)
-
-    @property
-    def test_rows(self) -> slice:
-        """Test rows among all."""
-        return slice(self.num_train, self.num_rows)
-
-    @property
-    def digest_of_training_images(self) -> str:
-        """Digest of what models learn from: images of training rows and of extra rows."""
-        of_train = self.digest_of_images(self.train_rows)
-        if not self.extra:
-            return of_train
-        of_extra = self.digest_of_images(slice(self.num_rows, None))
-        return fingerprint(train=of_train, extra=of_extra, ties=self.extra_ties.digest)
+        digests = self.all_images.digests[images].tolist()
+        return fingerprint(digests=digests, images_of_rows=counts.tolist())
 
     @property
     def submissions_to_mix(self) -> list[Path]:
@@ -204,23 +209,21 @@ class Project:
         """Return a backbone's features of `all_images` (M, V, D), from a memory map."""
         return np.load(self.workspace.block(backbone) / BLOCK, mmap_mode="r")
 
-    def block(self, backbone: str, *, pool: str = "mean") -> np.ndarray:
+    def block(self, backbone: str, *, pool: str = "mean", with_extra: bool = False) -> np.ndarray:
         """Return a backbone's features (N + N_test, V, D), from a memory map.
 
         Args:
             pool: how features of several images become a row's.
+            with_extra: whether extra rows follow.
         """
-        features = self._features_of_rows(backbone, pool)
-        return features[: self.num_rows] if self.extra else features
+        features = self.row_images.pool(self.image_features(backbone), pool)
+        return features if with_extra or not self.extra else features[: self.num_rows]
 
     def blocks(self, learner: str) -> dict[str, np.ndarray]:
         """Return a learner's blocks by name, each (N + N_test + E, V, D) with E extra rows."""
         settings = self.config.members[learner]
-        pool = settings.pool_images
-        return {name: self._features_of_rows(name, pool) for name in settings.backbones}
-
-    def _features_of_rows(self, backbone: str, pool: str) -> np.ndarray:
-        return self.row_images.pool(self.image_features(backbone), pool)
+        how = {"pool": settings.pool_images, "with_extra": True}
+        return {name: self.block(name, **how) for name in settings.backbones}
 
     def member(self, name: str) -> Learner | Network:
         """Return a member's settings, its seed and number of epochs filled in."""

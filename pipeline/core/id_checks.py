@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from pipeline.config.schema import Data
+from pipeline.core.long_forms import find_long_sample
 from pipeline.core.targets import examples
 
 _FORMULA = re.compile(r"\s*[=+@-]")
@@ -183,6 +184,8 @@ def other_id_column(
         return f" Every CSV has {found!r}, with another value in each row: say `data.id: {found}`."
     ids = set() if test is None else set(test[data.id])
     for name in rows.columns if ids else []:
+        if find_long_sample(rows.rename(columns={name: data.id}), sorted(ids), data.id):
+            return f" It has a row for each id and class: say `submission: {{id: {name}}}`."
         if _is_long(rows[name].tolist(), ids):
             return f" {_LONG}"
         of_test = test.get(name, pd.Series(dtype=str))

@@ -155,8 +155,8 @@ def _digests(project: Project) -> dict[str, str]:
     return {
         "training rows": competition.rows_digest,
         "test rows": competition.test_digest,
-        "training images": project.digest_of_images(project.train_rows),
-        "test images": project.digest_of_images(project.test_rows),
+        "training images": project.digest_of_train_images,
+        "test images": project.digest_of_test_images,
         "folds": project.folds.digest,
     }
 

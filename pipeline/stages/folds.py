@@ -146,7 +146,7 @@ def _find_leaks(project: Project, table: FoldTable, scenes: np.ndarray) -> list[
     competition = replace(competition, targets=competition.raw_targets, scale="none")
     counts = project.row_images.counts[: project.num_rows]
     images = project.all_images.take(slice(0, counts.sum()))
-    num_train = int(counts[project.train_rows].sum())
+    num_train = int(counts[: project.num_train].sum())
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
         *find_unusual_images(images, num_train, project.config.data.pixel_range),

@@ -71,7 +71,7 @@ def of_folds(project: Project, *, blocks: list[str]) -> str:
         rows=competition.rows_digest,
         groups=None if competition.groups is None else competition.groups.tolist(),
         column=None if column is None else competition.train.get(column, []).tolist(),
-        images=project.digest_of_images(),
+        images=project.digest_of_images,
         **scenes,
     )
 
@@ -85,7 +85,7 @@ def of_features(settings: Backbone, precision: str = "32") -> str:
 
 def of_block(project: Project, *, features: str) -> str:
     """Return the fingerprint of all images' features by one backbone."""
-    views, images = project.config.tta.views, project.digest_of_images()
+    views, images = project.config.tta.views, project.digest_of_images
     return fingerprint(how=features, views=views, images=images)
 
 
@@ -96,7 +96,7 @@ def of_views(project: Project, *, features: str) -> str:
         how=features,
         task=task_recipe(project.config.task),
         rows=project.competition.rows_digest,
-        images=project.digest_of_images(project.train_rows),
+        images=project.digest_of_train_images,
         folds=project.folds.digest_of(0),
         groups=project.folds.groups_digest,
         seed=project.config.seed,
@@ -105,7 +105,7 @@ def of_views(project: Project, *, features: str) -> str:
 
 def of_cache(project: Project, *, short_side: int) -> str:
     """Return the fingerprint of resized images."""
-    images = project.digest_of_images()
+    images = project.digest_of_images
     return fingerprint(format=FORMAT["cache"], short_side=short_side, images=images)
 
 
@@ -130,7 +130,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         task=task_recipe(config.task),
         rows=project.competition.rows_digest,
         metadata=[config.data.numeric, config.data.categorical],
-        images=project.digest_of_training_images,
+        images=project.digest_of_learnt_images,
         folds=project.folds.digest_of(fold),
         fold=fold,
         teachers=sources,
@@ -149,7 +149,7 @@ def of_fold_predictions(project: Project, *, model: str, precision: str = "32") 
         format=FORMAT["predict"],
         trained=model,
         tta=project.config.tta.model_dump(),
-        images=project.digest_of_images(project.test_rows),
+        images=project.digest_of_test_images,
         rows=project.competition.test_digest,
         **precision_recipe(precision),
     )

@@ -13,6 +13,7 @@ from pipeline.config.schema import Data, Task
 from pipeline.core.extra_ties import ExtraTies
 from pipeline.core.read_competition import read_competition
 from pipeline.errors import UserError
+from pipeline.leaks.torn_scenes import compare_folds
 from pipeline.members.fold_data import fold_data
 from pipeline.project import open_project
 
@@ -119,10 +120,14 @@ def test_they_go_with_metadata_pseudo_labels_distillation_and_early_stopping(tmp
     }
     data = EXTRA | {"numeric": ["age"], "extra": EXTRA["extra"] | {"weight": 0.5}}
     run(tmp_path, "report", data=data, members=members, blends=["soft_vote"])
+    run(tmp_path, "plan", data=data, members=members, blends=["soft_vote"])
+    run(tmp_path, "audit", data=data, members=members, blends=["soft_vote"])
     written = pd.read_csv(submission(tmp_path), dtype={"id": str}).set_index("id")
     assert len(written) == 9
     np.testing.assert_allclose(written.sum(axis=1), 1, atol=1e-6)
     project = opened(tmp_path)
+    scenes = np.arange(39) // 5 * 5  # torn by the folds
+    assert compare_folds(project, "small", scenes) is not None
     data = fold_data(project, "student", 0)
     assert data.weights[18:22].tolist() == [0.5] * 4
     assert data.rows[18:22].tolist() == [39, 40, 41, 42]

@@ -9,11 +9,15 @@ import pandas as pd
 import pytest
 from tiny_project import CLASSES, run, submission, write_competition
 
+import pipeline
 from pipeline.config.load import load_config
 from pipeline.config.schema import Data, Submission, Task
 from pipeline.core.read_competition import read_competition
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.project import open_project
+from pipeline.serving.kernel import predict_test_set
+from pipeline.stages import kernel as stage
 from pipeline.submission.check_file import check_file
 from pipeline.submission.mixing import read_submission
 
@@ -56,6 +60,27 @@ def test_columns_of_other_names_hold_what_the_config_says(plain):
     ours = read_submission(submission(root), project.competition, project.form)
     wanted = values.loc[project.competition.test_ids, list(CLASSES)]
     np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_kernel_and_decisions_have_the_names_of_the_sample(plain, tmp_path, monkeypatch):
+    root, values = plain
+    names = {"id": "image_name", "columns": NAMES}
+    sample = pd.DataFrame({"image_name": values.index, **dict.fromkeys(NAMES, 0.5)})
+    written = written_with(root, sample, **names)
+    monkeypatch.setattr(stage, "PYTHONS", ())  # no wheels
+    monkeypatch.chdir(root)
+    folder = stage.make_kernel(str(root / "tiny.yaml"), Workspace(root, "tiny"))
+    out = predict_test_set(folder, root / "input/tiny", out=tmp_path / "written.csv")
+    found = pd.read_csv(out, dtype=str)
+    assert found.columns.tolist() == ["image_name", *NAMES]
+    assert found["image_name"].tolist() == written["image_name"].tolist()
+    wanted = written[[*NAMES]].astype(float)
+    np.testing.assert_allclose(found[[*NAMES]].astype(float), wanted, atol=2e-3)
+    paths = [root / "input/tiny/test" / name for name in values.index[:2]]
+    decided = pipeline.load("tiny").decide(paths)
+    assert sorted(decided.columns) == sorted(NAMES)
+    np.testing.assert_allclose(decided[[*NAMES]], wanted[:2], atol=2e-3)
 
 
 def test_classes_of_a_long_sample_are_renamed_too(plain):
@@ -114,6 +139,17 @@ def test_names_that_the_sample_does_not_have_are_refused(make_competition, sampl
     table.to_csv(folder / "sample_submission.csv", index=False)
     with pytest.raises(UserError, match=said):
         read(folder, **keys)
+
+
+def test_a_long_sample_with_another_id_names_the_key(make_competition):
+    folder = make_competition()
+    ids = pd.read_csv(folder / "test.csv")["id"]
+    cells = [f"{row}_{name}" for row in ids for name in CLASSES]
+    pd.DataFrame({"key": cells, "p": 0}).to_csv(folder / "sample_submission.csv", index=False)
+    with pytest.raises(
+        UserError, match=r"row for each id and class: say `submission: \{id: key\}`"
+    ):
+        read(folder)
 
 
 def test_keys_that_exclude_each_other_are_refused():

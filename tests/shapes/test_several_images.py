@@ -13,10 +13,13 @@ from pipeline.config.load import load_config
 from pipeline.config.schema import Data, Task
 from pipeline.core.read_competition import read_competition
 from pipeline.core.row_images import RowImages, paths_of_rows
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.members.get_member import get_member
 from pipeline.project import open_project
+from pipeline.serving.kernel import predict_test_set
 from pipeline.splitting.draw import find_copies
+from pipeline.stages import kernel as stage
 from pipeline.submission.check_file import check_file
 
 TASK = Task(kind="multiclass", target="label")
@@ -166,6 +169,17 @@ def test_new_rows_are_predicted_as_test_rows_are(eyes, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_kernel_predicts_rows_of_several_images(eyes, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "PYTHONS", ())  # no wheels
+    monkeypatch.chdir(eyes)
+    folder = stage.make_kernel(str(eyes / "tiny.yaml"), Workspace(eyes, "tiny"))
+    out = predict_test_set(folder, eyes / "input/tiny", out=tmp_path / "written.csv", hours=1.0)
+    ours, theirs = (pd.read_csv(path, dtype={"id": str}) for path in (submission(eyes), out))
+    assert ours["id"].tolist() == theirs["id"].tolist()
+    np.testing.assert_allclose(ours[[*CLASSES]], theirs[[*CLASSES]], atol=2e-3)
+
+
+@pytest.mark.slow
 def test_a_study_of_several_rows_gets_one_answer(tmp_path):
     rows = with_studies(write_competition(tmp_path))
     config = {"data": FILES, "members": {"linear": MEMBERS["linear"]}, "folds": {"n": 3}}
@@ -226,6 +240,6 @@ def test_one_image_in_a_list_of_templates_is_the_plain_shape(tmp_path):
     before = submission(tmp_path).read_bytes()
     project = open_project(load_config(str(tmp_path / "tiny.yaml")), tmp_path)
     assert project.every_image is None
-    assert project.digest_of_images() == project.index.digest
+    assert project.digest_of_images == project.index.digest
     run(tmp_path, "ensemble", data={"train_images": ["train/{id}"], "test_images": ["test/{id}"]})
     assert submission(tmp_path).read_bytes() == before
