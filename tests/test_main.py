@@ -75,7 +75,7 @@ def test_the_page_of_keys_ends_with_the_metrics(tmp_path: Path) -> None:
     assert set(re.findall(r"\w+", listed)) >= set(SUMMARIES)
 
 
-# Ctrl-C reaches all processes of the terminal's group, here while workers hand out batches.
+# Ctrl-C, or a scheduler's SIGTERM, reaches all processes; here while workers hand out batches.
 INTERRUPTED = """
 import os, signal, sys
 from pipeline.__main__ import main
@@ -87,7 +87,7 @@ def run(*arguments, **more):
     # Background jobs of shells ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in validation_loader(rows, batch_size=2, workers=WORKERS):
-        os.killpg(0, signal.SIGINT)
+        os.killpg(0, signal.NUMBER)
 
 make.run = run
 sys.argv = ["pipeline", "train"]
@@ -96,10 +96,14 @@ main()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) -> None:
+def test_an_interrupted_run_says_so_in_one_line(
+    tmp_path: Path, workers: int, number: str, code: int
+) -> None:
+    script = INTERRUPTED.replace("WORKERS", str(workers)).replace("NUMBER", number)
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.replace("WORKERS", str(workers))],
+        [sys.executable, "-c", script],
         cwd=tmp_path,
         env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -108,7 +112,7 @@ def test_an_interrupted_run_says_so_in_one_line(tmp_path: Path, workers: int) ->
         timeout=120,
     )
     said = "interrupted: finished work is kept; the same command continues from there\n"
-    assert (done.returncode, done.stderr) == (130, said)
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Random faults on a small competition: each run must end with the bytes of an undisturbed one.
 
     make torture N=100        # 100 kills, 20 pairs of processes, 50 damaged files; a Markdown table
+    OVERRIDES=runtime.jobs=2 make torture       # each run does two jobs at once
 
 Kills: a process group gets SIGKILL, SIGTERM, SIGINT or SIGHUP at a random moment, then the same
 command runs again, and may be killed again. Pairs: two processes with the same or with different
@@ -71,6 +72,7 @@ def prepare(root: Path) -> Path:
 def start(root: Path, config: str) -> subprocess.Popen:
     """Start a whole run, the report included, in a process group of its own."""
     command = [sys.executable, "-m", "pipeline", "report", "--config", f"{config}.yaml"]
+    command += os.environ.get("OVERRIDES", "").split()
     settings = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,

@@ -26,9 +26,11 @@ from pipeline.workflow.attempts import Outcome, Turn
 from pipeline.workflow.execution import do_jobs
 from pipeline.workflow.executors import choose_executor
 from pipeline.workflow.jobs import Job
+from pipeline.workflow.plan import MOST_SHARDS
 
 JOBS = int(os.environ.get("JOBS", "1000"))
 IMAGES = float(os.environ.get("IMAGES", "1500"))
+AT_SCALE, OVERHEAD = 100_000_000, 0.02  # images; seconds to hand out a job
 HAS_RAY = importlib.util.find_spec("ray") is not None
 EXECUTORS = {"local": {}, "local, jobs: 2": {"jobs": 2}}
 EXECUTORS |= {"ray, jobs: 2": {"executor": "ray", "jobs": 2}} if HAS_RAY else {}
@@ -166,13 +168,28 @@ def simulation(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def scale(folder: Path) -> str:
+    """Return a table of how long a backbone's features of 100 million images take."""
+    # What GPU.md and RESULTS.md measured for tf_efficientnet_lite0 at 224 px.
+    kinds = {"an H200, 1,338 images/s": 1338.0, "a core of a CPU, 37 images/s": 37.0}
+    lines = ["| workers | at once | hours | share of the time at work |", "|---|---|---|---|"]
+    for kind, per_second in kinds.items():
+        shard = AT_SCALE / MOST_SHARDS / per_second
+        for at_once in (1, 10, 100, 300, 1000):
+            parts = [job(folder, str(number), seconds=shard) for number in range(MOST_SHARDS)]
+            seconds = simulate(parts, at_once, overhead=OVERHEAD)
+            busy = MOST_SHARDS * shard / at_once / seconds
+            lines.append(f"| {kind} | {at_once} | {seconds / 3600:.2f} | {busy:.0%} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the tables."""
     sys.path.insert(0, str(Path(__file__).parent))  # processes look for "cluster:work" there
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before])
     with tempfile.TemporaryDirectory() as name:
-        for measure in (small_jobs, simulation, extraction):
+        for measure in (small_jobs, simulation, scale, extraction):
             folder = Path(name) / measure.__name__
             folder.mkdir()
             print(measure(folder), end="\n\n", flush=True)
