@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -98,11 +99,11 @@ def connect(at_once: int | None) -> None:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"RAY_ADDRESS={address}: {error}. Is the cluster up (`ray status`)? Without "
-            "RAY_ADDRESS one is started on this machine."
+            f"RAY_ADDRESS={address}: {error}. Is the cluster up (`ray status`), and RAY_AUTH_MODE "
+            "the same here and there? Without RAY_ADDRESS a cluster is started on this machine."
         ) from None
-
-    signal.signal(signal.SIGTERM, on_sigterm)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _try_address(address: str) -> None:
