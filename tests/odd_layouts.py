@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from competition_layouts import LABELS, TEST, TRAIN, WORDS, Layout, csv, default, images, plain
 
@@ -120,15 +121,50 @@ def tables_that_are_none(folder: Path) -> dict[str, Any]:
     return {"data.train_csv": "train.csv"}
 
 
-@question
-def several_images_in_a_row(folder: Path) -> str:
+@odd
+def several_images_in_a_row(folder: Path) -> dict[str, Any]:
     for split, ids in (("train", TRAIN), ("test", TEST)):
         eyes = {eye: [f"{row}_{eye}.png" for row in ids] for eye in ("left", "right")}
         images(folder / split, [*eyes["left"], *eyes["right"]], "")
         labels = {"label": LABELS} if split == "train" else {}
         csv(folder, f"{split}.csv", id=ids, **eyes, **labels)
     sample(folder)
-    return r"names images in right, too(?!.*categorical)"
+    return {
+        "data.id": "id",
+        "data.train_images": ["train/{left}", "train/{right}"],
+        "data.test_images": ["test/{left}", "test/{right}"],
+    }
+
+
+@odd
+def an_answer_for_several_rows(folder: Path) -> dict[str, Any]:
+    for split, ids in (("train", TRAIN), ("test", TEST)):
+        people = np.repeat([f"p{split}{row}" for row in range(len(ids) // 2)], 2)
+        files = [f"{name}{ending}" for name in ids for ending in ("", "x")]
+        images(folder / split, files)
+        labels = {"label": np.repeat(LABELS[:15], 4)} if split == "train" else {}
+        people = np.repeat(people, 2)
+        csv(folder, f"{split}.csv", image_id=files, patient_id=people, **labels)
+    people = [f"ptest{row}" for row in range(4)]
+    csv(folder, "sample_submission.csv", patient_id=people, label="red")
+    return {
+        "data.id": "patient_id",
+        "data.rows": "file",
+        "data.train_images": "train/{image_id}.png",
+        "data.test_images": "test/{image_id}.png",
+    }
+
+
+@odd
+def one_csv_with_a_split(folder: Path) -> dict[str, Any]:
+    images(folder / "all", [*TRAIN, *TEST])
+    parts = ["train"] * 20 + ["val"] * 10 + ["test"] * 8
+    csv(folder, "data.csv", id=[*TRAIN, *TEST], split=parts, label=LABELS + [""] * 8)
+    return {
+        "data.train_csv": "data.csv",
+        "data.split": {"column": "split", "train": ["train", "val"], "test": ["test"]},
+        "task.target": "label",
+    }
 
 
 @question
@@ -147,11 +183,13 @@ def header_that_no_template_holds(folder: Path) -> str:
     return r"`image\.name` of train\.csv names images, but .*another header"
 
 
-@question
-def paths_of_windows(folder: Path) -> str:
+@odd
+def paths_of_windows(folder: Path) -> dict[str, Any]:
     plain(folder)
     csv(folder, "train.csv", path=[f"train\\{name}.png" for name in TRAIN], label=LABELS)
-    return r"paths such as train\\a00\.png, which lead to no image: .*such as train/a00\.png"
+    csv(folder, "test.csv", path=[f"test\\{name}.png" for name in TEST])
+    csv(folder, "sample_submission.csv", path=[f"test\\{name}.png" for name in TEST], label="red")
+    return {"data.train_images": "{path}", "data.test_images": "{path}"}
 
 
 @question
@@ -221,13 +259,13 @@ def a_column_of_the_sample_that_train_lacks(folder: Path) -> str:
     return r"target: b +# a guess: .*Or: a"
 
 
-@question
-def ids_named_otherwise(folder: Path) -> str:
+@odd
+def ids_named_otherwise(folder: Path) -> dict[str, Any]:
     images(folder / "train", TRAIN)
     images(folder / "test", TEST)
     csv(folder, "train.csv", image=TRAIN, label=LABELS)
     sample(folder)
-    return r"'id' seems to be it.*data\.sample_submission: +sample_submission\.renamed\.csv"
+    return {"data.id": "image", "submission.id": "id"}
 
 
 @question

@@ -8,8 +8,9 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.config.schema import Data, Task
-from pipeline.core.competition import Competition, read_competition
+from pipeline.core.competition import Competition
 from pipeline.core.folds import FoldTable
+from pipeline.core.read_competition import read_competition
 from pipeline.images.index import ImageIndex
 from pipeline.images.refresh_index import refresh_index
 

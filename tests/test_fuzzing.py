@@ -19,8 +19,8 @@ from tiny_project import CONFIG, NETWORK, SEARCHED, write_competition
 
 from pipeline.config.load import load_config
 from pipeline.core import predictions
-from pipeline.core.competition import read_competition
 from pipeline.core.predictions import Predictions
+from pipeline.core.read_competition import read_competition
 from pipeline.errors import UserError
 
 fuzz = settings(

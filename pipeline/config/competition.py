@@ -5,7 +5,7 @@ import re
 from string import Formatter
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
 from pipeline.config.section import Section
 
@@ -98,6 +98,12 @@ class Task(Section, OfKind):
         " ", min_length=1, description="between labels, where one multilabel cell holds several"
     )
 
+    votes: bool = Field(
+        False,
+        description="multiclass: the target columns hold votes or shares, of which a row has any "
+        "sum above 0; members learn the shares, and kl_divergence scores them (other metrics: the "
+        "class of most votes)",
+    )
     transform: Transform = Field(
         "auto",
         description="of regression's targets, undone in predictions. auto: rmsle and msle, and mae "
@@ -122,6 +128,10 @@ class Task(Section, OfKind):
     def _keys_go_together(self) -> "Task":
         if len(self.targets) != 1 and self.kind in ("binary", "ordinal"):
             raise ValueError(f"a {self.kind} task has one target column, got {self.targets}")
+        if self.votes and (self.kind != "multiclass" or len(self.targets) < 2):
+            raise ValueError(
+                "`votes` is for a multiclass task with a column for each class: `target: [a, b, c]`"
+            )
         if self.classes is not None:
             if self.is_regression or len(self.targets) > 1:
                 raise ValueError("`classes` names labels in one column; here columns are named")
@@ -140,21 +150,65 @@ class Task(Section, OfKind):
         return self
 
 
+class Split(Section):
+    """Training and test rows in one CSV, which a column tells apart."""
+
+    column: str = Field(description="of train_csv")
+    train: list[str] = Field(["train"], description="its values in training rows")
+    test: list[str] = Field(["test"], description="its values in test rows")
+
+    @field_validator("train", "test", mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        return values if isinstance(values, list) else [values]
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> "Split":
+        if both := sorted({*self.train} & {*self.test}):
+            raise ValueError(f"{both} stand in both `train` and `test`")
+        return self
+
+
+class Extra(Section):
+    """Rows that are learnt from and never held out or scored, such as external data."""
+
+    rows: str = Field(
+        description="a CSV with the target's columns, or a folder with a folder for each class"
+    )
+    images: str | list[str] = Field(
+        description="paths of their images, as train_images; of a folder: FOLDER/{id}"
+    )
+    weight: float = Field(1.0, gt=0, description="of such a row, where a training row weighs 1")
+
+    @property
+    def templates(self) -> list[str]:
+        """Return the paths of a row's images, always as a list."""
+        return [self.images] if isinstance(self.images, str) else self.images
+
+    @field_validator("images")
+    @classmethod
+    def _readable_templates(cls, templates: str | list[str]) -> str | list[str]:
+        return _checked_templates(templates)
+
+
 class Data(Section):
     """Where the rows and their images are, relative to input/<competition>/."""
 
     id: str = Field("id", description="column that identifies a row, the same in every CSV")
-    train_images: str = Field(
+    train_images: str | list[str] = Field(
         "train/{id}",
         description="path of a training image; any column of train.csv may stand in braces. This "
-        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png",
+        "and other paths may pass through an archive, which is unpacked once: train.zip/{id}.png; "
+        "or through a Parquet, CSV or HDF5 file with images inside: train.parquet/COLUMN/{id}. "
+        "Rows with several images: a list of paths, or one with `*`: train/{id}/*.png",
     )
-    test_images: str = Field("test/{id}", description="the same for test.csv")
+    test_images: str | list[str] = Field("test/{id}", description="the same for test.csv")
     train_csv: str = Field("train.csv", description="training rows with targets")
-    rows: Literal["image", "label"] = Field(
+    rows: Literal["image", "label", "file"] = Field(
         "image",
-        description="label: train_csv has a row for each label of an image (multilabel); rows of "
-        "one id are joined",
+        description="label: train_csv has a row for each label of an image (multilabel); file: "
+        "train_csv and test_csv have a row for each image file of an id (a study, a patient), "
+        "which gets one answer. Rows of one id are joined",
     )
     class_folders: str | None = Field(
         None,
@@ -170,11 +224,32 @@ class Data(Section):
     sample_submission: str = Field(
         "sample_submission.csv", description="the file whose columns and rows are copied"
     )
+    split: Split | None = Field(
+        None,
+        description="test rows are in train_csv, too: {column: set, train: [train, val], test: "
+        "test} tells them apart",
+    )
+    join: dict[str, str] = Field(
+        {},
+        description="CSVs whose columns are joined to train and test rows, each by a column that "
+        "both have: {patients.csv: patient_id}",
+    )
+    extra: Extra | None = Field(
+        None,
+        description="rows that are learnt from and never held out or scored: {rows: other.csv, "
+        "images: other/{id}.jpg, weight: 0.5}. Those of a group, or with a copy, that is held out "
+        "are left out of that fold; `folds.scheme: column` makes such rows of -1",
+    )
+    weight: str | None = Field(
+        None,
+        description="column of what a training row counts where members are fitted; scores count "
+        "all rows alike",
+    )
     csv_separator: str | None = Field(
-        None, description="between cells of the three CSVs; default: found in each one's header"
+        None, description="between cells of the CSVs; default: found in each one's header"
     )
     csv_encoding: str | None = Field(
-        None, description="of the three CSVs: utf-8, cp1251, shift_jis; default: found in each one"
+        None, description="of the CSVs: utf-8, cp1251, shift_jis; default: found in each one"
     )
     group: str | None = Field(
         None, description="column of what must not straddle folds (a person, a patient, a site)"
@@ -189,6 +264,12 @@ class Data(Section):
         None,
         description="pixel values that become black and white, for images of more than 8 bits: "
         "[0, 4095]; default: measured on the training images",
+    )
+    bands: tuple[PositiveInt, ...] = Field(
+        (),
+        description="which bands are red, green and blue, or the one that is grey, counted from 1: "
+        "[4, 3, 2]; of images with any number of bands: .npy, and .tif after `make install "
+        "EXTRAS=tiff`; default: a file's colours",
     )
     unreadable: Literal["stop", "skip"] = Field(
         "stop",
@@ -208,6 +289,14 @@ class Data(Section):
             template = f"{raw['class_folders']}/{{{raw.get('id', 'id')}}}"
             raw = {**raw, "train_images": template}
         return raw
+
+    @model_validator(mode="after")
+    def _one_source_of_rows(self) -> "Data":
+        if self.split is not None and self.class_folders is not None:
+            raise ValueError("`split` is of a CSV, `class_folders` stand for one: leave one out")
+        if self.split is not None and self.test_csv != Data.model_fields["test_csv"].default:
+            raise ValueError("`split` finds test rows in train_csv: leave `test_csv` out")
+        return self
 
     @field_validator("csv_separator")
     @classmethod
@@ -231,21 +320,51 @@ class Data(Section):
             raise ValueError("expected [LOW, HIGH], the lower value first")
         return limits
 
+    @field_validator("bands")
+    @classmethod
+    def _three_or_one(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
+        if len(bands) not in (0, 1, 3):
+            raise ValueError(f"expected three bands, or one; got {len(bands)}")
+        return bands
+
+    @property
+    def train_templates(self) -> list[str]:
+        """Return the paths of a training row's images, always as a list."""
+        return [self.train_images] if isinstance(self.train_images, str) else self.train_images
+
+    @property
+    def test_templates(self) -> list[str]:
+        """Return the paths of a test row's images, always as a list."""
+        return [self.test_images] if isinstance(self.test_images, str) else self.test_images
+
     @field_validator("train_images", "test_images")
     @classmethod
-    def _readable_template(cls, template: str) -> str:
-        try:
-            parts = list(Formatter().parse(template))
-            columns = [name for _, name, _, _ in parts if name is not None]
-            widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
-            if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
-                raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
-            if not columns:
-                raise ValueError("it names no column in braces, so all rows have the same image")
-            template.format_map(dict.fromkeys(columns, "1"))
-        except (ValueError, LookupError, AttributeError) as error:
-            raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
-        return template
+    def _readable_templates(cls, templates: str | list[str]) -> str | list[str]:
+        return _checked_templates(templates)
+
+
+def _checked_templates(templates: str | list[str]) -> str | list[str]:
+    """Return paths of images; refuse those that make none of a row's cells."""
+    if not templates:
+        raise ValueError("it names no path; expected one such as train/{id}.png")
+    for template in [templates] if isinstance(templates, str) else templates:
+        _check_template(template)
+    return templates
+
+
+def _check_template(template: str) -> None:
+    """Refuse a template that makes no path of a row's cells."""
+    try:
+        parts = list(Formatter().parse(template))
+        columns = [name for _, name, _, _ in parts if name is not None]
+        widths = re.findall(r"\d+", " ".join(form for _, _, form, _ in parts if form))
+        if any(len(width) > 3 or int(width) > MAX_WIDTH for width in widths):
+            raise ValueError(f"a width of more than {MAX_WIDTH} makes no file's name")
+        if not columns:
+            raise ValueError("it names no column in braces, so all rows have the same image")
+        template.format_map(dict.fromkeys(columns, "1"))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"{error}; expected a path such as train/{{id}}.png") from None
 
 
 class Folds(Section):

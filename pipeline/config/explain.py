@@ -56,6 +56,8 @@ def schema() -> None:
     pages = {
         "task": sections.Task,
         "data": sections.Data,
+        "data.split": sections.Split,
+        "data.extra": sections.Extra,
         "folds": sections.Folds,
         "backbones.NAME": sections.Backbone,
         "members.NAME (learner)": sections.Learner,
@@ -68,6 +70,7 @@ def schema() -> None:
         "tta": sections.TTA,
         "submission": sections.Submission,
         "runtime": sections.Runtime,
+        "runtime.resources.KIND": sections.Resources,
     }
     for title, model in pages.items():
         _print_section(title, model)

@@ -150,6 +150,11 @@ class Learner(Member):
         description="rows: each view is a training row, predictions are averaged (tta.average); "
         "mean: the views' features are averaged",
     )
+    pool_images: Literal["mean", "max", "mean_max", "concat"] = Field(
+        "mean",
+        description="of rows with several images: how their features become a row's; mean_max: "
+        "one beside the other; concat: each image's beside the next one's, for rows with as many",
+    )
     strength: Strength | list[Strength] | None = Field(
         None,
         description="L2 penalty; several: chosen inside the fold (not lightgbm, mlp); None: the "

@@ -5,14 +5,16 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ByteSize, Field, field_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from pipeline.config.competition import (
     DEFAULT_METRICS,
     Data,
+    Extra,
     Folds,
     Kind,
     Scale,
+    Split,
     Task,
     Transform,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "Data",
     "Distill",
     "External",
+    "Extra",
     "Folds",
     "Kind",
     "Learner",
@@ -46,6 +49,7 @@ __all__ = [
     "Scale",
     "Search",
     "Section",
+    "Split",
     "Start",
     "Submission",
     "Task",
@@ -138,6 +142,19 @@ Calibrate = Literal["none", "temperature", "isotonic"]
 class Submission(Section):
     """Which blend is submitted, in which form."""
 
+    id: str | None = Field(
+        None, description="the sample's column of ids, where it is named otherwise than `data.id`"
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description="the sample's columns that are named otherwise than classes or targets, and "
+        "what they hold: {class_0: normal}; of a sample with a row for each id and class, classes",
+    )
+    rows: Literal["same", "sample", "test"] = Field(
+        "same",
+        description="same: the sample has an id for each test row; sample: it has some of them, "
+        "and just these are written; test: it shows only some, and all test rows are written",
+    )
     blend: str = Field(
         "best",
         description="best: in each fold what `choice` takes, by the other folds' rows; or the name "
@@ -197,6 +214,23 @@ class Submission(Section):
         description="the competition's name in its address on Kaggle, for `make submit`; default: "
         "the name under `competition`",
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _names_differ(cls, columns: dict[str, str]) -> dict[str, str]:
+        held = list(columns.values())
+        if twice := sorted({name for name in held if held.count(name) > 1}):
+            raise ValueError(f"several columns hold {twice}: each holds another class or target")
+        return columns
+
+    @model_validator(mode="after")
+    def _mixed_have_all_rows(self) -> "Submission":
+        if self.mix and self.rows == "sample":
+            raise ValueError(
+                "`mix` needs submissions of all test rows, `rows: sample` writes some of them: "
+                "leave one of the two out"
+            )
+        return self
 
     @field_validator("mix")
     @classmethod

@@ -1,7 +1,8 @@
 """Archives of a competition: unpacked beside its other files, never inside input/.
 
 A path of the config may pass through an archive: `train.zip/train/{id}.png`. Then the competition's
-folder is features/<competition>/unpacked/: archives are folders there, all else is linked.
+folder is features/<competition>/unpacked/: archives are folders there, all else is linked. Tables
+and HDF5 files with images inside are archives, too (`image_tables.py`).
 """
 
 import logging
@@ -22,6 +23,7 @@ from filelock import FileLock
 
 from pipeline.config.schema import Data
 from pipeline.core.artifacts import file_stamp, read_json, write_json
+from pipeline.core.image_tables import holds_images, members_of
 from pipeline.core.log_lines import log_progress
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError, first_line
@@ -59,7 +61,7 @@ def with_unpacked(workspace: Workspace, data: Data) -> Path:
             own = {path.name for path in {*archives, *opened} if path.parent == folder}
             _link_all(workspace.input / folder, target / folder, but=own)
         for archive in archives:
-            _bring_up_to_date(workspace.input / archive, target / archive)
+            _bring_up_to_date(workspace.input / archive, target / archive, data.id)
     return target
 
 
@@ -78,11 +80,14 @@ def names_in(archive: Path) -> list[str]:
 def _archives_in(folder: Path, data: Data) -> Iterator[PurePosixPath]:
     """Yield the archives that the config's paths pass through, relative to the folder."""
     paths = [data.train_csv, data.test_csv, data.sample_submission, data.class_folders or ""]
-    for path in (*paths, data.train_images, data.test_images):
+    if data.extra is not None:
+        paths += [data.extra.rows, *data.extra.templates]
+    for path in (*paths, *data.join, *data.train_templates, *data.test_templates):
         parts = PurePosixPath(path).parts
         for depth in range(1, len(parts)):
             below = PurePosixPath(*parts[:depth])
-            if is_archive(below.name) and (folder / below).is_file():
+            is_one = is_archive(below.name) or holds_images(below.name)
+            if is_one and (folder / below).is_file():
                 yield below
 
 
@@ -102,10 +107,16 @@ def _link_all(folder: Path, target: Path, *, but: set[str]) -> None:
             link.symlink_to(source)
 
 
-def _bring_up_to_date(archive: Path, target: Path) -> None:
-    """Unpack an archive, unless that was done since it changed; whole or not at all."""
+def _bring_up_to_date(archive: Path, target: Path, id_column: str) -> None:
+    """Unpack an archive, unless that was done since it changed; whole or not at all.
+
+    Args:
+        id_column: of a table, whose images it names.
+    """
     record = target.with_name(f".{target.name}.json")
     stamp = {"stamp": file_stamp(archive)}
+    if holds_images(archive.name):
+        stamp["id"] = id_column
     if target.is_dir() and read_json(record) == stamp:
         return
     record.unlink(missing_ok=True)
@@ -114,7 +125,7 @@ def _bring_up_to_date(archive: Path, target: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     temporary.mkdir()
     try:
-        _unpack(archive, temporary)
+        _unpack(archive, temporary, id_column)
     except UserError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -122,12 +133,12 @@ def _bring_up_to_date(archive: Path, target: Path) -> None:
     write_json(record, stamp)
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def _unpack(archive: Path, target: Path, id_column: str) -> None:
     started = said = time.monotonic()
     free, written, count = shutil.disk_usage(target).free, 0, 0
     log.info("unpacking %s", archive)
     try:
-        for name, size, content in _members(archive):
+        for name, size, content in _members(archive, id_column):
             written, count = written + size, count + 1
             if written > free:
                 raise UserError(
@@ -174,8 +185,11 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
             yield opened
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path, id_column: str) -> Iterator[Member]:
     """Yield the files of an archive; links and devices are left out."""
+    if holds_images(archive.name):
+        yield from members_of(archive, id_column)
+        return
     with _opened(archive) as opened:
         if isinstance(opened, zipfile.ZipFile):
             for info in opened.infolist():

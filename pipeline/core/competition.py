@@ -1,25 +1,24 @@
-"""A competition's rows: CSVs read and checked before any work; all problems reported at once."""
+"""A competition's rows, and what follows from them; `read_competition.py` reads them."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.config.schema import Data, Scale, Task
+from pipeline.config.schema import Data, Scale, Submission, Task
 from pipeline.core.artifacts import fingerprint
-from pipeline.core.id_checks import bad_ids, formulas, shared_ids, strange_sample
-from pipeline.core.image_files import image_paths, missing_images, with_other_endings
+from pipeline.core.extra_rows import ExtraRows
 from pipeline.core.labels import named_like
-from pipeline.core.long_forms import LongSample, find_long_sample, join_labels
+from pipeline.core.long_forms import LongSample
+from pipeline.core.row_images import RowImages, paths_of_rows, rows_without_images
 from pipeline.core.scale import to_scale
-from pipeline.core.tables import missing_columns, read_tables, read_test
-from pipeline.core.targets import encode_targets, examples, read_numbers, strange_labels
+from pipeline.core.targets import examples
 from pipeline.errors import UserError
 
+AS_TRAIN = Submission()  # the sample's names and rows are ours
 MOST_UNREADABLE = 0.5  # of the images; of more, the paths are wrong
 
 
@@ -39,6 +38,8 @@ class Competition:
         notes: messages about how the files were read.
         scale: of regression's `targets`; the CSVs hold the target's own unit.
         long_sample: how the sample is written, where it has a row for each id and class.
+        submission: the config's section, with the sample's own names.
+        extra: rows that are learnt from and never held out or scored.
         left_out: images of training rows that are not here, for they cannot be read.
     """
 
@@ -55,7 +56,9 @@ class Competition:
     notes: tuple[str, ...] = ()
     scale: Scale = "none"
     long_sample: LongSample | None = None
+    submission: Submission = AS_TRAIN
     left_out: tuple[str, ...] = ()
+    extra: tuple[ExtraRows, ...] = ()
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -68,13 +71,42 @@ class Competition:
         return self.test[self.data.id].to_numpy(dtype=str)
 
     @cached_property
-    def paths(self) -> list[str]:
-        """Return images of training rows, then of test rows, relative to `folder`."""
-        paths = [
-            *image_paths(self.train, self.data.train_images),
-            *image_paths(self.test, self.data.test_images),
+    def _listed(self) -> tuple[list[str], np.ndarray]:
+        """Return the paths of all rows' images, as the templates spell them, and their numbers."""
+        joined = self.data.rows == "file"
+        parts = [
+            (self.train, self.data.train_templates),
+            (self.test, self.data.test_templates),
+            *((extra.table, extra.templates) for extra in self.extra),
         ]
-        return [self.endings.get(path, path) for path in paths]
+        listed = [
+            paths_of_rows(rows, templates, folder=self.folder, joined=joined)
+            for rows, templates in parts
+        ]
+        paths, counts = zip(*listed, strict=True)
+        return [path for of_part in paths for path in of_part], np.concatenate(counts)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Return images of training, test and extra rows, relative to `folder`."""
+        return [self.endings.get(path, path) for path in self._listed[0]]
+
+    @cached_property
+    def row_images(self) -> RowImages:
+        """Return which of `paths` are a row's: of training, test and extra rows."""
+        return RowImages(self._listed[1])
+
+    def rows_without_images(self) -> Iterator[str]:
+        """Yield messages about rows that the templates give no image."""
+        parts = [
+            (self.ids, self.data.train_templates),
+            (self.test_ids, self.data.test_templates),
+            *((np.arange(len(extra)).astype(str), extra.templates) for extra in self.extra),
+        ]
+        ends = np.cumsum([len(ids) for ids, _ in parts])
+        counts = np.split(self.row_images.counts, ends[:-1])
+        for (ids, templates), of_part in zip(parts, counts, strict=True):
+            yield from rows_without_images(ids, of_part, templates, self.folder)
 
     @cached_property
     def raw_targets(self) -> np.ndarray:
@@ -100,7 +132,7 @@ class Competition:
     @property
     def sample_column(self) -> str | None:
         """Return the only column of the sample beside the id; None if there is no such column."""
-        return _only_column(self.sample, self.data)
+        return only_column(self.sample, self.data)
 
     @property
     def positive_from(self) -> str:
@@ -129,11 +161,21 @@ class Competition:
         return np.where(np.char.strip(groups) == "", self.ids, groups)
 
     @cached_property
+    def weights(self) -> np.ndarray:
+        """Return (N,) what training rows count where members are fitted."""
+        if self.data.weight is None:
+            return np.ones(len(self.train))
+        return pd.to_numeric(self.train[self.data.weight]).to_numpy(dtype=float)
+
+    @cached_property
     def rows_digest(self) -> str:
         """Return the digest of ids, targets and metadata columns, for training."""
         columns = [*self.task.targets, *self.data.numeric, *self.data.categorical]
         cells = {column: self.train[column].tolist() for column in columns}
-        return fingerprint(ids=self.ids.tolist(), classes=self.classes, cells=cells)
+        weights = {} if self.data.weight is None else {"weights": self.weights.tolist()}
+        extra = {"extra": [rows.cells for rows in self.extra]} if self.extra else {}
+        ids = self.ids.tolist()
+        return fingerprint(ids=ids, classes=self.classes, cells=cells, **weights, **extra)
 
     @cached_property
     def test_digest(self) -> str:
@@ -145,7 +187,8 @@ class Competition:
         """Return the competition with targets on another scale than their own unit."""
         if scale == "none":
             return self
-        return replace(self, targets=to_scale(self.targets, scale), scale=scale)
+        extra = tuple(rows.on_scale(scale) for rows in self.extra)
+        return replace(self, targets=to_scale(self.targets, scale), scale=scale, extra=extra)
 
     def subset(self, share: float, *, rng: np.random.Generator) -> "Competition":
         """Return a share of the training rows, in file order, with targets in the same proportions.
@@ -168,159 +211,61 @@ class Competition:
         """Return the competition without training rows whose image cannot be read, with notes.
 
         Args:
-            unreadable: (N + N_test,) of training rows, then of test rows.
+            unreadable: (M,) of images, those of training rows first. A row is unreadable if one
+                of its images is.
         Raises:
             UserError: if most are.
         """
         if not unreadable.any():
             return self
-        paths, is_train = np.array(self.paths), np.arange(len(unreadable)) < len(self.ids)
+        paths, of_rows = np.array(self.paths), self.row_images
+        num_train, num_rows = len(self.ids), len(self.ids) + len(self.test_ids)
         if unreadable.mean() > MOST_UNREADABLE:
             raise UserError(
                 f"{self.folder}: {unreadable.sum()} of {len(paths)} images cannot be read, e.g. "
                 f"{examples(paths[unreadable])}: too many for `data.unreadable: skip`. "
                 "`data.train_images` and `data.test_images` say where they are."
             )
-        train, test = (paths[unreadable & part] for part in (is_train, ~is_train))
+        rows = of_rows.rows_of_images()
+        parts = {
+            "training rows are left out, for their images cannot be read": rows < num_train,
+            "test images cannot be read and get the mean of the training targets": (
+                (rows >= num_train) & (rows < num_rows)
+            ),
+            "extra rows are left out, for their images cannot be read": rows >= num_rows,
+        }
         notes = [
-            f"{len(of_part)} {what}, e.g. {examples(of_part)} (data.unreadable: skip; all are "
-            "listed in audit.json)"
-            for of_part, what in (
-                (train, "training rows are left out, for their images cannot be read"),
-                (test, "test images cannot be read and get the mean of the training targets"),
-            )
-            if len(of_part)
+            f"{len(found)} {what}, e.g. {examples(found)} (data.unreadable: skip; all are listed "
+            "in audit.json)"
+            for what, part in parts.items()
+            if len(found := paths[unreadable & part])
         ]
-        readable = self.take(np.flatnonzero(~unreadable[is_train]))
-        return replace(readable, notes=(*self.notes, *notes), left_out=tuple(train.tolist()))
-
-
-def read_competition(folder: Path, task: Task, data: Data) -> Competition:
-    """Read the CSVs of input/<competition> and check them against the config and each other.
-
-    Raises:
-        UserError: with every problem found, one line each.
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder. Link the competition's files there: "
-            f"`ln -s /path/to/{folder.name} {folder}`."
+        kept = ~of_rows.any_of(unreadable)
+        ends = num_rows + np.cumsum([0, *map(len, self.extra)])
+        extra = tuple(
+            source.take(np.flatnonzero(kept[start:end]))
+            for source, start, end in zip(self.extra, ends[:-1], ends[1:], strict=True)
         )
-    problems: list[str] = []
-    notes: list[str] = []
-    train, test, sample, separator = read_tables(folder, task, data, problems, notes)
-    _refuse(problems)
-    if data.rows == "label":
-        joint = (data.id, task.targets[0], task.separator)
-        train, differing = join_labels(train, *joint, folder / data.train_csv)
-        problems += differing
-    sample, long_sample = _wide(sample, test, data)
-    train_path = folder / (data.class_folders or data.train_csv)
-    test_path = _path_of_test(folder, data, test, sample)
-    problems += missing_columns(folder, task, data, train, test, sample)
-    _refuse(problems)
-    problems += bad_ids(train, train_path, data, test=test)
-    problems += _bad_test_ids(folder, data, test, sample)
-    problems += shared_ids(train, test, folder, test_path.name, data)
-    classes, targets = encode_targets(
-        *(train, task, train_path, problems),
-        ids=train[data.id],
-        sample_column=_only_column(sample, data),
-    )
-    notes += strange_labels(train, task, classes)
-    notes += formulas(test[data.id], "ids", test_path)
-    notes += formulas(classes, "classes", train_path)
-    for column in data.numeric:
-        for rows, path in ((train, train_path), (test, test_path)):
-            read_numbers(rows[column], path, problems, blank_allowed=True)
-    competition = Competition(
-        *(folder, task, data, train, test, sample, classes, targets),
-        separator=separator,
-        long_sample=long_sample,
-    )
-    endings, missing = with_other_endings(folder, competition.paths)
-    if data.unreadable == "stop":
-        problems += missing_images(folder, missing, of=len(competition.paths))
-    _refuse(problems)
-    if endings or notes:
-        competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
-    return competition
+        readable = self.take(np.flatnonzero(kept[:num_train]))
+        left_out = paths[unreadable & ((rows < num_train) | (rows >= num_rows))].tolist()
+        notes = (*self.notes, *notes)
+        return replace(readable, notes=notes, left_out=tuple(left_out), extra=extra)
+
+    def with_training_only(self, column: str) -> "Competition":
+        """Return the competition with the training rows whose cell is -1 as extra rows."""
+        only = (self.train[column].str.strip() == "-1").to_numpy()
+        if not only.any():
+            return self
+        apart = ExtraRows(
+            *(self.train, self.data.train_templates, self.targets, self.weights),
+            *(self.task, self.data),
+        ).take(np.flatnonzero(only))
+        note = f"{len(apart)} training rows are never held out or scored (-1 in {column!r})"
+        rest = self.take(np.flatnonzero(~only))
+        return replace(rest, notes=(*self.notes, note), extra=(*self.extra, apart))
 
 
-def with_test_rows(known: Competition, folder: Path) -> Competition:
-    """Return a competition with the test rows and the sample that lie in a folder now.
-
-    They may be other ones, more, or none. Cells of numeric columns that hold no number are noted,
-    and count as blank. Images are not looked for.
-
-    Raises:
-        UserError: with every problem found, one line each.
-    """
-    problems: list[str] = []
-    notes: list[str] = []
-    data = known.data
-    test, sample, separator = read_test(folder, data, problems, notes, may_be_empty=True)
-    _refuse(problems)
-    sample, long_sample = _wide(sample, test, data)
-    problems += missing_columns(folder, known.task, data, None, test, sample)
-    _refuse(problems)
-    _refuse(list(_bad_test_ids(folder, data, test, sample)))
-    for column in data.numeric:
-        read_numbers(
-            test[column], _path_of_test(folder, data, test, sample), notes, blank_allowed=True
-        )
-    return replace(
-        known,
-        folder=folder,
-        test=test,
-        sample=sample,
-        long_sample=long_sample,
-        separator=separator,
-        endings={},
-        notes=tuple(notes),
-    )
-
-
-def _wide(
-    sample: pd.DataFrame | None, test: pd.DataFrame, data: Data
-) -> tuple[pd.DataFrame | None, LongSample | None]:
-    """Return a sample with a row for each id, and how it is written where that is otherwise."""
-    if sample is None or test is sample or data.id not in test:
-        return sample, None
-    long_sample = find_long_sample(sample, test[data.id].tolist(), data.id)
-    return (sample, None) if long_sample is None else (long_sample.wide(data.id), long_sample)
-
-
-def _path_of_test(
-    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
-) -> Path:
-    return folder / (data.sample_submission if test is sample else data.test_csv)
-
-
-def _bad_test_ids(
-    folder: Path, data: Data, test: pd.DataFrame, sample: pd.DataFrame | None
-) -> Iterator[str]:
-    yield from bad_ids(test, _path_of_test(folder, data, test, sample), data)
-    if sample is not None and test is not sample:
-        yield from strange_sample(test, sample, folder / data.sample_submission, data)
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise UserError("\n".join(problems))
-
-
-def _only_column(sample: pd.DataFrame | None, data: Data) -> str | None:
+def only_column(sample: pd.DataFrame | None, data: Data) -> str | None:
+    """Return the only column of a sample beside the id; None if there is no such column."""
     columns = [] if sample is None else [name for name in sample.columns if name != data.id]
     return columns[0] if len(columns) == 1 else None
-
-
-def _endings_note(endings: Mapping[str, str]) -> Iterator[str]:
-    if endings:
-        found = Counter(PurePosixPath(path).suffix for path in endings.values())
-        counts = ", ".join(f"{number} {ending}" for ending, number in found.most_common())
-        first = next(iter(endings))
-        yield (
-            f"{len(endings)} images have another name or ending than the template says "
-            f"({counts}), e.g. {endings[first]} for {first}"
-        )

@@ -1,11 +1,16 @@
-"""CSV files of competitions: encoding and separator are detected, cells stay text."""
+"""CSV files of competitions, packed or not: encoding and separator are found, cells stay text."""
 
+import bz2
 import codecs
 import csv
 import difflib
+import gzip
 import io
+import lzma
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,8 +19,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.errors import first_line
+
 SEPARATORS = (",", ";", "\t", "|")
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    NotImplementedError,  # a way of packing that zipfile does not know
+)
 TEXT = (".csv", ".tsv", ".txt")
 MAX_NAMED = 3  # lines
 ALIKE = 0.7  # how much of two names must agree for one to be offered for the other
@@ -59,8 +70,14 @@ def read_csv(
         problems.append(f"{path}: not readable: {error.strerror}.")
         return None
     if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
-        problems.append(f"{path}: not readable as CSV: it is packed ({packed}). Unpack it.")
-        return None
+        try:
+            raw = UNPACK[packed](raw)
+        except (*DAMAGED, ValueError, RuntimeError) as error:  # RuntimeError: a password
+            problems.append(
+                f"{path}: not readable as CSV: it is packed ({packed}), and cannot be unpacked "
+                f"({first_line(error)}). Unpack it."
+            )
+            return None
     guessed = encoding is None
     encoding = encoding or _encoding(raw)
     try:
@@ -106,6 +123,27 @@ def read_csv(
     if twice := [name for name in rows if name.rpartition(".")[0] in header_twice]:
         notes.append(f"{path.name} has columns of one name: the later ones are called {twice}")
     return CsvFile(rows, separator, encoding)
+
+
+def _only_file(raw: bytes) -> bytes:
+    """Return the content of the only CSV in a zip file."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as opened:
+        names = [
+            name
+            for name in opened.namelist()
+            if name.lower().endswith(TEXT) and not name.startswith("__MACOSX")
+        ]
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} CSVs; a path such as a.zip/b.csv names one")
+        return opened.read(names[0])
+
+
+UNPACK = {
+    "gzip": gzip.decompress,
+    "zip": _only_file,
+    "bzip2": bz2.decompress,
+    "xz": lzma.decompress,
+}
 
 
 def _encoding(raw: bytes) -> str:
@@ -169,8 +207,10 @@ def offered(path: Path, key: str, *, others: bool = True) -> str:
         first, *others = (file.relative_to(path.parent).as_posix() for file in texts)
         more = f" (or {', '.join(others)})" if others else ""
         return f" There is {first}: say `{key}: {first}`{more}."
-    if alike:
+    if alike and _kind(alike[0]) == ".7z":
         return f" There is {alike[0].name}: unpack it."
+    if alike:
+        return f" There is {alike[0].name}: say `{key}: {alike[0].name}`."
     if not others:
         return ""
     names = [file.name for file in beside if _kind(file) in TEXT]

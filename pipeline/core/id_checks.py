@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from pipeline.config.schema import Data
+from pipeline.core.long_forms import find_long_sample
 from pipeline.core.targets import examples
 
 _FORMULA = re.compile(r"\s*[=+@-]")
@@ -65,8 +66,10 @@ def _several_rows(rows: pd.DataFrame, data: Data, test: pd.DataFrame | None) -> 
         )
     key = "data.test_csv" if test is None else "data.train_csv"
     return (
-        " Several rows of one image (boxes, views, labels of several people) are not read: write a "
-        f"CSV with one row for each beside it, and name it in `{key}`."
+        f" Images of one {data.id!r} get one answer with `data.rows: file`, labels of one image "
+        "are joined with `data.rows: label`. Other rows of one image (boxes, labels of several "
+        "people) are not read: write a CSV with one row for each beside it, and name it in "
+        f"`{key}`."
     )
 
 
@@ -83,12 +86,17 @@ def shared_ids(
 
 
 def strange_sample(
-    test: pd.DataFrame, sample: pd.DataFrame, path: Path, data: Data
+    test: pd.DataFrame,
+    sample: pd.DataFrame,
+    path: Path,
+    data: Data,
+    *,
+    may_be_part: bool = False,
 ) -> Iterator[str]:
-    """Yield a message about a sample whose ids are not those of test.csv."""
+    """Yield a message about a sample whose ids are not those of test.csv, or some of them."""
     wanted, given = set(test[data.id]), set(sample[data.id])
     repeated = int(sample[data.id].duplicated().sum())
-    if wanted != given or repeated:
+    if not (wanted == given or (may_be_part and given < wanted)) or repeated:
         yield (
             f"{path}: its ids are not those of {data.test_csv}: "
             f"{len(wanted - given)} missing {examples(sorted(wanted - given))}, "
@@ -107,9 +115,9 @@ def _shape_of_ids(given: list[str], wanted: set[str], data: Data) -> str:
         return " Save a copy without the repeated rows and name it in `data.sample_submission`."
     if distinct < wanted:
         return (
-            f" It has {len(distinct)} of {len(wanted)} test rows. {take_its_rows} predicts just "
-            f"these; to predict all, save a sample with all ids of {data.test_csv} beside it and "
-            "name it in `data.sample_submission`."
+            f" It has {len(distinct)} of {len(wanted)} test rows. If the competition wants just "
+            "these, say `submission: {rows: sample}`; if it wants all, and the sample shows some, "
+            "`submission: {rows: test}`."
         )
     stems = {_stem(name) for name in wanted}
     if distinct == stems and len(stems) == len(wanted):
@@ -176,24 +184,26 @@ def other_id_column(
         return f" Every CSV has {found!r}, with another value in each row: say `data.id: {found}`."
     ids = set() if test is None else set(test[data.id])
     for name in rows.columns if ids else []:
+        if find_long_sample(rows.rename(columns={name: data.id}), sorted(ids), data.id):
+            return f" It has a row for each id and class: say `submission: {{id: {name}}}`."
         if _is_long(rows[name].tolist(), ids):
             return f" {_LONG}"
         of_test = test.get(name, pd.Series(dtype=str))
         if of_test.duplicated().any() and sorted(set(of_test)) == sorted(rows[name]):
             return (
-                f" {data.test_csv} has {name!r} too, several rows of each: one answer for several "
-                f"images is not written yet. Save a sample with the ids of {data.test_csv} beside "
-                f"it, name it in `{key}`, and average the submission by {name!r} yourself."
+                f" {data.test_csv} has {name!r} too, several rows of each: if their images get one "
+                f"answer, say `data: {{id: {name}, rows: file}}`; each path in `data.train_images` "
+                "and `data.test_images` then names a column that differs within them."
             )
     close = [name for name in rows.columns if name.lower().strip() == data.id.lower()]
     holding = [name for name in rows.columns if ids and set(rows[name]) == ids]
     unique = [name for name in rows.columns[:1] if not ids and rows[name].is_unique]
     if found := [*holding, *close, *unique]:
-        is_sample = key == "data.sample_submission"
-        back = f" (and {found[0]!r} back into the submission's header)" if is_sample else ""
+        if key == "data.sample_submission":
+            return f" {found[0]!r} seems to be it: say `submission: {{id: {found[0]}}}`."
         copy = PurePath(getattr(data, key.removeprefix("data."))).with_suffix(".renamed.csv")
         return (
             f" {found[0]!r} seems to be it: ids have the same name in every CSV. Save a copy "
-            f"beside it with {data.id!r} in its header{back}, and say `{key}: {copy}`."
+            f"beside it with {data.id!r} in its header, and say `{key}: {copy}`."
         )
     return ""

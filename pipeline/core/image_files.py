@@ -44,22 +44,27 @@ def with_other_endings(folder: Path, paths: list[str]) -> tuple[dict[str, str], 
     """Find the image of each path without a file: the only one that differs only by its ending.
 
     `train/a1` and `train/a1.jpg` stand for `train/a1.JPG`, where it is the only one and no row's.
-    Letters such as `ü` are the same, written as one character or as two (macOS does that).
+    Letters such as `ü` are the same, written as one character or as two (macOS does that), and so
+    are slashes and backslashes (Windows).
 
     Returns:
         The images by path, and the paths without any.
     """
-    absent: dict[PurePosixPath, list[str]] = defaultdict(list)
-    where = str(folder)
+    absent: dict[PurePosixPath, list[tuple[str, str]]] = defaultdict(list)
+    where, found = str(folder), {}
     for path in paths:
-        if not os.path.isfile(f"{where}/{path}"):  # a Path for each of a million takes a minute
-            absent[PurePosixPath(path).parent].append(path)
-    found, missing, taken = {}, [], set(paths) if absent else set()
+        if os.path.isfile(f"{where}/{path}"):  # a Path for each of a million takes a minute
+            continue
+        plain = path.replace("\\", "/")  # as Windows writes paths
+        if plain != path and os.path.isfile(f"{where}/{plain}"):
+            found[path] = plain
+        else:
+            absent[PurePosixPath(plain).parent].append((path, PurePosixPath(plain).name))
+    missing, taken = [], set(paths) if absent else set()
     for parent, of_parent in absent.items():
         by_stem = _images_by_stem(folder / parent)
-        for path in of_parent:
-            name = PurePosixPath(path)
-            stem = _stem(name.name)
+        for path, name in of_parent:
+            stem = _stem(name)
             names = [name for name in by_stem.get(stem, []) if str(parent / name) not in taken]
             if len(names) == 1:
                 found[path] = str(parent / names[0])

@@ -44,22 +44,31 @@ class LongSample:
 
 
 def find_long_sample(
-    sample: pd.DataFrame, test_ids: list[str], id_column: str
+    sample: pd.DataFrame, test_ids: list[str], id_column: str, *, partial: bool = False
 ) -> LongSample | None:
     """Return how a sample is long; None where it is not, or may be read in several ways.
 
     Either a cell holds ID_CLASS, or columns hold id, class and value.
+
+    Args:
+        partial: whether it may have some of the ids only.
     """
-    if id_column not in sample or not test_ids or len(sample) <= len(test_ids):
+    if id_column not in sample or not test_ids:
+        return None
+    if len(sample) <= len(test_ids) and not partial:
         return None
     others = [name for name in sample.columns if name != id_column]
     cells, known = sample[id_column].tolist(), set(test_ids)
+
+    def are_ids(found: tuple[str, ...] | list[str]) -> bool:
+        return set(found) == known or (partial and set(found) < known)
+
     if len(others) == 1 and not set(cells) & known:
         for separator in SEPARATORS:
-            heads, tails = zip(*(_split(cell, separator) for cell in cells), strict=True)
-            if set(heads) == known and _is_complete(heads, tails):
+            heads, tails = zip(*(_split(cell, separator, known) for cell in cells), strict=True)
+            if are_ids(heads) and _is_complete(heads, tails):
                 return LongSample(sample, list(heads), list(tails), others[0])
-    if len(others) == 2 and set(cells) == known:
+    if len(others) == 2 and are_ids(cells):
         found = [name for name in others if _is_complete(cells, sample[name].tolist())]
         if len(found) == 1:
             (value,) = set(others) - set(found)
@@ -93,9 +102,12 @@ def join_labels(
     return firsts.assign(**{target: firsts[id_column].map(labels)}), problems
 
 
-def _split(cell: str, separator: str) -> tuple[str, str]:
-    head, _, tail = cell.rpartition(separator)
-    return head, tail
+def _split(cell: str, separator: str, ids: set[str]) -> tuple[str, str]:
+    """Split at the last separator that leaves an id before it; both parts may hold separators."""
+    at = cell.rfind(separator)
+    while at >= 0 and cell[:at] not in ids:
+        at = cell.rfind(separator, 0, at)
+    return (cell[:at], cell[at + len(separator) :]) if at >= 0 else ("", cell)
 
 
 def _is_complete(ids: tuple[str, ...] | list[str], classes: tuple[str, ...] | list[str]) -> bool:

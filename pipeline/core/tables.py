@@ -1,35 +1,50 @@
 """A competition's three CSVs, read and checked for the columns that the config names."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from pipeline.config.schema import Data, Task
+from pipeline.config.schema import Data, Submission, Task
 from pipeline.core.class_folders import rows_of_class_folders, rows_of_folder
+from pipeline.core.combined_tables import check_split, join_tables, part_of
 from pipeline.core.csv_files import TEXT, CsvFile, offered, read_csv
 from pipeline.core.id_checks import other_id_column
 from pipeline.core.image_files import UNREADABLE, columns_in_braces, image_paths, without_ending
+from pipeline.core.sample import with_our_names, wrong_names
 from pipeline.errors import did_you_mean
 
 
 def read_tables(
-    folder: Path, task: Task, data: Data, problems: list[str], notes: list[str]
+    folder: Path,
+    task: Task,
+    data: Data,
+    problems: list[str],
+    notes: list[str],
+    *,
+    submission: Submission,
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None, str]:
     """Read the rows of train, test and the sample, and the sample's separator; see `read_test`."""
     if data.class_folders is None:
-        train = _read(folder, data, "train_csv", problems, notes)
+        read = _read(folder, data, "train_csv", problems, notes)
+        rows = None if read is None else read.rows
     else:
         rows = rows_of_class_folders(
             folder / data.class_folders,
             data.id,
             task.targets[0],
             problems,
-            but=folder / PurePosixPath(data.test_images).parent,
+            but=folder / PurePosixPath(data.test_templates[0]).parent,
         )
-        train = None if rows is None else CsvFile(rows, ",", "utf-8")
-    train_rows = None if train is None else train.rows
-    return train_rows, *read_test(folder, data, problems, notes, train=train_rows)
+    whole, path = rows, folder / (data.class_folders or data.train_csv)
+    if rows is not None and data.split is not None:
+        is_parted = check_split(rows, data.split, path, problems)
+        rows = part_of(rows, data.split.train, data.split.column) if is_parted else None
+    joined = (data, problems, notes)
+    train = join_tables(rows, path, *joined, folder=folder, must_match=True)
+    test = read_test(folder, data, problems, notes, submission=submission, train=train, whole=whole)
+    return train, *test
 
 
 def read_test(
@@ -38,7 +53,9 @@ def read_test(
     problems: list[str],
     notes: list[str],
     *,
+    submission: Submission,
     train: pd.DataFrame | None = None,
+    whole: pd.DataFrame | None = None,
     may_be_empty: bool = False,
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, str]:
     """Read the rows of test and of the sample, and the sample's separator.
@@ -47,6 +64,7 @@ def read_test(
 
     Args:
         train: training rows, whose images are no test rows where a folder stands for test.csv.
+        whole: train_csv with its test rows, where it was read before.
     """
     configured = {
         key for key, field in Data.model_fields.items() if getattr(data, key) != field.default
@@ -57,13 +75,20 @@ def read_test(
         sample = _read(folder, data, "sample_submission", problems, notes, may_be_empty)
         if sample is not None and not sample.encoding.startswith("utf-8"):
             notes.append(f"the submission is written in UTF-8, {sample_path.name} is not")
+        if sample is not None:
+            columns = list(sample.rows.columns)
+            problems += wrong_names(columns, data, submission, sample_path)
+            rows = with_our_names(sample.rows, data, submission)
+            sample = replace(sample, rows=rows)
     else:
         notes.append(
             f"no {sample_path}: the submission's columns and order are our own, see "
             f"that they are the competition's."
             f"{offered(sample_path, 'data.sample_submission', others=False)}"
         )
-    if listed := _test_folder(folder, data, is_sampled=sample is not None):
+    if data.split is not None:
+        test = _rows_of_split(folder, data, whole, problems, notes)
+    elif listed := _test_folder(folder, data, is_sampled=sample is not None):
         test = _rows_of_folder(folder, listed, data, train, problems, notes)
     elif test_path.exists() or "test_csv" in configured or sample is None:
         test = _read(folder, data, "test_csv", problems, notes, may_be_empty)
@@ -72,8 +97,33 @@ def read_test(
             f"no {data.test_csv}: test rows are those of {data.sample_submission}."
             f"{offered(test_path, 'data.test_csv', others=False)}"
         )
-    rows = [None if found is None else found.rows for found in (test or sample, sample)]
-    return *rows, "," if sample is None else sample.separator
+    test_rows, rows = (None if found is None else found.rows for found in (test or sample, sample))
+    path, joined = test_path_of(folder, data, is_sample=test is None), (data, problems, notes)
+    if data.join:
+        test_rows = join_tables(test_rows, path, *joined, folder=folder, must_match=False)
+    return test_rows, rows, "," if sample is None else sample.separator
+
+
+def test_path_of(folder: Path, data: Data, *, is_sample: bool) -> Path:
+    """Return the file that lists the test rows."""
+    return folder / getattr(data, _test_key(data, is_sample=is_sample).removeprefix("data."))
+
+
+def _test_key(data: Data, *, is_sample: bool) -> str:
+    if data.split is not None:
+        return "data.train_csv"
+    return "data.sample_submission" if is_sample else "data.test_csv"
+
+
+def _rows_of_split(
+    folder: Path, data: Data, whole: pd.DataFrame | None, problems: list[str], notes: list[str]
+) -> CsvFile | None:
+    """Return the test rows of a CSV that holds training rows, too."""
+    if whole is None and (read := _read(folder, data, "train_csv", problems, notes)) is not None:
+        whole = read.rows
+    if whole is None or data.split.column not in whole:
+        return None
+    return CsvFile(part_of(whole, data.split.test, data.split.column), ",", "utf-8")
 
 
 def _test_folder(folder: Path, data: Data, *, is_sampled: bool) -> str:
@@ -81,7 +131,7 @@ def _test_folder(folder: Path, data: Data, *, is_sampled: bool) -> str:
     path = folder / data.test_csv
     if path.is_dir() and path.suffix.lower() not in TEXT:
         return data.test_csv
-    below = PurePosixPath(data.test_images).parent.as_posix()
+    below = PurePosixPath(data.test_templates[0]).parent.as_posix()
     is_default = data.test_csv == Data.model_fields["test_csv"].default and not path.exists()
     is_meant = data.class_folders is not None and is_default and not is_sampled
     return below if is_meant and (folder / below).is_dir() else ""
@@ -96,12 +146,13 @@ def _rows_of_folder(
     notes: list[str],
 ) -> CsvFile:
     """Return the images of a folder as test rows, but those of training rows."""
-    used = columns_in_braces(data.train_images)
+    used = [name for template in data.train_templates for name in columns_in_braces(template)]
     is_known = train is not None and {*used} <= {*train}
-    taken = image_paths(train, data.train_images) if is_known else []
+    templates = data.train_templates if is_known else []
+    taken = [path for template in templates for path in image_paths(train, template)]
     rows = rows_of_folder(
         *(folder, listed),
-        template=data.test_images,
+        template=data.test_templates[0],
         id_column=data.id,
         taken={*map(without_ending, taken)},
     )
@@ -154,7 +205,11 @@ def missing_columns(
         train: None where only the other two are looked at.
     """
     of_both = _columns(data, ("id", "numeric", "categorical"))
-    of_train = {**_columns(task, ("target",)), **_columns(data, ("group",)), **of_both}
+    of_train = {
+        **_columns(task, ("target",)),
+        **_columns(data, ("group", "weight")),
+        **of_both,
+    }
     tables = [rows for rows in (train, test, sample) if rows is not None]
     shared = [
         name
@@ -164,10 +219,10 @@ def missing_columns(
     ]
     where = (folder, data, shared)
     if train is not None:
-        images = ("data.train_images", data.train_images)
+        images = ("data.train_images", data.train_templates)
         yield from _missing_in(train, "data.train_csv", *where, of_train, images)
-    images = ("data.test_images", data.test_images)
-    key = "data.test_csv" if test is not sample else "data.sample_submission"
+    images = ("data.test_images", data.test_templates)
+    key = _test_key(data, is_sample=test is sample)
     yield from _missing_in(test, key, *where, of_both, images)
     if sample is not None and test is not sample:
         of_sample = _columns(data, ("id",))
@@ -191,7 +246,7 @@ def _missing_in(
     data: Data,
     shared: list[str],
     columns: dict[str, str],
-    images: tuple[str, str] = ("", ""),
+    images: tuple[str, list[str]] = ("", []),
     test: pd.DataFrame | None = None,
 ) -> Iterator[str]:
     """Yield messages about missing columns of one CSV.
@@ -200,12 +255,13 @@ def _missing_in(
         key: of the config, that names the CSV.
         shared: columns that may identify rows in every CSV.
         columns: required ones: the key of the config that names each.
-        images: a key, and its template of paths.
+        images: a key, and its templates of paths.
         test: rows of test.csv, where `rows` are the sample's.
     """
     path = folder / getattr(data, key.removeprefix("data."))
-    images_key, template = images
-    for column in dict.fromkeys([*columns, *columns_in_braces(template)]):
+    images_key, templates = images
+    of_images = [name for template in templates for name in columns_in_braces(template)]
+    for column in dict.fromkeys([*columns, *of_images]):
         if column in rows.columns:
             continue
         near = did_you_mean(column, rows.columns, list_all=False)

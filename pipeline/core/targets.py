@@ -37,8 +37,10 @@ def encode_targets(
     if task.is_regression:
         numbers = [read_numbers(columns[name], path, problems) for name in columns]
         return tuple(columns), np.column_stack(numbers)
+    if task.votes:
+        return tuple(columns), _shares(columns, path, problems, ids=ids)
     if len(task.targets) > 1:
-        flags = _flags(columns, path, problems)
+        flags = _flags(columns, task, path, problems)
         if task.has_one_class_per_row and (wrong := flags.sum(axis=1) != 1).any():
             problems.append(
                 f"{path}: {wrong.sum()} rows have no 1 in {task.targets}, or several: those of ids "
@@ -158,6 +160,18 @@ def read_numbers(
     return numbers
 
 
+def bad_weights(cells: pd.Series, path: Path) -> Iterator[str]:
+    """Yield messages about cells that are no weights of rows."""
+    problems: list[str] = []
+    weights = read_numbers(cells, path, problems)
+    yield from problems
+    if not problems and ((weights < 0).any() or not weights.any()):
+        yield (
+            f"{path}: weights in {cells.name!r} (data.weight) are numbers of at least 0, and not "
+            f"all 0; found {examples(cells[weights < 0].unique()) if weights.any() else '0 only'}."
+        )
+
+
 def examples(values: object) -> str:
     """Return the first few of several values, for a message."""
     listed = list(values)
@@ -165,13 +179,32 @@ def examples(values: object) -> str:
     return f"[{', '.join(repr(str(value)) for value in listed[:SHOWN])}{more}]"
 
 
-def _flags(columns: pd.DataFrame, path: Path, problems: list[str]) -> np.ndarray:
+def _flags(columns: pd.DataFrame, task: Task, path: Path, problems: list[str]) -> np.ndarray:
     columns = columns.replace(TRUTH_VALUES)
     wrong = sorted(set(columns.to_numpy().ravel().tolist()) - {"0", "1", "0.0", "1.0"})
     if wrong:
-        problems.append(f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}.")
+        numbers = pd.to_numeric(pd.Series(wrong), errors="coerce")
+        may_be_votes = task.has_one_class_per_row and bool((numbers >= 0).all())
+        problems.append(
+            f"{path}: multilabel columns hold 0 or 1, found {examples(wrong)}."
+            + (" If they are votes or shares of classes: `task.votes: true`." * may_be_votes)
+        )
         return np.zeros(columns.shape)
     return columns.to_numpy().astype(float)
+
+
+def _shares(
+    columns: pd.DataFrame, path: Path, problems: list[str], *, ids: pd.Series
+) -> np.ndarray:
+    """Return votes (N, C) as shares, whose rows sum to 1; add rows without any to `problems`."""
+    votes = np.column_stack([read_numbers(columns[name], path, problems) for name in columns])
+    votes = np.nan_to_num(votes)  # named already
+    if (wrong := (votes < 0).any(axis=1) | (votes.sum(axis=1) <= 0)).any():
+        problems.append(
+            f"{path}: {wrong.sum()} rows of {list(columns)} have no votes, or some below 0: those "
+            f"of ids {examples(ids[wrong])}. Leave them out of a copy, and name that."
+        )
+    return votes / np.where(wrong, 1.0, votes.sum(axis=1))[:, None]
 
 
 def _are_numbers(names: list[str]) -> bool:

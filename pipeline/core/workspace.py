@@ -73,6 +73,11 @@ class Workspace:
         return self.features / "folds.csv"
 
     @property
+    def extra_csv(self) -> Path:
+        """Return the CSV of which training rows an extra row is tied to."""
+        return self.features / "extra.csv"
+
+    @property
     def audit_json(self) -> Path:
         """Return the JSON of the folds stage: duplicates, and findings on leaks."""
         return self.features / "audit.json"
@@ -105,10 +110,9 @@ class Workspace:
         """Return the folder of resized images for networks."""
         return self.features / "images" / f"{short_side}px"
 
-    @property
-    def image_index(self) -> Path:
-        """Return the folder of the image index."""
-        return self.features / "images" / "index.npz"
+    def image_index(self, bands: tuple[int, ...]) -> Path:
+        """Return the file of the image index, one for each choice of bands."""
+        return self.features / "images" / f"index{''.join(f'_{band}' for band in bands)}.npz"
 
     def member(self, name: str) -> Path:
         """Return the folder of a member's predictions; its folds are below it."""

@@ -12,15 +12,16 @@ from pipeline.discovery.class_folders import ClassFolders, classes_in_names, fin
 from pipeline.discovery.columns import find_columns
 from pipeline.discovery.files import UNREAD, Listing, list_files
 from pipeline.discovery.guess import Guess, counted
-from pipeline.discovery.ids import find_rows
+from pipeline.discovery.ids import WHERE, Rows, find_rows
 from pipeline.discovery.image_names import ImageNames, is_of_split
 from pipeline.discovery.image_problems import image_problems, other_images
 from pipeline.discovery.metric import USUAL, find_metric, kinds_of, unknown_metric
 from pipeline.discovery.pixels import look_at
 from pipeline.discovery.presets import find_preset
 from pipeline.discovery.sample_form import SampleForm, columns_per_class, find_form
-from pipeline.discovery.tables import Tables, find_tables
-from pipeline.discovery.target import Target, find_target, parts_splits
+from pipeline.discovery.split_rows import part_tables
+from pipeline.discovery.tables import Table, Tables, find_tables
+from pipeline.discovery.target import Target, find_target
 from pipeline.discovery.target_kind import find_kind, fitting_kind
 from pipeline.discovery.unlisted_images import find_test_folder
 from pipeline.errors import UserError
@@ -124,6 +125,7 @@ def _of_rows(
     tables: Tables, form: SampleForm, names: ImageNames, asked: Asked
 ) -> tuple[dict[str, Guess], list[str]]:
     """Decide where there is a CSV of training rows."""
+    tables, split = part_tables(tables)
     rows = find_rows(tables, form, names)
     target = find_target(tables, rows.test, form, rows.id, asked.target)
     cells = tables.train.rows[target.columns[0]] if len(target.columns) == 1 else None
@@ -134,10 +136,7 @@ def _of_rows(
     )
     notes = [*rows.notes, *notes]
     if pictures:
-        notes.append(
-            f"{tables.train.path} names images in {', '.join(pictures)}, too: only those of "
-            f"`{tables.train.image}` are looked at"
-        )
+        rows.decisions.update(_several_images(rows, tables.train, pictures))
     if blank := [] if cells is None else int((cells.str.strip() == "").sum()):
         notes.append(
             f"{blank:,} of {len(cells):,} rows of {tables.train.path} have no `{cells.name}`: if "
@@ -150,14 +149,32 @@ def _of_rows(
             f"no test images: put them into a folder test, or name a CSV with a column `{rows.id}` "
             "of their ids in data.test_csv"
         )
-    for name in tables.train.columns:
-        if parts_splits(tables.train.rows[name]):
-            notes.append(
-                f"the column `{name}` of {tables.train.path} parts train from test: save the rows "
-                "of each as a CSV, and name them in data.train_csv and data.test_csv"
-            )
     of_data = {key: guess for key, guess in target.decisions.items() if key.startswith("data.")}
-    return task | rows.decisions | of_data | further, notes
+    decisions = task | rows.decisions | of_data | further
+    if split is not None:
+        del decisions["data.test_csv"]
+        decisions["data.split"] = split
+    train, key = tables.train, rows.id
+    is_apart = train.image not in ("", key) and "data.rows" not in decisions
+    if is_apart and train.rows[key].duplicated().any() and form.id == key:
+        number = train.rows[key].nunique()
+        what = f"{len(train.rows):,} images of {number:,} `{key}`, and the sample asks for these"
+        decisions["data.rows"] = Guess("file", "likely", what)
+    return decisions, notes
+
+
+def _several_images(rows: Rows, train: Table, pictures: list[str]) -> dict[str, Guess]:
+    """Decide on the paths of rows whose images are in several columns."""
+    found = {}
+    for split, table in (("train", train), ("test", rows.test)):
+        template = rows.decisions[WHERE[split]]
+        named = [name for name in pictures if table is not None and name in table.columns]
+        first = f"{{{train.image}}}"
+        if named and first in str(template.value):
+            paths = [template.value, *(template.value.replace(first, f"{{{n}}}") for n in named)]
+            reason = f"each row has {len(paths)} images, in {', '.join([train.image, *named])}"
+            found[WHERE[split]] = Guess(paths, "likely", reason, (template.value,))
+    return found
 
 
 def _of_folders(

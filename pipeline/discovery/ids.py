@@ -57,8 +57,10 @@ def find_rows(tables: Tables, form: SampleForm, names: ImageNames) -> Rows:
         decisions["data.sample_submission"] = Guess(
             tables.sample.path, certainty, what, tables.samples
         )
+        if form.id and key.value not in tables.sample.columns:
+            decisions["submission.id"] = Guess(form.id, "sure", "the sample's name for the ids")
     if test is not None and key.value not in test.columns and test.image:
-        # As the ids of a copy will be called, which `make folds` asks for.
+        # As `submission.id` calls the sample's, or a copy that `make folds` asks for.
         test = replace(
             test, rows=test.rows.rename(columns={test.image: key.value}), image=key.value
         )

@@ -111,7 +111,8 @@ class ImageNames:
             split: `train` or `test`; among equals, a folder named like it comes first.
         """
         sampled = rows.iloc[spread_positions(len(rows), SAMPLED)]
-        cells = sampled.to_dict("records")
+        written = sampled[column].str.replace("\\", "/")  # as Windows writes paths
+        cells = sampled.assign(**{column: written}).to_dict("records")
         candidates: dict[str, None] = {}
         for row in cells[: DERIVED // 2] + cells[-DERIVED // 2 :]:
             for template in self._read_off(row, column):

@@ -242,7 +242,7 @@ def _about_other(table: Table, train: Table | None) -> str:
         listed = ", ".join(extra[:4]) + (", ..." if len(extra) > 4 else "")
         if extra:
             return (
-                f"{table.path} is not used; to use its columns ({listed}), join them to a copy of "
-                f"{train.path} by `{keys[0]}`, and name that in data.train_csv"
+                f"{table.path} is not used; `data: {{join: {{{table.path}: {keys[0]}}}}}` joins "
+                f"its columns ({listed}) to the rows of {train.path}"
             )
     return f"{table.path} is not used"

@@ -14,7 +14,7 @@ from pipeline.discovery.guess import Guess
 
 WIDTH = 110
 MOST_BEFORE = 50  # columns of key and value, for a comment to stand beside them
-SECTIONS = ("task", "data", "folds")
+SECTIONS = ("task", "data", "folds", "submission")
 KEYS_OF_TASK = ("kind", "target", "metric")  # written always
 DEFAULTS = {f"data.{key}": field.default for key, field in Data.model_fields.items()}
 
@@ -84,6 +84,10 @@ def _value(value: Any, indent: int) -> str:
         if any("  " in item or "\n" in item for item in map(_scalar, value)):
             return listed  # wrapping would change spaces within names
         return "\n    ".join(lines)
+    if isinstance(value, dict):
+        return (
+            f"{{{', '.join(f'{_scalar(key)}: {_value(v, indent)}' for key, v in value.items())}}}"
+        )
     return _scalar(value)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.errors import UserError
-from pipeline.images.readers import read_by_ending
+from pipeline.images.readers import read_bands, read_by_ending
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,6 +54,19 @@ class PixelDepth(NamedTuple):
     high: float
 
 
+class ToRgb(NamedTuple):
+    """How a file's pixels become red, green and blue of 8 bits.
+
+    Attributes:
+        pixel_range: of the data set; needed for files of more than 8 bits, unused for others.
+        bands: see `read_bands`; none: the file's own colours.
+    """
+
+    pixel_range: PixelRange | None = None
+    bands: tuple[int, ...] = ()
+
+
+PLAIN = ToRgb()
 EIGHT_BITS = PixelDepth("uint8", np.nan, np.nan)
 
 
@@ -73,12 +86,12 @@ class ImageFiles:
 
     Attributes:
         paths: of N images; or their pixels, (H, W, 3) uint8. digests: of their pixels, (N,).
-        pixel_range: for those of more than 8 bits.
+        to_rgb: how files become pixels.
     """
 
     paths: Sequence[Path | np.ndarray]
     digests: Sequence[str] = ()
-    pixel_range: PixelRange | None = None
+    to_rgb: ToRgb = PLAIN
 
     def take(self, rows: np.ndarray) -> "ImageFiles":
         """Return some of the images, by position."""
@@ -91,25 +104,24 @@ class ImageFiles:
         if self.digests and self.digests[position] == UNREADABLE:
             return GREY
         image = self.paths[position]
-        return image if isinstance(image, np.ndarray) else read_image(image, self.pixel_range)
+        return image if isinstance(image, np.ndarray) else read_image(image, self.to_rgb)
 
 
-def read_image(path: Path, pixel_range: PixelRange | None = None) -> np.ndarray:
+def read_image(path: Path, to_rgb: ToRgb = PLAIN) -> np.ndarray:
     """Decode a file into (H, W, 3) uint8 RGB, turned upright by its EXIF tag.
 
     Transparency is laid on white, as a viewer shows it; where all is transparent, colours are kept.
 
-    Args:
-        pixel_range: of the data set; needed for files of more than 8 bits, unused for others.
     Raises:
         UserError: if the file is missing, truncated, no image, or of an unknown range.
     """
-    return decode(path, pixel_range).pixels
+    return decode(path, to_rgb).pixels
 
 
-def decode(path: Path, pixel_range: PixelRange | None = None) -> Decoded:
+def decode(path: Path, to_rgb: ToRgb = PLAIN) -> Decoded:
     """Decode as `read_image` does, with remarks."""
-    array = read_by_ending(path)
+    pixel_range = to_rgb.pixel_range
+    array = read_bands(path, to_rgb.bands) if to_rgb.bands else read_by_ending(path)
     if array is not None:
         return _finished(*_to_8_bits(array, path, pixel_range))
     with _opened(path) as image:
@@ -148,7 +160,7 @@ def _finished(image: Image.Image, remarks: list[str]) -> Decoded:
     return Decoded(np.asarray(image.convert("RGB")), tuple(remarks))
 
 
-def measure_depth(path: Path) -> PixelDepth:
+def measure_depth(path: Path, bands: tuple[int, ...] = ()) -> PixelDepth:
     """Find the stored type and limits of a file; one of 8 bits is not decoded for it.
 
     Limits leave HOT_PIXELS of the finite values aside, and transparency.
@@ -156,7 +168,7 @@ def measure_depth(path: Path) -> PixelDepth:
     Raises:
         UserError: as `read_image`.
     """
-    deep = read_by_ending(path)
+    deep = read_bands(path, bands) if bands else read_by_ending(path)
     if deep is None:
         with _opened(path) as image:
             deep = _deep_pixels(image, path)

@@ -17,7 +17,7 @@ from pipeline.core.artifacts import (
     is_as_written,
     replacing_checked,
 )
-from pipeline.images.decoding import PixelDepth, PixelRange
+from pipeline.images.decoding import PixelDepth, PixelRange, ToRgb
 
 log = logging.getLogger(__name__)
 BLANK = "blank"  # the remark on an image with nothing to see
@@ -71,6 +71,10 @@ class ImageIndex:
         """Return the range that scales images of more than 8 bits; None where there are none."""
         ranges = self.ranges[self.depths != "uint8"].tolist()
         return PixelRange(*ranges[0]) if ranges else None
+
+    def to_rgb(self, bands: tuple[int, ...]) -> ToRgb:
+        """Return how these files become pixels; of which bands, the config says."""
+        return ToRgb(self.pixel_range, bands)
 
     def has_remark(self, remark: str) -> np.ndarray:
         """Return for each image whether it has a remark, (N,) bool."""

@@ -1,6 +1,6 @@
-"""Readers of files that Pillow does not open, by their ending: DICOM, HEIC, NumPy arrays.
+"""Readers of files that Pillow does not open, by their ending: DICOM, HEIC, NumPy arrays, bands.
 
-The libraries of the first two are extras: `make install EXTRAS=dicom,heic`. A reader returns
+Some libraries are extras: `make install EXTRAS=dicom,heic,tiff`. A reader returns
 (H, W), (H, W, 3) or (H, W, 4); uint8 is taken as it is, other types are scaled like images of
 more than 8 bits.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from pipeline.errors import UserError, first_line
 
@@ -75,6 +76,51 @@ def read_array(path: Path) -> np.ndarray:
     return array.astype(np.uint8) * 255 if array.dtype.kind == "b" else array
 
 
+def read_tiff(path: Path) -> np.ndarray:
+    """Read the first image of a TIFF file with any number of bands: (H, W) or (H, W, C)."""
+    from tifffile import TiffFile
+
+    with TiffFile(path) as file:
+        series = file.series[0]
+        array, axes = series.asarray(), series.axes
+    first = next((axis for axis in axes if axis not in "YX"), None)
+    if not {*"YX"} <= {*axes} or len(axes) > 3:
+        raise ValueError(f"axes {axes} {array.shape}; expected an image, or one with bands")
+    return array if first is None else np.moveaxis(array, axes.index(first), 2)
+
+
+def read_bands(path: Path, bands: tuple[int, ...]) -> np.ndarray:
+    """Read bands of an image with any number of them.
+
+    Args:
+        bands: of red, green and blue, or of grey, counted from 1, as GDAL does.
+    Returns:
+        (H, W, 3), or (H, W) for one band.
+    Raises:
+        UserError: see `read_by_ending`; or if the file has fewer bands.
+    """
+    array = _read(path, READERS_OF_BANDS.get(path.suffix.lower(), _read_colours))
+    count = array.shape[2] if array.ndim == 3 else 1
+    if max(bands) > count:
+        raise UserError(f"{path}: {count} bands, but `data.bands` names {max(bands)}.")
+    chosen = array[..., None] if array.ndim == 2 else array
+    chosen = chosen[..., [band - 1 for band in bands]]
+    return chosen[..., 0] if len(bands) == 1 else chosen
+
+
+def _read_colours(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image))
+
+
+def _read_many_channels(path: Path) -> np.ndarray:
+    """Read a NumPy array of one image; the fewer are the channels, not the rows."""
+    array = np.load(path, allow_pickle=False)
+    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "uif":
+        raise ValueError(f"{array.dtype} {array.shape}; expected numbers (H, W, C) or (C, H, W)")
+    return np.moveaxis(array, 0, 2) if array.ndim == 3 and len(array) < array.shape[2] else array
+
+
 READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".dcm": read_dicom,
     ".dicom": read_dicom,
@@ -82,7 +128,8 @@ READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".heif": read_heic,
     ".npy": read_array,
 }
-EXTRAS = {read_dicom: "dicom", read_heic: "heic"}
+READERS_OF_BANDS = READERS | {".npy": _read_many_channels, ".tif": read_tiff, ".tiff": read_tiff}
+EXTRAS = {read_dicom: "dicom", read_heic: "heic", read_tiff: "tiff"}
 
 
 def read_by_ending(path: Path) -> np.ndarray | None:
@@ -92,8 +139,10 @@ def read_by_ending(path: Path) -> np.ndarray | None:
         UserError: if the file or the library is not there, or the file cannot be read.
     """
     reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        return None
+    return None if reader is None else _read(path, reader)
+
+
+def _read(path: Path, reader: Callable[[Path], np.ndarray]) -> np.ndarray:
     try:
         return reader(path)
     except FileNotFoundError:

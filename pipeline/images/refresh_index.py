@@ -22,7 +22,7 @@ from pipeline.images.decoding import (
     GREY,
     UNREADABLE,
     PixelDepth,
-    PixelRange,
+    ToRgb,
     decode,
     in_threads,
     measure_depth,
@@ -45,15 +45,16 @@ def refresh_index(
     *,
     num_train: int | None = None,
     pixel_range: tuple[float, float] | None = None,
+    bands: tuple[int, ...] = (),
     skip_unreadable: bool = False,
 ) -> ImageIndex:
     """Return the index of these images; only new or changed files are opened.
 
     Args:
-        path: where the index is kept.
+        path: where the index is kept; other bands need another index.
         folder: input/<competition>.
         num_train: the first ones, which are training images; default: all.
-        pixel_range: `data.pixel_range` of the config.
+        pixel_range, bands: see `data` of the config.
         skip_unreadable: whether images that cannot be read get the remark UNREADABLE. They are
             tried again each time.
     Raises:
@@ -73,7 +74,7 @@ def refresh_index(
     if same:
         at = np.flatnonzero(np.isin(names, same))
         known.stamps[rows[at]] = stamps[at]
-    depths = _measure(folder, new)
+    depths = _measure(folder, new, bands)
     if (known.depths != "uint8").any() or any(one.dtype != "uint8" for one in depths.values()):
         depths = dict(zip(known.paths.tolist(), known.pixel_depths, strict=True)) | depths
     num_train = len(image_paths) if num_train is None else num_train
@@ -86,13 +87,17 @@ def refresh_index(
     new += sorted({*known.paths[scaled_otherwise].tolist()} & {*names} - {*new})
     if new:
         stamp_of = dict(zip(names, stamps.tolist(), strict=True))
-        known = _extend(known, path, folder, new, stamp_of, depths, scale, skip_unreadable)
+        known = _extend(
+            *(known, path, folder, new, stamp_of, depths),
+            to_rgb=ToRgb(scale, bands),
+            skip_unreadable=skip_unreadable,
+        )
         row_of = {name: row for row, name in enumerate(known.paths.tolist())}
     elif same:
         with suppress(OSError):  # a read-only copy is compared every time
             save(known, path)
     found = known.take(np.array([row_of[name] for name in image_paths], dtype=int))
-    return replace(found, digests=_digests_of_pixels(found))
+    return replace(found, digests=_digests_of_pixels(found, bands))
 
 
 def _stamps(folder: Path, names: list[str], *, may_miss: bool) -> np.ndarray:
@@ -109,12 +114,12 @@ def _stamps(folder: Path, names: list[str], *, may_miss: bool) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
+def _measure(folder: Path, names: list[str], bands: tuple[int, ...]) -> dict[str, PixelDepth]:
     """Measure stored types in threads; leave out files that cannot be decoded."""
 
     def measure(name: str) -> PixelDepth | None:
         try:
-            return measure_depth(folder / name)
+            return measure_depth(folder / name, bands)
         except UserError:
             return None
 
@@ -123,8 +128,11 @@ def _measure(folder: Path, names: list[str]) -> dict[str, PixelDepth]:
     return {name: depth for name, depth in zip(names, found, strict=True) if depth is not None}
 
 
-def _digests_of_pixels(index: ImageIndex) -> np.ndarray:
-    """Return digests that differ where the same file is scaled differently."""
+def _digests_of_pixels(index: ImageIndex, bands: tuple[int, ...]) -> np.ndarray:
+    """Return digests that differ where the same file is scaled differently or has other bands."""
+    if bands:
+        digests = _digests_of_pixels(index, ())
+        return np.array([f"{digest} bands {bands}" for digest in digests.tolist()], dtype=str)
     if (index.depths == "uint8").all():
         return index.digests
     return np.array(
@@ -160,7 +168,8 @@ def _extend(
     new: list[str],
     stamps: dict[str, list[int]],
     depths: dict[str, PixelDepth],
-    scale: PixelRange | None,
+    *,
+    to_rgb: ToRgb,
     skip_unreadable: bool,
 ) -> ImageIndex:
     """Add new files in threads, saving now and then."""
@@ -171,7 +180,7 @@ def _extend(
 
     def look(name: str) -> tuple | UserError:
         try:
-            image, remarks = decode(folder / name, scale)
+            image, remarks = decode(folder / name, to_rgb)
         except UserError as error:
             if not skip_unreadable:
                 return error
@@ -179,7 +188,7 @@ def _extend(
         small = thumbnail(image)
         digest = file_digest(folder / name)
         dtype, *limits = depths[name]
-        used = NO_LIMITS if dtype == "uint8" else scale
+        used = NO_LIMITS if dtype == "uint8" else to_rgb.pixel_range
         remarks = ",".join([*remarks, *([BLANK] if is_blank(image, small) else [])])
         look = (name, stamps[name], digest, image.shape[:2], perceptual_hash(small), small)
         return *look, dtype, limits, used, remarks

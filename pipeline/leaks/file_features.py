@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.images.decoding import PixelRange, in_threads, read_image
+from pipeline.images.decoding import PLAIN, ToRgb, in_threads, read_image
 from pipeline.images.readers import READERS
 
 EXIF_FOLDER, GPS_FOLDER = 0x8769, 0x8825
@@ -135,14 +135,14 @@ def file_features(
 
 
 def read_file_infos(
-    paths: list[Path], *, threads: int, pixel_range: PixelRange | None = None
+    paths: list[Path], *, threads: int, to_rgb: ToRgb = PLAIN
 ) -> Iterator[FileInfo]:
     """Open files in threads, in order; decode each once.
 
     Raises:
         UserError: naming the first image that cannot be decoded.
     """
-    read = partial(_read_file_info, pixel_range=pixel_range)
+    read = partial(_read_file_info, to_rgb=to_rgb)
     yield from in_threads(read, paths, threads=threads, ahead=8 * threads)
 
 
@@ -166,9 +166,9 @@ def outline(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _read_file_info(path: Path, pixel_range: PixelRange | None) -> FileInfo:
+def _read_file_info(path: Path, to_rgb: ToRgb) -> FileInfo:
     exif, encoding = _read_header(path)
-    pixels = read_image(path, pixel_range)
+    pixels = read_image(path, to_rgb)
     depth = min(INSIDE, (min(pixels.shape[:2]) - 1) // 4)
     height, width = pixels.shape[:2]
     inside = pixels[depth : height - depth, depth : width - depth]

@@ -28,7 +28,10 @@ def permutation_test(project: Project, current_blocks: list[str]) -> Finding:
     rng = stream(project.config.seed, STREAM)
     shuffled = replace(
         project,
-        competition=replace(project.competition, targets=targets[rng.permutation(len(targets))]),
+        # Without extra rows, which would teach the true targets.
+        competition=replace(
+            project.competition, targets=targets[rng.permutation(len(targets))], extra=()
+        ),
     )
     oof = out_of_fold(shuffled, STREAM, settings, blocks)
     score = shuffled.score(oof)

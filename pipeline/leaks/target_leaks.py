@@ -200,7 +200,8 @@ def _all_features(
     part = index.take(rows)
     ids = np.concatenate([competition.ids, competition.test_ids])[rows]
     files = [competition.folder / path for path in part.paths.tolist()]
-    infos = list(read_file_infos(files, threads=num_threads(), pixel_range=index.pixel_range))
+    to_rgb = index.to_rgb(competition.data.bands)
+    infos = list(read_file_infos(files, threads=num_threads(), to_rgb=to_rgb))
     positions = np.where(rows < num_train, rows, -1)
     num_classes = len(competition.classes)
     return [

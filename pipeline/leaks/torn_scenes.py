@@ -27,7 +27,7 @@ def compare_folds(project: Project, backbone: str, scenes: np.ndarray) -> FoldCo
     settings = {"scheme": "scenes", "column": None, "n": project.folds.num_folds, "repeats": 1}
     folds = project.config.folds.model_copy(update=settings)
     learner = Learner(learner="ridge", blocks={backbone: 1.0}, views="mean")
-    blocks = {backbone: project.block(backbone)}
+    blocks = {backbone: project.block(backbone, with_extra=True)}
     try:
         drawn = draw_folds(project, folds, pairs=find_copies(project), scenes=scenes)
         whole = drawn.as_table()

@@ -47,8 +47,8 @@ def images_with_attention(
         task=project.task,
     )
     cache = project.cache(member)
-    side = project.image_size(member)
-    images = torch.stack([fit_square(cache[row], side, backbone.cut) for row in rows.tolist()])
+    side, first = project.image_size(member), project.row_images.first[rows]
+    images = torch.stack([fit_square(cache[row], side, backbone.cut) for row in first.tolist()])
     heat = grad_cam(network, images, columns)
     if heat is None:
         return []

@@ -21,7 +21,9 @@ def teacher_predictions(project: Project, student: str, fold: int) -> np.ndarray
     folds' models.
     """
     folds = project.folds.models_in(0) if fold == ALL_ROWS else [fold]
-    return np.mean([_predictions_without(project, student, one) for one in folds], axis=0)
+    predictions = np.mean([_predictions_without(project, student, one) for one in folds], axis=0)
+    # Every model of a teacher has seen the extra rows: their targets stand for its predictions.
+    return np.concatenate([predictions, *(extra.targets for extra in project.extra)])
 
 
 def _predictions_without(project: Project, student: str, fold: int) -> np.ndarray:

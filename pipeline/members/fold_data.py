@@ -10,11 +10,18 @@ from pipeline.project import Project
 
 
 def fold_data(project: Project, member: str, fold: int) -> FoldData:
-    """Return all rows but one fold's, and what other members teach."""
+    """Return all rows but one fold's, extra rows, and what other members teach."""
     competition, held_out = project.competition, project.folds.held_out(fold)
     settings = project.member(member)
     rows, pseudo_labels = np.flatnonzero(~held_out), None
-    targets, weights = competition.targets[rows], np.ones(len(rows))
+    targets, weights = competition.targets[rows], competition.weights[rows]
+    if project.extra:
+        extra = project.extra_ties.free_of(held_out, sum(map(len, project.extra)))
+        rows = np.concatenate([rows, project.num_rows + extra])
+        of_extra = np.concatenate([source.targets for source in project.extra])
+        targets = np.concatenate([targets, of_extra[extra]])
+        of_extra = np.concatenate([source.weights for source in project.extra])
+        weights = np.concatenate([weights, of_extra[extra]])
     if settings.pseudo is not None:
         pseudo_labels = pseudo_labels_of(project, member, fold)
         rows = np.concatenate([rows, project.num_train + pseudo_labels.rows])

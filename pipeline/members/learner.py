@@ -93,21 +93,23 @@ class LearnerMember:
         held_out = np.flatnonzero(self.project.folds.held_out(fold))
         metadata = self.project.metadata(self.name, held_out=held_out)
         parts = [
-            self._predict_part(learner, fold, rows[part], metadata)
+            self._predict_part(learner, fold, rows[part], blocks, metadata)
             for part in parts_of(len(rows), sum(math.prod(of.shape[1:]) for of in blocks.values()))
         ]
         values, each = zip(*parts, strict=True)
         return np.concatenate(values), np.concatenate(each, axis=1)
 
     def _predict_part(
-        self, learner: FittedLearner, fold: int, rows: np.ndarray, metadata: np.ndarray | None
+        self,
+        learner: FittedLearner,
+        fold: int,
+        rows: np.ndarray,
+        of_all: dict[str, np.ndarray],
+        metadata: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         project, tta = self.project, self.project.config.tta
         metadata = None if metadata is None else metadata[rows]
-        blocks = {
-            name: np.asarray(BlockRows(block, rows))
-            for name, block in project.blocks(self.name).items()
-        }
+        blocks = {name: np.asarray(BlockRows(block, rows)) for name, block in of_all.items()}
         if stacks := self.settings.stacks:
             stacked = [LearnerMember(project, name).predict(fold, rows)[0] for name in stacks]
             blocks[STACKED] = stacked_block(project, stacked)

@@ -14,7 +14,8 @@ from pipeline.project import Project
 class FoldData:
     """What one fold's model learns from.
 
-    Rows are counted over train and test: a test row's number is num_train and its position.
+    Rows are counted over train, test and extra rows: a test row's number is num_train and its
+    position.
 
     Attributes:
         fold: the one that is held out, or ALL_ROWS.
@@ -63,4 +64,8 @@ class Member(Protocol):
 def inner_groups(project: Project, rows: np.ndarray) -> np.ndarray:
     """(n,) what inner folds keep together; a pseudo-labelled row is on its own."""
     test_ids = [f"test {row_id}" for row_id in project.competition.test_ids]
-    return np.concatenate([project.folds.groups, test_ids])[rows]
+    groups = project.folds.groups
+    if not project.extra:
+        return np.concatenate([groups, test_ids])[rows]
+    of_extra = project.extra_ties.groups(groups, sum(map(len, project.extra)))
+    return np.concatenate([groups, test_ids, of_extra])[rows]

@@ -64,7 +64,7 @@ class NetworkMember:
             log.warning("going on with runtime.workers: %d", hardware.workers)
 
     def predict(self, fold: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predict rows from their cached images."""
+        """Predict rows from their cached images; of several, a row gets the mean."""
         project, config = self.project, self.project.config
         settings, hardware = project.member(self.name), Hardware.of(config.runtime)
         backbone = config.backbones[settings.network]
@@ -75,15 +75,17 @@ class NetworkMember:
             num_classes=len(project.competition.classes),
             task=project.task,
         )
+        images, owners = project.row_images.of(rows)
         view_values = predict_views(
             network,
             project.cache(self.name),
-            rows,
+            images,
             config.tta.views,
             image_size=project.image_size(self.name),
             cut=backbone.cut,
             hardware=hardware,
         )
+        view_values = mean_of_rows(view_values, owners, len(rows))
         average = average_values(view_values, config.tta.average, task=project.task)
         return average, view_values
 
@@ -97,27 +99,52 @@ class NetworkMember:
         return settings.model_copy(update={"epochs": round(median(used))})
 
 
+def mean_of_rows(values: np.ndarray, owners: np.ndarray, num_rows: int) -> np.ndarray:
+    """Return the mean of each row's images: (V, M, C) to (V, n, C).
+
+    Args:
+        owners: (M,) the row of each image, ascending.
+    """
+    if len(owners) == num_rows:
+        return values
+    counts = np.bincount(owners, minlength=num_rows)
+    return np.add.reduceat(values, np.cumsum(counts) - counts, axis=1) / counts[:, None]
+
+
 def training_data(project: Project, member: str, data: FoldData) -> TrainingData:
-    """Return a fold's rows as images, without those that decide when the training stops."""
+    """Return a fold's rows as images, without those that decide when the training stops.
+
+    Each of a row's images has the row's target, and an equal part of its weight.
+    """
     settings, competition = project.member(member), project.competition
     inner = _deciding_rows(project, member, data)
-    learnt, start = data.rows[~inner], settings.start
+    taught = ~inner & ~_tied_to(inner, project, data)
+    learnt, start = data.rows[taught], settings.start
+    images, owners = project.row_images.of(learnt)
+    valid_images, of_valid = project.row_images.of(data.held_out)
+    inner_images, of_inner = project.row_images.of(data.rows[inner])
     return TrainingData(
         cache=project.cache(member),
         image_size=project.image_size(member),
         cut=project.config.backbones[settings.network].cut,
         task=project.task,
-        rows=learnt,
-        targets=np.asarray(data.targets[~inner], dtype=float),
-        weights=data.weights[~inner],
-        inner_rows=data.rows[inner],
-        inner_targets=data.targets[inner],
-        valid_rows=data.held_out,
-        valid_targets=competition.targets[data.held_out],
-        teacher=None if data.teacher is None else data.teacher[learnt],
+        rows=images,
+        targets=np.asarray(data.targets[taught], dtype=float)[owners],
+        weights=_shared(data.weights[taught], owners),
+        inner_rows=inner_images,
+        inner_targets=data.targets[inner][of_inner],
+        valid_rows=valid_images,
+        valid_targets=competition.targets[data.held_out][of_valid],
+        teacher=None if data.teacher is None else data.teacher[learnt][owners],
         start_weights=start and project.workspace.fold(start.member, data.fold) / WEIGHTS,
-        fit_head=_linear_probe(project, member, data, ~inner),
+        fit_head=_linear_probe(project, member, data, taught),
     )
+
+
+def _shared(weights: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Return weights (M,) of images, whose sums for rows are in proportion to theirs (n,)."""
+    counts = np.bincount(owners, minlength=len(weights))
+    return weights[owners] / counts[owners] * counts.mean()
 
 
 def _linear_probe(
@@ -128,8 +155,9 @@ def _linear_probe(
     keeps_head = settings.start is not None and settings.start.head == "keep"
     if settings.init != "linear_probe" or keeps_head:
         return None
-    rows, targets, weights = data.rows[learnt], data.targets[learnt], data.weights[learnt]
-    groups = inner_groups(project, rows)
+    _, owners = project.row_images.of(data.rows[learnt])
+    targets, weights = data.targets[learnt][owners], _shared(data.weights[learnt], owners)
+    groups = inner_groups(project, data.rows[learnt])[owners]
 
     def fit_head(features: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return fit_linear_probe(
@@ -162,7 +190,7 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
             member,
             settings.start.member,
         )
-    labelled = len(data.rows) - data.num_pseudo_labelled
+    labelled = int((data.rows < project.num_train).sum())
     try:
         aside[:labelled] = set_aside(
             data.targets[:labelled],
@@ -174,6 +202,14 @@ def _deciding_rows(project: Project, member: str, data: FoldData) -> np.ndarray:
     except UserError as error:
         raise UserError(f"members.{member} {model_name(fold)}: {error}") from None
     return aside
+
+
+def _tied_to(inner: np.ndarray, project: Project, data: FoldData) -> np.ndarray:
+    """(n,) which extra rows show again, or share a group with, rows that decide when to stop."""
+    if not project.extra or not inner.any():
+        return np.zeros(len(data.rows), dtype=bool)
+    groups = inner_groups(project, data.rows)
+    return (data.rows >= project.num_rows) & np.isin(groups, groups[inner])
 
 
 def _keeps_the_same(project: Project, member: str) -> bool:

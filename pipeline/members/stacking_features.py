@@ -56,9 +56,10 @@ def _refit(
     project: Project, name: str, folds: np.ndarray, fitted_on: np.ndarray, asked: np.ndarray
 ) -> np.ndarray:
     """Fit a learner on some rows and predict others, as the train and infer stages do."""
-    targets = project.competition.targets[fitted_on]
+    competition = project.competition
+    targets, weights = competition.targets[fitted_on], competition.weights[fitted_on]
     left_out = np.setdiff1d(np.arange(project.num_train), fitted_on)
-    data = FoldData(ALL_ROWS, fitted_on, targets, np.ones(len(fitted_on)), left_out)
+    data = FoldData(ALL_ROWS, fitted_on, targets, weights, left_out)
     without = np.unique(folds[left_out]).tolist()
     seed = stream_seed(project.member(name).seed, "learner", name, *without)
     blocks = project.blocks(name)

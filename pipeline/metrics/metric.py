@@ -13,7 +13,7 @@ from pipeline.core.scale import from_scale
 from pipeline.core.task import Task
 from pipeline.errors import UserError
 
-Wants = Literal["labels", "probabilities", "values", "levels"]
+Wants = Literal["labels", "probabilities", "shares", "values", "levels"]
 RowError = Literal["", "squared", "absolute", "relative", "squared_relative", "symmetric", "ranks"]
 Average = Literal["", "macro", "micro", "weighted", "samples"]
 Function = Callable[[np.ndarray, np.ndarray], float]
@@ -43,6 +43,7 @@ class Metric:
         wants: what `function(y_true, y_pred)` receives.
             labels: class positions (N,), 0/1 (N, C) for multilabel.
             probabilities: labels as above, and (N, C) probabilities; binary: (N,) of the positive.
+            shares: shares of classes (N, C), see `task.votes`, and (N, C) probabilities.
             values: numbers (N,), the expected level for ordinal, (N, C) for several targets.
             levels: the level nearest to the expectation (N,); class positions where there are none.
             Regression always gives values.
@@ -143,6 +144,8 @@ class Metric:
                 nearest = np.abs(expected[:, None] - task.levels).argmin(axis=1)
                 expected = task.levels[nearest]
             return task.expected_levels(targets), expected
+        if self.wants == "shares":
+            return targets, values
         y_true = targets.argmax(axis=1)
         if self.wants == "probabilities":
             return y_true, values[:, 1] if task.is_binary else values

@@ -153,6 +153,12 @@ METRICS: dict[str, Metric] = {
             "(multilabel: mean over columns)",
         ),
         lower(
+            "kl_divergence", "shares", frozenset({"multiclass"}),
+            RowMeans(scorers.divergences, of="losses"),
+            summary="mean Kullback-Leibler divergence of probabilities from the targets' shares, "
+            "see task.votes; of targets that are classes, the log loss",
+        ),
+        lower(
             "weighted_log_loss", "probabilities", CLASSES, _log_loss_of_weights(None),
             summary="each row by the weight of its class, multilabel: each column by its own, see "
             "task.class_weights", weigh=_log_loss_of_weights, needs_weights=True,

@@ -56,6 +56,14 @@ def log_losses(y_true: np.ndarray, probs: np.ndarray) -> np.ndarray:
     return as_columns(_log_losses_of_columns(y_true, probs)).mean(axis=1)
 
 
+def divergences(shares: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """(N,) Kullback-Leibler divergence of probabilities (N, C) from shares (N, C)."""
+    probs = np.clip(probs, EPS, 1.0)
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    logs = np.log(np.where(shares > 0, shares, 1.0)) - np.log(probs)
+    return np.maximum((shares * logs).sum(axis=1), 0.0)
+
+
 def weighted_log_losses(
     y_true: np.ndarray, probs: np.ndarray, *, weights: np.ndarray | None
 ) -> np.ndarray:

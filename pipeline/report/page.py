@@ -20,7 +20,7 @@ from PIL import Image
 
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
-from pipeline.images.decoding import GREY, PixelRange, in_threads, read_image
+from pipeline.images.decoding import GREY, PLAIN, ToRgb, in_threads, read_image
 from pipeline.report.drawing import svg
 
 GALLERY = 24  # images in a gallery
@@ -115,13 +115,11 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower())
 
 
-def render(
-    title: str, sections: Sequence[Section], *, pixel_range: PixelRange | None = None
-) -> str:
+def render(title: str, sections: Sequence[Section], *, to_rgb: ToRgb = PLAIN) -> str:
     """Return the HTML, with all images of all galleries inside it.
 
     Args:
-        pixel_range: what images of more than 8 bits are scaled by.
+        to_rgb: how files become pixels.
     """
     tiles = {
         (tile.path, tile.side)
@@ -135,7 +133,7 @@ def render(
     threads = num_threads()
     order = sorted(tiles)
     thumbnails = in_threads(
-        lambda tile: encode(*tile, pixel_range), order, threads=threads, ahead=4 * threads
+        lambda tile: encode(*tile, to_rgb), order, threads=threads, ahead=4 * threads
     )
     images = dict(zip(order, thumbnails, strict=True))
     folder = Path(__file__).parent
@@ -177,14 +175,14 @@ def _unfolded(parts: Sequence[Part]) -> Iterator[Part]:
             yield part
 
 
-def encode(path: Path, side: int, pixel_range: PixelRange | None = None) -> str:
+def encode(path: Path, side: int, to_rgb: ToRgb = PLAIN) -> str:
     """Return an image file as a data URI.
 
     A LARGE one has OPENED pixels, so that it can be opened; tiny ones keep their own, for the
     browser to enlarge.
     """
     try:
-        pixels = read_image(path, pixel_range)
+        pixels = read_image(path, to_rgb)
     except UserError:  # `data.unreadable: skip`
         pixels = GREY
     image = Image.fromarray(pixels)

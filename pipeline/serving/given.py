@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.competition import Competition
-from pipeline.core.image_files import columns_in_braces, image_paths, with_other_endings
+from pipeline.core.image_files import columns_in_braces, with_other_endings
+from pipeline.core.read_competition import joined_files
+from pipeline.core.row_images import RowImages, paths_of_rows, rows_without_images
 from pipeline.core.targets import examples, read_numbers
 from pipeline.errors import UserError
 
@@ -25,20 +27,26 @@ class GivenRows:
     Attributes:
         index: of n rows: ids, or paths, or numbers.
         table: (n, columns) cells as text; without columns where images alone are given.
-        images: n paths or (H, W, 3) uint8 RGB.
+        images: paths or (H, W, 3) uint8 RGB, those of a row together.
+        of_rows: which of them are a row's.
     """
 
     index: pd.Index
     table: pd.DataFrame
     images: list[Path | np.ndarray]
+    of_rows: RowImages
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.index)
 
     def take(self, start: int, end: int) -> "GivenRows":
         """Return the rows of these positions."""
         index, table = self.index[start:end], self.table[start:end]
-        return GivenRows(index, table, self.images[start:end])
+        counts = self.of_rows.counts[start:end]
+        first = int(self.of_rows.counts[:start].sum())
+        return GivenRows(
+            index, table, self.images[first : first + int(counts.sum())], RowImages(counts)
+        )
 
 
 def read_given(
@@ -70,7 +78,8 @@ def read_given(
     arrays = sum(isinstance(image, np.ndarray) for image in sources)
     names = range(len(sources)) if arrays else [str(image) for image in sources]
     index = pd.Index(names, name=None if arrays else "path", dtype=None if len(sources) else object)
-    return GivenRows(index, pd.DataFrame(index=range(len(sources))), sources)
+    single = RowImages(np.ones(len(sources), dtype=int))
+    return GivenRows(index, pd.DataFrame(index=range(len(sources))), sources, single)
 
 
 def _source(image: object, position: int) -> Path | np.ndarray:
@@ -89,7 +98,8 @@ def _of_table(
     given: pd.DataFrame, competition: Competition, columns: list[str], folder: Path
 ) -> GivenRows:
     data = competition.data
-    needed = list(dict.fromkeys([data.id, *columns_in_braces(data.test_images), *columns]))
+    of_paths = [name for path in data.test_templates for name in columns_in_braces(path)]
+    needed = list(dict.fromkeys([data.id, *of_paths, *columns]))
     if absent := [name for name in needed if name not in given]:
         raise UserError(
             f"images: no column {examples(absent)}; there are {examples(given.columns)}. Expected "
@@ -98,6 +108,8 @@ def _of_table(
     table = given[needed].astype(object).where(given[needed].notna(), "").map(str)
     table = table.reset_index(drop=True)
     problems: list[str] = []
+    if data.rows == "file":
+        table, problems = joined_files(table, data, [], path=Path("images"))
     for name in set(columns) & set(data.numeric):
         read_numbers(table[name], Path("images"), problems, blank_allowed=True)
     if problems:
@@ -120,7 +132,12 @@ def rows_of_table(
 ) -> tuple[GivenRows, list[str]]:
     """Return the rows of a table of text, and the paths of images that are not in the folder."""
     data = competition.data
-    paths = image_paths(table, data.test_images)
+    joined = data.rows == "file"
+    paths, counts = paths_of_rows(table, data.test_templates, folder=folder, joined=joined)
+    problems = rows_without_images(table[data.id].to_numpy(), counts, data.test_templates, folder)
+    if problem := next(problems, None):
+        raise UserError(problem)
     endings, missing = with_other_endings(folder, paths)
     images: list[Path | np.ndarray] = [folder / endings.get(path, path) for path in paths]
-    return GivenRows(pd.Index(table[data.id], name=data.id), table, images), missing
+    index = pd.Index(table[data.id], name=data.id)
+    return GivenRows(index, table, images, RowImages(counts)), missing

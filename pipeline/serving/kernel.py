@@ -17,9 +17,11 @@ import numpy as np
 from pipeline.config.own_parts import ITEMS
 from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import replacing
-from pipeline.core.competition import Competition, with_test_rows
+from pipeline.core.competition import Competition
 from pipeline.core.log_lines import log_progress
+from pipeline.core.read_competition import with_test_rows
 from pipeline.core.runtime import duration
+from pipeline.core.sample import with_sample_names
 from pipeline.core.targets import examples
 from pipeline.core.workspace import Workspace
 from pipeline.ensembles.blends import OF_ALL_ROWS
@@ -171,7 +173,7 @@ def _predict_chunk(
             *(len(unreadable), examples(unreadable.values())),
         )
         prior = model.prior[model.fitted.uses]
-        layers[:, :, list(unreadable)] = prior[:, None, None]
+        layers[:, :, rows.given.rows_of_images()[list(unreadable)]] = prior[:, None, None]
 
 
 def _worth(model: Model) -> dict[str, float]:
@@ -212,6 +214,7 @@ def _write(path: Path, values: np.ndarray, model: Model, competition: Competitio
     metric, settings = model.project.metric, model.project.config.submission
     sample = sample_of(competition, metric)
     if not len(competition.test_ids):
+        sample = with_sample_names(sample, competition.data, competition.submission)
         with replacing(path) as temporary:
             sample.to_csv(temporary, index=False, sep=competition.separator)
         return

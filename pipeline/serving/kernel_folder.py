@@ -92,9 +92,12 @@ def read_kernel_folder(folder: Path) -> Model:
         classes=tuple(facts["classes"]),
         targets=targets,
         scale=facts["scale"],
+        submission=config.submission,
     )
     workspace = Workspace(folder, config.competition)
-    project = Project(config, workspace, competition, load_index(workspace.image_index))
+    project = Project(
+        config, workspace, competition, load_index(workspace.image_index(config.data.bands))
+    )
     predictions = MemberPredictions(oof, oof[:, None, :0], levels, {}).without_test()
     model = Model.fit(project, predictions, facts["by_fold"], submission=facts["submission"])
     model.warn_of_other_fit(blended, folder)
@@ -104,7 +107,9 @@ def read_kernel_folder(folder: Path) -> Model:
 def _name_of_test(project: Project) -> str:
     """Return the file, relative to the competition's folder, that lists the test rows."""
     data, folder = project.config.data, project.competition.folder
-    names = [data.test_csv, data.sample_submission, PurePosixPath(data.test_images).parts[0]]
+    if data.split is not None:
+        return data.train_csv
+    names = [data.test_csv, data.sample_submission, PurePosixPath(data.test_templates[0]).parts[0]]
     return next((name for name in names if (folder / name).exists()), data.test_csv)
 
 
@@ -154,7 +159,9 @@ def _write_rows(folder: Path, competition: Competition) -> None:
     data = competition.data
     folder.mkdir()
     columns = [data.id, *competition.task.targets, *data.numeric, *data.categorical]
-    columns += columns_in_braces(data.train_images)
+    for template in data.train_templates:
+        columns += columns_in_braces(template)
+    columns += [data.weight] if data.weight else []
     train = competition.train[list(dict.fromkeys(columns))]
     train.to_csv(folder / "train.csv", index=False)
     if competition.sample is not None:

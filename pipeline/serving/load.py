@@ -11,9 +11,9 @@ from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import fingerprint_of, is_whole
-from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, find_submission, summary_of
 from pipeline.core.member_predictions import MemberPredictions
+from pipeline.core.read_competition import read_competition
 from pipeline.core.scale import from_scale
 from pipeline.core.summary import Summary
 from pipeline.core.workspace import Workspace
@@ -97,7 +97,7 @@ def read_oof(
             path = workspace.member(member) / "oof.npz"
         oof = predictions.load(path, scale=None)
         folder = with_unpacked(workspace, settings.data)
-        competition = read_competition(folder, settings.task, settings.data)
+        competition = read_competition(folder, settings.task, settings.data, settings.submission)
     table = pd.DataFrame(from_scale(oof.values, oof.scale), oof.ids, list(oof.classes))
     table.index.name = settings.data.id
     table["fold"] = oof.folds

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.config.schema import External, Learner
 from pipeline.core.member_predictions import MemberPredictions
+from pipeline.core.sample import with_sample_names
 from pipeline.core.scale import from_scale
 from pipeline.core.targets import examples
 from pipeline.ensembles.choice import mean_by_fold
@@ -171,7 +172,8 @@ class Model:
             form=project.form,
             settings=project.config.submission,
         )
-        return pd.DataFrame(cells, given.index)
+        table = pd.DataFrame(cells, given.index)
+        return with_sample_names(table, project.competition.data, project.config.submission)
 
     def _given(self, images: Images, folder: str | Path | None) -> GivenRows:
         settings = [self.project.config.members[name] for name in self.members]

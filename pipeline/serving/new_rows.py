@@ -9,11 +9,12 @@ import numpy as np
 from pipeline.backbones.device import Hardware
 from pipeline.backbones.extraction import finite_features, prepare_frozen
 from pipeline.core.folds import ALL_ROWS
+from pipeline.core.row_images import RowImages
 from pipeline.core.runtime import num_threads
 from pipeline.errors import UserError
 from pipeline.images.cache import ImageCache
 from pipeline.images.cache_building import build_cache
-from pipeline.images.decoding import GREY, ImageFiles, PixelRange
+from pipeline.images.decoding import GREY, ImageFiles, PixelRange, ToRgb
 from pipeline.members.get_member import predict_rows
 from pipeline.project import Project
 from pipeline.serving.given import GivenRows
@@ -46,12 +47,14 @@ class NewRows(Project):
     else of its rows.
 
     Attributes:
-        new_images: of n rows.
+        new_images: of n rows, those of a row together.
+        given: which of them are a row's.
         folder: for resized images, which the caller removes.
-        blocks_made: features (n, V, D) by backbone.
+        blocks_made: features (M, V, D) of images by backbone.
     """
 
     new_images: ReadableImages
+    given: RowImages
     folder: Path
     blocks_made: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -59,15 +62,20 @@ class NewRows(Project):
     def of(cls, project: Project, rows: GivenRows, folder: Path) -> "NewRows":
         """Return a project with other rows in place of the test rows."""
         known = {part.name: getattr(project, part.name) for part in fields(Project)}
-        known["competition"] = replace(project.competition, test=rows.table)
+        known["competition"] = replace(project.competition, test=rows.table, extra=())
         known["other_folds"] = project.folds
         named = project.config.data.pixel_range
         pixel_range = project.index.pixel_range or (named and PixelRange(*named))
-        images = ReadableImages(rows.images, (), pixel_range)
-        return cls(**known, new_images=images, folder=folder)
+        images = ReadableImages(rows.images, (), ToRgb(pixel_range, project.config.data.bands))
+        return cls(**known, new_images=images, given=rows.of_rows, folder=folder)
 
-    def block(self, backbone: str) -> np.ndarray:
-        """Return a backbone's features (n, V, D), computed once."""
+    @property
+    def row_images(self) -> RowImages:
+        """Which images are a row's."""
+        return self.given
+
+    def image_features(self, backbone: str) -> np.ndarray:
+        """Return a backbone's features (M, V, D), computed once."""
         if backbone not in self.blocks_made:
             settings, runtime = self.config.backbones[backbone], self.config.runtime
             hardware = Hardware.of(runtime, trains=False)
@@ -112,7 +120,7 @@ def predict_layers(rows: NewRows, member: str) -> np.ndarray:
     A model of all rows, where there is one, stands for each fold's; of several repeats, a layer is
     the mean.
     """
-    folds, positions = rows.folds, np.arange(len(rows.new_images.paths))
+    folds, positions = rows.folds, np.arange(len(rows.given.counts))
     if rows.config.members[member].all_rows:
         values = predict_rows(rows, member, ALL_ROWS, positions)[0]
         return np.repeat(values[None], folds.num_folds, axis=0)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.config.dependencies import backbone_of_scenes
 from pipeline.config.schema import Folds
+from pipeline.core.extra_ties import ExtraTies
 from pipeline.core.folds import FoldTable
 from pipeline.core.runtime import stream
 from pipeline.images.decoding import UNREADABLE
@@ -79,11 +80,48 @@ def draw_folds(
 
 
 def find_copies(project: Project) -> pd.DataFrame:
-    """Return pairs of images, of train and test, that show the same; without blank images."""
-    index = project.index
+    """Return pairs of rows, of train and test, that show the same; without blank images.
+
+    Of rows with several images, one that both show is enough.
+    """
+    pairs = _copies(project)
+    return pairs[pairs["b"] < project.num_rows].reset_index(drop=True)
+
+
+def find_extra_ties(project: Project) -> ExtraTies:
+    """Return which training rows extra rows show again, or share a group with."""
+    num_train, num_rows = project.num_train, project.num_rows
+    numbers = np.arange(sum(map(len, project.extra)))
+    twins = clusters(num_rows + len(numbers), _copies(project))
+    ties = [_equal(twins[num_rows:], twins[:num_train])]
+    if (groups := project.competition.groups) is not None:
+        of_extra = np.concatenate([rows.groups for rows in project.extra])
+        named = of_extra != ""
+        extra, train = _equal(of_extra[named], np.char.strip(groups))
+        ties.append((numbers[named][extra], train))
+    pairs = np.unique(np.concatenate([np.stack(pair, axis=1) for pair in ties]), axis=0)
+    return ExtraTies(pairs[:, 0], pairs[:, 1])
+
+
+def _equal(of_extra: np.ndarray, of_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs of positions with the same value."""
+    left = pd.DataFrame({"key": of_extra, "extra": np.arange(len(of_extra))})
+    right = pd.DataFrame({"key": of_train, "train": np.arange(len(of_train))})
+    joined = left.merge(right, on="key")
+    return joined["extra"].to_numpy(dtype=int), joined["train"].to_numpy(dtype=int)
+
+
+def _copies(project: Project) -> pd.DataFrame:
+    """Return pairs of rows, extra ones too, one of whose images is the same and not blank."""
+    index = project.all_images
     pairs = find_duplicates(index.digests, index.hashes, index.thumbnails.__getitem__)
     blank = index.has_remark(BLANK) | index.has_remark(UNREADABLE)
-    return pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
+    pairs = pairs[~(blank[pairs["a"]] | blank[pairs["b"]])].reset_index(drop=True)
+    if project.row_images.are_single:
+        return pairs
+    row_of = project.row_images.rows_of_images()
+    pairs = pairs.assign(a=row_of[pairs["a"]], b=row_of[pairs["b"]])
+    return pairs[pairs["a"] != pairs["b"]].drop_duplicates(["a", "b"], ignore_index=True)
 
 
 def scenes_of_folds(project: Project) -> np.ndarray:

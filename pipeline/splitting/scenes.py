@@ -137,7 +137,7 @@ def _meaning(lacking: bool, flatters: bool) -> str:
 def find_torn_columns(competition: Competition, table: FoldTable) -> list[Finding]:
     """Find columns of train.csv that may name persons or series, and that the folds tear."""
     data, task = competition.data, competition.task
-    known = {data.id, data.group, *task.targets, *data.numeric, *data.categorical}
+    known = {data.id, data.group, data.weight, *task.targets, *data.numeric, *data.categorical}
     findings = []
     for column in [name for name in competition.train.columns if name not in known]:
         cells = competition.train[column].str.strip()

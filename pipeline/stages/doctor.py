@@ -25,7 +25,7 @@ from pipeline.core.competition import Competition
 from pipeline.core.runtime import GIB, memory_bytes, num_threads
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
-from pipeline.images.decoding import decode, measure_depth
+from pipeline.images.decoding import ToRgb, decode, measure_depth
 from pipeline.images.pixel_range import find_pixel_range
 
 LIBRARIES = ("torch", "torchvision", "timm", "scikit-learn", "lightgbm", "albumentations")
@@ -80,9 +80,10 @@ def check_data(competition: Competition) -> list[Check]:
     for path in sampled:
         file = competition.folder / path
         try:
-            depth = measure_depth(file)
+            bands = competition.data.bands
+            depth = measure_depth(file, bands)
             scale = find_pixel_range([depth], [], competition.data.pixel_range)
-            sizes.append(decode(file, scale)[0].shape[:2])
+            sizes.append(decode(file, ToRgb(scale, bands))[0].shape[:2])
         except UserError as error:
             skips = competition.data.unreadable == "skip"
             problems.append(Check("images", str(error), "warning" if skips else "problem"))

@@ -151,12 +151,12 @@ def _project_facts(project: Project) -> dict[str, Any]:
 
 def _digests(project: Project) -> dict[str, str]:
     """Return digests of the data: `make diff` says which of them differ between submissions."""
-    competition, index, train = project.competition, project.index.digests, project.num_train
+    competition = project.competition
     return {
         "training rows": competition.rows_digest,
         "test rows": competition.test_digest,
-        "training images": artifacts.fingerprint(digests=index[:train].tolist()),
-        "test images": artifacts.fingerprint(digests=index[train:].tolist()),
+        "training images": project.digest_of_train_images,
+        "test images": project.digest_of_test_images,
         "folds": project.folds.digest,
     }
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import artifacts
+from pipeline.core.extra_ties import ties_text
 from pipeline.core.finding import GRADES, Finding, notes_of
 from pipeline.core.folds import GROUPS, FoldTable, folds_text, groups_text, read_folds
 from pipeline.images.decoding import UNREADABLE
@@ -21,7 +22,7 @@ from pipeline.leaks.target_leaks import find_target_leaks
 from pipeline.leaks.train_test_shift import find_shift
 from pipeline.metrics.own import describe, is_own
 from pipeline.project import Project
-from pipeline.splitting.draw import draw_folds, find_copies, scenes_of_folds
+from pipeline.splitting.draw import draw_folds, find_copies, find_extra_ties, scenes_of_folds
 from pipeline.splitting.scenes import find_torn_columns, find_torn_scenes
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     text = folds_text(project.competition.ids, drawn.repeats, drawn.groups)
     ours = hashlib.sha256(text.encode()).hexdigest()
     artifacts.write_text(groups_csv, groups_text(project.competition.ids, drawn.groups))
+    if project.extra:
+        ties = find_extra_ties(project)
+        extra_csv = project.workspace.extra_csv
+        artifacts.write_text(extra_csv, ties_text(ties, project.competition.ids))
     if _replaced_by_hand(csv, [*_our_digests(folder), ours]):
         log.warning("%s was replaced by hand and is kept; delete it to make it again", csv)
     else:
@@ -57,7 +62,7 @@ def make_folds(folder: Path, fingerprint: str, *, project: Project) -> None:
     findings = [*_twin_findings(project, audit), *findings]
     audit["findings"] = [finding.as_json() for finding in findings]
     artifacts.write_json(folder / "audit.json", audit)
-    files = [csv.name, groups_csv.name, "audit.json"]
+    files = [csv.name, groups_csv.name, "audit.json", *([extra_csv.name] if project.extra else [])]
     artifacts.finish(folder, fingerprint, files=files, folds_csv=[ours])
     notes = [note for assignment in drawn.assignments for note in assignment.notes]
     for note in dict.fromkeys([*notes, *audit["notes"]]):
@@ -117,7 +122,8 @@ def _audit(project: Project, pairs: pd.DataFrame, repeats: np.ndarray) -> dict:
                 f"repeats {one + 1} and {other + 1} hold out the same rows together: there are "
                 "few groups to split; fewer folds.repeats give the same"
             )
-    unreadable = [*project.competition.left_out, *paths[project.index.has_remark(UNREADABLE)]]
+    every = project.all_images
+    unreadable = [*project.competition.left_out, *every.paths[every.has_remark(UNREADABLE)]]
     return {
         **({"unreadable": list(map(str, unreadable))} if unreadable else {}),
         "notes": notes,
@@ -138,9 +144,12 @@ def _find_leaks(project: Project, table: FoldTable, scenes: np.ndarray) -> list[
     competition, index, seed = project.competition, project.index, project.config.seed
     # As folds.csv, what is found does not depend on task.transform.
     competition = replace(competition, targets=competition.raw_targets, scale="none")
+    counts = project.row_images.counts[: project.num_rows]
+    images = project.all_images.take(slice(0, counts.sum()))
+    num_train = int(counts[: project.num_train].sum())
     pixels = index.thumbnails.reshape(len(index.paths), -1).astype(np.float32)
     return [
-        *find_unusual_images(index, project.num_train, project.config.data.pixel_range),
+        *find_unusual_images(images, num_train, project.config.data.pixel_range),
         *find_target_leaks(competition, index, table, seed=seed),
         *find_torn_columns(competition, table),
         find_torn_scenes(scenes, index, table),

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.core import artifacts
 from pipeline.core.folds import ALL_ROWS
 from pipeline.core.predictions import Predictions
-from pipeline.images.decoding import UNREADABLE
 from pipeline.members.external import read_external
 from pipeline.members.get_member import predict_rows
 from pipeline.members.outputs import (
@@ -32,10 +31,10 @@ def predict_fold(
     """One fold's model on the rows that it held out and on the test rows, in one pass (law 5)."""
     competition = project.competition
     held_out = np.flatnonzero(project.folds.held_out(fold))
-    rows = np.concatenate([held_out, np.arange(project.num_train, len(project.index.paths))])
+    rows = np.concatenate([held_out, np.arange(project.num_train, project.num_rows)])
     values, view_values = predict_rows(project, member, fold, rows)
     mean = competition.targets[~project.folds.held_out(fold)].mean(axis=0)
-    values[project.index.has_remark(UNREADABLE)[rows]] = mean
+    values[project.unreadable[rows]] = mean
     meta = _meta(project, member, fingerprint)
     meta |= {"fold": fold, "folds_digest": project.folds.digest_of(fold)}
     oof = Predictions(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.config.load import load_config
 from pipeline.core.archives import with_unpacked
-from pipeline.core.competition import read_competition
+from pipeline.core.read_competition import read_competition
 from pipeline.core.workspace import Workspace
 from pipeline.discovery.discover import Asked, Discovery, discover
 from pipeline.discovery.yaml_file import one_line, yaml_text
@@ -61,7 +61,7 @@ def _problems(path: Path, root: Path) -> list[str]:
     try:
         config = load_config(str(path))
         folder = with_unpacked(Workspace(root, config.competition), config.data)
-        competition = read_competition(folder, config.task, config.data)
+        competition = read_competition(folder, config.task, config.data, config.submission)
         find_form(competition, task_metric(config.task, competition.classes), config.submission)
     except UserError as error:
         text = re.sub(rf"^{re.escape(str(path))}:\d+: ", "", str(error), flags=re.MULTILINE)

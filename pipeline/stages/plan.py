@@ -84,7 +84,7 @@ class Predictor:
 
     def _block(self, arguments: dict[str, Any]) -> Cost:
         start, per_image, features = self._once("block", arguments["backbone"], self._time_block)
-        images = len(self.project.index.paths)
+        images = len(self.project.all_images.paths)
         disk = images * features[0].nbytes / GIB
         gib = peak_memory_gib(self._hardware.device) + LATER_GIB
         return Cost(start + images * per_image, gib, disk)
@@ -92,7 +92,7 @@ class Predictor:
     def _cache(self, arguments: dict[str, Any]) -> Cost:
         side = arguments["short_side"]
         cache, per_image = self._once("cache", side, self._sample_cache)
-        images = len(self.project.index.paths)
+        images = len(self.project.all_images.paths)
         disk = images * float(cache.offsets[-1]) / len(cache) / GIB
         return Cost(START_SECONDS + images * per_image, disk_gib=disk)
 
@@ -219,7 +219,7 @@ class Predictor:
         gib = peak_memory_gib(hardware.device)
         if hardware.device.type == "cpu":
             # Pages of the whole cache, which are read in the end, count as the process's memory.
-            images = len(project.index.paths)
+            images = len(project.all_images.paths)
             gib += LATER_GIB + images * float(cache.offsets[-1]) / len(cache) / GIB
         return NetworkSpeed(
             train=1 / cost.images_per_second,

@@ -52,7 +52,7 @@ def make_report(folder: Path, fingerprint: str, *, project: Project) -> None:
         reproduction_section(inputs),
     ]
     title = f"{project.config.competition}: report"
-    html = render(title, sections, pixel_range=project.index.pixel_range)
+    html = render(title, sections, to_rgb=project.index.to_rgb(project.config.data.bands))
     artifacts.write_text(submissions / "report.html", html)
     written = ["report.html", *(f"{name}.csv" for name in LABEL_LISTS)]
     artifacts.finish(folder, fingerprint, files=[f"../{name}" for name in written])

@@ -13,10 +13,10 @@ from pathlib import Path
 from pipeline.config.schema import Config
 from pipeline.core.archives import with_unpacked
 from pipeline.core.artifacts import file_digest
-from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, csv_of, find_submission, stem
 from pipeline.core.ledger import Entry, now, update_ledger
 from pipeline.core.public_score import PublicScore, expected_of
+from pipeline.core.read_competition import read_competition
 from pipeline.core.runtime import duration
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
@@ -109,7 +109,7 @@ def _show(parcel: Parcel, workspace: Workspace) -> None:
         raise UserError(f"{csv}: no such file. `make ensemble RUN=...` writes it again.")
     made_with = config_of(entry, workspace)
     folder = with_unpacked(workspace, made_with.data)
-    competition = read_competition(folder, made_with.task, made_with.data)
+    competition = read_competition(folder, made_with.task, made_with.data, made_with.submission)
     rows = check_file(csv, competition, task_metric(made_with.task, competition.classes))
     expected = expected_of(entry, workspace)
     interval = wording.interval_text(entry["low"], entry["high"])

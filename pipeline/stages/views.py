@@ -73,7 +73,7 @@ def _features(
         how,
         how=how,
         backbone=_small(project.config.backbones[backbone]),
-        images=project.images.take(rows),
+        images=project.images.take(project.row_images.first[rows]),
         views=list(TRIED),
         hardware=replace(Hardware.of(project.config.runtime, trains=False), precision="32"),
     )

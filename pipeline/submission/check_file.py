@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.core.competition import Competition
 from pipeline.core.csv_files import read_csv
+from pipeline.core.sample import with_our_names
 from pipeline.core.targets import examples
 from pipeline.errors import UserError
 from pipeline.metrics.find_metric import Metric
@@ -23,22 +24,21 @@ def check_file(path: Path, competition: Competition, metric: Metric) -> int:
     found = read_csv(path, problems, [])
     if found is None or problems:
         raise UserError("\n".join(problems) or f"{path}: not readable.")
+    rows = with_our_names(found.rows, competition.data, competition.submission)
     sample, keys = sample_of(competition, metric), [competition.data.id]
     if (long := competition.long_sample) is not None:
         sample, keys = long.rows, list(long.rows.columns.drop(long.value))
-    if list(found.rows.columns) != list(sample.columns):
+    if list(rows.columns) != list(sample.columns):
         raise UserError(
-            f"{path}: columns {list(found.rows.columns)}, expected {list(sample.columns)} as in "
+            f"{path}: columns {list(rows.columns)}, expected {list(sample.columns)} as in "
             f"{competition.data.sample_submission}. Run `make ensemble` again."
         )
-    problems += _wrong_ids(
-        path, *(rows[keys].agg(" ".join, axis=1) for rows in (found.rows, sample))
-    )
+    problems += _wrong_ids(path, *(table[keys].agg(" ".join, axis=1) for table in (rows, sample)))
     for column in sample.columns.drop(keys):
-        problems += _wrong_cells(path, found.rows[column], sample[column])
+        problems += _wrong_cells(path, rows[column], sample[column])
     if problems:
         raise UserError("\n".join([*problems, "Run `make ensemble` to write the file again."]))
-    return len(found.rows)
+    return len(rows)
 
 
 def _wrong_ids(path: Path, ids: pd.Series, wanted: pd.Series) -> list[str]:

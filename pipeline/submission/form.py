@@ -44,7 +44,8 @@ def sample_of(competition: Competition, metric: Metric) -> pd.DataFrame:
     if competition.sample is not None:
         return competition.sample
     single_label = competition.task.has_one_class_per_row
-    per_class = single_label and metric.wants == "probabilities" and len(competition.classes) > 2
+    of_probabilities = metric.wants in ("probabilities", "shares")
+    per_class = single_label and of_probabilities and len(competition.classes) > 2
     per_class &= metric.top is None
     columns = list(competition.classes) if per_class else competition.task.targets
     return pd.DataFrame({competition.data.id: competition.test_ids, **dict.fromkeys(columns, "")})

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.core.competition import Competition
 from pipeline.core.csv_files import read_csv
 from pipeline.core.long_forms import find_long_sample
+from pipeline.core.sample import with_our_names
 from pipeline.core.targets import examples
 from pipeline.errors import UserError
 from pipeline.metrics.find_metric import Metric
@@ -51,10 +52,12 @@ def read_submission(path: Path, competition: Competition, form: Form) -> np.ndar
     found = read_csv(path, problems, [])
     if problems:
         raise UserError("\n".join(problems))
-    rows, id_column = found.rows, competition.data.id
+    data, submission = competition.data, competition.submission
+    rows, id_column = with_our_names(found.rows, data, submission), data.id
     if competition.long_sample is not None:
         long = find_long_sample(rows, competition.test_ids.tolist(), id_column)
-        rows = rows if long is None else long.wide(id_column)
+        if long is not None:
+            rows = with_our_names(long.wide(id_column), data, submission)
     if missing := [name for name in (id_column, *form.columns) if name not in rows]:
         raise UserError(
             f"{path}: no column {examples(missing)}; it has {list(rows)}. A submission to mix has "

@@ -77,7 +77,7 @@ def _multiclass(
         number = number if number > 1 else rank or len(classes)
         return _likeliest(column, held, joint, number, competition, metric)
     names = spelling(classes, cells)
-    is_hard = metric.wants == "probabilities" and rank != 1
+    is_hard = metric.wants in ("probabilities", "shares") and rank != 1
     warnings = list(hard_labels(column, metric)) if is_hard else []
     if is_hard and len(classes) == 2:
         warnings[0] += "; of two classes, `task.kind: binary` writes the probability of one"

@@ -13,6 +13,7 @@ from pipeline.config.schema import Submission
 from pipeline.core.artifacts import replacing
 from pipeline.core.competition import Competition
 from pipeline.core.levels import interpolate_levels
+from pipeline.core.sample import with_sample_names
 from pipeline.core.scale import from_scale, to_scale
 from pipeline.metrics.find_metric import Metric
 from pipeline.submission.find_form import find_form
@@ -41,6 +42,7 @@ def write_submission(
     table = submission_table(values, **about)
     if competition.long_sample is not None:
         table = competition.long_sample.fill(table, competition.data.id)
+    table = with_sample_names(table, competition.data, competition.submission)
     with replacing(path) as temporary:
         table.to_csv(
             temporary,
@@ -91,7 +93,7 @@ def check_submission(path: Path, table: pd.DataFrame, competition: Competition) 
     """Read the CSV back and compare it with the table; a difference is a bug of the pipeline."""
     written = pd.read_csv(path, dtype=str, keep_default_na=False, sep=competition.separator)
     assert list(written.columns) == list(table.columns), "columns differ from the sample's"
-    ids = competition.data.id
+    ids = competition.submission.id or competition.data.id
     assert written[ids].tolist() == table[ids].tolist(), "ids differ from the sample's"
     for column in table.columns.drop(ids):
         if pd.api.types.is_numeric_dtype(table[column]):

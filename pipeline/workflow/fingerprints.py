@@ -29,6 +29,7 @@ from pipeline.workflow.recipes import (
     precision_recipe,
     scoring_recipe,
     settings_recipe,
+    submission_recipe,
     task_recipe,
 )
 
@@ -70,7 +71,7 @@ def of_folds(project: Project, *, blocks: list[str]) -> str:
         rows=competition.rows_digest,
         groups=None if competition.groups is None else competition.groups.tolist(),
         column=None if column is None else competition.train.get(column, []).tolist(),
-        images=project.index.digest,
+        images=project.digest_of_images,
         **scenes,
     )
 
@@ -84,7 +85,7 @@ def of_features(settings: Backbone, precision: str = "32") -> str:
 
 def of_block(project: Project, *, features: str) -> str:
     """Return the fingerprint of all images' features by one backbone."""
-    views, images = project.config.tta.views, project.index.digest
+    views, images = project.config.tta.views, project.digest_of_images
     return fingerprint(how=features, views=views, images=images)
 
 
@@ -95,7 +96,7 @@ def of_views(project: Project, *, features: str) -> str:
         how=features,
         task=task_recipe(project.config.task),
         rows=project.competition.rows_digest,
-        images=project.train_index.digest,
+        images=project.digest_of_train_images,
         folds=project.folds.digest_of(0),
         groups=project.folds.groups_digest,
         seed=project.config.seed,
@@ -104,7 +105,7 @@ def of_views(project: Project, *, features: str) -> str:
 
 def of_cache(project: Project, *, short_side: int) -> str:
     """Return the fingerprint of resized images."""
-    images = project.index.digest
+    images = project.digest_of_images
     return fingerprint(format=FORMAT["cache"], short_side=short_side, images=images)
 
 
@@ -129,7 +130,7 @@ def of_model(project: Project, member: str, fold: int, *, sources: list[str]) ->
         task=task_recipe(config.task),
         rows=project.competition.rows_digest,
         metadata=[config.data.numeric, config.data.categorical],
-        images=project.train_index.digest,
+        images=project.digest_of_learnt_images,
         folds=project.folds.digest_of(fold),
         fold=fold,
         teachers=sources,
@@ -148,7 +149,7 @@ def of_fold_predictions(project: Project, *, model: str, precision: str = "32") 
         format=FORMAT["predict"],
         trained=model,
         tta=project.config.tta.model_dump(),
-        images=project.test_index.digest,
+        images=project.digest_of_test_images,
         rows=project.competition.test_digest,
         **precision_recipe(precision),
     )
@@ -187,7 +188,7 @@ def of_ensemble(project: Project, *, members: dict[str, str]) -> str:
         calibrate=config.calibrate,
         metric=metric_recipe(config.task),
         rows=[competition.rows_digest, competition.test_digest],
-        submission=config.submission.model_dump(mode="json", exclude={"slug"}),
+        submission=submission_recipe(config.submission),
         mixed=[file_digest(path) for path in project.submissions_to_mix],
         sample=file_digest(sample) if competition.sample is not None else None,
         groups=project.folds.groups.tolist(),

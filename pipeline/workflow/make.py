@@ -11,10 +11,10 @@ from pipeline.config.difference import difference, without_decided
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config
 from pipeline.core.archives import with_unpacked
-from pipeline.core.competition import read_competition
 from pipeline.core.find_submission import config_of, find_submission, last_of, stem
 from pipeline.core.ledger import read_ledger, update_ledger
 from pipeline.core.locks import Run
+from pipeline.core.read_competition import read_competition
 from pipeline.core.workspace import Workspace
 from pipeline.errors import JobsFailed, UserError
 from pipeline.images.view_decision import ViewDecision, asks_for_decision, with_decision
@@ -137,7 +137,7 @@ def doctor(config_name: str, overrides: list[str]) -> bool:
         config = load_config(config_name, overrides)
         ready &= stage.print_checks(stage.check_config(config, root))
         folder = with_unpacked(Workspace(root, config.competition), config.data)
-        competition = read_competition(folder, config.task, config.data)
+        competition = read_competition(folder, config.task, config.data, config.submission)
         ready &= stage.print_checks(stage.check_data(competition))
         if ready:
             run("plan", config_name, overrides)

@@ -103,7 +103,7 @@ class Plan:
 
     def _shards(self, block: Job) -> list[Job]:
         """Return the jobs that compute a block's features, where several jobs run at once."""
-        number = min(math.ceil(len(self.project.index.paths) / SHARD_IMAGES), MOST_SHARDS)
+        number = min(math.ceil(len(self.project.all_images.paths) / SHARD_IMAGES), MOST_SHARDS)
         if number == 1 or not self.config.runtime.does_several:
             return []
         return [

@@ -14,6 +14,7 @@ from pipeline.config.schema import (
     Network,
     Pseudo,
     Section,
+    Submission,
     Task,
 )
 from pipeline.metrics.find_metric import metric_digest
@@ -23,9 +24,11 @@ OF_METRIC = {"metric", "greater_is_better", "wants", "class_weights"}  # keys of
 ADDED_LATER: dict[type[Section], tuple[str, ...]] = {
     Backbone: ("stages", "pool"),
     Pseudo: ("agreement", "balance", "rounds", "after"),
-    Learner: ("concatenate", "search", "stacks"),
+    Learner: ("concatenate", "search", "stacks", "pool_images"),
     Network: ("patience_share", "early_size"),
     Folds: ("repeats",),
+    Submission: ("id", "columns", "rows"),
+    Task: ("votes",),
 }
 
 
@@ -56,12 +59,18 @@ def folds_recipe(settings: Folds) -> dict[str, Any]:
 
 def task_recipe(settings: Task) -> dict[str, Any]:
     """Return what is predicted, besides the rows, whose digest holds the order of classes."""
-    return settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
+    recipe = settings.model_dump(exclude={*OF_METRIC, "positive", "transform"})
+    return _without_added(settings, recipe)
 
 
 def metric_recipe(settings: Task) -> dict[str, Any]:
     """Return the metric, its declared properties, and the digest of a user's own code."""
     return settings.model_dump(include=OF_METRIC) | {"code": metric_digest(settings.metric)}
+
+
+def submission_recipe(settings: Submission) -> dict[str, Any]:
+    """Return what is submitted, and in which form."""
+    return _without_added(settings, settings.model_dump(mode="json", exclude={"slug"}))
 
 
 def scoring_recipe(config: Config) -> list[Any]:

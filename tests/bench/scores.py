@@ -16,7 +16,8 @@ import pandas as pd
 from pipeline.config.schema import Config
 from pipeline.core import predictions
 from pipeline.core.artifacts import read_meta
-from pipeline.core.competition import Competition, read_competition
+from pipeline.core.competition import Competition
+from pipeline.core.read_competition import read_competition
 from pipeline.core.task import Task
 from pipeline.metrics.find_metric import Metric, get_metric
 from pipeline.submission.writing import values_of_submission

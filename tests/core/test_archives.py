@@ -17,7 +17,7 @@ from tiny_project import run, submission, write_competition
 from pipeline.config.schema import Data, Task
 from pipeline.core import archives
 from pipeline.core.archives import with_unpacked
-from pipeline.core.competition import read_competition
+from pipeline.core.read_competition import read_competition
 from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 

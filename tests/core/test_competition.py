@@ -10,7 +10,8 @@ import pytest
 from conftest import TEST, TRAIN
 
 from pipeline.config.schema import Data, Task
-from pipeline.core.competition import Competition, read_competition
+from pipeline.core.competition import Competition
+from pipeline.core.read_competition import read_competition
 from pipeline.errors import UserError
 
 MULTICLASS = Task(kind="multiclass", target="label")
@@ -249,7 +250,6 @@ def test_columns_of_one_name_are_noted(make_competition):
 @pytest.mark.parametrize(
     ("ids", "data"),
     [
-        (TEST[:2], {}),  # a part of the test rows
         ([name[:-4] for name in TEST], {"test_images": "test/{id}.png"}),
         ([*TEST, "more.png"], {}),
     ],
@@ -516,8 +516,8 @@ WRONG = {
         {"sample_submission": pd.DataFrame({"image": TEST, "label": "x"})},
         Y,
         {},
-        r"no column 'id' \(data\.id\); it has \['image', 'label'\]\. 'image' seems to be it.* Save "
-        r"a copy beside it with 'id' in its header \(and 'image' back into the submission's",
+        r"no column 'id' \(data\.id\); it has \['image', 'label'\]\. 'image' seems to be it: say "
+        r"`submission: \{id: image\}`",
     ),
     "ids in capitals in train": (
         {"train": pd.DataFrame({"ID": TRAIN, "label": "x"})},
@@ -539,7 +539,7 @@ WRONG = {
         {"test": None, "sample_submission": pd.DataFrame({"image": TEST, "label": "x"})},
         Y,
         {},
-        r"'image' seems to be it.*\(and 'image' back.*submission: sample_submission\.renamed\.csv`",
+        r"'image' seems to be it: say `submission: \{id: image\}`",
     ),
     "ids repeated in the sample": (
         {"sample_submission": pd.DataFrame({"id": [*TEST, TEST[0]], "label": "x"})},
@@ -567,7 +567,7 @@ WRONG = {
         {"sample_submission": pd.DataFrame({"id": TEST[:2], "label": "x"})},
         Y,
         {},
-        r"It has 2 of 4 test rows\. `data\.test_csv: sample_submission\.csv` predicts just these",
+        r"It has 2 of 4 test rows\..* `submission: \{rows: sample\}`.*`submission: \{rows: test\}`",
     ),
     "more than the test rows": (
         {"sample_submission": pd.DataFrame({"id": [*TEST, "b9.png"], "label": "x"})},
@@ -604,7 +604,7 @@ WRONG = {
         },
         Y,
         {},
-        r"test\.csv has 'who' too, several rows of each: one answer for several images",
+        r"test\.csv has 'who' too, several rows of each.*`data: \{id: who, rows: file\}`",
     ),
     "rows of boxes": (
         {
@@ -619,13 +619,13 @@ WRONG = {
         {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "box": range(4), "label": list("xyxy")})},
         Y,
         {},
-        r"2 ids stand more than once[^`]* are not read: write a CSV with one row for each",
+        r"2 ids stand more than once.*`data\.rows: file`.* are not read: write a CSV with one row",
     ),
     "rows of several readers": (
         {"train": pd.DataFrame({"id": TRAIN[:2] * 2, "label": list("xyxy")})},
         Y,
         {},
-        r"2 ids stand more than once.* are not read: write a CSV with one row for each",
+        r"2 ids stand more than once.*`data\.rows: file`.* are not read: write a CSV with one row",
     ),
     "another separator of labels": (
         {"train": train(["a", "b", "a|b", "b|c"], "label")},

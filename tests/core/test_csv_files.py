@@ -51,6 +51,12 @@ def test_cells_are_the_same_whatever_the_file_is_written_like(tmp_path, raw, sep
     assert notes == said
 
 
+def test_a_packed_file_is_read(tmp_path):
+    found, problems, _ = read(tmp_path / "t.csv.gz", gzip.compress(b"id,label\n1,a\n"))
+    assert problems == []
+    assert found.rows.to_dict("list") == {"id": ["1"], "label": ["a"]}
+
+
 def test_one_column_and_semicolons_in_cells_stay_as_they_are(tmp_path):
     found, *_ = read(tmp_path / "t.csv", b"id\na;b\nc;d\n")
     assert found.rows.to_dict("list") == {"id": ["a;b", "c;d"]}
@@ -61,8 +67,8 @@ def test_one_column_and_semicolons_in_cells_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (gzip.compress(TEXT.encode(), mtime=0), "it is packed (gzip). Unpack it."),
-        (b"PK\x03\x04rest", "it is packed (zip). Unpack it."),
+        (b"\x1f\x8brest", "it is packed (gzip), and cannot be unpacked"),
+        (b"PK\x03\x04rest", "it is packed (zip), and cannot be unpacked"),
         (b"id,label\na,r\0d\n", "it holds NUL characters"),
         (b"", "No columns to parse"),
         (b"id,label\na,b,c\n", "line 2 has 3 in place of 2 cells."),
@@ -118,7 +124,7 @@ def test_a_folder_is_no_csv(tmp_path):
         (
             ["sample_submission.csv.zip"],
             "sample_submission.csv",
-            "sample_submission.csv.zip: unpack",
+            "say `k: sample_submission.csv.zip`",
         ),
         (["train_labels.csv"], "train.csv", "There is train_labels.csv: say"),
         (["Test.tsv", "test.zip"], "test.csv", "There is Test.tsv: say"),

@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.images import resizing
 from pipeline.images.cache import ImageCache
 from pipeline.images.cache_building import build_cache
-from pipeline.images.decoding import ImageFiles, PixelRange, in_threads, read_image
+from pipeline.images.decoding import ImageFiles, PixelRange, ToRgb, in_threads, read_image
 from pipeline.images.resizing import GREY, fit_square, resize
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
@@ -21,7 +21,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3)).astype(np.uint8)
 def save(tmp_path, image, name="x.png", pixel_range=None, **settings) -> np.ndarray:
     """What `read_image` makes of an image saved under this name."""
     image.save(tmp_path / name, **settings)
-    return read_image(tmp_path / name, pixel_range)
+    return read_image(tmp_path / name, ToRgb(pixel_range))
 
 
 # Decoding.

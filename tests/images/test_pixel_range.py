@@ -19,6 +19,7 @@ from pipeline.images.decoding import (
     TRANSPARENT,
     PixelDepth,
     PixelRange,
+    ToRgb,
     decode,
     measure_depth,
     read_image,
@@ -90,7 +91,7 @@ STORED = {
 @pytest.mark.parametrize("pixels", STORED.values(), ids=STORED)
 def test_what_is_scaled_by_its_own_range_is_the_picture_in_8_bits(tmp_path, pixels):
     path = save(tmp_path / "x.tif", pixels)
-    read = read_image(path, PixelRange(float(pixels.min()), float(pixels.max())))
+    read = read_image(path, ToRgb(PixelRange(float(pixels.min()), float(pixels.max()))))
     assert np.abs(read[:, :, 0] - np.rint(255 * RAMP)).max() <= 1  # 12 bits were rounded before
     assert (read == read[:, :, :1]).all()
     depth = measure_depth(path)
@@ -105,7 +106,7 @@ def test_what_is_scaled_by_its_own_range_is_the_picture_in_8_bits(tmp_path, pixe
 def test_16_bit_colour_keeps_its_low_byte(tmp_path, name):
     pixels = np.rint(4095 * np.stack([RAMP, RAMP[::-1], RAMP**2], axis=2)).astype(np.uint16)
     path = save(tmp_path / name, pixels)
-    read = read_image(path, PixelRange(0, 4095))
+    read = read_image(path, ToRgb(PixelRange(0, 4095)))
     assert np.abs(read - pixels * (255 / 4095)).max() <= 0.5
     assert measure_depth(path).dtype == "uint16"
 
@@ -114,7 +115,7 @@ def test_transparency_of_16_bits_is_laid_on_white_and_sets_no_range(tmp_path):
     pixels = np.full((1, 3, 4), 1000, np.uint16)
     pixels[0, :, 3] = [0, 65535, 13107]  # invisible, solid, one fifth
     path = save(tmp_path / "x.png", pixels)
-    assert read_image(path, PixelRange(1000, 2000))[0, :, 0].tolist() == [255, 0, 204]
+    assert read_image(path, ToRgb(PixelRange(1000, 2000)))[0, :, 0].tolist() == [255, 0, 204]
     assert measure_depth(path) == PixelDepth("uint16", 1000, 1000)
 
 
@@ -134,7 +135,7 @@ def test_exif_rotation_of_16_bits_is_that_of_8(tmp_path, orientation, colour):
     chunk = with_exif[start : start + 12 + int.from_bytes(with_exif[start : start + 4])]
     content = deep.read_bytes()
     deep.write_bytes(content[:33] + chunk + content[33:])
-    upright = read_image(deep, PixelRange(0, 65535))
+    upright = read_image(deep, ToRgb(PixelRange(0, 65535)))
     assert np.array_equal(upright, read_image(tmp_path / "8.png"))
     assert upright.shape == ((3, 2, 3) if 5 <= orientation <= 8 else (2, 3, 3))
 
@@ -142,7 +143,7 @@ def test_exif_rotation_of_16_bits_is_that_of_8(tmp_path, orientation, colour):
 def test_pixels_beyond_the_range_are_clipped_and_those_without_a_value_are_black(tmp_path):
     pixels = np.array([[-9.0, 0, 5, 10, 99, np.nan, np.inf, -np.inf]], np.float32)
     path = save(tmp_path / "x.tif", pixels)
-    read, remarks = decode(path, PixelRange(0, 10))
+    read, remarks = decode(path, ToRgb(PixelRange(0, 10)))
     assert read[0, :, 0].tolist() == [0, 0, 128, 255, 255, 0, 255, 0]
     assert remarks == (NOT_FINITE,)
     assert measure_depth(path).high == pytest.approx(99, rel=0.02)
@@ -164,7 +165,7 @@ def test_8_bits_know_no_range(tmp_path):
     pixels = np.rint(99 * RAMP).astype(np.uint8)
     path = save(tmp_path / "x.png", pixels)
     assert measure_depth(path) == pytest.approx(UINT8, nan_ok=True)
-    assert np.array_equal(read_image(path, PixelRange(0, 5))[:, :, 0], pixels)
+    assert np.array_equal(read_image(path, ToRgb(PixelRange(0, 5)))[:, :, 0], pixels)
 
 
 def test_where_all_is_transparent_colours_are_kept(tmp_path):

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.core.workspace import Workspace
 from pipeline.errors import UserError
 from pipeline.images import readers
-from pipeline.images.decoding import PixelRange, decode, measure_depth, read_image
+from pipeline.images.decoding import PixelRange, ToRgb, decode, measure_depth, read_image
+from pipeline.images.refresh_index import refresh_index
 
 
 def dicom(path, pixels, **tags):
@@ -38,7 +40,7 @@ def test_dicom_without_a_window_has_its_rescaled_values_and_the_data_sets_range(
     assert depth.dtype == "float32"
     assert depth.low == pytest.approx(-1000, abs=10)
     assert depth.high == pytest.approx(7000, abs=20)
-    pixels = read_image(path, PixelRange(-1000, 7000))
+    pixels = read_image(path, ToRgb(PixelRange(-1000, 7000)))
     assert pixels[..., 0].tolist() == [[0, 64], [128, 255]]
     assert np.array_equal(pixels[..., 0], pixels[..., 2])
 
@@ -76,7 +78,7 @@ def test_a_dicom_window_makes_8_bits(tmp_path, tags, expected):
 def test_the_first_frame_of_a_dicom_file_is_read(tmp_path):
     frames = np.stack([VALUES, VALUES[::-1]])
     path = dicom(tmp_path / "a.dcm", frames)
-    assert read_image(path, PixelRange(0, 4000))[..., 0].tolist() == [[0, 64], [128, 255]]
+    assert read_image(path, ToRgb(PixelRange(0, 4000)))[..., 0].tolist() == [[0, 64], [128, 255]]
 
 
 def test_heic_has_about_the_pixels_that_were_saved(tmp_path):
@@ -104,7 +106,7 @@ def test_arrays_have_their_channels_first_or_last(tmp_path, shape):
 def test_arrays_of_numbers_are_scaled_by_the_data_sets_range(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0.0, 0.5], [1.0, np.nan]]))
     assert measure_depth(tmp_path / "a.npy").dtype == "float64"
-    found = decode(tmp_path / "a.npy", PixelRange(0, 1))
+    found = decode(tmp_path / "a.npy", ToRgb(PixelRange(0, 1)))
     assert found.pixels[..., 0].tolist() == [[0, 128], [255, 0]]
     assert found.remarks == ("not finite",)
     np.save(tmp_path / "b.npy", np.array([[True, False]]))
@@ -137,3 +139,48 @@ def test_a_library_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(readers.EXTRAS, absent, "dicom")
     with pytest.raises(UserError, match="make install EXTRAS=dicom"):
         read_image(tmp_path / "a.dcm")
+
+
+def test_bands_are_counted_from_1_in_arrays_with_channels_first_or_last(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (8, 9, 5)).astype(np.uint8)
+    np.save(tmp_path / "last.npy", array)
+    np.save(tmp_path / "first.npy", np.moveaxis(array, 2, 0))
+    Image.fromarray(array[..., :3]).save(tmp_path / "a.png")
+    for name in ("last.npy", "first.npy"):
+        pixels = read_image(tmp_path / name, ToRgb(bands=(4, 1, 5)))
+        assert np.array_equal(pixels, array[..., [3, 0, 4]])
+        grey = read_image(tmp_path / name, ToRgb(bands=(5,)))
+        assert np.array_equal(grey, np.repeat(array[..., [4]], 3, axis=2))
+    swapped = read_image(tmp_path / "a.png", ToRgb(bands=(3, 2, 1)))
+    assert np.array_equal(swapped, array[..., [2, 1, 0]])
+    with pytest.raises(UserError, match=r"a\.png: 3 bands, but `data\.bands` names 4"):
+        read_image(tmp_path / "a.png", ToRgb(bands=(4, 2, 1)))
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_bands_of_a_tiff_are_chosen_and_scaled(tmp_path, planar):
+    tifffile = pytest.importorskip("tifffile", reason="an extra: make install EXTRAS=tiff")
+    array = np.arange(8 * 9 * 13, dtype=np.uint16).reshape(8, 9, 13)
+    stored = array if planar == "contig" else np.moveaxis(array, 2, 0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig=planar)
+    bands = (4, 3, 13)
+    depth = measure_depth(path, bands)
+    assert depth.dtype == "uint16"
+    assert 2 <= depth.low < depth.high <= array.max()
+    pixels = read_image(path, ToRgb(PixelRange(0, 1000), bands))
+    assert np.array_equal(pixels, (array[..., [3, 2, 12]] / 1000 * 255 + 0.5).astype(np.uint8))
+
+
+def test_other_bands_are_other_images_of_one_index_each(tmp_path):
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).random((20, 20, 4)) * 9)
+    workspace, names = Workspace(tmp_path, "it"), ["a.npy", "b.npy", "c.npy"]
+    digests = {
+        bands: refresh_index(workspace.image_index(bands), tmp_path, names, bands=bands).digest
+        for bands in [(1, 2, 3), (3, 2, 1), (4,)]
+    }
+    assert len({*digests.values()}) == 3
+    again = refresh_index(workspace.image_index((4,)), tmp_path, names, bands=(4,))
+    assert again.digest == digests[4,]
+    assert again.to_rgb((4,)).bands == (4,)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipeline.config.load import load_config
 from pipeline.config.schema import Config, Task
-from pipeline.core.competition import read_competition
+from pipeline.core.read_competition import read_competition
 from pipeline.errors import UserError
 from pipeline.project import open_project
 from pipeline.report.wording import positive_class

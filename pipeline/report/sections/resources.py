@@ -16,7 +16,7 @@ def resources_section(inputs: PageInputs) -> Section:
     """Return seconds and megabytes of each stage and each member, as far as they are known."""
     workspace, config = inputs.project.workspace, inputs.project.config
     members = [_of_member(inputs, name) for name in config.members]
-    images = workspace.image_index.parent
+    images = workspace.image_index(()).parent
     caches = [folder for folder in _folders(images) if folder.name != "views"]
     rows = [
         ["folds", _seconds([workspace.features]), "–"],
