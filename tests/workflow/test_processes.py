@@ -24,7 +24,7 @@ from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.processes import DEVICES, ProcessExecutor
 
 CODE = Path(__file__).parents[2]
-MOST_SECONDS = 60  # that a test waits for what must come
+MOST_SECONDS = 180  # that a test waits for what must come
 
 
 def work(
