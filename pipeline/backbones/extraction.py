@@ -45,6 +45,8 @@ BATCHES_PER_PART = 16  # between two saves; what a killed run loses at most
 SHARDS = "shards"  # the folder in a block's where it is kept which shards were computed
 MOST_BYTES = 2**30  # of the weights of models that are loaded together
 
+_KEPT: dict[tuple, list[tuple["Block", "Frozen"]]] = {}  # of `_load_once`: one entry at most
+
 Chunk = tuple[tuple[str, ...], list[int]]  # views to compute, rows to compute them for
 
 
@@ -110,6 +112,7 @@ def extract_block(
     )
     shutil.rmtree(folder / "parts", ignore_errors=True)
     shutil.rmtree(folder / SHARDS, ignore_errors=True)
+    _KEPT.clear()
 
 
 def extract_shard(
@@ -128,7 +131,7 @@ def extract_shard(
     known = _known_features(block.folder, block.how)
     chunks = _chunks(images.digests, views, known, hardware)[shard::num_shards]
     with suppress(JobFailed, FileNotFoundError):  # another run may end the block meanwhile
-        _compute_parts([block], images, views, chunks, hardware)
+        _compute_parts([block], images, views, chunks, hardware, shard=True)
 
 
 def _compute_parts(
@@ -137,9 +140,13 @@ def _compute_parts(
     views: list[str],
     chunks: list[Chunk],
     hardware: Hardware,
+    *,
+    shard: bool = False,
 ) -> None:
     """Write the features of chunks that the first block lacks; of the others as `_load_together`.
 
+    Args:
+        shard: whether this process will most likely compute others of the same blocks.
     Raises:
         JobFailed: for features of the first block that are not finite.
     """
@@ -148,7 +155,8 @@ def _compute_parts(
         return
     # Of the whole block, so that a run that continues another computes as that did.
     passes = len(images.digests) * len(views)
-    loaded = _load_together(blocks, hardware, passes=passes)
+    load = _load_once if shard else _load_together
+    loaded = load(blocks, hardware, passes=passes)
     for chunk in _with_progress(missing):
         _compute_part(loaded, images, chunk, hardware)
 
@@ -172,6 +180,20 @@ def _load_together(
         engine = make_engine(model, hardware, passes=passes)
         loaded.append((block, Frozen(model, block.backbone, engine)))
     return loaded
+
+
+def _load_once(
+    blocks: list[Block], hardware: Hardware, *, passes: int
+) -> list[tuple[Block, Frozen]]:
+    """Load models as `_load_together`, unless this process did so for the shard before.
+
+    The first pass of a model takes as long as many images; until other blocks come, it is kept.
+    """
+    key = (*((block.folder, block.how) for block in blocks), hardware, passes)
+    if key not in _KEPT:
+        _KEPT.clear()
+        _KEPT[key] = _load_together(blocks, hardware, passes=passes)
+    return _KEPT[key]
 
 
 def _compute_part(

@@ -42,6 +42,10 @@ class Room:
         """Return how many jobs of a member's fold there is room for."""
         return self.at_once or max(1, int(self.cpus // self._cpu("learners", resources)))
 
+    def has(self, demand: Demand) -> bool:
+        """Return whether a machine is large enough."""
+        return demand.cpu <= self.most_cpus and demand.gpu <= self.most_gpus
+
     def demand(self, kind: KindOfJob, resources: Mapping[KindOfJob, Resources]) -> Demand:
         """Return what a job of a kind asks for; never more than a machine has by default."""
         asked, default = resources.get(kind, Resources()), DEFAULTS[kind]

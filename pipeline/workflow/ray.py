@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -97,12 +98,14 @@ def connect(at_once: int | None) -> None:
             **started,
         )
     except (OSError, ValueError, RuntimeError) as error:
+        if not address:
+            raise UserError(f"Ray does not start on this machine: {error}") from None
         raise UserError(
-            f"RAY_ADDRESS={address}: {error}. Is the cluster up (`ray status`)? Without "
-            "RAY_ADDRESS one is started on this machine."
+            f"RAY_ADDRESS={address}: {error}. Is the cluster up (`ray status`), and RAY_AUTH_MODE "
+            "the same here and there? Without RAY_ADDRESS a cluster is started on this machine."
         ) from None
-
-    signal.signal(signal.SIGTERM, on_sigterm)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _try_address(address: str) -> None:
@@ -143,10 +146,20 @@ class Cluster:
     def begin(self, job: Job, turn: Turn) -> None:
         """Hand a job to Ray, with what it needs of a machine."""
         log_progress(log, turn.number - 1, turn.total, turn.line(job))
+        demand = self._demand(job)
+        if not self.room.has(demand):
+            log.warning(
+                "%s waits until a machine with %g processors and %g GPUs joins the cluster, see "
+                "runtime.resources",
+                *(job.name, demand.cpu, demand.gpu),
+            )
         self._hand_over(job, turn)
 
+    def _demand(self, job: Job) -> Demand:
+        return self.room.demand(resource_kind(job), self.runtime.resources)
+
     def _hand_over(self, job: Job, turn: Turn) -> None:
-        demand = self.room.demand(resource_kind(job), self.runtime.resources)
+        demand = self._demand(job)
         sent, project = split(job)
         reference = _task(demand).remote(
             sent,

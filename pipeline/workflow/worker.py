@@ -64,7 +64,7 @@ def do_apart(job: Job, project: Project | None, run: Run | None, turn: Turn) -> 
 def lost(job: Job, times: int, why: str) -> Outcome:
     """Write down that a job failed because its processes were ended."""
     error = JobFailed(
-        f"the process that did it ended {times} times, {why}. Most often memory is short: lower "
+        f"the process that did it ended {times} times, {why}. Where memory is short, lower "
         "runtime.jobs, batch_size or image_size"
     )
     return Outcome("failed", reason=mark_failed(job, error))

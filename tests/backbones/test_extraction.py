@@ -360,9 +360,12 @@ def test_shards_compute_each_image_once_and_the_block_is_the_same(tmp_path, path
         shard(tmp_path / "block", paths, number, 4)
         passes.append(sum(asked))
         asked.clear()
+    # One model for all shards, which is kept until the block is whole.
     assert passes == [8, 8, 2, 0]
+    assert len(extraction._KEPT) == 1
     assert np.array_equal(extract(tmp_path / "block", paths), whole)
     assert asked == []
+    assert not extraction._KEPT
     assert not (tmp_path / "block" / "parts").exists()
 
 

@@ -34,7 +34,11 @@ def test_what_the_config_says_goes_before_defaults():
     assert GPUS.jobs_at_once(resources) == 4
     assert GPUS.jobs_at_once({}) == 16
     assert Room(32, 16, 0, at_once=3).jobs_at_once({}) == 3
-    assert SMALL.demand("others", {"others": Resources(cpu=64)}).cpu == 64  # Ray says it waits
+    large = SMALL.demand("others", {"others": Resources(cpu=64)})
+    assert large.cpu == 64
+    assert not SMALL.has(large)
+    assert not SMALL.has(Demand(1, 1, None))
+    assert SMALL.has(SMALL.demand("networks", {}))
 
 
 def test_the_kind_of_a_job_is_that_of_its_arguments(tmp_path):

@@ -24,7 +24,7 @@ from pipeline.workflow.local import LocalExecutor
 from pipeline.workflow.processes import DEVICES, ProcessExecutor
 
 CODE = Path(__file__).parents[2]
-MOST_SECONDS = 60  # that a test waits for what must come
+MOST_SECONDS = 180  # that a test waits for what must come
 
 
 def work(
@@ -127,7 +127,7 @@ def test_a_killed_process_is_replaced_and_its_job_begun_again(tmp_path, caplog):
 
 def test_a_job_whose_process_is_killed_every_time_fails(tmp_path):
     killed, good = job(tmp_path, "killed", kills=9), job(tmp_path, "good")
-    with pytest.raises(JobsFailed, match=r"ended 3 times, signal 9\. Most often memory is short"):
+    with pytest.raises(JobsFailed, match=r"ended 3 times, signal 9\. Where memory is short"):
         ProcessExecutor(at_once=2).execute([killed, good])
     assert good.is_done()
     assert "signal 9" in (killed.folder / "failed.json").read_text()
