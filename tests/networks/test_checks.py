@@ -493,7 +493,7 @@ def test_the_command_writes_a_whole_check_and_no_model(root):
     }
     assert not (root / "models").exists()
     visible = {path.name for path in (root / "features" / "tiny").iterdir() if path.name[0] != "."}
-    assert visible == {"folds.csv", "groups.csv", "images", "audit.json", "meta.json"}
+    assert visible == {"folds.csv", "groups.csv", "images", "audit.json", "meta.json", "job.log"}
     for name in names:
         assert name in done.output
 
