@@ -1,7 +1,10 @@
-"""Ctrl-C and SIGTERM: a run ends with one line on how to go on."""
+"""Ends of processes: Ctrl-C and SIGTERM, with one line on how to go on, and a parent's death."""
 
+import os
 import signal
 import sys
+import threading
+from multiprocessing import parent_process
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit codes that shells expect
@@ -16,6 +19,20 @@ def end_by_sigterm() -> None:
 def _end(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the run at once
     sys.exit(TERMINATED)
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it has ended, even by SIGKILL.
+
+    torch's workers compare their parent's number with the one that they began with, and so miss a
+    parent that ended while they were starting: they would stay for ever.
+    """
+    threading.Thread(target=_wait_for_parents_end, daemon=True).start()
+
+
+def _wait_for_parents_end() -> None:
+    parent_process().join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def print_interrupted() -> None:

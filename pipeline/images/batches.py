@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.core.interruption import end_with_parent
 from pipeline.core.runtime import stream, stream_seed
 from pipeline.images.augmentation import Augmentation
 from pipeline.images.resizing import fit_square
@@ -146,5 +147,6 @@ def _start_worker(worker: int) -> None:
     Ctrl-C reaches every process; the main one reports it and ends its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     cv2.setNumThreads(0)  # a spawned worker has imported nothing yet
     torch.set_num_threads(1)

@@ -3,14 +3,14 @@
 import logging
 import os
 import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from pipeline.core.interruption import end_with_parent
 from pipeline.core.locks import Run
 from pipeline.core.log_lines import lines_of_job, log_progress, start_logging
 from pipeline.core.runtime import num_threads, threads_of_share, tune_allocator
@@ -168,7 +168,7 @@ def serve(connection: Connection, claims: Claims) -> None:
     """Do jobs that come over a connection, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     tune_allocator()
     start_logging(in_worker=True)
     project: Project | None = None
@@ -180,12 +180,6 @@ def serve(connection: Connection, claims: Claims) -> None:
                 return
             project = project if other is None else other
             connection.send(do_apart(job, project, run, turn))
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent has ended, even by SIGKILL."""
-    parent_process().join()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
