@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -34,6 +35,12 @@ SEARCHED = {
     "concatenate": "importance",
     "search": {"blocks": [0.1, 0.5], "strength": [1.0, 100.0]},
 }
+
+
+def let_signals_end() -> None:
+    """Let Ctrl-C and a closed terminal end a process that tests in the background start."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def write_competition(root: Path, *, num_train: int = 30, num_test: int = 9) -> Path:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from tiny_project import CONFIG, NETWORK, submission, write_competition
+from tiny_project import CONFIG, NETWORK, let_signals_end, submission, write_competition
 
 CODE = Path(__file__).parents[1]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -82,6 +82,7 @@ def start(root: Path, config: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=let_signals_end,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_project import CONFIG, NETWORK, submission, write_competition
+from tiny_project import CONFIG, NETWORK, let_signals_end, submission, write_competition
 
 from pipeline.core import artifacts
 from pipeline.core.locks import Run
@@ -220,7 +220,13 @@ def start(root: Path, *overrides: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "pipeline", "ensemble", "--config", "tiny.yaml", *overrides]
     settings = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, cwd=root, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=root,
+        env=settings,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=let_signals_end,
     )
 
 
