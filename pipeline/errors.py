@@ -1,8 +1,17 @@
 """Exceptions for what a user can cause; the command line prints them without a traceback."""
 
 import difflib
+import lzma
+import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
+from zipfile import BadZipFile
+
+DAMAGED_ARCHIVE = (
+    *(BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, RuntimeError),  # a way of packing that zipfile does not know; a password
+)
 
 
 class UserError(Exception):

@@ -6,14 +6,12 @@ and HDF5 files with images inside are archives, too (`image_tables.py`).
 """
 
 import logging
-import lzma
 import os
 import shutil
 import stat
 import tarfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -26,15 +24,11 @@ from pipeline.core.artifacts import file_stamp, read_json, write_json
 from pipeline.core.image_tables import holds_images, members_of
 from pipeline.core.log_lines import log_progress
 from pipeline.core.workspace import Workspace
-from pipeline.errors import UserError, first_line
+from pipeline.errors import DAMAGED_ARCHIVE, UserError, first_line
 
 log = logging.getLogger(__name__)
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    NotImplementedError,  # a way of packing that zipfile does not know
-)
 PROGRESS_SECONDS = 2.0
 Member = tuple[str, int, IO[bytes]]  # name, size in bytes, content
 
@@ -73,7 +67,7 @@ def names_in(archive: Path) -> list[str]:
                 return [info.filename for info in opened.infolist() if not info.is_dir()]
         with tarfile.open(archive) as opened:
             return [info.name for info in opened if info.isfile()]
-    except (*DAMAGED, OSError):
+    except (*DAMAGED_ARCHIVE, OSError):
         return []
 
 
@@ -153,7 +147,7 @@ def _unpack(archive: Path, target: Path, id_column: str) -> None:
                 said = time.monotonic()
                 text = f"{count} files of {archive.name}, {written / 2**30:.2f} GiB"
                 log_progress(log, written, max(written, archive.stat().st_size), text)
-    except (*DAMAGED, RuntimeError, FileExistsError, NotADirectoryError) as error:
+    except (*DAMAGED_ARCHIVE, FileExistsError, NotADirectoryError) as error:
         what = "protected by a password" if "password" in str(error) else "damaged"
         raise UserError(
             f"{archive}: cannot be unpacked, it seems {what} ({first_line(error)}). Download it "

@@ -10,7 +10,6 @@ import lzma
 import re
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +18,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.errors import first_line
+from pipeline.errors import DAMAGED_ARCHIVE, first_line
 
 SEPARATORS = (",", ";", "\t", "|")
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
-DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-    NotImplementedError,  # a way of packing that zipfile does not know
-)
 TEXT = (".csv", ".tsv", ".txt")
 MAX_NAMED = 3  # lines
 ALIKE = 0.7  # how much of two names must agree for one to be offered for the other
@@ -72,7 +67,7 @@ def read_csv(
     if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
         try:
             raw = UNPACK[packed](raw)
-        except (*DAMAGED, ValueError, RuntimeError) as error:  # RuntimeError: a password
+        except (*DAMAGED_ARCHIVE, OSError, ValueError) as error:
             problems.append(
                 f"{path}: not readable as CSV: it is packed ({packed}), and cannot be unpacked "
                 f"({first_line(error)}). Unpack it."

@@ -7,13 +7,12 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from pipeline.config.competition import Scale
 from pipeline.core.artifacts import replacing
-from pipeline.errors import UserError
+from pipeline.errors import DAMAGED_ARCHIVE, UserError
 
 ENTRIES = {"ids", "values", "classes", "folds", "meta"}  # of the file
 
@@ -117,7 +116,7 @@ def load(
             )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run `make infer` first.") from None
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+    except (*DAMAGED_ARCHIVE, ValueError, KeyError, OSError) as error:
         raise UserError(
             f"{path}: not readable as predictions ({error}). Delete it and run `make infer`."
         ) from None

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.core.csv_files import TEXT, read_csv
 from pipeline.core.image_files import IMAGE_ENDINGS
+from pipeline.errors import DAMAGED_ARCHIVE
 
 ZIP = (".zip",)
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -67,7 +68,7 @@ def list_files(root: Path) -> Listing:
         if kind == "archive":
             try:
                 packed[path] = [name for name in _names_in(root / path) if not _is_ignored(name)]
-            except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
+            except (*DAMAGED_ARCHIVE, OSError) as error:
                 problems.append(f"{path} is not readable as an archive ({error})")
         elif kind == "image":
             images.append(path)

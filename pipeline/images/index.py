@@ -8,7 +8,6 @@ import logging
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from pipeline.core.artifacts import (
     is_as_written,
     replacing_checked,
 )
+from pipeline.errors import DAMAGED_ARCHIVE
 from pipeline.images.decoding import PixelDepth, PixelRange, ToRgb
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def load_index(path: Path) -> ImageIndex:
             if not {column.name for column in fields(ImageIndex)} <= {*arrays.files}:
                 return index_of([])  # of an older version with fewer columns
             found = ImageIndex(*(arrays[column.name] for column in fields(ImageIndex)))
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+    except (*DAMAGED_ARCHIVE, ValueError, KeyError, OSError) as error:
         log.warning("%s is not readable (%s) and is rebuilt", path, error)
         return index_of([])
     return found
