@@ -140,6 +140,8 @@ def kill_runs(folder: Path, times: int, *, rng: random.Random, tally: Tally) -> 
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, chosen)
                 messages = process.communicate(timeout=HUNG_SECONDS)[1]
+                if process.returncode == 0:  # the signal came too late
+                    continue
                 killed += 1
                 fault = chosen.name
                 if "Traceback" in messages:
