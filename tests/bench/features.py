@@ -49,14 +49,8 @@ class Timing:
 
 def main() -> None:
     """Measure all sides in turn and print a table."""
-    if not PHOTOS.exists():
-        sys.exit("bench: input/clothing is not there; link it as the README says.")
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        (root / "input").mkdir()
-        (root / "input" / "clothing").symlink_to(PHOTOS.resolve())
-        (root / "bench.yaml").write_text(CONFIG, encoding="utf-8")
-        run_python(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
+        root = write_project(Path(name), CONFIG)
         sides: dict[str, Callable[[], Timing]] = {"plain timm loop": lambda: time_loop(root)}
         for precision in PRECISIONS:
             exact = f"runtime.precision={precision}"
@@ -69,6 +63,17 @@ def main() -> None:
             shown = ", ".join(f"{side} {timing.clock:.1f}s" for side, timing in rounds[-1].items())
             print(f"round {number + 1}/{ROUNDS}: {shown}", file=sys.stderr, flush=True)
     _print_table(rounds)
+
+
+def write_project(root: Path, config: str) -> Path:
+    """Write bench.yaml, link the photos and make folds; return the folder."""
+    if not PHOTOS.exists():
+        sys.exit("bench: input/clothing is not there; link it as the README says.")
+    (root / "input").mkdir()
+    (root / "input" / "clothing").symlink_to(PHOTOS.resolve())
+    (root / "bench.yaml").write_text(config, encoding="utf-8")
+    run_python(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
+    return root
 
 
 def time_loop(root: Path) -> Timing:

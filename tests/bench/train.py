@@ -18,7 +18,7 @@ from statistics import median
 
 import pandas as pd
 
-from features import ARCH, LOOP_WORKERS, PHOTOS, WEIGHTS, run_python, spread, timed
+from features import ARCH, LOOP_WORKERS, PHOTOS, WEIGHTS, spread, timed, write_project
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 EPOCHS, SIDE, BATCH, SMOOTHING = 3, 160, 32, 0.1
@@ -38,14 +38,8 @@ ACCURACY = Path("accuracy.txt")  # of the plain loop
 
 def main() -> None:
     """Measure both sides in turn and print a table."""
-    if not PHOTOS.exists():
-        sys.exit("bench: input/clothing is not there; link it as the README says.")
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        (root / "input").mkdir()
-        (root / "input" / "clothing").symlink_to(PHOTOS.resolve())
-        (root / "bench.yaml").write_text(CONFIG, encoding="utf-8")
-        run_python(["-m", "pipeline", "folds", "--config", "bench.yaml"], root)
+        root = write_project(Path(name), CONFIG)
         rounds = []
         for number in range(ROUNDS):
             rounds.append((time_loop(root), time_stage(root)))
