@@ -9,16 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+from pipeline.core.interruption import (
+    INTERRUPTED,
+    TERMINATED,
+    catch_early_interrupts,
+    end_by_sigterm,
+    print_interrupted,
+)
+
+catch_early_interrupts()  # what is imported below takes a while
+
 import typer
 from typer.core import TyperGroup
 
 from pipeline.core.artifacts import WRITE_ERRORS
-from pipeline.core.interruption import (
-    INTERRUPTED,
-    TERMINATED,
-    end_by_sigterm,
-    print_interrupted,
-)
 from pipeline.core.log_lines import start_logging
 from pipeline.core.runtime import let_threads_sleep, tune_allocator
 from pipeline.core.workspace import Workspace

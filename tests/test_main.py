@@ -1,12 +1,14 @@
 """The command line: exit codes, one message, and what it says when there is nothing to do."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_project import let_signals_end
 
 from pipeline.__main__ import COMMANDS, _disk_error, _split
 from pipeline.errors import UserError
@@ -171,3 +173,21 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "trian" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_libraries_are_imported_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer").mkdir()
+    early = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "typer" / "__init__.py").write_text(early, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "folds"],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        preexec_fn=let_signals_end,
+    )
+    assert done.returncode != 0
+    said = "interrupted: finished work is kept; the same command continues from there"
+    assert done.stderr.strip() == said

@@ -37,6 +37,7 @@ SETTINGS = {  # by config; the second shares blocks and folds with the first
     "two": CONFIG | {"members": MEMBERS | {"net": NETWORK | {"epochs": 1}}},
 }
 HUNG_SECONDS = 300
+PYTHON_STARTS = 0.2  # seconds; before, Ctrl-C is Python's own to answer
 # Written by a person, or of one run and read by nobody: no recipe makes them anew.
 NO_ARTIFACT = ("events.out", "job.log", ".timing.json", "ledger.jsonl", ".lock", "metrics.csv")
 
@@ -134,7 +135,7 @@ def kill_runs(folder: Path, times: int, *, rng: random.Random, tally: Tally) -> 
         root = prepare(Path(tempfile.mkdtemp(dir=folder)))
         for _ in range(rng.randint(1, 4)):
             process, chosen = start(root, "one"), rng.choice(SIGNALS)
-            wait = rng.uniform(0, seconds)
+            wait = rng.uniform(PYTHON_STARTS, seconds)
             try:
                 messages = process.communicate(timeout=wait)[1]
             except subprocess.TimeoutExpired:

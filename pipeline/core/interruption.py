@@ -5,10 +5,24 @@ import signal
 import sys
 import threading
 from multiprocessing import parent_process
-from types import FrameType
+from types import FrameType, TracebackType
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit codes that shells expect
 TERMINATED = 128 + signal.SIGTERM
+
+
+def catch_early_interrupts() -> None:
+    """Print the one line for Ctrl-C also while libraries are imported, before a command begins."""
+    sys.excepthook = _print_exception
+
+
+def _print_exception(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print_interrupted()
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def end_by_sigterm() -> None:
