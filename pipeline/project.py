@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from pipeline.core.scale import is_skewed
 from pipeline.core.task import Task
 from pipeline.core.workspace import BLOCK, Workspace
 from pipeline.errors import UserError
+from pipeline.images.cache import ImageCache
 from pipeline.images.decoding import UNREADABLE, ImageFiles
 from pipeline.images.index import ImageIndex
 from pipeline.images.refresh_index import refresh_index
@@ -33,9 +33,6 @@ from pipeline.metrics.metric import RowError
 from pipeline.metrics.own import try_metric
 from pipeline.submission.find_form import find_form
 from pipeline.submission.form import Form
-
-if TYPE_CHECKING:
-    from pipeline.images.cache import ImageCache
 
 CACHE_MARGIN = 1.15  # cached short side over the network's image size: room for random crops
 
@@ -76,6 +73,11 @@ class Project:
     def extra(self) -> tuple[ExtraRows, ...]:
         """Rows that are learnt from and never held out."""
         return self.competition.extra
+
+    @property
+    def num_extra(self) -> int:
+        """E: the number of extra rows."""
+        return sum(map(len, self.extra))
 
     @cached_property
     def extra_ties(self) -> ExtraTies:
@@ -191,10 +193,8 @@ class Project:
         """Short side of the cached images that a network is trained on."""
         return round(self.image_size(member) * CACHE_MARGIN)
 
-    def cache(self, network: str) -> "ImageCache":
+    def cache(self, network: str) -> ImageCache:
         """Return the resized images that a network sees, in the order of `all_images`."""
-        from pipeline.images.cache import ImageCache  # imports torch
-
         return ImageCache(self.workspace.image_cache(self.cached_side(network)))
 
     def current_blocks(self, fingerprints: dict[str, str]) -> list[str]:

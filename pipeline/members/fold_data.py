@@ -16,7 +16,7 @@ def fold_data(project: Project, member: str, fold: int) -> FoldData:
     rows, pseudo_labels = np.flatnonzero(~held_out), None
     targets, weights = competition.targets[rows], competition.weights[rows]
     if project.extra:
-        extra = project.extra_ties.free_of(held_out, sum(map(len, project.extra)))
+        extra = project.extra_ties.free_of(held_out, project.num_extra)
         rows = np.concatenate([rows, project.num_rows + extra])
         of_extra = np.concatenate([source.targets for source in project.extra])
         targets = np.concatenate([targets, of_extra[extra]])

@@ -67,5 +67,5 @@ def inner_groups(project: Project, rows: np.ndarray) -> np.ndarray:
     groups = project.folds.groups
     if not project.extra:
         return np.concatenate([groups, test_ids])[rows]
-    of_extra = project.extra_ties.groups(groups, sum(map(len, project.extra)))
+    of_extra = project.extra_ties.groups(groups, project.num_extra)
     return np.concatenate([groups, test_ids, of_extra])[rows]

@@ -91,7 +91,7 @@ def find_copies(project: Project) -> pd.DataFrame:
 def find_extra_ties(project: Project) -> ExtraTies:
     """Return which training rows extra rows show again, or share a group with."""
     num_train, num_rows = project.num_train, project.num_rows
-    numbers = np.arange(sum(map(len, project.extra)))
+    numbers = np.arange(project.num_extra)
     twins = clusters(num_rows + len(numbers), _copies(project))
     ties = [_equal(twins[num_rows:], twins[:num_train])]
     if (groups := project.competition.groups) is not None:

@@ -93,8 +93,7 @@ class Predictor:
         side = arguments["short_side"]
         cache, per_image = self._once("cache", side, self._sample_cache)
         images = len(self.project.all_images.paths)
-        disk = images * float(cache.offsets[-1]) / len(cache) / GIB
-        return Cost(START_SECONDS + images * per_image, disk_gib=disk)
+        return Cost(START_SECONDS + images * per_image, disk_gib=images * _image_gib(cache))
 
     def _train(self, arguments: dict[str, Any]) -> Cost:
         project, member, fold = self.project, arguments["member"], arguments["fold"]
@@ -219,8 +218,7 @@ class Predictor:
         gib = peak_memory_gib(hardware.device)
         if hardware.device.type == "cpu":
             # Pages of the whole cache, which are read in the end, count as the process's memory.
-            images = len(project.all_images.paths)
-            gib += LATER_GIB + images * float(cache.offsets[-1]) / len(cache) / GIB
+            gib += LATER_GIB + len(project.all_images.paths) * _image_gib(cache)
         return NetworkSpeed(
             train=1 / cost.images_per_second,
             predict=predict,
@@ -262,3 +260,8 @@ class Predictor:
         drawn = sample[rng.integers(len(sample), size=count)]
         noise = rng.standard_normal(drawn.shape, dtype=np.float32)
         return drawn + sample.std(axis=0) * noise / 2
+
+
+def _image_gib(cache: ImageCache) -> float:
+    """Return what a resized image takes on average."""
+    return float(cache.offsets[-1]) / len(cache) / GIB

@@ -202,9 +202,9 @@ def plan_table(project: Project, chosen: Project, cost_of: CostOf) -> str:
             lines.append((title, duration(seconds), _sizes(gib, written)))
         total, most, disk = total + seconds, max(most, gib), disk + written
     lines.append(("total", duration(total), f"{_sizes(most, disk)} at most"))
-    if most * GIB > memory_bytes():
-        there = f"{memory_bytes() / GIB:.1f} GiB are there: lower batch_size or image_size"
-        lines.append(("memory", "too little", there))
+    if most > (there := memory_bytes() / GIB):
+        advice = f"{there:.1f} GiB are there: lower batch_size or image_size"
+        lines.append(("memory", "too little", advice))
     for name in project.config.members:
         if name not in chosen.config.members:
             lines.append((name, "left out", "its time does not fit"))
