@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from torture import CODE, HUNG_SECONDS, Failure, Tally, check, prepare, undisturbed
+from tiny_project import CODE
+from torture import HUNG_SECONDS, Failure, Tally, check, prepare, undisturbed
 
 NUM_MACHINES = 2
 

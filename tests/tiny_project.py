@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from PIL import Image
 from pipeline.core import predictions
 from pipeline.workflow import make
 
+CODE = Path(__file__).parents[1]
 CLASSES = ("blue", "green", "red")
 BACKBONE = {"arch": "test_efficientnet", "weights": "random", "image_size": 32}
 CONFIG = {
@@ -35,6 +38,20 @@ SEARCHED = {
     "concatenate": "importance",
     "search": {"blocks": [0.1, 0.5], "strength": [1.0, 100.0]},
 }
+
+
+def start_run(root: Path, stage: str, config: str, *arguments: str) -> subprocess.Popen:
+    """Start the command line in a process group of its own, one thread, its stderr piped."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", stage, "--config", config, *arguments],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=let_signals_end,
+    )
 
 
 def let_signals_end() -> None:

@@ -24,9 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from tiny_project import CONFIG, NETWORK, let_signals_end, submission, write_competition
+from tiny_project import CONFIG, NETWORK, start_run, submission, write_competition
 
-CODE = Path(__file__).parents[1]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MEMBERS = CONFIG["members"] | {
     "net": NETWORK | {"epochs": 2},
@@ -72,19 +71,8 @@ def prepare(root: Path) -> Path:
 
 def start(root: Path, config: str) -> subprocess.Popen:
     """Start a whole run, the report included, in a process group of its own."""
-    command = [sys.executable, "-m", "pipeline", "report", "--config", f"{config}.yaml"]
-    command += os.environ.get("OVERRIDES", "").split()
-    settings = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        cwd=root,
-        env=settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=let_signals_end,
-    )
+    overrides = os.environ.get("OVERRIDES", "").split()
+    return start_run(root, "report", f"{config}.yaml", *overrides)
 
 
 def end(process: subprocess.Popen, *, may_stop: bool = False) -> str:

@@ -59,33 +59,9 @@ def read_csv(
         may_be_empty: whether a header alone is no problem.
         separator: between cells; default: detected, as the encoding is.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        problems.append(f"{path}: not readable: {error.strerror}.")
+    if (decoded := _read_text(path, problems, encoding)) is None:
         return None
-    if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
-        try:
-            raw = UNPACK[packed](raw)
-        except (*DAMAGED_ARCHIVE, OSError, ValueError) as error:
-            problems.append(
-                f"{path}: not readable as CSV: it is packed ({packed}), and cannot be unpacked "
-                f"({first_line(error)}). Unpack it."
-            )
-            return None
-    guessed = encoding is None
-    encoding = encoding or _encoding(raw)
-    try:
-        text = raw.decode(encoding)
-    except UnicodeError:
-        what = (
-            "no text. Download it again" if guessed else f"not in {encoding!r}, as the config says"
-        )
-        problems.append(f"{path}: not readable as CSV: it is {what}.")
-        return None
-    if "\0" in text:
-        problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
-        return None
+    text, encoding = decoded
     separator, names = _header(text, separator)
     spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
     header_twice = {name.strip() for name in names if names.count(name) > 1}
@@ -118,6 +94,38 @@ def read_csv(
     if twice := [name for name in rows if name.rpartition(".")[0] in header_twice]:
         notes.append(f"{path.name} has columns of one name: the later ones are called {twice}")
     return CsvFile(rows, separator, encoding)
+
+
+def _read_text(path: Path, problems: list[str], encoding: str | None) -> tuple[str, str] | None:
+    """Return a file's text and its encoding; None, and why in `problems`, if it has none."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        problems.append(f"{path}: not readable: {error.strerror}.")
+        return None
+    if packed := next((name for magic, name in PACKED.items() if raw.startswith(magic)), ""):
+        try:
+            raw = UNPACK[packed](raw)
+        except (*DAMAGED_ARCHIVE, OSError, ValueError) as error:
+            problems.append(
+                f"{path}: not readable as CSV: it is packed ({packed}), and cannot be unpacked "
+                f"({first_line(error)}). Unpack it."
+            )
+            return None
+    guessed = encoding is None
+    encoding = encoding or _encoding(raw)
+    try:
+        text = raw.decode(encoding)
+    except UnicodeError:
+        what = (
+            "no text. Download it again" if guessed else f"not in {encoding!r}, as the config says"
+        )
+        problems.append(f"{path}: not readable as CSV: it is {what}.")
+        return None
+    if "\0" in text:
+        problems.append(f"{path}: not readable as CSV: it holds NUL characters: save it as UTF-8.")
+        return None
+    return text, encoding
 
 
 def _only_file(raw: bytes) -> bytes:

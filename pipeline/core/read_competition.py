@@ -64,11 +64,7 @@ def read_competition(
     notes += strange_labels(train, task, classes)
     notes += formulas(test[data.id], "ids", test_path)
     notes += formulas(classes, "classes", train_path)
-    for column in data.numeric:
-        for rows, path in ((train, train_path), (test, test_path)):
-            read_numbers(rows[column], path, problems, blank_allowed=True)
-    if data.weight is not None:
-        problems += bad_weights(train[data.weight], train_path)
+    _check_numbers(data, (train, train_path), (test, test_path), problems)
     extra = None
     if data.extra is not None:
         extra = read_extra(folder, data.extra, data, task, classes, problems, notes)
@@ -87,6 +83,21 @@ def read_competition(
     if endings or notes:
         competition = replace(competition, endings=endings, notes=(*notes, *_endings_note(endings)))
     return competition
+
+
+def _check_numbers(
+    data: Data,
+    train: tuple[pd.DataFrame, Path],
+    test: tuple[pd.DataFrame, Path],
+    problems: list[str],
+) -> None:
+    """Add to `problems` which cells of metadata or weights are no numbers."""
+    for column in data.numeric:
+        for rows, path in (train, test):
+            read_numbers(rows[column], path, problems, blank_allowed=True)
+    if data.weight is not None:
+        rows, path = train
+        problems += bad_weights(rows[data.weight], path)
 
 
 def with_test_rows(known: Competition, folder: Path) -> Competition:

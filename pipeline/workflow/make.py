@@ -98,9 +98,7 @@ def run(
             if note:
                 update_ledger(project.workspace, plan.ensemble().fingerprint, note=note)
             print_summary(
-                project.workspace.submissions,
-                Path.cwd(),
-                project.decision,
+                *(project.workspace.submissions, Path.cwd(), project.decision),
                 failed=project.failed,
             )
 

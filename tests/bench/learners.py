@@ -23,7 +23,7 @@ from pipeline.core.runtime import tune_allocator
 from pipeline.core.task import Task
 from pipeline.learners.logistic import fit_logistic
 from pipeline.learners.rows import TrainingRows
-from pipeline.learners.solver.softmax import softmax_regression
+from pipeline.learners.solver.softmax import softmax_path
 
 CASES = [(3_409, 10, 1_280), (2_350, 81, 5_120), (4_000, 200, 1_280)]  # rows, classes, dims
 LARGE = (20_000, 1_000, 1_280)
@@ -79,10 +79,9 @@ def row_of(case: tuple[int, int, int], *, repeats: int) -> str:
 
 def ours(features: np.ndarray, targets: np.ndarray) -> Found:
     """Solve as the last fit of a fold does."""
-    coefs, intercepts = softmax_regression(
-        features, targets, np.ones((1, len(targets))), [STRENGTH]
-    )
-    return coefs[0, 0], intercepts[0, 0]
+    ((_, solved),) = softmax_path(features, targets, np.ones((1, len(targets))), [STRENGTH])
+    coefs, intercepts = solved
+    return coefs[0], intercepts[0]
 
 
 def scikit_learn(features: np.ndarray, labels: np.ndarray) -> Found:

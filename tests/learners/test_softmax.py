@@ -9,12 +9,19 @@ from sklearn.svm import LinearSVC
 from pipeline.learners.projection import rotate
 from pipeline.learners.solver import leading_axes, softmax
 from pipeline.learners.solver.leading_axes import LeadingAxes
-from pipeline.learners.solver.softmax import path_weights, softmax_regression
+from pipeline.learners.solver.softmax import path_weights, softmax_path
 from pipeline.learners.solver.softmax_loss import Problems, dots
 
 pytestmark = pytest.mark.numeric
 
 NUM_ROWS, STRENGTHS = 240, (3.0, 0.3, 0.03)
+
+
+def softmax_regression(features, targets, weights, strengths, **settings):
+    """Solve the path to its end: coefs (S, P, D, C), intercepts (S, P, C), in this order."""
+    solved = dict(softmax_path(features, targets, weights, strengths, **settings))
+    coefs, intercepts = zip(*(solved[strength] for strength in strengths), strict=True)
+    return np.stack(coefs), np.stack(intercepts)
 
 
 def rows_and_targets() -> tuple[np.ndarray, np.ndarray]:

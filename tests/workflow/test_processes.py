@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_project import CONFIG, NETWORK, let_signals_end, submission, write_competition
+from tiny_project import CONFIG, NETWORK, start_run, submission, write_competition
 
 from pipeline.core import artifacts
 from pipeline.core.locks import Run
@@ -217,17 +217,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
 
 
 def start(root: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "pipeline", "ensemble", "--config", "tiny.yaml", *overrides]
-    settings = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        cwd=root,
-        env=settings,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=let_signals_end,
-    )
+    return start_run(root, "ensemble", "tiny.yaml", *overrides)
 
 
 @pytest.fixture(scope="module")

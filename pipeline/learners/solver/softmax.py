@@ -20,27 +20,6 @@ PATH_POINTS = 3  # solutions that foretell the next: a parabola in the log of th
 Solution = tuple[np.ndarray, np.ndarray]  # coefs and intercepts
 
 
-def softmax_regression(
-    features: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    strengths: Sequence[float],
-    *,
-    link: Link = "softmax",
-    tolerance: float = 1e-9,
-) -> Solution:
-    """Solve `softmax_path` to its end.
-
-    Returns:
-        coefs (S, P, D, C) and intercepts (S, P, C), in the order of `strengths`.
-    """
-    solved = dict(
-        softmax_path(features, targets, weights, strengths, link=link, tolerance=tolerance)
-    )
-    coefs, intercepts = zip(*(solved[strength] for strength in strengths), strict=True)
-    return np.stack(coefs), np.stack(intercepts)
-
-
 def softmax_path(
     features: np.ndarray,
     targets: np.ndarray,
