@@ -109,8 +109,10 @@ def read_bands(path: Path, bands: tuple[int, ...]) -> np.ndarray:
 
 
 def _read_colours(path: Path) -> np.ndarray:
+    """Read a file that Pillow opens; a palette's numbers are no bands, their colours are."""
     with Image.open(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image))
+        colours = image.convert("RGB") if image.mode in ("P", "PA") else image
+        return np.asarray(ImageOps.exif_transpose(colours))
 
 
 def _read_many_channels(path: Path) -> np.ndarray:

@@ -153,6 +153,10 @@ def test_bands_are_counted_from_1_in_arrays_with_channels_first_or_last(tmp_path
         assert np.array_equal(grey, np.repeat(array[..., [4]], 3, axis=2))
     swapped = read_image(tmp_path / "a.png", ToRgb(bands=(3, 2, 1)))
     assert np.array_equal(swapped, array[..., [2, 1, 0]])
+    palette = Image.fromarray(array[..., :3]).quantize(16)
+    palette.save(tmp_path / "p.png")
+    swapped = read_image(tmp_path / "p.png", ToRgb(bands=(3, 2, 1)))
+    assert np.array_equal(swapped, np.asarray(palette.convert("RGB"))[..., ::-1])
     with pytest.raises(UserError, match=r"a\.png: 3 bands, but `data\.bands` names 4"):
         read_image(tmp_path / "a.png", ToRgb(bands=(4, 2, 1)))
 
