@@ -40,6 +40,18 @@ def packed(root: Path) -> tuple[Path, dict[str, pd.DataFrame]]:
     return folder, tables
 
 
+def rows_and_images(ending: str) -> dict[str, str]:
+    """Paths through the tables train and test."""
+    of_splits = {
+        split: {
+            f"{split}_csv": f"{split}.{ending}/rows.csv",
+            f"{split}_images": f"{split}.{ending}/image/{{id}}",
+        }
+        for split in ("train", "test")
+    }
+    return of_splits["train"] | of_splits["test"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["base64", "data URL"])
 def test_base64_in_a_csv_gives_what_files_give(tmp_path, plain, kind):
@@ -48,11 +60,7 @@ def test_base64_in_a_csv_gives_what_files_give(tmp_path, plain, kind):
     for split, table in tables.items():
         cells = [front + base64.b64encode(content).decode() for content in table["image"]]
         table.assign(image=cells).to_csv(folder / f"{split}.csv", index=False)
-    data = {
-        **{f"{split}_csv": f"{split}.csv/rows.csv" for split in tables},
-        **{f"{split}_images": f"{split}.csv/image/{{id}}" for split in tables},
-    }
-    run(tmp_path, data=data)
+    run(tmp_path, data=rows_and_images("csv"))
     assert submission(tmp_path).read_text() == plain
 
 
@@ -66,11 +74,7 @@ def test_bytes_in_parquet_give_what_files_give(tmp_path, plain, kind):
             cells = [{"bytes": content, "path": "x"} for content in table["image"]]
             table = table.assign(image=cells)
         table.to_parquet(folder / f"{split}.parquet")
-    data = {
-        **{f"{split}_csv": f"{split}.parquet/rows.csv" for split in tables},
-        **{f"{split}_images": f"{split}.parquet/image/{{id}}" for split in tables},
-    }
-    run(tmp_path, data=data)
+    run(tmp_path, data=rows_and_images("parquet"))
     assert submission(tmp_path).read_text() == plain
 
 
